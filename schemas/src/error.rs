@@ -1,0 +1,110 @@
+//! What can go wrong between a set on disk and its reader.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every message says what is wrong, where, and, where it can be known, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} {path:?}: {source}")]
+    Io {
+        /// What was tried: "open", "write", …
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Its answer.
+        source: std::io::Error,
+    },
+    /// A shard or catalog is not readable Parquet, or could not be written as such.
+    #[error("cannot {action} as Parquet: {path:?}: {source}")]
+    Parquet {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The library's answer.
+        source: parquet::errors::ParquetError,
+    },
+    /// The file was written by another format version.
+    #[error("format is v{found}, this build reads v{expected}: {path:?}; ingest the data again with this build")]
+    Version {
+        /// Version in the file.
+        found: String,
+        /// Version of this build.
+        expected: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is readable, but says something that cannot be.
+    #[error("damaged: {detail}: {path:?}; run `ingest verify` on the set, remove what it names and ingest again")]
+    Damaged {
+        /// What is wrong.
+        detail: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The catalog does not describe the shards that lie beside it.
+    #[error("the catalog is stale ({detail}); run `ingest catalog {dir}`", dir = .dir.display())]
+    Stale {
+        /// What differs.
+        detail: String,
+        /// The set.
+        dir: PathBuf,
+    },
+    /// There is no set of shards in this folder.
+    #[error("no shards in {dir:?} ({detail}); make them with `ingest waymo INPUT --out {}`", dir.display())]
+    NoShards {
+        /// What was looked for and not found.
+        detail: &'static str,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Shards of one folder were written with different settings.
+    #[error("{path:?} was written with other settings than the rest of its set")]
+    MixedSettings {
+        /// The first shard that differs.
+        path: PathBuf,
+    },
+    /// Two frames of a set carry one name.
+    #[error("frame {frame_id:?} occurs twice, the second time in {path:?}; remove one of the shards")]
+    Duplicate {
+        /// The name.
+        frame_id: String,
+        /// Shard of its second occurrence.
+        path: PathBuf,
+    },
+    /// Bytes that are not the tile-addressable JPEG they should be.
+    #[error("not a tile-addressable JPEG: {0}")]
+    Tiled(&'static str),
+    /// A `--where` expression that cannot be evaluated.
+    #[error("--where {sql:?}: {detail}")]
+    Filter {
+        /// The expression as given.
+        sql: String,
+        /// Why not.
+        detail: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn parquet(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+        let path = path.into();
+        move |source| Self::Parquet { action, path, source }
+    }
+
+    pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {
+        Self::Damaged { detail: detail.into(), path: path.into() }
+    }
+}

@@ -1,0 +1,222 @@
+//! The part of a catalog that a sampler keeps in memory: numbers only, under 64 bytes a frame.
+
+use std::sync::OnceLock;
+
+use crate::catalog::{Catalog, LevelPlaces};
+#[cfg(feature = "sql")]
+use crate::filter::Filter;
+use crate::geom::Size;
+use crate::shard::Mapped;
+use crate::shard::columns::Rows;
+use crate::{Error, Result};
+
+/// Where a level of a frame lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelSlot {
+    /// Number of the shard in the catalog.
+    pub shard: u32,
+    /// First byte of the JPEG in the shard.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// The frames to sample from, in catalog order. With three levels: 8 bytes of key, 4 each of row, shard and size,
+/// 12 per level, together 56 a frame.
+#[derive(Clone, Debug)]
+pub struct FrameIndex {
+    levels: Vec<u8>,
+    keys: Vec<u64>,
+    rows: Vec<u32>,
+    shards: Vec<u32>,
+    sizes: Vec<(u16, u16)>,
+    /// Per level: the offset and the length of every frame; a length of 0 says "not stored".
+    places: Vec<(Vec<u64>, Vec<u32>)>,
+}
+
+impl FrameIndex {
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no frame is left (a filter can leave none).
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The levels of the set, ascending.
+    pub fn levels(&self) -> &[u8] {
+        &self.levels
+    }
+
+    /// The frame's [`key`](crate::frame::FrameMeta::key).
+    pub fn key(&self, frame: usize) -> u64 {
+        self.keys[frame]
+    }
+
+    /// Its row in the catalog.
+    pub fn row(&self, frame: usize) -> u32 {
+        self.rows[frame]
+    }
+
+    /// Number of the shard that holds it.
+    pub fn shard(&self, frame: usize) -> u32 {
+        self.shards[frame]
+    }
+
+    /// Size of level 0 in pixels.
+    pub fn size(&self, frame: usize) -> Size {
+        let (width, height) = self.sizes[frame];
+        Size::new(width.into(), height.into())
+    }
+
+    /// Where `levels()[level_ix]` of the frame lies, if it is stored.
+    pub fn level(&self, frame: usize, level_ix: usize) -> Option<LevelSlot> {
+        let (offsets, lens) = &self.places[level_ix];
+        let len = lens[frame];
+        (len > 0).then(|| LevelSlot { shard: self.shards[frame], offset: offsets[frame], len })
+    }
+
+    /// Bytes of memory that the index takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.len() * (8 + 4 + 4 + 4 + 12 * self.levels.len())
+    }
+}
+
+impl Catalog {
+    /// The index of all frames.
+    ///
+    /// # Errors
+    /// [`Error::Parquet`] or [`Error::Damaged`] if the catalog cannot be read.
+    #[cfg(not(feature = "sql"))]
+    pub fn index(&self) -> Result<FrameIndex> {
+        self.index_where(|_| true, |_| Ok(None))
+    }
+
+    /// The index of the frames that `filter` keeps (all without one).
+    ///
+    /// # Errors
+    /// [`Error::Parquet`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the filter
+    /// cannot be evaluated.
+    #[cfg(feature = "sql")]
+    pub fn index(&self, filter: Option<&Filter>) -> Result<FrameIndex> {
+        self.index_where(
+            |name| filter.is_some_and(|filter| filter.columns().iter().any(|column| column == name)),
+            |batch| filter.map(|filter| filter.mask(batch)).transpose(),
+        )
+    }
+
+    fn index_where(
+        &self,
+        also: impl Fn(&str) -> bool,
+        mask: impl Fn(&arrow::array::RecordBatch) -> Result<Option<Vec<bool>>>,
+    ) -> Result<FrameIndex> {
+        let levels = self.settings().levels.clone();
+        let capacity = self.num_frames() as usize;
+        let mut index = FrameIndex {
+            keys: Vec::with_capacity(capacity),
+            rows: Vec::with_capacity(capacity),
+            shards: Vec::with_capacity(capacity),
+            sizes: Vec::with_capacity(capacity),
+            places: levels.iter().map(|_| (Vec::with_capacity(capacity), Vec::with_capacity(capacity))).collect(),
+            levels,
+        };
+        let needed = |name: &str| {
+            matches!(name, "key" | "shard" | "width" | "height") || name.starts_with("offset_") || name.starts_with("len_")
+        };
+        let mut first_row = 0u32;
+        for batch in self.batches(|name| needed(name) || also(name))? {
+            let batch = batch?;
+            let keep = mask(&batch)?;
+            self.append(&mut index, &batch, keep.as_deref(), first_row)?;
+            first_row += batch.num_rows() as u32;
+        }
+        Ok(index)
+    }
+
+    fn append(
+        &self,
+        index: &mut FrameIndex,
+        batch: &arrow::array::RecordBatch,
+        keep: Option<&[bool]>,
+        first_row: u32,
+    ) -> Result<()> {
+        let rows = Rows::new(batch, self.path());
+        let (keys, shards) = (rows.u64s("key")?, rows.u32s("shard")?);
+        let (widths, heights) = (rows.u32s("width")?, rows.u32s("height")?);
+        let places = index.levels.iter().map(|level| -> Result<LevelPlaces<'_>> {
+            Ok(LevelPlaces { offset: rows.u64s(&format!("offset_{level}"))?, len: rows.u32s(&format!("len_{level}"))? })
+        });
+        let places: Vec<_> = places.collect::<Result<_>>()?;
+        for row in (0..batch.num_rows()).filter(|&row| keep.is_none_or(|keep| keep[row])) {
+            let side = |side: u32| {
+                u16::try_from(side).map_err(|_| Error::damaged(self.path(), format!("a frame of {side} pixels")))
+            };
+            index.keys.push(keys.value(row));
+            index.rows.push(first_row + row as u32);
+            index.shards.push(shards.value(row));
+            index.sizes.push((side(widths.value(row))?, side(heights.value(row))?));
+            for (place, (offsets, lens)) in places.iter().zip(&mut index.places) {
+                let (offset, len) = place.get(row).unwrap_or((0, 0));
+                offsets.push(offset);
+                lens.push(len);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The shards of a set, mapped when first needed.
+#[derive(Debug)]
+pub struct ShardSet {
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    path: std::path::PathBuf,
+    bytes: u64,
+    map: OnceLock<Mapped>,
+}
+
+impl ShardSet {
+    /// All shards of `catalog`; none is opened yet.
+    pub fn new(catalog: &Catalog) -> Self {
+        let shard = |(ix, info): (usize, &crate::catalog::ShardInfo)| Shard {
+            path: catalog.shard_path(ix as u32),
+            bytes: info.bytes,
+            map: OnceLock::new(),
+        };
+        Self { shards: catalog.shards().iter().enumerate().map(shard).collect() }
+    }
+
+    /// The JPEG in `slot`, in the mapped file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the shard cannot be opened, [`Error::Damaged`] if it has not the size that the catalog says,
+    /// or the slot lies outside of it.
+    pub fn bytes(&self, slot: LevelSlot) -> Result<&[u8]> {
+        let shard = &self.shards[slot.shard as usize];
+        let start = slot.offset as usize;
+        let range = start..start.saturating_add(slot.len as usize);
+        self.map(slot)?.get(range).ok_or_else(|| Error::damaged(&shard.path, "a JPEG lies outside of the file"))
+    }
+
+    /// Tells the system that `slot` will be read soon. A hint: failures show when it is read.
+    pub fn will_need(&self, slot: LevelSlot) {
+        if let Ok(map) = self.map(slot) {
+            map.will_need(slot.offset, slot.len);
+        }
+    }
+
+    fn map(&self, slot: LevelSlot) -> Result<&Mapped> {
+        let shard = &self.shards[slot.shard as usize];
+        if let Some(map) = shard.map.get() {
+            return Ok(map);
+        }
+        let map = Mapped::open(&shard.path, Some(shard.bytes))?;
+        map.random_access();
+        Ok(shard.map.get_or_init(|| map))
+    }
+}

@@ -1,0 +1,227 @@
+//! The columns that a shard and the catalog have in common, as Arrow sees them.
+//!
+//! One list of names and types; the builders and the readers below follow its order.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt32Builder,
+    UInt64Array, UInt64Builder,
+};
+use arrow::array::{ArrayBuilder, Int64Builder};
+use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type, UInt64Type};
+
+use crate::frame::{Encoding, FrameMeta};
+use crate::geom::Size;
+use crate::{Error, Result};
+
+/// `(name, type, nullable)` of every metadata column, in file order.
+const META: [(&str, DataType, bool); 13] = [
+    ("frame_id", DataType::Utf8, false),
+    ("key", DataType::UInt64, false),
+    ("source", DataType::Utf8, false),
+    ("dataset", DataType::Utf8, false),
+    ("split", DataType::Utf8, true),
+    ("segment", DataType::Utf8, true),
+    ("camera", DataType::Utf8, true),
+    ("timestamp_micros", DataType::Int64, true),
+    ("width", DataType::UInt32, false),
+    ("height", DataType::UInt32, false),
+    ("time_of_day", DataType::Utf8, true),
+    ("weather", DataType::Utf8, true),
+    ("location", DataType::Utf8, true),
+];
+
+/// Fields of the metadata columns.
+pub(crate) fn meta_fields() -> Vec<Field> {
+    META.iter().map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable)).collect()
+}
+
+/// Fields of what is known of level `level`, null where the frame is too small to have it.
+pub(crate) fn level_fields(level: u8) -> Vec<Field> {
+    let number = |name: &str| Field::new(format!("{name}_{level}"), DataType::UInt32, true);
+    let mut fields: Vec<Field> =
+        ["len", "crc32c", "width", "height", "mcu", "tile"].into_iter().map(number).collect();
+    fields.push(Field::new(format!("encoding_{level}"), DataType::Utf8, true));
+    fields
+}
+
+/// Collects metadata columns.
+#[derive(Default)]
+pub(crate) struct MetaColumns {
+    strings: [StringBuilder; 9],
+    key: UInt64Builder,
+    timestamp: Int64Builder,
+    width: UInt32Builder,
+    height: UInt32Builder,
+}
+
+impl MetaColumns {
+    pub(crate) fn push(&mut self, meta: &FrameMeta) {
+        let strings = [
+            Some(&meta.frame_id),
+            Some(&meta.source),
+            Some(&meta.dataset),
+            meta.split.as_ref(),
+            meta.segment.as_ref(),
+            meta.camera.as_ref(),
+            meta.time_of_day.as_ref(),
+            meta.weather.as_ref(),
+            meta.location.as_ref(),
+        ];
+        for (column, value) in self.strings.iter_mut().zip(strings) {
+            column.append_option(value);
+        }
+        self.key.append_value(meta.key());
+        self.timestamp.append_option(meta.timestamp_micros);
+        self.width.append_value(meta.size.width);
+        self.height.append_value(meta.size.height);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.key.len()
+    }
+
+    /// The columns in the order of [`meta_fields`]; the builder is empty afterwards.
+    pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
+        let [frame_id, source, dataset, split, segment, camera, time_of_day, weather, location] =
+            self.strings.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
+        let key = Arc::new(self.key.finish());
+        let timestamp = Arc::new(self.timestamp.finish());
+        let (width, height) = (Arc::new(self.width.finish()), Arc::new(self.height.finish()));
+        vec![
+            frame_id, key, source, dataset, split, segment, camera, timestamp, width, height, time_of_day, weather,
+            location,
+        ]
+    }
+}
+
+/// What a row says of one stored level besides where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LevelFacts {
+    pub len: u32,
+    pub crc32c: u32,
+    pub size: Size,
+    pub mcu: u32,
+    pub tile: u32,
+    pub encoding: Encoding,
+}
+
+/// Collects the columns of one level.
+#[derive(Default)]
+pub(crate) struct LevelColumns {
+    numbers: [UInt32Builder; 6],
+    encoding: StringBuilder,
+}
+
+impl LevelColumns {
+    pub(crate) fn push(&mut self, facts: Option<&LevelFacts>) {
+        let numbers = facts.map(|f| [f.len, f.crc32c, f.size.width, f.size.height, f.mcu, f.tile]);
+        for (ix, column) in self.numbers.iter_mut().enumerate() {
+            column.append_option(numbers.map(|n| n[ix]));
+        }
+        self.encoding.append_option(facts.map(|f| f.encoding.to_string()));
+    }
+
+    /// The columns in the order of [`level_fields`]; the builder is empty afterwards.
+    pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> =
+            self.numbers.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        columns.push(Arc::new(self.encoding.finish()));
+        columns
+    }
+}
+
+/// A record batch whose columns are fetched by name and type; a missing one is a damaged file.
+pub(crate) struct Rows<'a> {
+    batch: &'a RecordBatch,
+    path: &'a Path,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(batch: &'a RecordBatch, path: &'a Path) -> Self {
+        Self { batch, path }
+    }
+
+    fn column(&self, name: &str) -> Result<&'a ArrayRef> {
+        self.batch.column_by_name(name).ok_or_else(|| Error::damaged(self.path, format!("no column {name}")))
+    }
+
+    fn typed<T: ?Sized>(&self, name: &str, typed: impl Fn(&'a ArrayRef) -> Option<&'a T>) -> Result<&'a T> {
+        typed(self.column(name)?).ok_or_else(|| Error::damaged(self.path, format!("column {name} has another type")))
+    }
+
+    pub(crate) fn strings(&self, name: &str) -> Result<&'a StringArray> {
+        self.typed(name, |column| column.as_string_opt::<i32>())
+    }
+
+    pub(crate) fn u32s(&self, name: &str) -> Result<&'a UInt32Array> {
+        self.typed(name, |column| column.as_primitive_opt::<UInt32Type>())
+    }
+
+    pub(crate) fn u64s(&self, name: &str) -> Result<&'a UInt64Array> {
+        self.typed(name, |column| column.as_primitive_opt::<UInt64Type>())
+    }
+
+    fn i64s(&self, name: &str) -> Result<&'a Int64Array> {
+        self.typed(name, |column| column.as_primitive_opt::<Int64Type>())
+    }
+
+    /// The metadata of every row.
+    pub(crate) fn metas(&self) -> Result<Vec<FrameMeta>> {
+        let text = |name: &str| self.strings(name);
+        let (frame_id, source, dataset) = (text("frame_id")?, text("source")?, text("dataset")?);
+        let (split, segment, camera) = (text("split")?, text("segment")?, text("camera")?);
+        let (time_of_day, weather, location) = (text("time_of_day")?, text("weather")?, text("location")?);
+        let (width, height) = (self.u32s("width")?, self.u32s("height")?);
+        let (key, timestamp) = (self.u64s("key")?, self.i64s("timestamp_micros")?);
+        let optional = |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
+        (0..self.batch.num_rows())
+            .map(|row| {
+                let meta = FrameMeta {
+                    frame_id: frame_id.value(row).to_owned(),
+                    source: source.value(row).to_owned(),
+                    dataset: dataset.value(row).to_owned(),
+                    split: optional(split, row),
+                    segment: optional(segment, row),
+                    camera: optional(camera, row),
+                    timestamp_micros: timestamp.is_valid(row).then(|| timestamp.value(row)),
+                    size: Size::new(width.value(row), height.value(row)),
+                    time_of_day: optional(time_of_day, row),
+                    weather: optional(weather, row),
+                    location: optional(location, row),
+                };
+                match meta.key() == key.value(row) {
+                    true => Ok(meta),
+                    false => Err(Error::damaged(self.path, format!("key of frame {:?}", meta.frame_id))),
+                }
+            })
+            .collect()
+    }
+
+    /// What every row says of level `level`.
+    pub(crate) fn levels(&self, level: u8) -> Result<Vec<Option<LevelFacts>>> {
+        let number = |name: &str| self.u32s(&format!("{name}_{level}"));
+        let (len, crc32c) = (number("len")?, number("crc32c")?);
+        let (width, height) = (number("width")?, number("height")?);
+        let (mcu, tile) = (number("mcu")?, number("tile")?);
+        let encoding = self.strings(&format!("encoding_{level}"))?;
+        (0..self.batch.num_rows())
+            .map(|row| {
+                if len.is_null(row) {
+                    return Ok(None);
+                }
+                let encoding = encoding.value(row).parse().map_err(|detail| Error::damaged(self.path, detail))?;
+                Ok(Some(LevelFacts {
+                    len: len.value(row),
+                    crc32c: crc32c.value(row),
+                    size: Size::new(width.value(row), height.value(row)),
+                    mcu: mcu.value(row),
+                    tile: tile.value(row),
+                    encoding,
+                }))
+            })
+            .collect()
+    }
+}
