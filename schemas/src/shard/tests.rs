@@ -30,7 +30,7 @@ fn meta(frame_id: &str) -> FrameMeta {
 }
 
 fn level(seed: u8) -> LevelImage {
-    let jpeg = skeleton(Size::new(96, 64), 2, |column, row| [named(column, row), vec![seed; seed as usize]].concat());
+    let jpeg = skeleton(Size::new(96, 64), 2, |column, row| [named(column, row), vec![seed & 0x7F; seed as usize]].concat());
     let jpeg = tiled::embed_index(&jpeg).unwrap();
     LevelImage { jpeg, size: Size::new(96, 64), encoding: Encoding::Quality(seed.clamp(1, 100)) }
 }
