@@ -1,0 +1,204 @@
+//! The command line: parsing only.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ingest::demo::DemoArgs;
+use ingest::plan::Part;
+use ingest::report::MaxBad;
+use ingest::run::Request;
+use ingest::source::{Dataset, waymo};
+use schemas::shard::{Chroma, Settings};
+
+/// Turn driving data sets into shards of tile-addressable JPEGs.
+#[derive(Debug, Parser)]
+#[command(name = "ingest", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Waymo Open Dataset: TFRecord files (v1), folders of them, patterns.
+    #[command(after_help = "Examples:
+  ingest waymo --out shards/                        reads data/waymo
+  ingest waymo /data/waymo/training --out shards/ --cameras FRONT,FRONT_LEFT
+  ingest waymo '/data/waymo/training/segment-1*.tfrecord' --out shards/ --threads 32
+  ingest waymo /data/waymo --out /net/shards --part 3/8      one of eight machines; then `ingest catalog /net/shards`")]
+    Waymo {
+        /// TFRecord files, folders and patterns.
+        #[arg(default_value = "data/waymo")]
+        input: Vec<PathBuf>,
+        /// Keep only these cameras.
+        #[arg(long, value_delimiter = ',', value_parser = camera)]
+        cameras: Vec<String>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// SODA10M: folders of JPEGs, labelled and unlabelled.
+    #[command(after_help = "Examples:
+  ingest soda10m --out shards/                      reads data/soda10m
+  ingest soda10m /data/SSLAD-2D --out shards/
+  ingest soda10m /data/SSLAD-2D/unlabel/image_0 /data/SSLAD-2D/unlabel/image_2 --out shards/")]
+    Soda10m {
+        /// The set's folder (SSLAD-2D), one of its parts, or any folder of street scenes.
+        #[arg(default_value = "data/soda10m")]
+        input: Vec<PathBuf>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Any folder tree of images (ImageNet, BDD100K, Cityscapes, …).
+    #[command(after_help = "Examples:
+  ingest images /data/imagenet --out shards/        train/n01440764/x.JPEG: split train, segment n01440764
+  ingest images /data/bdd100k /data/nuscenes/samples --out shards/ --max-bad 20")]
+    Images {
+        /// Folders of JPEG and PNG files.
+        #[arg(required = true)]
+        input: Vec<PathBuf>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Render synthetic street scenes in the layouts of Waymo, SODA10M and Cityscapes.
+    Demo(DemoArgs),
+    /// Rebuild the catalog and the report, and so join what `--part` runs wrote.
+    #[command(after_help = "Example:\n  ingest catalog shards/")]
+    Catalog {
+        /// Folder of the set.
+        #[arg(default_value = "shards")]
+        shards: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in a set: frames by camera, split, time of day …, sizes, bytes by level.
+    #[command(after_help = "Examples:
+  ingest inspect shards/
+  ingest inspect shards/ --where \"camera = 'FRONT' and time_of_day = 'Day'\"
+  ingest inspect shards/ --where \"split in ('0','2','4','6','8')\" --json")]
+    Inspect {
+        /// Folder of the set.
+        #[arg(default_value = "shards")]
+        shards: PathBuf,
+        /// Count only frames for which this SQL expression over the catalog's columns holds.
+        #[arg(long = "where", value_name = "SQL")]
+        filter: Option<String>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every checksum, every JPEG, and the catalog against the shards.
+    #[command(after_help = "Example:\n  ingest verify shards/        exits with 1 if anything is wrong, and names it")]
+    Verify {
+        /// Folder of the set.
+        #[arg(default_value = "shards")]
+        shards: PathBuf,
+        /// Threads [default: one per core].
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        threads: Option<u16>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of every data set.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Folder of the shards; new, empty, or a set made with the same settings, to which is added.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Stored resolutions: 0 is the original, k is 1/2^k.
+    #[arg(long, default_value = "0,1,2", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(0..=5))]
+    levels: Vec<u8>,
+    /// JPEG quality of re-encoded levels.
+    #[arg(long, default_value_t = 93, value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: u8,
+    /// Chroma sampling of re-encoded levels.
+    #[arg(long, value_enum, default_value_t = ChromaArg::Half)]
+    chroma: ChromaArg,
+    /// Skip images with more pixels.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().max_pixels)]
+    max_pixels: u64,
+    /// Threads that decode and encode [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Write only every N-th shard, beginning with number I (from 0): one of N machines.
+    #[arg(long, value_name = "I/N", default_value = "0/1")]
+    part: Part,
+    /// Fail if more items are skipped: a number, or a percentage. The report is written in any case.
+    #[arg(long, value_name = "COUNT|PERCENT%", default_value = "1%")]
+    max_bad: MaxBad,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Chroma sampling by its usual name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChromaArg {
+    /// Half the width and height.
+    #[value(name = "420")]
+    Half,
+    /// Full resolution.
+    #[value(name = "444")]
+    Full,
+}
+
+fn camera(name: &str) -> Result<String, String> {
+    let known = waymo::CAMERAS.iter().find(|camera| camera.eq_ignore_ascii_case(name));
+    known.map(ToString::to_string).ok_or_else(|| format!("cameras are {}", waymo::CAMERAS.join(", ")))
+}
+
+/// The given number of threads, or one per core.
+pub fn threads(given: Option<u16>) -> usize {
+    given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+impl Options {
+    /// The request that these options and `inputs` stand for.
+    pub fn into_request(self, dataset: Dataset, inputs: Vec<PathBuf>, cameras: Vec<String>) -> Request {
+        let levels: BTreeSet<u8> = self.levels.into_iter().collect();
+        let chroma = match self.chroma {
+            ChromaArg::Half => Chroma::C420,
+            ChromaArg::Full => Chroma::C444,
+        };
+        Request {
+            dataset,
+            inputs,
+            out: self.out,
+            settings: Settings {
+                levels: levels.into_iter().collect(),
+                quality: self.quality,
+                chroma,
+                max_pixels: self.max_pixels,
+                cameras: cameras.into_iter().collect(),
+            },
+            part: self.part,
+            threads: threads(self.threads),
+            max_bad: self.max_bad,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn levels_are_sorted_and_defaults_are_the_documented_ones() {
+        let cli = Cli::try_parse_from(["ingest", "waymo", "--out", "x", "--levels", "2,0,2"]).unwrap();
+        let Command::Waymo { input, options, cameras } = cli.command else { panic!("not waymo") };
+        assert_eq!(input, [PathBuf::from("data/waymo")]);
+        let request = options.into_request(Dataset::Waymo, input, cameras);
+        assert_eq!(request.settings, Settings { levels: vec![0, 2], ..Settings::default() });
+        assert_eq!((request.part, request.max_bad), (Part::WHOLE, MaxBad::Percent(1.0)));
+    }
+}

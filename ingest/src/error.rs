@@ -1,0 +1,90 @@
+//! Two kinds of trouble: a [`Defect`] is data (an item is skipped, counted and listed), an [`Error`] ends the run.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why one item of the input cannot become a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defect {
+    /// Short and stable, for counting: `truncated-jpeg`.
+    pub reason: &'static str,
+    /// What exactly is wrong, for a person.
+    pub detail: String,
+}
+
+impl Defect {
+    /// A defect counted under `reason`.
+    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Every message says what is wrong, where, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} {path:?}: {source}")]
+    Io {
+        /// What was tried: "open", "read", …
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Its answer.
+        source: std::io::Error,
+    },
+    /// An input that is not there, or is not what the command reads.
+    #[error("{detail}: {path:?}; {advice}")]
+    Input {
+        /// What is wrong with it.
+        detail: &'static str,
+        /// The input as given.
+        path: PathBuf,
+        /// What to do.
+        advice: String,
+    },
+    /// Two inputs would be stored under one name.
+    #[error("{first:?} and {second:?} are both named {name:?}; rename one, or ingest them into two folders")]
+    SameName {
+        /// The name of both.
+        name: String,
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// The output folder cannot take the shards of this run.
+    #[error("{detail}: {dir:?}; {advice}")]
+    Output {
+        /// What is in the way.
+        detail: String,
+        /// The output folder.
+        dir: PathBuf,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Our own mistake while processing one item.
+    #[error("internal error (please report it) at {place}: {detail}")]
+    Panic {
+        /// The item.
+        place: String,
+        /// The panic's message.
+        detail: String,
+    },
+    /// A shard or the catalog.
+    #[error(transparent)]
+    Schemas(#[from] schemas::Error),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn input(detail: &'static str, path: impl Into<PathBuf>, advice: impl Into<String>) -> Self {
+        Self::Input { detail, path: path.into(), advice: advice.into() }
+    }
+}

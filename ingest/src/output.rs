@@ -1,0 +1,188 @@
+//! The output folder: who may write into it, and what is finished in it already.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schemas::catalog::shard_paths;
+use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardReader};
+
+use crate::error::{Error, Result};
+use crate::plan::Part;
+use crate::source::folder::source_name;
+use crate::source::{Content, Job};
+
+/// Locked while a run writes. Empty, and left behind: removing it would race with the next run.
+const LOCK_FILE: &str = ".ingest.lock";
+
+/// A set of shards that this process may write to, until it is dropped.
+pub struct Output {
+    dir: PathBuf,
+    settings: Settings,
+    /// Shards that were there when the folder was opened, by file name.
+    existing: HashMap<String, ShardId>,
+    _locks: Vec<File>,
+}
+
+impl Output {
+    /// Opens or creates the set in `dir` and locks it: parts of one run share it, anything else is refused.
+    ///
+    /// # Errors
+    /// If the folder holds something else than shards of these settings, cannot be written, or is in use.
+    pub fn open(dir: &Path, settings: &Settings, part: Part) -> Result<Self> {
+        check_is_ours(dir)?;
+        let frames = dir.join(FRAMES_DIR);
+        fs::create_dir_all(&frames).map_err(Error::io("create the output folder", &frames))?;
+        let locks = lock(dir, part)?;
+        if part.is_whole() {
+            remove_leftovers(&frames)?;
+        }
+        let mut existing = HashMap::new();
+        for path in shard_paths(dir)? {
+            let shard = ShardReader::open(&path)?;
+            if shard.settings() != settings {
+                let detail =
+                    format!("the output folder was written with other settings, {}", differences(&shard, settings));
+                let advice = "give the same options, or another --out";
+                return Err(Error::Output { detail, dir: dir.to_owned(), advice });
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            existing.insert(name, shard.id().clone());
+        }
+        Ok(Self { dir: dir.to_owned(), settings: settings.clone(), existing, _locks: locks })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The folder of the shards.
+    pub fn frames_dir(&self) -> PathBuf {
+        self.dir.join(FRAMES_DIR)
+    }
+
+    /// The settings of the set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Checks `plan`, which must hold every shard of its inputs, against what is finished.
+    ///
+    /// # Errors
+    /// If a finished shard of one of its inputs covers other items: the folder has changed since.
+    pub fn check_unchanged(&self, plan: &[Job]) -> Result<()> {
+        let planned: HashMap<String, &ShardId> = plan.iter().map(|job| (job.id.file_name(), &job.id)).collect();
+        let inputs: std::collections::HashSet<&str> = plan.iter().map(|job| job.id.input.as_str()).collect();
+        let changed = self
+            .existing
+            .iter()
+            .filter(|(name, id)| inputs.contains(id.input.as_str()) && planned.get(*name) != Some(id))
+            .map(|(name, _)| name)
+            .min();
+        match changed {
+            Some(name) => Err(self.input_changed(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the shard of `job` is finished.
+    ///
+    /// # Errors
+    /// If it is, but its items are no longer those of the job.
+    pub fn is_finished(&self, job: &Job) -> Result<bool> {
+        let name = job.id.file_name();
+        if !self.existing.contains_key(&name) {
+            return Ok(false);
+        }
+        let shard = ShardReader::open(&self.frames_dir().join(&name))?;
+        if holds_items(&shard, job)? { Ok(true) } else { Err(self.input_changed(&name)) }
+    }
+
+    fn input_changed(&self, shard: &str) -> Error {
+        Error::Output {
+            detail: format!("files were added to or removed from an input since its shard {shard:?} was written"),
+            dir: self.dir.clone(),
+            advice: "give new images as a folder of their own, or delete the input's shards and run again",
+        }
+    }
+}
+
+/// Whether a finished shard of a folder's files holds exactly the job's, as frames or as skipped items.
+fn holds_items(shard: &ShardReader, job: &Job) -> Result<bool> {
+    let Content::Files { listing, .. } = &job.content else { return Ok(true) };
+    let rows = shard.rows()?;
+    let mut rows = rows.iter().map(|row| row.meta.source.as_str()).peekable();
+    let mut skipped = shard.skipped().iter().map(|skipped| skipped.source.as_str()).peekable();
+    let end = job.id.end_item.unwrap_or(listing.len());
+    let all_found = (job.id.first_item..end).all(|ix| {
+        let source = source_name(&job.id.input, &listing.relative(ix));
+        rows.next_if_eq(&source.as_str()).is_some() || skipped.next_if_eq(&source.as_str()).is_some()
+    });
+    Ok(all_found && rows.next().is_none() && skipped.next().is_none())
+}
+
+/// Refuses a folder that holds anything but a set.
+fn check_is_ours(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("use the output folder", dir)(error)),
+    };
+    let is_ours = dir.join(FRAMES_DIR).is_dir() || dir.join(LOCK_FILE).is_file();
+    if is_ours || entries.count() == 0 {
+        return Ok(());
+    }
+    let detail = "the output folder is not empty and holds no shards".to_owned();
+    Err(Error::Output { detail, dir: dir.to_owned(), advice: "give --out a new or empty folder" })
+}
+
+/// Locks `dir` until the files are dropped: a whole run takes the folder alone, a part shares it with the other parts
+/// and takes its own number alone.
+pub(crate) fn lock(dir: &Path, part: Part) -> Result<Vec<File>> {
+    if part.is_whole() {
+        return Ok(vec![lock_file(dir, LOCK_FILE, File::try_lock)?]);
+    }
+    let own = format!("{LOCK_FILE}.part-{}-of-{}", part.index, part.count);
+    Ok(vec![lock_file(dir, LOCK_FILE, File::try_lock_shared)?, lock_file(dir, &own, File::try_lock)?])
+}
+
+fn lock_file(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+    let path = dir.join(name);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(Error::io("write to the output folder", &path))?;
+    match lock(&file) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let detail = "another ingest is writing to the output folder".to_owned();
+            Err(Error::Output { detail, dir: dir.to_owned(), advice: "wait for it to end" })
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+    }
+}
+
+/// Temporary files of a run that was killed.
+fn remove_leftovers(frames: &Path) -> Result<()> {
+    for entry in fs::read_dir(frames).map_err(Error::io("list", frames))? {
+        let path = entry.map_err(Error::io("list", frames))?.path();
+        if path.extension().is_some_and(|ending| ending == "tmp") {
+            fs::remove_file(&path).map_err(Error::io("remove the leftover", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Which settings differ, as JSON: `"quality":93 instead of "quality":90`.
+fn differences(shard: &ShardReader, wanted: &Settings) -> String {
+    let fields = |settings: &Settings| -> serde_json::Map<String, serde_json::Value> {
+        serde_json::from_str(&settings.to_json()).expect("settings are a JSON object")
+    };
+    let (found, wanted) = (fields(shard.settings()), fields(wanted));
+    let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    let text = |value: Option<&serde_json::Value>| value.map_or("the default".to_owned(), ToString::to_string);
+    let differing = names.into_iter().filter(|name| found.get(*name) != wanted.get(*name));
+    let differing =
+        differing.map(|name| format!("{name} {} instead of {}", text(found.get(name)), text(wanted.get(name))));
+    differing.collect::<Vec<_>>().join(", ")
+}

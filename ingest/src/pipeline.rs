@@ -1,0 +1,268 @@
+//! The threads that write shards: one reads, some build pyramids, this one puts rows in order and writes.
+//!
+//! Every step of the reader has a number, and the writer takes steps in that order, so the output does not depend on
+//! the number of threads. A step starts only with a token, and the writer hands tokens back, so a slow disk stops the
+//! reader and memory stays bounded. Shutdown is dropping a channel: whoever finds its peer gone stops.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use schemas::frame::FrameRow;
+use schemas::shard::{Settings, ShardWriter, Skipped};
+
+use crate::error::{Defect, Error, Result};
+use crate::progress::Progress;
+use crate::pyramid::{Builder, Pyramid};
+use crate::source::{Data, Item, Job, SourceImage};
+
+/// Steps that may be under way at once, a thread: enough to hide one slow image.
+const STEPS_PER_THREAD: usize = 6;
+
+/// An image file larger than this is no photograph.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// What a run added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Shards finished.
+    pub shards: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Items of their inputs that were skipped.
+    pub skipped: u64,
+    /// Encoded image bytes read, skipped ones included.
+    pub image_bytes_in: u64,
+    /// Bytes of the shard files.
+    pub bytes_out: u64,
+}
+
+/// What passes from the reader to the writer; items go through a worker on the way.
+enum Step {
+    Begin(usize),
+    Item { source: String, weight: u64, bytes_in: u64, result: Result<Box<FrameRow>, Defect> },
+    End,
+    Failed(Error),
+}
+
+/// A step and its place in the order.
+type Numbered<T> = (u64, T);
+
+/// Writes the shard of every job into `frames_dir`, in order.
+///
+/// # Errors
+/// The first error of reading or writing; shards finished by then stay, the one under way leaves nothing.
+pub fn write_shards(
+    jobs: &[Job],
+    frames_dir: &Path,
+    settings: &Settings,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Written> {
+    let capacity = STEPS_PER_THREAD * threads + 2;
+    let (token_in, tokens) = bounded(capacity);
+    for _ in 0..capacity {
+        token_in.send(()).expect("the receiver is alive, the capacity is not reached");
+    }
+    let (work_in, work) = bounded::<Numbered<Item>>(capacity);
+    let (done_in, done) = bounded::<Numbered<Step>>(capacity);
+    // `move`: when the writer fails, its ends of the channels must go before the threads are waited for.
+    thread::scope(move |scope| {
+        let reader = Reader { tokens, work: work_in, done: done_in.clone(), next: 0 };
+        scope.spawn(move || reader.run(jobs, settings));
+        for _ in 0..threads {
+            let (work, done) = (work.clone(), done_in.clone());
+            scope.spawn(move || run_worker(settings, &work, &done));
+        }
+        drop((work, done_in));
+        Writer { jobs, frames_dir, settings, progress, open: None, written: Written::default() }.run(&done, &token_in)
+    })
+}
+
+struct Reader {
+    tokens: Receiver<()>,
+    work: Sender<Numbered<Item>>,
+    done: Sender<Numbered<Step>>,
+    next: u64,
+}
+
+/// The writer has stopped; so does the reader.
+struct Stopped;
+
+impl Reader {
+    fn run(mut self, jobs: &[Job], settings: &Settings) {
+        for (ix, job) in jobs.iter().enumerate() {
+            if self.read_job(ix, job, settings).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
+        self.send_step(Step::Begin(ix))?;
+        let items = match job.open(settings) {
+            Ok(items) => items,
+            Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
+        };
+        for item in items {
+            match item {
+                Ok(item) => {
+                    let number = self.number()?;
+                    self.work.send((number, item)).map_err(|_| Stopped)?;
+                }
+                Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
+            }
+        }
+        self.send_step(Step::End)
+    }
+
+    fn send_step(&mut self, step: Step) -> Result<(), Stopped> {
+        let number = self.number()?;
+        self.done.send((number, step)).map_err(|_| Stopped)
+    }
+
+    /// The next number, once there is a token for it.
+    fn number(&mut self) -> Result<u64, Stopped> {
+        self.tokens.recv().map_err(|_| Stopped)?;
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+}
+
+fn run_worker(settings: &Settings, work: &Receiver<Numbered<Item>>, done: &Sender<Numbered<Step>>) {
+    let mut builder = Builder::new(settings);
+    for (number, item) in work {
+        let Item { source, weight, content } = item;
+        let mut bytes_in = 0;
+        let result =
+            catch_unwind(AssertUnwindSafe(|| content.and_then(|image| frame(&mut builder, image, &mut bytes_in))));
+        let step = match result {
+            Ok(result) => Step::Item { source, weight, bytes_in, result },
+            Err(panic) => Step::Failed(Error::Panic { place: source, detail: panic_message(panic.as_ref()) }),
+        };
+        if done.send((number, step)).is_err() {
+            return;
+        }
+    }
+}
+
+fn frame(builder: &mut Builder, image: SourceImage, bytes_in: &mut u64) -> Result<Box<FrameRow>, Defect> {
+    let SourceImage { mut meta, data } = image;
+    let Pyramid { size, levels } = match data {
+        Data::Bytes(bytes) => {
+            *bytes_in = bytes.len() as u64;
+            builder.build(&bytes)?
+        }
+        Data::File(path) => {
+            let bytes = read_file(&path)?;
+            *bytes_in = bytes.len() as u64;
+            builder.build(&bytes)?
+        }
+    };
+    meta.size = size;
+    Ok(Box::new(FrameRow { meta, levels }))
+}
+
+fn read_file(path: &PathBuf) -> Result<Vec<u8>, Defect> {
+    let unreadable = |error: std::io::Error| Defect::new("unreadable-file", error.to_string());
+    let bytes = path.metadata().map_err(unreadable)?.len();
+    if bytes > MAX_FILE_BYTES {
+        return Err(Defect::new("too-large", format!("{bytes} bytes")));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+struct Writer<'a> {
+    jobs: &'a [Job],
+    frames_dir: &'a Path,
+    settings: &'a Settings,
+    progress: &'a Progress,
+    open: Option<OpenShard>,
+    written: Written,
+}
+
+/// A shard under way.
+struct OpenShard {
+    writer: ShardWriter,
+    skipped: Vec<Skipped>,
+    frame_ids: HashSet<String>,
+    /// Weight of the job that no item has claimed yet.
+    weight_left: u64,
+}
+
+impl Writer<'_> {
+    fn run(mut self, done: &Receiver<Numbered<Step>>, tokens: &Sender<()>) -> Result<Written> {
+        let mut early: BTreeMap<u64, Step> = BTreeMap::new();
+        let mut next = 0;
+        for (number, step) in done {
+            early.insert(number, step);
+            while let Some(step) = early.remove(&next) {
+                next += 1;
+                self.take(step)?;
+                // Nobody takes tokens once everything is read.
+                let _ = tokens.try_send(());
+            }
+        }
+        Ok(self.written)
+    }
+
+    fn take(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Begin(ix) => self.begin(&self.jobs[ix]),
+            Step::Item { source, weight, bytes_in, result } => self.add(source, weight, bytes_in, result),
+            Step::End => self.end(),
+            Step::Failed(error) => Err(error),
+        }
+    }
+
+    fn begin(&mut self, job: &Job) -> Result<()> {
+        let writer = ShardWriter::create(self.frames_dir, &job.id, self.settings)?;
+        self.open = Some(OpenShard { writer, skipped: Vec::new(), frame_ids: HashSet::new(), weight_left: job.weight });
+        Ok(())
+    }
+
+    fn add(&mut self, source: String, weight: u64, bytes_in: u64, result: Result<Box<FrameRow>, Defect>) -> Result<()> {
+        let shard = self.open.as_mut().expect("an item comes after the beginning of its shard");
+        self.written.image_bytes_in += bytes_in;
+        let weight = weight.min(shard.weight_left);
+        shard.weight_left -= weight;
+        match result.and_then(|row| shard.check_new(row)) {
+            Ok(row) => {
+                shard.writer.push(*row)?;
+                self.written.frames += 1;
+                self.progress.add_frame(weight, bytes_in);
+            }
+            Err(Defect { reason, detail }) => {
+                shard.skipped.push(Skipped { source, reason: reason.to_owned(), detail });
+                self.written.skipped += 1;
+                self.progress.add_skipped(weight);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let shard = self.open.take().expect("a shard ends after its beginning");
+        let summary = shard.writer.finish(&shard.skipped)?;
+        self.written.shards += 1;
+        self.written.bytes_out += summary.bytes;
+        self.progress.add_shard(shard.weight_left, summary.bytes);
+        Ok(())
+    }
+}
+
+impl OpenShard {
+    fn check_new(&mut self, row: Box<FrameRow>) -> Result<Box<FrameRow>, Defect> {
+        if self.frame_ids.insert(row.meta.frame_id.clone()) {
+            return Ok(row);
+        }
+        Err(Defect::new("duplicate-frame", format!("frame {:?} is in this shard already", row.meta.frame_id)))
+    }
+}

@@ -1,0 +1,137 @@
+//! Which shards a run writes: jobs in, jobs out.
+//!
+//! The plan depends on the inputs' names alone, so every part of a run on many machines makes the same one. The file
+//! system is asked only whether two paths of one name are one file.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::source::{Content, Job};
+
+/// Whole shards dealt out to machines: this one takes every `count`-th, beginning with number `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which part, counted from 0.
+    pub index: u32,
+    /// How many parts there are.
+    pub count: NonZeroU32,
+}
+
+impl Part {
+    /// The one part of a run on one machine.
+    pub const WHOLE: Self = Self { index: 0, count: NonZeroU32::MIN };
+
+    /// Whether there are no other parts.
+    pub fn is_whole(self) -> bool {
+        self.count == NonZeroU32::MIN
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }));
+        parsed
+            .filter(|part| part.index < part.count.get())
+            .ok_or_else(|| "give I/N, with I from 0 to N - 1: `--part 0/8` to `--part 7/8`".to_owned())
+    }
+}
+
+/// Jobs in the order of their shards' names, each once.
+///
+/// # Errors
+/// [`Error::SameName`] if two different inputs would become one shard.
+pub fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
+    let mut by_name: BTreeMap<String, Job> = BTreeMap::new();
+    for job in jobs {
+        let name = job.id.file_name();
+        if let Some(other) = by_name.get(&name)
+            && !is_same_input(other, &job)
+        {
+            return Err(Error::SameName {
+                name: job.id.input.clone(),
+                first: path(other).to_owned(),
+                second: path(&job).to_owned(),
+            });
+        }
+        by_name.insert(name, job);
+    }
+    Ok(by_name.into_values().collect())
+}
+
+/// The jobs of one part.
+pub fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
+    jobs.into_iter().skip(part.index as usize).step_by(part.count.get() as usize).collect()
+}
+
+fn path(job: &Job) -> &Path {
+    match &job.content {
+        Content::TfRecord(path) => path,
+        Content::Files { listing, .. } => listing.root(),
+    }
+}
+
+fn is_same_input(a: &Job, b: &Job) -> bool {
+    let absolute = |job| std::fs::canonicalize(path(job)).ok();
+    a.id == b.id && absolute(a).is_some_and(|a| absolute(b) == Some(a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::shard::ShardId;
+
+    fn job(path: &str, input: &str) -> Job {
+        Job {
+            id: ShardId { input: input.into(), first_item: 0, end_item: None },
+            content: Content::TfRecord(path.into()),
+            weight: 1,
+        }
+    }
+
+    fn inputs(jobs: &[Job]) -> Vec<&str> {
+        jobs.iter().map(|job| job.id.input.as_str()).collect()
+    }
+
+    #[test]
+    fn parts_are_disjoint_and_complete() {
+        let jobs = || plan((0..10).map(|i| job(&format!("{i}"), &format!("x/{i}"))).collect()).unwrap();
+        let mut all: Vec<Job> = Vec::new();
+        for index in 0..3 {
+            all.extend(of_part(jobs(), Part { index, count: NonZeroU32::new(3).unwrap() }));
+        }
+        let joined = plan(all).unwrap();
+        assert_eq!(inputs(&joined), inputs(&jobs()));
+    }
+
+    #[test]
+    fn an_input_given_twice_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.tfrecord");
+        std::fs::write(&file, "").unwrap();
+        let detour = dir.path().join(".").join("a.tfrecord");
+        let jobs = vec![job(&file.to_string_lossy(), "d/a"), job(&detour.to_string_lossy(), "d/a")];
+        assert_eq!(plan(jobs).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn two_inputs_of_one_name_are_refused() {
+        let error = plan(vec![job("/x/d/a", "d/a"), job("/y/d/a", "d/a")]).unwrap_err();
+        assert!(error.to_string().contains("both named"), "{error}");
+    }
+
+    #[test]
+    fn parts_are_written_as_index_of_count() {
+        assert_eq!("0/1".parse(), Ok(Part::WHOLE));
+        assert_eq!("7/8".parse::<Part>().unwrap().index, 7);
+        for bad in ["8/8", "1", "a/b", "0/0", "-1/2", ""] {
+            assert!(bad.parse::<Part>().is_err(), "{bad}");
+        }
+    }
+}

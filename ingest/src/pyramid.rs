@@ -1,0 +1,177 @@
+//! One image file -> its tile-addressable levels.
+//!
+//! Level 0 of an 8-bit YCbCr or grey JPEG is the original's own DCT coefficients, transcoded; anything else (CMYK,
+//! RGB, more bits, rotated by EXIF, PNG) is encoded again. Level k has `ceil(frame / 2^k)` pixels with replicated
+//! edges, so `level_xy = frame_xy / 2^k` holds exactly. A half comes out of the JPEG decoder, which reduces each
+//! block's DCT; every further level is the one before it, halved with Lanczos' filter. Between 4:2:0 and 4:2:0
+//! nothing is converted: luma and chroma are reduced as they are.
+//!
+//! Pure: the same bytes and settings give the same levels on any thread.
+
+use fast_image_resize::Resizer;
+use schemas::frame::{Encoding, LevelImage};
+use schemas::geom::Size;
+use schemas::shard::{Chroma, Settings};
+use schemas::tiled::{embed_index, restart_interval};
+
+use crate::error::Defect;
+use crate::jpeg::markers::Markers;
+use crate::jpeg::{Codec, ColorModel, Header, Restart, Scale};
+use crate::picture::{self, Format};
+use crate::raster::{Layout, Raster};
+
+/// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many pixels.
+pub const MIN_SIDE_PX: u32 = 224;
+
+/// The stored resolutions of one frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pyramid {
+    /// Size of level 0.
+    pub size: Size,
+    /// One entry per level of the settings.
+    pub levels: Vec<Option<LevelImage>>,
+}
+
+/// Makes pyramids, one after the other; every thread has its own.
+pub struct Builder {
+    settings: Settings,
+    codec: Codec,
+    resizer: Resizer,
+}
+
+impl Builder {
+    /// A builder of the levels that `settings` asks for.
+    pub fn new(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), codec: Codec::new(), resizer: Resizer::new() }
+    }
+
+    /// Makes the levels of the image file `bytes`.
+    ///
+    /// # Errors
+    /// [`Defect`] if it cannot be decoded without damage, is too large, or too small for any level of the settings.
+    pub fn build(&mut self, bytes: &[u8]) -> Result<Pyramid, Defect> {
+        match Format::of(bytes)? {
+            Format::Jpeg => self.build_from_jpeg(bytes),
+            Format::Png => {
+                let image = picture::decode_png(bytes, self.settings.max_pixels)?;
+                let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
+                self.build_from_raster(&full)
+            }
+        }
+    }
+
+    fn build_from_jpeg(&mut self, bytes: &[u8]) -> Result<Pyramid, Defect> {
+        let markers = Markers::scan(bytes);
+        let jpeg = &*markers.repaired(bytes);
+        let header = self.codec.read_header(jpeg)?;
+        picture::check_size(header.size, self.settings.max_pixels)?;
+        if !can_transcode(&header, &markers) {
+            let image = picture::decode_jpeg(&mut self.codec, jpeg, &header, &markers)?;
+            let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
+            return self.build_from_raster(&full);
+        }
+
+        let mut pyramid = self.empty(header.size)?;
+        if let Some(ix) = self.level_ix(0) {
+            pyramid.levels[ix] = Some(self.transcode(jpeg, &header, &markers)?);
+        }
+        if self.last_level(header.size) >= 1 {
+            let half = self.decode_half(jpeg, &header)?;
+            self.add_reduced(half, &mut pyramid)?;
+        }
+        Ok(pyramid)
+    }
+
+    fn build_from_raster(&mut self, full: &Raster) -> Result<Pyramid, Defect> {
+        let mut pyramid = self.empty(full.size)?;
+        if let Some(ix) = self.level_ix(0) {
+            pyramid.levels[ix] = Some(self.encode(full)?);
+        }
+        if self.last_level(full.size) >= 1 {
+            let half = full.halved(&mut self.resizer);
+            self.add_reduced(half, &mut pyramid)?;
+        }
+        Ok(pyramid)
+    }
+
+    /// Adds level 1, which `half` shows, and all further ones.
+    fn add_reduced(&mut self, half: Raster, pyramid: &mut Pyramid) -> Result<(), Defect> {
+        let mut raster = half;
+        let last = self.last_level(pyramid.size);
+        for level in 1..=last {
+            if let Some(ix) = self.level_ix(level) {
+                pyramid.levels[ix] = Some(self.encode(&raster)?);
+            }
+            if level < last {
+                raster = raster.halved(&mut self.resizer);
+            }
+        }
+        Ok(())
+    }
+
+    fn transcode(&mut self, jpeg: &[u8], header: &Header, markers: &Markers<'_>) -> Result<LevelImage, Defect> {
+        let mcu_width = markers.mcu_width();
+        let restart = Restart(restart_interval(header.size.width.div_ceil(mcu_width), mcu_width));
+        let transcoded = self.codec.transcode(jpeg, header, restart)?;
+        Ok(LevelImage { jpeg: indexed(transcoded)?, size: header.size, encoding: Encoding::Lossless })
+    }
+
+    fn decode_half(&mut self, jpeg: &[u8], header: &Header) -> Result<Raster, Defect> {
+        let layout = match header.color {
+            ColorModel::Grey => Layout::Grey,
+            _ if header.is_420 && self.settings.chroma == Chroma::C420 => Layout::Ycc420,
+            _ => Layout::Rgb,
+        };
+        let mcu_width = self.mcu_width(layout != Layout::Grey);
+        self.codec.decode(jpeg, header, layout, Scale::Half, mcu_width)
+    }
+
+    fn encode(&mut self, raster: &Raster) -> Result<LevelImage, Defect> {
+        let quality = self.settings.quality;
+        let mcus_per_row = raster.padded_width() / raster.mcu_width;
+        let restart = Restart(restart_interval(mcus_per_row, raster.mcu_width));
+        let has_full_chroma = self.settings.chroma == Chroma::C444;
+        let encoded = self.codec.encode(raster, quality, has_full_chroma, restart)?;
+        Ok(LevelImage { jpeg: indexed(encoded)?, size: raster.size, encoding: Encoding::Quality(quality) })
+    }
+
+    /// A pyramid without images yet.
+    fn empty(&self, size: Size) -> Result<Pyramid, Defect> {
+        let last = self.last_level(size);
+        if !self.settings.levels.iter().any(|&level| level <= last) {
+            let detail = format!("{size} pixels are too few for any of the levels {:?}", self.settings.levels);
+            return Err(Defect::new("too-small", detail));
+        }
+        Ok(Pyramid { size, levels: vec![None; self.settings.levels.len()] })
+    }
+
+    /// The coarsest level of the settings that a frame of `size` is large enough for; 0 if none.
+    fn last_level(&self, size: Size) -> u8 {
+        let is_large_enough = |level: u8| u64::from(size.min_side()) >= u64::from(MIN_SIDE_PX) << level;
+        self.settings.levels.iter().copied().filter(|&level| is_large_enough(level)).max().unwrap_or(0)
+    }
+
+    fn level_ix(&self, level: u8) -> Option<usize> {
+        self.settings.levels.iter().position(|&l| l == level)
+    }
+
+    /// MCU width of what this builder encodes.
+    fn mcu_width(&self, has_color: bool) -> u32 {
+        if has_color && self.settings.chroma == Chroma::C420 { 16 } else { 8 }
+    }
+}
+
+fn can_transcode(header: &Header, markers: &Markers<'_>) -> bool {
+    header.bits == 8
+        && !header.is_predictive
+        && header.has_known_sampling
+        && matches!(header.color, ColorModel::Grey | ColorModel::YCbCr)
+        && picture::orientation(markers) == image::metadata::Orientation::NoTransforms
+}
+
+fn indexed(jpeg: &[u8]) -> Result<Vec<u8>, Defect> {
+    embed_index(jpeg).map_err(|error| Defect::new("untileable-jpeg", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

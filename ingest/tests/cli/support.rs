@@ -1,0 +1,108 @@
+//! A made-up Waymo set, the `ingest` command, and folders to compare.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ingest::jpeg::{Codec, Restart};
+use ingest::raster::{Layout, Raster};
+use ingest::source::waymo::messages::{CameraImage, Context, Frame, Stats};
+use ingest::source::waymo::tfrecord::masked_crc;
+use prost::Message;
+use schemas::geom::Size;
+use serde_json::Value;
+
+/// A file or folder of the optional data folder beside the workspace.
+pub fn shared(relative: &str) -> Option<PathBuf> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")).join(relative);
+    if !path.exists() {
+        println!("skipped: no ../shared/data/{relative}");
+    }
+    path.exists().then_some(path)
+}
+
+/// Runs `ingest` with `args`.
+pub fn ingest<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ingest")).args(args).output().unwrap()
+}
+
+/// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`; it must succeed.
+pub fn ingest_json(command: &str, input: &Path, out: &Path, options: &[&str]) -> Value {
+    let output = ingest_to(command, input, out, options);
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`.
+pub fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str]) -> Output {
+    let mut args = vec![command.as_ref(), input.as_os_str(), "--out".as_ref(), out.as_os_str(), "--json".as_ref()];
+    args.extend(options.iter().map(std::ffi::OsStr::new));
+    ingest(args)
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A JPEG of `size` whose content depends on `seed`.
+pub fn jpeg(size: Size, seed: u32) -> Vec<u8> {
+    let pixel = |x: u32, y: u32| [(x ^ y ^ seed) as u8, (x / 3 + seed) as u8, (y / 2) as u8];
+    let pixels: Vec<u8> = (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y))).collect();
+    let raster = Raster::from_pixels(size, Layout::Rgb, 16, &pixels);
+    Codec::new().encode(&raster, 85, false, Restart(0)).unwrap().to_vec()
+}
+
+/// The record of one time step with two cameras.
+pub fn record(drive: &str, timestamp: i64) -> Vec<u8> {
+    let image = |camera: i32| {
+        let image = jpeg(Size::new(480, 464), timestamp as u32 * 8 + camera as u32);
+        CameraImage { name: Some(camera), image: Some(image.into()) }
+    };
+    let stats = Stats { time_of_day: Some("Night".into()), location: None, weather: Some("rain".into()) };
+    let frame = Frame {
+        context: Some(Context { name: Some(drive.into()), stats: Some(stats) }),
+        timestamp_micros: Some(timestamp),
+        images: vec![image(1), image(4)],
+    };
+    frame.encode_to_vec()
+}
+
+/// Frames `data` as a TFRecord.
+pub fn framed(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
+}
+
+/// Writes `drives` files of `steps` time steps with two cameras each into `dir`.
+pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
+    fs::create_dir_all(dir).unwrap();
+    for drive in 0..drives {
+        let name = format!("drive_{drive}");
+        let records: Vec<u8> = (0..steps).flat_map(|step| framed(&record(&name, step))).collect();
+        fs::write(dir.join(format!("segment-{name}.tfrecord")), records).unwrap();
+    }
+}
+
+/// Contents of all files below `dir` but lock files, by relative path.
+pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            found.extend(tree(&entry.path()).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else if !name.starts_with(".ingest.lock") {
+            found.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+/// Asserts that two sets are equal to the byte, naming the files that differ.
+#[track_caller]
+pub fn assert_same_tree(a: &Path, b: &Path) {
+    let (a, b) = (tree(a), tree(b));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    let differing: Vec<&String> = a.iter().filter(|(name, bytes)| b[*name] != **bytes).map(|(name, _)| name).collect();
+    assert!(differing.is_empty(), "{differing:?} differ");
+}
