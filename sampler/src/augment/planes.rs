@@ -1,0 +1,141 @@
+//! One view as three planes of bytes: what every operation between the resize and the slot works on.
+//!
+//! Planes instead of RGB triples, because then a vector register holds one channel of neighbouring pixels and no
+//! kernel but these two ever shuffles. [`deinterleave`] fills planes from a row of triples, [`interleave`] writes
+//! them back, mirrored if asked: that is where the horizontal flip happens, for free.
+
+use crate::simd::{Simd, kernel};
+
+/// A `side` × `side` view; row-major planes in the order red, green, blue.
+#[derive(Clone, Debug)]
+pub struct Planes {
+    side: usize,
+    bytes: Vec<u8>,
+}
+
+impl Planes {
+    /// A black view.
+    pub fn new(side: usize) -> Self {
+        Self { side, bytes: vec![0; 3 * side * side] }
+    }
+
+    /// Width and height in pixels.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Red, green and blue, `side * side` bytes each.
+    pub fn split_mut(&mut self) -> [&mut [u8]; 3] {
+        let area = self.side * self.side;
+        let (red, rest) = self.bytes.split_at_mut(area);
+        let (green, blue) = rest.split_at_mut(area);
+        [red, green, blue]
+    }
+
+    /// Red, green and blue, `side * side` bytes each.
+    pub fn split(&self) -> [&[u8]; 3] {
+        let area = self.side * self.side;
+        [&self.bytes[..area], &self.bytes[area..2 * area], &self.bytes[2 * area..]]
+    }
+
+    /// Fills the view from row-major RGB triples.
+    ///
+    /// # Panics
+    ///
+    /// If `rgb` is not `3 * side * side` bytes.
+    pub fn load(&mut self, simd: Simd, rgb: &[u8]) {
+        assert_eq!(rgb.len(), 3 * self.side * self.side, "a view of {0}x{0} RGB pixels", self.side);
+        let [red, green, blue] = self.split_mut();
+        deinterleave(simd, rgb, red, green, blue);
+    }
+
+    /// Writes the view as row-major RGB triples, each row from right to left if `flip`.
+    ///
+    /// # Panics
+    ///
+    /// If `rgb` is not `3 * side * side` bytes.
+    pub fn store(&self, simd: Simd, flip: bool, rgb: &mut [u8]) {
+        store(simd, self.split(), self.side, flip, rgb);
+    }
+
+    /// As [`store`](Self::store) for a view whose channels are all equal to the first, which alone is read.
+    pub(super) fn store_grey(&self, simd: Simd, flip: bool, rgb: &mut [u8]) {
+        let [grey, ..] = self.split();
+        store(simd, [grey; 3], self.side, flip, rgb);
+    }
+}
+
+fn store(simd: Simd, [red, green, blue]: [&[u8]; 3], side: usize, flip: bool, rgb: &mut [u8]) {
+    assert_eq!(rgb.len(), 3 * side * side, "a view of {side}x{side} RGB pixels");
+    if flip {
+        interleave_mirrored(simd, side, red, green, blue, rgb);
+    } else {
+        interleave(simd, red, green, blue, rgb);
+    }
+}
+
+kernel! {
+    /// Splits RGB triples into planes of as many bytes as there are triples.
+    pub(crate) fn deinterleave(rgb: &[u8], red: &mut [u8], green: &mut [u8], blue: &mut [u8]) = deinterleave_body
+}
+
+#[inline(always)]
+fn deinterleave_body(rgb: &[u8], red: &mut [u8], green: &mut [u8], blue: &mut [u8]) {
+    let (triples, _) = rgb.as_chunks::<3>();
+    for (((triple, red), green), blue) in triples.iter().zip(red).zip(green).zip(blue) {
+        [*red, *green, *blue] = *triple;
+    }
+}
+
+kernel! {
+    /// Joins planes into RGB triples.
+    fn interleave(red: &[u8], green: &[u8], blue: &[u8], rgb: &mut [u8]) = interleave_body
+}
+
+#[inline(always)]
+fn interleave_body(red: &[u8], green: &[u8], blue: &[u8], rgb: &mut [u8]) {
+    let (triples, _) = rgb.as_chunks_mut::<3>();
+    for (((triple, &red), &green), &blue) in triples.iter_mut().zip(red).zip(green).zip(blue) {
+        *triple = [red, green, blue];
+    }
+}
+
+kernel! {
+    /// Joins planes of rows of `side` pixels into RGB triples, every row mirrored.
+    fn interleave_mirrored(side: usize, red: &[u8], green: &[u8], blue: &[u8], rgb: &mut [u8]) = interleave_mirrored_body
+}
+
+#[inline(always)]
+fn interleave_mirrored_body(side: usize, red: &[u8], green: &[u8], blue: &[u8], rgb: &mut [u8]) {
+    let rows = red.chunks_exact(side).zip(green.chunks_exact(side)).zip(blue.chunks_exact(side));
+    for (out, ((red, green), blue)) in rgb.chunks_exact_mut(3 * side).zip(rows) {
+        let (triples, _) = out.as_chunks_mut::<3>();
+        for (((triple, &red), &green), &blue) in triples.iter_mut().rev().zip(red).zip(green).zip(blue) {
+            *triple = [red, green, blue];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_then_store_is_identity_and_flip_mirrors_rows() {
+        for side in [1, 2, 15, 16, 17, 63, 64, 65, 100, 224] {
+            let rgb: Vec<u8> = (0..3 * side * side).map(|i| (i * 7 + i / 251) as u8).collect();
+            for simd in Simd::available() {
+                let mut planes = Planes::new(side);
+                planes.load(simd, &rgb);
+                assert!((0..side * side).all(|i| planes.split().map(|plane| plane[i]) == rgb[3 * i..3 * i + 3]));
+                let mut out = vec![0; rgb.len()];
+                planes.store(simd, false, &mut out);
+                assert_eq!(out, rgb);
+                planes.store(simd, true, &mut out);
+                for (row, mirrored) in rgb.chunks(3 * side).zip(out.chunks(3 * side)) {
+                    assert!((0..side).all(|x| row[3 * x..3 * x + 3] == mirrored[3 * (side - 1 - x)..3 * (side - x)]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Everything that decides what a batch contains and how it is made.
+//!
+//! `Default` is the paper's recipe (MultiSiam section 3.2 and BYOL's augmentation, RECIPE 1.1 and 2). A config is
+//! plain data; [`SamplerConfig::validate`] is the one gate, and [`Sampler::open`](crate::Sampler::open) calls it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::order::OrderKind;
+use crate::stages::Clock;
+
+/// Settings of a sampler.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplerConfig {
+    /// Names all randomness.
+    pub seed: u64,
+    /// Pairs in a batch (of this rank).
+    pub batch: usize,
+    /// Batches in flight: being filled, waiting, or held by the consumer.
+    pub depth: usize,
+    /// Worker threads; 0 = one for every core this process may use.
+    pub threads: usize,
+    /// How the two boxes are drawn.
+    pub pair: PairConfig,
+    /// Side of a view in pixels.
+    pub output: u32,
+    /// Augmentation of the first and of the second view.
+    pub views: [ViewAugment; 2],
+    /// Always decode level 0 instead of the coarsest level that suffices.
+    pub exact: bool,
+    /// How an epoch runs through the set.
+    pub order: OrderKind,
+    /// This process among `world`.
+    pub rank: u32,
+    /// Number of processes that share each epoch.
+    pub world: u32,
+    /// SQL expression over the catalog: which frames there are.
+    pub filter: Option<String>,
+    /// Whether batches lie in page-locked memory.
+    pub pin: Pin,
+    /// Share of drawn frames that may turn out broken (and be replaced) before the run stops. The first
+    /// [`BROKEN_GRACE`] are free.
+    pub max_broken: f64,
+    /// Whether workers measure their stages.
+    #[serde(skip)]
+    pub clock: Clock,
+}
+
+/// Broken frames that never stop a run, however few frames it has drawn.
+pub const BROKEN_GRACE: u64 = 8;
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            batch: 128, // 1024 over 8 devices (paper, section 4.1)
+            depth: 4,
+            threads: 0,
+            pair: PairConfig::default(),
+            output: 224,
+            views: Recipe::Byol.views(),
+            exact: false,
+            order: OrderKind::Full,
+            rank: 0,
+            world: 1,
+            filter: None,
+            pin: Pin::Never,
+            max_broken: 0.01,
+            clock: Clock::Off,
+        }
+    }
+}
+
+/// How a crop pair is drawn: two RandomResizedCrops, redrawn together until they overlap enough.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PairConfig {
+    /// Least intersection over union, in `0..1`; 0 takes any pair (BYOL, MoCo).
+    pub min_iou: f32,
+    /// Pairs drawn before the best one seen is kept.
+    pub max_tries: u32,
+    /// Area of a crop as a share of the frame, least and most.
+    pub area: [f64; 2],
+    /// Width over height, least and most; drawn log-uniformly.
+    pub ratio: [f64; 2],
+}
+
+impl Default for PairConfig {
+    fn default() -> Self {
+        Self { min_iou: 0.5, max_tries: 100, area: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] }
+    }
+}
+
+/// Probabilities and strengths of the augmentations of one view, applied in the order of the fields after the flip.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViewAugment {
+    /// Probability of a horizontal flip.
+    pub flip_p: f64,
+    /// Probability of colour jitter: its four operations in a random order.
+    pub jitter_p: f64,
+    /// Brightness factor is uniform in `1 ± brightness`.
+    pub brightness: f64,
+    /// Contrast factor is uniform in `1 ± contrast`.
+    pub contrast: f64,
+    /// Saturation factor is uniform in `1 ± saturation`.
+    pub saturation: f64,
+    /// Hue shift is uniform in `± hue` turns, at most 0.5.
+    pub hue: f64,
+    /// Probability of grayscale.
+    pub grayscale_p: f64,
+    /// Probability of Gaussian blur.
+    pub blur_p: f64,
+    /// Standard deviation of the blur in view pixels, least and most.
+    pub blur_sigma: [f64; 2],
+    /// Probability of solarization at 128.
+    pub solarize_p: f64,
+}
+
+impl Default for ViewAugment {
+    fn default() -> Self {
+        Self {
+            flip_p: 0.5,
+            jitter_p: 0.8,
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.2,
+            hue: 0.1,
+            grayscale_p: 0.2,
+            blur_p: 1.0,
+            blur_sigma: [0.1, 2.0],
+            solarize_p: 0.0,
+        }
+    }
+}
+
+impl ViewAugment {
+    /// No augmentation at all: the resized crop.
+    pub const NONE: Self = Self {
+        flip_p: 0.0,
+        jitter_p: 0.0,
+        brightness: 0.0,
+        contrast: 0.0,
+        saturation: 0.0,
+        hue: 0.0,
+        grayscale_p: 0.0,
+        blur_p: 0.0,
+        blur_sigma: [0.1, 2.0],
+        solarize_p: 0.0,
+    };
+}
+
+/// Published augmentation recipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipe {
+    /// BYOL's, which MultiSiam keeps (RECIPE 1.1).
+    Byol,
+    /// MoCo v1's values. NOTE: here jitter comes before grayscale, in MoCo v1 after; a grey image has no colour to
+    /// jitter, so the two differ only in brightness and contrast being taken before the conversion.
+    MocoV1,
+    /// MoCo v2's.
+    MocoV2,
+}
+
+impl Recipe {
+    /// Augmentation of both views.
+    pub fn views(self) -> [ViewAugment; 2] {
+        match self {
+            Self::Byol => {
+                let first = ViewAugment::default();
+                [first, ViewAugment { blur_p: 0.1, solarize_p: 0.2, ..first }]
+            }
+            Self::MocoV1 => {
+                let strong = ViewAugment { jitter_p: 1.0, saturation: 0.4, hue: 0.4, ..ViewAugment::default() };
+                [ViewAugment { blur_p: 0.0, ..strong }; 2]
+            }
+            Self::MocoV2 => [ViewAugment { saturation: 0.4, blur_p: 0.5, ..ViewAugment::default() }; 2],
+        }
+    }
+
+    /// Least and most area of a crop as a share of the frame.
+    pub fn area(self) -> [f64; 2] {
+        match self {
+            Self::Byol => [0.08, 1.0],
+            Self::MocoV1 | Self::MocoV2 => [0.2, 1.0],
+        }
+    }
+}
+
+/// Where the bytes of batches lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// In ordinary, page-aligned memory.
+    #[default]
+    Never,
+    /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory, with one line in
+    /// the log, where there is no driver or no such device.
+    Auto(u32),
+}
+
+impl SamplerConfig {
+    /// Refuses what cannot work, naming the field and what it may be.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for the first field outside its range.
+    pub fn validate(&self) -> Result<()> {
+        check("batch", self.batch, (1..=65_536).contains(&self.batch), "1 to 65536")?;
+        check("depth", self.depth, (1..=256).contains(&self.depth), "1 to 256")?;
+        check("threads", self.threads, self.threads <= 1024, "0 (all cores) to 1024")?;
+        check("output", self.output, (8..=2048).contains(&self.output), "8 to 2048 pixels")?;
+        check("world", self.world, self.world >= 1, "at least 1")?;
+        check("rank", self.rank, self.rank < self.world, "below `world`")?;
+        check("max_broken", self.max_broken, (0.0..=1.0).contains(&self.max_broken), "0 to 1")?;
+        self.pair.validate()?;
+        self.views.iter().try_for_each(ViewAugment::validate)
+    }
+
+    /// Worker threads to start.
+    pub fn num_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+impl PairConfig {
+    fn validate(&self) -> Result<()> {
+        let [least, most] = self.area;
+        check("pair.min_iou", self.min_iou, (0.0..1.0).contains(&self.min_iou), "0 (any pair) to below 1")?;
+        check("pair.max_tries", self.max_tries, (1..=60_000).contains(&self.max_tries), "1 to 60000")?;
+        let area_fits = 0.0 < least && least <= most && most <= 1.0;
+        check("pair.area", format!("{:?}", self.area), area_fits, "[least, most] with 0 < least <= most <= 1")?;
+        let [narrow, wide] = self.ratio;
+        let ratio_fits = 0.0 < narrow && narrow <= wide && wide.is_finite();
+        check("pair.ratio", format!("{:?}", self.ratio), ratio_fits, "[least, most] with 0 < least <= most")
+    }
+}
+
+impl ViewAugment {
+    fn validate(&self) -> Result<()> {
+        let unit = |field, value| check(field, value, (0.0..=1.0).contains(&value), "0 to 1");
+        unit("views.flip_p", self.flip_p)?;
+        unit("views.jitter_p", self.jitter_p)?;
+        unit("views.brightness", self.brightness)?;
+        unit("views.contrast", self.contrast)?;
+        unit("views.saturation", self.saturation)?;
+        check("views.hue", self.hue, (0.0..=0.5).contains(&self.hue), "0 to 0.5 turns")?;
+        unit("views.grayscale_p", self.grayscale_p)?;
+        unit("views.blur_p", self.blur_p)?;
+        let [least, most] = self.blur_sigma;
+        let sigma_fits = 0.0 <= least && least <= most && most <= 64.0;
+        check(
+            "views.blur_sigma",
+            format!("{:?}", self.blur_sigma),
+            sigma_fits,
+            "[least, most] with 0 <= least <= most <= 64",
+        )?;
+        unit("views.solarize_p", self.solarize_p)
+    }
+}
+
+fn check(field: &'static str, found: impl ToString, fits: bool, allowed: &str) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Config { field, found: found.to_string(), allowed: allowed.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_survive_serde() {
+        let config = SamplerConfig::default();
+        config.validate().unwrap();
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<SamplerConfig>(&text).unwrap(), config);
+        assert!(serde_json::from_str::<SamplerConfig>(r#"{"seeds": 1}"#).is_err());
+    }
+
+    #[test]
+    fn all_recipes_are_valid() {
+        for recipe in [Recipe::Byol, Recipe::MocoV1, Recipe::MocoV2] {
+            let pair = PairConfig { area: recipe.area(), ..PairConfig::default() };
+            SamplerConfig { views: recipe.views(), pair, ..SamplerConfig::default() }.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field_and_its_range() {
+        let base = SamplerConfig::default();
+        let pair = |pair| SamplerConfig { pair, ..base.clone() };
+        let view = |view| SamplerConfig { views: [ViewAugment::default(), view], ..base.clone() };
+        let cases = [
+            ("batch", SamplerConfig { batch: 0, ..base.clone() }),
+            ("depth", SamplerConfig { depth: 0, ..base.clone() }),
+            ("output", SamplerConfig { output: 4, ..base.clone() }),
+            ("rank", SamplerConfig { rank: 2, world: 2, ..base.clone() }),
+            ("max_broken", SamplerConfig { max_broken: f64::NAN, ..base.clone() }),
+            ("pair.min_iou", pair(PairConfig { min_iou: 1.0, ..base.pair })),
+            ("pair.min_iou", pair(PairConfig { min_iou: f32::NAN, ..base.pair })),
+            ("pair.area", pair(PairConfig { area: [0.5, 0.2], ..base.pair })),
+            ("pair.ratio", pair(PairConfig { ratio: [0.0, 1.0], ..base.pair })),
+            ("views.hue", view(ViewAugment { hue: 0.6, ..ViewAugment::default() })),
+            ("views.blur_sigma", view(ViewAugment { blur_sigma: [2.0, 1.0], ..ViewAugment::default() })),
+        ];
+        for (field, config) in cases {
+            let message = config.validate().expect_err(field).to_string();
+            assert!(message.contains(&format!("`{field}`")) && message.contains("must be"), "{message}");
+        }
+    }
+}

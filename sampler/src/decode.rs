@@ -1,0 +1,233 @@
+//! From two crops of a frame to the RGB pixels around them.
+//!
+//! Each crop is decoded from the coarsest stored level at which both of its sides are still at least as long as the
+//! view's, and, if there is none, from the finest one. Only the tiles it touches are decoded. When both crops use one
+//! level and the box around them costs less than the two apart, that box is decoded once: at IoU >= 0.5 it always
+//! does, nearly.
+//!
+//! A [`Decoder`] belongs to one thread and keeps its buffers: after the largest crop has been seen, the only
+//! allocations left are those inside libjpeg-turbo.
+
+use schemas::geom::{Rect, Size};
+use schemas::index::LevelSlot;
+use schemas::tiled::TiledJpeg;
+use turbojpeg::{Decompressor, Image, PixelFormat};
+
+use crate::error::BrokenFrame;
+use crate::stages::{Stage, StageTimes};
+
+/// What a decode costs besides its pixels (header, Huffman tables, set-up), as a number of pixels.
+const CALL_COST_PX: u64 = 8_000;
+const RGB_BYTES: usize = 3;
+
+/// Where the bytes of a frame's levels are found.
+pub trait Levels {
+    /// The levels of the set, finest first: level `k` has 1/2^k of the frame's resolution.
+    fn numbers(&self) -> &[u8];
+    /// Place of a level by its index in [`numbers`](Self::numbers), if it is stored for this frame.
+    fn slot(&self, level_ix: usize) -> Option<LevelSlot>;
+    /// The bytes at a place.
+    fn bytes(&self, slot: LevelSlot) -> schemas::Result<&[u8]>;
+
+    /// The level (index and number) from which a crop of `crop` pixels is decoded for a view of `output` pixels; with
+    /// `exact` the finest one.
+    fn choose(&self, crop: Size, output: u32, exact: bool) -> Option<(usize, u8)> {
+        let output = if exact { u32::MAX } else { output };
+        choose_level(crop, output, self.numbers(), |level_ix| self.slot(level_ix).is_some())
+    }
+}
+
+/// The pixels of one crop, inside a somewhat larger decoded rectangle.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    /// Level it was decoded from.
+    pub level: u8,
+    /// RGB pixels of the decoded rectangle, rows without gaps.
+    pub rgb: &'a [u8],
+    /// Size of the decoded rectangle.
+    pub size: Size,
+    /// The crop in pixels of the decoded rectangle: x, y, width, height; fractions where the level is not 0.
+    pub crop: [f64; 4],
+}
+
+/// A crop at its level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct LevelCrop {
+    level_ix: usize,
+    level: u8,
+    /// x, y, width, height in level pixels, exact.
+    exact: [f64; 4],
+    /// The whole pixels it touches.
+    touched: Rect,
+}
+
+impl LevelCrop {
+    fn new(crop: Rect, level_ix: usize, level: u8) -> Self {
+        let scale = f64::from(1u32 << level);
+        let exact = [crop.x, crop.y, crop.width, crop.height].map(|value| f64::from(value) / scale);
+        let (x, y) = (crop.x >> level, crop.y >> level);
+        let (right, bottom) = (crop.right().div_ceil(1 << level), crop.bottom().div_ceil(1 << level));
+        Self { level_ix, level, exact, touched: Rect::new(x, y, right - x, bottom - y) }
+    }
+}
+
+/// The level (index and number) from which to decode a crop of `crop` pixels for a view of `output` pixels.
+pub fn choose_level(crop: Size, output: u32, numbers: &[u8], is_stored: impl Fn(usize) -> bool) -> Option<(usize, u8)> {
+    let stored = || numbers.iter().copied().enumerate().filter(|&(level_ix, _)| is_stored(level_ix));
+    let suffices = |level: u8| u64::from(crop.min_side()) >= u64::from(output) << level;
+    let coarsest = stored().filter(|&(_, level)| suffices(level)).max_by_key(|&(_, level)| level);
+    coarsest.or_else(|| stored().min_by_key(|&(_, level)| level))
+}
+
+/// Decodes crops. One for every thread.
+#[derive(Debug)]
+pub struct Decoder {
+    decompressor: Decompressor,
+    jpeg: Vec<u8>,
+    rgb: [Vec<u8>; 2],
+    bytes_read: u64,
+}
+
+impl Decoder {
+    /// A decoder with empty buffers.
+    ///
+    /// # Errors
+    /// When libjpeg-turbo has no memory left.
+    pub fn new() -> Result<Self, turbojpeg::Error> {
+        Ok(Self { decompressor: Decompressor::new()?, jpeg: Vec::new(), rgb: Default::default(), bytes_read: 0 })
+    }
+
+    /// JPEG bytes cut out and decoded so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Decodes what two crops (in frame pixels, inside the frame) need for views of `output` pixels. `exact` uses the
+    /// finest level in any case.
+    ///
+    /// # Errors
+    /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.
+    pub fn decode_pair(
+        &mut self,
+        frame: &impl Levels,
+        crops: [Rect; 2],
+        output: u32,
+        exact: bool,
+        times: &mut StageTimes,
+    ) -> Result<[Region<'_>; 2], BrokenFrame> {
+        let at_level = |crop: Rect| {
+            let chosen = frame.choose(crop.size(), output, exact);
+            chosen.map(|(level_ix, level)| LevelCrop::new(crop, level_ix, level)).ok_or(BrokenFrame::NoLevel)
+        };
+        let [a, b] = [at_level(crops[0])?, at_level(crops[1])?];
+        let jpeg_a = fetch(frame, a.level_ix)?;
+        let jpeg_b = if a.level_ix == b.level_ix { jpeg_a.clone() } else { fetch(frame, b.level_ix)? };
+        times.lap(Stage::Fetch);
+
+        let hull = a.touched.hull(b.touched);
+        let shares =
+            a.level_ix == b.level_ix && cost(&jpeg_a, hull) <= cost(&jpeg_a, a.touched) + cost(&jpeg_a, b.touched);
+        if shares {
+            let shown = self.decode(&jpeg_a, hull, 0, times)?;
+            let rgb = &self.rgb[0][..];
+            return Ok([region(a, shown, rgb), region(b, shown, rgb)]);
+        }
+        let shown_a = self.decode(&jpeg_a, a.touched, 0, times)?;
+        let shown_b = self.decode(&jpeg_b, b.touched, 1, times)?;
+        Ok([region(a, shown_a, &self.rgb[0]), region(b, shown_b, &self.rgb[1])])
+    }
+
+    /// Decodes at least `rect` into buffer `buffer_ix` and returns the rectangle that is there.
+    fn decode(
+        &mut self,
+        jpeg: &TiledJpeg<'_>,
+        rect: Rect,
+        buffer_ix: usize,
+        times: &mut StageTimes,
+    ) -> Result<Rect, BrokenFrame> {
+        let shown = jpeg.cut(rect, &mut self.jpeg)?;
+        self.bytes_read += self.jpeg.len() as u64;
+        times.lap(Stage::Cut);
+        let (width, height) = (shown.width as usize, shown.height as usize);
+        let needed = width * height * RGB_BYTES;
+        let rgb = &mut self.rgb[buffer_ix];
+        if rgb.len() < needed {
+            rgb.resize(needed, 0);
+        }
+        let pixels = &mut rgb[..needed];
+        let image = Image { pixels, width, pitch: width * RGB_BYTES, height, format: PixelFormat::RGB };
+        self.decompressor.decompress(&self.jpeg, image)?;
+        times.lap(Stage::Decode);
+        Ok(shown)
+    }
+}
+
+fn fetch<'a>(frame: &'a impl Levels, level_ix: usize) -> Result<TiledJpeg<'a>, BrokenFrame> {
+    let slot = frame.slot(level_ix).ok_or(BrokenFrame::NoLevel)?;
+    Ok(TiledJpeg::parse(frame.bytes(slot)?)?)
+}
+
+/// Pixels of all tiles that `rect` and its margin touch, and the call.
+fn cost(jpeg: &TiledJpeg<'_>, rect: Rect) -> u64 {
+    let tile = jpeg.tile();
+    let tiles = |start: u32, end: u32, side: u32| u64::from((end + 1).div_ceil(side) - start.saturating_sub(1) / side);
+    let columns = tiles(rect.x, rect.right(), tile.width);
+    let rows = tiles(rect.y, rect.bottom(), tile.height);
+    columns * rows * tile.area() + CALL_COST_PX
+}
+
+fn region(crop: LevelCrop, shown: Rect, rgb: &[u8]) -> Region<'_> {
+    let [x, y, width, height] = crop.exact;
+    Region {
+        level: crop.level,
+        rgb: &rgb[..shown.size().area() as usize * RGB_BYTES],
+        size: shown.size(),
+        crop: [x - f64::from(shown.x), y - f64::from(shown.y), width, height],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_coarsest_level_that_suffices_is_chosen() {
+        let all = |_: usize| true;
+        let choose = |width, height| choose_level(Size::new(width, height), 224, &[0, 1, 2], all).unwrap().1;
+        assert_eq!(choose(896, 896), 2);
+        assert_eq!(choose(895, 2000), 1);
+        assert_eq!(choose(448, 500), 1);
+        assert_eq!(choose(447, 500), 0);
+        assert_eq!(choose(30, 20), 0);
+    }
+
+    #[test]
+    fn levels_that_are_not_stored_are_passed_over() {
+        let choose = |stored: &[usize]| choose_level(Size::new(900, 900), 224, &[0, 1, 2], |ix| stored.contains(&ix));
+        assert_eq!(choose(&[0, 1]), Some((1, 1)));
+        assert_eq!(choose(&[2]), Some((2, 2)));
+        assert_eq!(choose(&[]), None);
+        // Too small for any level: the finest one there is.
+        let small = choose_level(Size::new(100, 100), 224, &[1, 2], |_| true);
+        assert_eq!(small, Some((0, 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn touched_pixels_cover_the_crop_and_stay_in_the_level(
+            x in 0u32..500, y in 0u32..500, width in 1u32..500, height in 1u32..500, level in 0u8..4,
+        ) {
+            let crop = LevelCrop::new(Rect::new(x, y, width, height), 0, level);
+            let [left, top, exact_width, exact_height] = crop.exact;
+            prop_assert!(f64::from(crop.touched.x) <= left && left < f64::from(crop.touched.x + 1));
+            prop_assert!(f64::from(crop.touched.y) <= top && top < f64::from(crop.touched.y + 1));
+            let (right, bottom) = (left + exact_width, top + exact_height);
+            prop_assert!(right <= f64::from(crop.touched.right()) && f64::from(crop.touched.right()) < right + 1.0);
+            prop_assert!(bottom <= f64::from(crop.touched.bottom()));
+            // The smallest frame that holds the crop ends where the crop ends.
+            let frame = Size::new(x + width, y + height).at_level(level);
+            prop_assert!(crop.touched.right() <= frame.width && crop.touched.bottom() <= frame.height);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The `sampler` command as a user runs it: outputs, exit codes, errors in one line.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn sampler(args: &[&str], dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sampler")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A folder with a set in `shards/`, the default path.
+fn workplace() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    common::write_set(&dir.path().join("shards"), 12, 6);
+    dir
+}
+
+#[test]
+fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
+    let dir = workplace();
+    let report = json(&sampler(&["bench", "--json", "--seconds", "1", "--threads", "2"], dir.path()));
+    assert!(report["pairs_per_s"].as_f64().unwrap() > 0.0);
+    assert_eq!((&report["threads"], &report["batch"], &report["pinned"]), (&2.into(), &12.into(), &false.into()));
+    assert!(report["mean_tries"].as_f64().unwrap() > 1.0);
+    assert!(report["bytes_per_pair"].as_f64().unwrap() > 1000.0);
+    assert_eq!(report["fallbacks"], 0);
+    let stages = report["stages_ms"].as_object().unwrap();
+    let names = ["plan", "fetch", "cut", "decode", "resize", "jitter", "grayscale", "blur", "solarize", "store"];
+    assert_eq!(stages.len(), names.len());
+    let sum: f64 = names.iter().map(|&name| stages[name].as_f64().unwrap()).sum();
+    let cpu = report["cpu_ms_per_pair"].as_f64().unwrap();
+    assert!(sum >= 0.95 * cpu && sum <= 1.001 * cpu, "{sum} of {cpu} ms");
+}
+
+#[test]
+fn preview_and_stats_write_their_pictures() {
+    let dir = workplace();
+    let output = sampler(&["preview", "--pairs", "3", "--iou", "0.3,0.7", "--out", "sheet.png"], dir.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sheet = image::open(dir.path().join("sheet.png")).unwrap();
+    assert!(sheet.width() > 1000 && sheet.height() > 600);
+
+    let report = json(&sampler(&["stats", "--pairs", "5000", "--json"], dir.path()));
+    assert_eq!((&report["pairs"], &report["frames"], &report["fallbacks"]), (&5000.into(), &12.into(), &0.into()));
+    assert!(report["iou"]["p5"].as_f64().unwrap() >= 0.5);
+    assert!(report["acceptance"].as_f64().unwrap() > 0.1);
+    assert!(image::open(dir.path().join("stats.png")).is_ok());
+}
+
+#[test]
+fn bad_input_is_one_line_and_a_failure() {
+    let dir = workplace();
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (&["bench", "nowhere"], "no such folder"),
+        (&["stats", "empty"], "no frames/ folder"),
+        (&["bench", "--batch", "13"], "at most 12"),
+        (&["bench", "--iou", "1.5"], "`pair.min_iou` is 1.5"),
+        (&["stats", "--where", "camera = 'REAR'"], "none of its 12 frames"),
+        (&["stats", "--where", "camera ="], "--where"),
+        (&["preview", "--out", "nowhere/pairs.png"], "nowhere/pairs.png"),
+        (&["preview", "--out", "pairs.jpg"], "must end in .png"),
+        (&["bench", "--seconds", "0"], "--seconds"),
+    ];
+    for (args, expected) in cases {
+        let output = sampler(args, dir.path());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && errors[0].contains(expected), "{args:?}: {text}");
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(sampler(&["bench", "--no-such-option"], dir.path()).status.code(), Some(2));
+}
+
+#[test]
+fn help_has_examples() {
+    for args in [&["--help"][..], &["bench", "--help"], &["preview", "--help"], &["stats", "--help"]] {
+        let output = sampler(args, Path::new("."));
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Examples:"), "{args:?}");
+    }
+}
