@@ -1,0 +1,163 @@
+//! The command line, parsed and nothing more.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::layers::{Override, parse_override};
+
+/// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train, or go on where the run's last checkpoint is.
+    Run(RunArgs),
+    /// Write a run's network in a format that others read.
+    Export(ExportArgs),
+    /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
+    Visualize(VisualizeArgs),
+}
+
+/// `trainer run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer run                                        the paper's run on shards/, into runs/multisiam_waymo
+  trainer run shards/ --config demo_cpu --out runs/demo --device cpu
+  trainer run --config configs/mine.toml --set optim.base_lr=0.3 --set method.k=5 --out runs/k5
+  trainer run --dry-run                              resolved config, parameters, steps, learning rate
+  trainer run --batch 256 --set data.accumulate=4    1024 pairs a step on a smaller GPU
+
+The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT and SIGUSR1 write a checkpoint
+and end with exit code 75. Exit codes: 0 done, 1 failed, 2 not possible as asked.")]
+pub struct RunArgs {
+    /// Folder of shards, as `ingest` writes it.
+    #[arg(default_value = "shards")]
+    pub shards: PathBuf,
+    /// A TOML file, or the name of a built-in config.
+    #[arg(long, value_name = "FILE|NAME", default_value = "multisiam_waymo")]
+    pub config: String,
+    /// List the built-in configs and end.
+    #[arg(long)]
+    pub list_configs: bool,
+    /// Folder of the run [default: runs/ and the config's name].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// cpu, cuda, cuda:N, or auto: a GPU if there is one.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Stop after this optimizer step, with a checkpoint; the schedule stays that of the whole run.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Pairs in a forward pass (data.batch).
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u64>,
+    /// Seed of weights and data (seed).
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Threads of the loader, and of the computation on CPU (run.threads); 0 takes every core.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u64>,
+    /// SQL filter over the catalog's columns (data.where), as in "camera = 'FRONT' and time_of_day = 'Day'".
+    #[arg(long = "where", value_name = "SQL")]
+    pub filter: Option<String>,
+    /// Change a config key, as in optim.base_lr=0.3; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<Override>,
+    /// Show what would run, and end.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Start over: an earlier run in the folder is moved aside, not deleted.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Resume although this config key (or `shards`) has changed; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub allow_change: Vec<String>,
+    /// One JSON object on stdout at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `trainer export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer export runs/multisiam_waymo --format torchvision --out r50.safetensors
+  trainer export runs/x --format pth --out r50.pth               torch.load(..., weights_only=True)
+  trainer export runs/x --format detectron2 --out r50.pkl        MODEL.WEIGHTS of Detectron2
+  trainer export runs/x --format safetensors --network target --out target.safetensors")]
+pub struct ExportArgs {
+    /// Folder of a run, or one of its checkpoints.
+    pub run: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum, default_value = "torchvision")]
+    pub format: Format,
+    /// The file to write; an earlier one is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Which network.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `trainer export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The backbone as safetensors with torchvision's names (no `fc`).
+    Torchvision,
+    /// The whole network with its heads, as safetensors.
+    Safetensors,
+    /// The backbone as a PyTorch state dict with torchvision's names.
+    Pth,
+    /// The backbone as a Detectron2 pickle with its names.
+    Detectron2,
+}
+
+/// Which of the two networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkArg {
+    /// The one that was trained.
+    Online,
+    /// Its moving average.
+    Target,
+}
+
+/// `trainer visualize`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer visualize runs/multisiam_waymo shards/ --out clusters.png
+  trainer visualize runs/x --frames 4 --where \"time_of_day = 'Night'\" --k 5 --out night.png")]
+pub struct VisualizeArgs {
+    /// Folder of a run, or one of its checkpoints.
+    pub run: PathBuf,
+    /// Folder of shards to take frames from.
+    #[arg(default_value = "shards")]
+    pub shards: PathBuf,
+    /// The PNG to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Number of frames, evenly spread over the shards.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub frames: usize,
+    /// SQL filter over the catalog's columns.
+    #[arg(long = "where", value_name = "SQL")]
+    pub filter: Option<String>,
+    /// Clusters in a frame [default: the run's method.k].
+    #[arg(long)]
+    pub k: Option<i64>,
+    /// Width of the frames as the network sees them, in pixels [default: 20 cells of its map].
+    #[arg(long, value_name = "PX")]
+    pub width: Option<u32>,
+    /// cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}

@@ -1,0 +1,149 @@
+//! Where the run computes, and how a batch gets there.
+//!
+//! Views travel as bytes, a quarter of the floats that they become, and are normalised on the device. The rule of this
+//! file: a batch goes back to the loader's ring only when its copy has finished. On CPU the copy has finished when
+//! [`Uploader::upload`] returns; on CUDA an event recorded behind the copy says so, and the batch is held until then.
+
+#![expect(unsafe_code, reason = "tensors over the loader's memory, which has no owner that libtorch knows")]
+
+use std::collections::VecDeque;
+
+use anyhow::Result;
+use sampler::Batch;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{torch, usage};
+use crate::method::{View, Views};
+use crate::native;
+
+/// Mean and standard deviation of ImageNet's channels (RECIPE 1.1), for values in 0..1.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Resolves `auto`, `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// A name that is none of these; CUDA asked for and not to be had.
+pub fn select(name: &str) -> Result<Device> {
+    let cuda =
+        |ordinal| native::cuda_device(ordinal).map_err(|e| usage(format!("--device {name}: {e:#}; use --device cpu")));
+    match name.split_once(':') {
+        None if name == "auto" => Ok(native::cuda_device(0).unwrap_or(Device::Cpu)),
+        None if name == "cpu" => Ok(Device::Cpu),
+        None if name == "cuda" => cuda(0),
+        Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
+            cuda(ordinal.parse().expect("checked by the guard"))
+        }
+        _ => Err(usage(format!("--device {name}: cpu, cuda, cuda:N or auto is expected"))),
+    }
+}
+
+/// Turns batches into normalised views on one device.
+pub struct Uploader {
+    device: Device,
+    /// `[1, 3, 1, 1]`: normalised = byte * scale + shift.
+    scale: Tensor,
+    shift: Tensor,
+    in_flight: VecDeque<(native::Event, Batch)>,
+    /// Batches held at most; more would stall the loader's ring.
+    most_in_flight: usize,
+}
+
+impl Uploader {
+    /// An uploader beside a ring of `depth` slots.
+    pub fn new(device: Device, depth: usize) -> Self {
+        let (scale, shift) = normalisation(device);
+        Uploader { device, scale, shift, in_flight: VecDeque::new(), most_in_flight: depth.saturating_sub(2) }
+    }
+
+    /// Uploads and normalises. The batch's slot is free when the copy is done.
+    pub fn upload(&mut self, batch: Batch) -> Result<Views> {
+        let boxes = upload_boxes(&batch, self.device)?;
+        let views = Views { a: self.view(&batch, 0, &boxes)?, b: self.view(&batch, 1, &boxes)? };
+        if self.device.is_cuda() {
+            let copied = native::Event::record(self.device)?;
+            self.in_flight.push_back((copied, batch));
+            self.release()?;
+        }
+        Ok(views)
+    }
+
+    /// Gives slots back whose copies are done; waits for the oldest while too many are held.
+    fn release(&mut self) -> Result<()> {
+        while let Some((copied, _)) = self.in_flight.front() {
+            if self.in_flight.len() > self.most_in_flight {
+                copied.wait()?;
+            } else if !copied.is_done()? {
+                break;
+            }
+            self.in_flight.pop_front();
+        }
+        Ok(())
+    }
+
+    /// `[n, h, w, 3]` bytes to `[n, 3, h, w]` floats, channels innermost in memory.
+    fn view(&self, batch: &Batch, which: usize, boxes: &Tensor) -> Result<View> {
+        let (n, side) = (batch.len() as i64, i64::from(batch.output()));
+        let bytes = batch.view(which);
+        assert_eq!(bytes.len() as i64, n * side * side * 3, "a view is n x h x w x 3 bytes");
+        let (shape, strides) = ([n, side, side, 3], [side * side * 3, side * 3, 3, 1]);
+        // SAFETY: the tensor covers exactly `bytes` (asserted). It does not outlive them: it is dropped in this function,
+        // and what it is copied to has its own memory; a copy that is still running keeps `batch` in `in_flight`.
+        let host = unsafe { Tensor::f_from_blob(bytes.as_ptr(), &shape, &strides, Kind::Uint8, Device::Cpu) };
+        let on_device = match self.device {
+            Device::Cpu => host,
+            device => host.and_then(|t| t.f_to_device_(device, Kind::Uint8, true, true)),
+        };
+        let mut image =
+            on_device.and_then(|t| t.f_permute([0, 3, 1, 2])).and_then(|t| t.f_to_kind(Kind::Float)).map_err(torch)?;
+        image *= &self.scale;
+        image += &self.shift;
+        let boxes = boxes.select(1, which as i64);
+        Ok(View { image, crop: boxes.narrow(1, 0, 4), flip: boxes.select(1, 4).to_kind(Kind::Bool) })
+    }
+}
+
+/// Factor and summand that normalise bytes: `(x / 255 - mean) / std`.
+pub fn normalisation(device: Device) -> (Tensor, Tensor) {
+    let channels = |value: fn(usize) -> f32| {
+        let values: Vec<f32> = (0..3).map(value).collect();
+        Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device)
+    };
+    (channels(|c| 1.0 / (255.0 * STD[c])), channels(|c| -MEAN[c] / STD[c]))
+}
+
+/// `[n, 2, 5]`: x, y, width, height in frame pixels, and 1 where the view is flipped. One small copy for both views.
+fn upload_boxes(batch: &Batch, device: Device) -> Result<Tensor> {
+    let mut values = Vec::with_capacity(batch.len() * 10);
+    for crop in batch.pairs().iter().flat_map(|pair| &pair.crops) {
+        let b = crop.crop_in_frame;
+        values.extend([b.x0, b.y0, b.width(), b.height(), f32::from(u8::from(crop.flip))]);
+    }
+    let host = Tensor::f_from_slice(&values).and_then(|t| t.f_view([batch.len() as i64, 2, 5]));
+    host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false)).map_err(torch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_are_parsed_or_refused_in_one_line() {
+        assert_eq!(select("cpu").unwrap(), Device::Cpu);
+        for bad in ["gpu", "cuda:x", "cpu:0", "cuda:999"] {
+            let line = select(bad).unwrap_err().to_string();
+            assert!(line.contains(bad) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn normalisation_is_torchvisions() {
+        let (scale, shift) = normalisation(Device::Cpu);
+        let byte = Tensor::full([1, 3, 1, 1], 200.0, (Kind::Float, Device::Cpu));
+        let ours = Vec::<f32>::try_from((byte * scale + shift).view([3])).unwrap();
+        for c in 0..3 {
+            let expected = (200.0 / 255.0 - MEAN[c]) / STD[c];
+            assert!((ours[c] - expected).abs() < 1e-6);
+        }
+    }
+}

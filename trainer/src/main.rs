@@ -1,0 +1,54 @@
+//! The `trainer` program: parse, run, print one line if it failed, choose the exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 not possible as asked, 75 interrupted by a signal after writing a checkpoint.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use trainer::cli::{Cli, Command};
+use trainer::error::{Usage, first_line};
+use trainer::{export, run, visualize};
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    panic::set_hook(Box::new(|info| {
+        // libtorch's errors arrive as panics of tch's plain methods; they are told as errors below.
+        if torch_message(info.payload()).is_none() {
+            eprintln!("trainer: a bug, please report it: {info}");
+        }
+    }));
+    match panic::catch_unwind(AssertUnwindSafe(|| dispatch(&cli))) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) => {
+            eprintln!("trainer: {}", format!("{error:#}").replace('\n', " "));
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+        Err(payload) => {
+            if let Some(message) = torch_message(payload.as_ref()) {
+                eprintln!("trainer: libtorch: {message}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
+    match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Export(args) => export::export(args).map(|()| 0),
+        Command::Visualize(args) => visualize::visualize(args).map(|()| 0),
+    }
+}
+
+/// The first line of libtorch's message, if a panic carries one.
+fn torch_message(payload: &(dyn std::any::Any + Send)) -> Option<String> {
+    let text = payload.downcast_ref::<String>()?;
+    if let Some((_, debug)) = text.split_once("Torch(\"") {
+        return Some(first_line(&debug.replace("\\n", "\n").replace("\\\"", "\"")));
+    }
+    text.strip_prefix("libtorch: ").map(first_line)
+}

@@ -1,0 +1,238 @@
+//! `[method]`: which loss, with every switch of the paper's ablations.
+//!
+//! Defaults are the final model of the paper (Table 4, "+ offset align") and, where the paper is silent, the choice that
+//! RECIPE 3 argues for. [`MethodConfig::check`] refuses nonsense before anything is built.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::align::offset::CoordMode;
+use crate::align::roi::Sampling;
+use crate::attention::Attention;
+use crate::cluster::{Centroid, Empty, KMeans, Metric, Seeds};
+
+/// Which method is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodName {
+    /// MultiSiam on BYOL: image branch and clustered 2D branch.
+    Multisiam,
+    /// BYOL: the image branch alone.
+    Byol,
+}
+
+/// How cells of the two views are brought together (paper, section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Align {
+    /// Not at all (flips are still undone).
+    None,
+    /// Both maps resampled on the overlap.
+    Roi,
+    /// The online map gets two channels that say where its partner is.
+    Offset,
+}
+
+/// What the similarity of equation 9 compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionInput {
+    /// R, with the offset channels: equation 9 to the letter.
+    Aligned,
+    /// The projected map without them.
+    Projected,
+}
+
+/// What a cell's prediction is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The centroid of its partner's cluster (equation 10).
+    Centroid,
+    /// Every cell of its partner's cluster (Table 3b, "dense").
+    Dense,
+    /// Its partner itself ("without K-means", Appendix B.1).
+    Pixel,
+}
+
+/// How the two directions are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Symmetric {
+    /// Their sum (BYOL, OpenSelfSup).
+    Sum,
+    /// Their mean.
+    Mean,
+}
+
+/// The loss and its switches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MethodConfig {
+    /// `multisiam` or `byol`. `byol` uses `symmetric` and `cos_scale` only.
+    pub name: MethodName,
+    /// Alignment of the 2D branch.
+    pub align: Align,
+    /// Divide offsets by the online view's extent (equation 5); off is the "nonorm" ablation, in frame pixels.
+    pub offset_normalize: bool,
+    /// Where in its cell a cell's coordinate lies.
+    pub coord_mode: CoordMode,
+    /// Sample points per RoI bin and axis.
+    pub roi_sampling: i64,
+    /// RoI Align with half-pixel alignment.
+    pub roi_aligned: bool,
+    /// Self-attention behind the predictor (equations 8, 9).
+    pub attention: bool,
+    /// Exponent of the similarity.
+    pub attn_gamma: f64,
+    /// Lower bound of the cosine in the similarity.
+    pub attn_clamp: f64,
+    /// What the similarity compares.
+    pub attn_input: AttentionInput,
+    /// L2-normalise values before attention sums them (PixPro).
+    pub attn_normalize_value: bool,
+    /// What predictions are compared with.
+    pub target: Target,
+    /// Clusters per image.
+    pub k: i64,
+    /// Lloyd iterations.
+    pub km_iters: i64,
+    /// Seeds of the clusters.
+    pub km_init: Seeds,
+    /// Distance of the clustering.
+    pub km_metric: Metric,
+    /// Centroids of the clustering.
+    pub km_centroid: Centroid,
+    /// What becomes of empty clusters.
+    pub km_empty: Empty,
+    /// λ of equation 11: weight of the image branch; the 2D branch has 1 − λ.
+    pub lambda: f64,
+    /// How the two directions are joined.
+    pub symmetric: Symmetric,
+    /// Factor of every −cos: 2 as in OpenSelfSup and BYOL (2 − 2 cos but for a constant), 1 as printed in the paper.
+    pub cos_scale: f64,
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        MethodConfig {
+            name: MethodName::Multisiam,
+            align: Align::Offset,
+            offset_normalize: true,
+            coord_mode: CoordMode::Center,
+            roi_sampling: 1,
+            roi_aligned: true,
+            attention: true,
+            attn_gamma: 2.0,
+            attn_clamp: 0.0,
+            attn_input: AttentionInput::Aligned,
+            attn_normalize_value: false,
+            target: Target::Centroid,
+            k: 3,
+            km_iters: 10,
+            km_init: Seeds::Farthest,
+            km_metric: Metric::Cosine,
+            km_centroid: Centroid::Raw,
+            km_empty: Empty::Keep,
+            lambda: 0.5,
+            symmetric: Symmetric::Sum,
+            cos_scale: 2.0,
+        }
+    }
+}
+
+impl MethodConfig {
+    /// Refuses values with which no loss is defined, naming key, value and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        let range = |key: &str, value: f64, low: f64, high: f64| {
+            ensure!((low..=high).contains(&value), "method.{key} is {value}; it can be {low} to {high}");
+            Ok(())
+        };
+        range("k", self.k as f64, 1.0, 64.0)?;
+        range("km_iters", self.km_iters as f64, 1.0, 1000.0)?;
+        range("roi_sampling", self.roi_sampling as f64, 1.0, 8.0)?;
+        range("attn_gamma", self.attn_gamma, 1.0, 16.0)?;
+        range("attn_clamp", self.attn_clamp, 0.0, 1.0)?;
+        range("lambda", self.lambda, 0.0, 1.0)?;
+        range("cos_scale", self.cos_scale, 1e-3, 1e3)
+    }
+
+    /// Refuses views whose maps have too few cells: K clusters need K cells, normalised offsets two cells per side.
+    pub fn check_cells(&self, cells_per_side: i64) -> Result<()> {
+        if self.name == MethodName::Byol {
+            return Ok(());
+        }
+        let cells = cells_per_side * cells_per_side;
+        ensure!(
+            self.target == Target::Pixel || self.k <= cells,
+            "method.k is {}, but a map has {cells_per_side} x {cells_per_side} cells: larger views, or model.layer4_stride = 1",
+            self.k
+        );
+        ensure!(
+            self.align != Align::Offset || !self.offset_normalize || cells_per_side > 1,
+            "offset alignment needs maps of 2 x 2 cells or more: larger views, or model.layer4_stride = 1"
+        );
+        Ok(())
+    }
+
+    /// The clustering's knobs.
+    pub fn kmeans(&self) -> KMeans {
+        KMeans {
+            k: self.k,
+            iters: self.km_iters,
+            metric: self.km_metric,
+            seeds: self.km_init,
+            centroid: self.km_centroid,
+            empty: self.km_empty,
+        }
+    }
+
+    /// The attention's knobs.
+    pub fn attention_knobs(&self) -> Attention {
+        Attention { gamma: self.attn_gamma, clamp: self.attn_clamp, normalize_value: self.attn_normalize_value }
+    }
+
+    /// RoI Align's knobs.
+    pub fn sampling(&self) -> Sampling {
+        Sampling { points: self.roi_sampling, aligned: self.roi_aligned }
+    }
+
+    /// Channels that alignment adds to the 2D predictor's input.
+    pub fn extra_channels(&self) -> i64 {
+        match self.align {
+            Align::Offset => 2,
+            Align::None | Align::Roi => 0,
+        }
+    }
+
+    /// What the sum of both directions' mean −cos is multiplied with.
+    pub fn direction_scale(&self) -> f64 {
+        match self.symmetric {
+            Symmetric::Sum => self.cos_scale,
+            Symmetric::Mean => 0.5 * self.cos_scale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_and_keys_are_refused_with_the_choices() {
+        let error = serde_json::from_str::<MethodConfig>(r#"{"name": "swav"}"#).unwrap_err().to_string();
+        assert!(error.contains("swav") && error.contains("multisiam") && error.contains("byol"), "{error}");
+        let error = serde_json::from_str::<MethodConfig>(r#"{"clusters": 3}"#).unwrap_err().to_string();
+        assert!(error.contains("clusters") && error.contains("`k`"), "{error}");
+    }
+
+    #[test]
+    fn defaults_pass_and_nonsense_is_named() {
+        let config = MethodConfig::default();
+        config.check().unwrap();
+        config.check_cells(7).unwrap();
+        assert!(config.check_cells(1).unwrap_err().to_string().contains("method.k is 3"));
+        let bad = MethodConfig { lambda: f64::NAN, ..config };
+        assert!(bad.check().unwrap_err().to_string().contains("method.lambda is NaN"));
+    }
+}

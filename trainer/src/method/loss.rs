@@ -1,0 +1,66 @@
+//! Cosine losses and the watch against collapse. All in float32 at least; targets never get a gradient.
+
+use tch::{Kind, Tensor};
+
+use crate::attention::{at_least_f32, unit};
+use crate::cluster::Clusters;
+
+/// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or `[n, d, h, w]`.
+pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
+    let cos = unit(&at_least_f32(prediction), 1) * unit(&at_least_f32(&target.detach()), 1);
+    -cos.sum_dim_intlist(1, false, None::<Kind>).mean(None::<Kind>)
+}
+
+/// Table 3b, "dense": the mean over cells i of the mean of −cos(Q_i, R'_j) over the cells j in the cluster of i.
+pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) -> Tensor {
+    let q = unit(&at_least_f32(prediction).flatten(2, -1), 1); // [n, d, p]
+    let r = unit(&at_least_f32(&target.detach()).flatten(2, -1), 1); // [n, d, p]
+    let members = clusters.membership(q.kind()); // [n, p, k]
+    let same = members.bmm(&members.transpose(1, 2)); // [n, p, p]
+    let sum = |t: Tensor| t.sum_dim_intlist(-1, false, None::<Kind>);
+    let cos = q.transpose(1, 2).bmm(&r);
+    -(sum(cos * &same) / sum(same)).mean(None::<Kind>)
+}
+
+/// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when uniform on the sphere,
+/// 0 when collapsed to a point. Detached.
+pub fn spread(rows: &Tensor) -> Tensor {
+    let rows = unit(&at_least_f32(&rows.detach()), 1);
+    let d = rows.size()[1] as f64;
+    rows.std_correction(0, 0, false).mean(None::<Kind>) * d.sqrt()
+}
+
+/// [`spread`] of the cells of maps `[n, d, h, w]`.
+pub fn spread_of_cells(maps: &Tensor) -> Tensor {
+    let d = maps.size()[1];
+    spread(&maps.detach().permute([0, 2, 3, 1]).reshape([-1, d]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn spread_is_one_on_the_sphere_and_zero_when_collapsed() {
+        // 4096 vectors in 64 dimensions, sums of twelve uniform draws of a linear congruential generator
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        let values: Vec<f64> = (0..4096 * 64).map(|_| (0..12).map(|_| draw()).sum::<f64>() - 6.0).collect();
+        let rows = Tensor::from_slice(&values).view([4096, 64]);
+        assert!((spread(&rows).double_value(&[]) - 1.0).abs() < 0.01);
+        let one_point = Tensor::ones([32, 64], (Kind::Float, Device::Cpu)) * 3.0;
+        assert!(spread(&one_point).double_value(&[]) < 1e-6);
+        assert_eq!(spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu))).double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn cosine_loss_reaches_minus_one_and_ignores_scale() {
+        let x = Tensor::from_slice(&[1.0, 2.0, -3.0, 0.5]).view([2, 2]);
+        assert!((neg_cos(&x, &(&x * 7.0)).double_value(&[]) + 1.0).abs() < 1e-12);
+        assert_eq!(neg_cos(&x, &Tensor::zeros_like(&x)).double_value(&[]), 0.0);
+    }
+}

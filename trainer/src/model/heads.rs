@@ -1,0 +1,103 @@
+//! Projectors and predictors: linear, batch norm, ReLU, linear.
+//!
+//! One shape in two forms: on pooled vectors (`Mlp`), and as 1×1 filters on maps (`Conv`), with the same number of
+//! parameters (paper, section 3.2; RECIPE 3.2). Names are those of `nn.Sequential(Linear | Conv2d, BatchNorm, ReLU, …)`:
+//! `0`, `1`, `3`.
+
+use tch::Tensor;
+
+use super::HeadInit;
+use super::init::Init;
+use super::norm::BatchNorm;
+use super::params::{Role, Scope};
+
+/// What a head works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadForm {
+    /// Vectors `[n, c]`.
+    Mlp,
+    /// Maps `[n, c, h, w]`, cell by cell; batch norm over all cells of the batch.
+    Conv,
+}
+
+/// What a head is for; decides how its weights start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadPart {
+    /// g: from the backbone.
+    Projector,
+    /// q: on top of a projection, online only.
+    Predictor,
+}
+
+/// Widths of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadDims {
+    /// Channels in.
+    pub input: i64,
+    /// Hidden channels.
+    pub hidden: i64,
+    /// Channels out.
+    pub output: i64,
+}
+
+/// Linear, batch norm, ReLU, linear.
+#[derive(Debug)]
+pub struct Head {
+    first: Affine,
+    norm: BatchNorm,
+    second: Affine,
+}
+
+#[derive(Debug)]
+struct Affine {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Affine {
+    fn new(mut scope: Scope<'_>, form: HeadForm, input: i64, output: i64, init: (Init, Init)) -> Self {
+        let shape = match form {
+            HeadForm::Mlp => vec![output, input],
+            HeadForm::Conv => vec![output, input, 1, 1],
+        };
+        Affine {
+            weight: scope.parameter("weight", &shape, init.0, Role::Weight),
+            bias: scope.parameter("bias", &[output], init.1, Role::Bias),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        match x.dim() {
+            4 => x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1),
+            _ => x.linear(&self.weight, Some(&self.bias)),
+        }
+    }
+}
+
+impl Head {
+    /// Builds a head in `scope`.
+    pub fn new(mut scope: Scope<'_>, form: HeadForm, part: HeadPart, dims: HeadDims, init: HeadInit) -> Self {
+        let first = initial(part, init, dims.input);
+        let second = initial(part, init, dims.hidden);
+        Head {
+            first: Affine::new(scope.sub(0), form, dims.input, dims.hidden, first),
+            norm: BatchNorm::new(scope.sub(1), dims.hidden, 1.0),
+            second: Affine::new(scope.sub(3), form, dims.hidden, dims.output, second),
+        }
+    }
+
+    /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`, by the head's form.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let hidden = self.norm.forward(&self.first.forward(x), train).relu_();
+        self.second.forward(&hidden)
+    }
+}
+
+/// Weight and bias of a linear layer with this fan-in.
+fn initial(part: HeadPart, init: HeadInit, fan_in: i64) -> (Init, Init) {
+    match (init, part) {
+        (HeadInit::OpenSelfSup, HeadPart::Projector) => (Init::kaiming_normal(fan_in), Init::Constant(0.0)),
+        (HeadInit::OpenSelfSup, HeadPart::Predictor) => (Init::Normal(0.01), Init::Constant(0.0)),
+        (HeadInit::Pytorch, _) => (Init::pytorch_default(fan_in), Init::pytorch_default(fan_in)),
+    }
+}

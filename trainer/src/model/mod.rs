@@ -1,0 +1,80 @@
+//! Networks: the ResNet trunk that returns a map, and the heads on top of it.
+//!
+//! Parameter names are torchvision's, so that weights load there; initial values are explicit ([`init::Init`]),
+//! because tch's own defaults differ from PyTorch's.
+
+pub mod heads;
+pub mod init;
+pub mod norm;
+pub mod params;
+pub mod resnet;
+
+use serde::{Deserialize, Serialize};
+
+pub use heads::{Head, HeadForm};
+pub use params::{Registry, Role};
+pub use resnet::{Arch, ResNet};
+
+/// Backbone and heads of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// `resnet18` or `resnet50` (the paper).
+    pub arch: Arch,
+    /// Stride of stage 3: 2, or 1 to keep twice the cells per side.
+    pub layer3_stride: i64,
+    /// Stride of stage 4: 2 (224 px give 7×7 cells), or 1 for small views.
+    pub layer4_stride: i64,
+    /// Start each residual block as the identity: γ = 0 in its last batch norm. OpenSelfSup: off.
+    pub zero_init_residual: bool,
+    /// Hidden width of projectors and predictors. BYOL: 4096.
+    pub hidden: i64,
+    /// Width of their outputs. BYOL: 256.
+    pub dim: i64,
+    /// How the heads' weights start.
+    pub head_init: HeadInit,
+}
+
+/// How the heads' weights start (RECIPE 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadInit {
+    /// Projectors Kaiming normal (fan-in), predictors N(0, 0.01²), biases 0; in both branches.
+    OpenSelfSup,
+    /// PyTorch's layer default, U(±1/√fan_in), as PixPro leaves it.
+    Pytorch,
+}
+
+impl Default for ModelConfig {
+    /// The paper's model, section 4.1: a standard ResNet-50 with BYOL's heads.
+    fn default() -> Self {
+        ModelConfig {
+            arch: Arch::Resnet50,
+            layer3_stride: 2,
+            layer4_stride: 2,
+            zero_init_residual: false,
+            hidden: 4096,
+            dim: 256,
+            head_init: HeadInit::OpenSelfSup,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Refuses values that no model can be built from, naming key and value.
+    pub fn check(&self) -> anyhow::Result<()> {
+        use anyhow::ensure;
+        for (key, stride) in [("layer3_stride", self.layer3_stride), ("layer4_stride", self.layer4_stride)] {
+            ensure!([1, 2].contains(&stride), "model.{key} is {stride}; it can be 1 or 2");
+        }
+        for (key, width) in [("hidden", self.hidden), ("dim", self.dim)] {
+            ensure!((1..=65_536).contains(&width), "model.{key} is {width}; it can be 1 to 65536");
+        }
+        Ok(())
+    }
+
+    /// Pixels of a view per cell of the backbone's map, along one side: 32, 16 or 8.
+    pub fn cell_px(&self) -> i64 {
+        8 * self.layer3_stride * self.layer4_stride
+    }
+}

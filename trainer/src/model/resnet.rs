@@ -1,0 +1,184 @@
+//! ResNet-18 and ResNet-50 without pooling and classifier: a view goes in, the map of the last stage (C5) comes out.
+//!
+//! Layout and names are torchvision's: 7×7/2 stem, 3×3/2 max-pool, four stages, stride on the 3×3 filter of a
+//! bottleneck, shortcut filters where shape changes. Initial values: RECIPE 3.1, Kaiming normal with fan-in, batch norms
+//! 1 and 0. Stages 3 and 4 may keep their resolution (stride 1, no dilation): same weights, more cells for small views.
+//! He et al., "Deep Residual Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::ModelConfig;
+use super::init::Init;
+use super::norm::BatchNorm;
+use super::params::{Role, Scope};
+
+/// Which ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arch {
+    /// Basic blocks 2-2-2-2; 11,176,512 parameters, 512 channels out.
+    Resnet18,
+    /// Bottlenecks 3-4-6-3; 23,508,032 parameters, 2048 channels out.
+    Resnet50,
+}
+
+impl Arch {
+    /// Channels of the C5 map.
+    pub fn channels(self) -> i64 {
+        512 * self.expansion()
+    }
+
+    /// Residual blocks of the four stages.
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Arch::Resnet18 => [2, 2, 2, 2],
+            Arch::Resnet50 => [3, 4, 6, 3],
+        }
+    }
+
+    /// Channels out of a block over channels inside it.
+    pub fn expansion(self) -> i64 {
+        match self {
+            Arch::Resnet18 => 1,
+            Arch::Resnet50 => 4,
+        }
+    }
+}
+
+/// Filters without bias, and how they are applied.
+#[derive(Debug)]
+struct Conv {
+    weight: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// `size`×`size` filters that keep the resolution at stride 1.
+    fn new(mut scope: Scope<'_>, channels_in: i64, channels_out: i64, size: i64, stride: i64) -> Self {
+        let init = Init::kaiming_normal(channels_in * size * size);
+        let shape = [channels_out, channels_in, size, size];
+        Conv { weight: scope.parameter("weight", &shape, init, Role::Weight), stride, padding: size / 2 }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+    }
+}
+
+/// Filters and the batch norm behind them.
+#[derive(Debug)]
+struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        self.norm.forward(&self.conv.forward(x), train)
+    }
+}
+
+/// relu(layers(x) + shortcut(x)), with a ReLU between the layers.
+#[derive(Debug)]
+struct Block {
+    layers: Vec<ConvNorm>,
+    shortcut: Option<ConvNorm>,
+}
+
+impl Block {
+    fn new(scope: &mut Scope<'_>, arch: Arch, channels_in: i64, width: i64, stride: i64, last_scale: f64) -> Self {
+        let channels_out = width * arch.expansion();
+        // (in, out, size, stride) of each layer
+        let shapes = match arch {
+            Arch::Resnet18 => vec![(channels_in, width, 3, stride), (width, width, 3, 1)],
+            Arch::Resnet50 => vec![(channels_in, width, 1, 1), (width, width, 3, stride), (width, channels_out, 1, 1)],
+        };
+        let last = shapes.len();
+        let layers = shapes
+            .into_iter()
+            .zip(1..)
+            .map(|((i, o, size, stride), number)| ConvNorm {
+                conv: Conv::new(scope.sub(format_args!("conv{number}")), i, o, size, stride),
+                norm: BatchNorm::new(
+                    scope.sub(format_args!("bn{number}")),
+                    o,
+                    if number == last { last_scale } else { 1.0 },
+                ),
+            })
+            .collect();
+        let shortcut = (stride != 1 || channels_in != channels_out).then(|| {
+            let mut scope = scope.sub("downsample");
+            ConvNorm {
+                conv: Conv::new(scope.sub(0), channels_in, channels_out, 1, stride),
+                norm: BatchNorm::new(scope.sub(1), channels_out, 1.0),
+            }
+        });
+        Block { layers, shortcut }
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let (last, inner) = self.layers.split_last().expect("a block has two or three layers");
+        let mut out = x.shallow_clone();
+        for layer in inner {
+            out = layer.forward(&out, train).relu_();
+        }
+        let mut out = last.forward(&out, train);
+        match &self.shortcut {
+            Some(shortcut) => out += shortcut.forward(x, train),
+            None => out += x,
+        }
+        out.relu_()
+    }
+}
+
+/// The trunk.
+#[derive(Debug)]
+pub struct ResNet {
+    arch: Arch,
+    stem: ConvNorm,
+    blocks: Vec<Block>,
+}
+
+impl ResNet {
+    /// Builds the trunk in `scope`; torchvision's names begin right below it.
+    pub fn new(mut scope: Scope<'_>, config: &ModelConfig) -> Self {
+        let arch = config.arch;
+        let stem = ConvNorm {
+            conv: Conv::new(scope.sub("conv1"), 3, 64, 7, 2),
+            norm: BatchNorm::new(scope.sub("bn1"), 64, 1.0),
+        };
+        let strides = [1, 2, config.layer3_stride, config.layer4_stride];
+        let last_scale = if config.zero_init_residual { 0.0 } else { 1.0 };
+        let mut blocks = Vec::new();
+        let mut channels = 64;
+        for (stage, (num_blocks, stride)) in arch.blocks().into_iter().zip(strides).enumerate() {
+            let width = 64 << stage;
+            let mut scope = scope.sub(format_args!("layer{}", stage + 1));
+            for block_ix in 0..num_blocks {
+                let stride = if block_ix == 0 { stride } else { 1 };
+                let mut scope = scope.sub(block_ix);
+                blocks.push(Block::new(&mut scope, arch, channels, width, stride, last_scale));
+                channels = width * arch.expansion();
+            }
+        }
+        ResNet { arch, stem, blocks }
+    }
+
+    /// Which ResNet this is.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// View `[n, 3, h, w]` to C5 map `[n, channels, h/32, w/32]` (rounded up; /16 or /8 with stages at stride 1).
+    /// With `train`, batch norms use and record the batch's statistics.
+    pub fn forward(&self, view: &Tensor, train: bool) -> Tensor {
+        let mut x = self.stem.forward(view, train).relu_().max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        for block in &self.blocks {
+            x = block.forward(&x, train);
+        }
+        x
+    }
+}

@@ -1,0 +1,187 @@
+// What tch does not expose of libtorch: autocast with a dtype, multi-tensor updates, events, global switches.
+//
+// Every function is `extern "C"`, takes tensors as `at::Tensor*` (tch's own representation, borrowed for the call), and
+// returns null or an error message that the caller frees with `trainer_free_message`: no exception crosses into Rust.
+// Only ATen and c10 are used, so the file compiles against CPU-only and CUDA builds of libtorch alike.
+
+#include <dlfcn.h>
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+namespace {
+
+char* message(const std::string& text) { return strdup(text.c_str()); }
+
+// Runs `body`; an exception becomes a message.
+template <typename Body>
+char* guarded(Body body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception& error) {
+    return message(error.what());
+  } catch (...) {
+    return message("unknown C++ exception");
+  }
+}
+
+// Cheap: a Tensor is one counted pointer.
+std::vector<at::Tensor> list(at::Tensor* const* tensors, size_t n) {
+  std::vector<at::Tensor> out;
+  out.reserve(n);
+  for (size_t i = 0; i < n; ++i) out.push_back(*tensors[i]);
+  return out;
+}
+
+c10::Device cuda(int ordinal) { return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(ordinal)); }
+
+// An event together with the device it belongs to.
+struct DeviceEvent {
+  c10::Device device;
+  c10::Event event;
+  explicit DeviceEvent(c10::Device d) : device(d), event(d.type()) {}
+};
+
+}  // namespace
+
+extern "C" {
+
+void trainer_free_message(char* text) { free(text); }
+
+// ---------------------------------------------------------------- autocast
+
+// Sets autocast for one device type on this thread and says what it was before. `dtype` is an at::ScalarType.
+char* trainer_autocast_enter(int is_cuda, int enabled, int dtype, int* old_enabled, int* old_dtype) {
+  return guarded([=] {
+    const auto device = is_cuda ? at::kCUDA : at::kCPU;
+    *old_enabled = at::autocast::is_autocast_enabled(device);
+    *old_dtype = static_cast<int>(at::autocast::get_autocast_dtype(device));
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(device, enabled != 0);
+    at::autocast::increment_nesting();
+  });
+}
+
+// Restores what `trainer_autocast_enter` found; the outermost leave drops the cached bf16 weights.
+char* trainer_autocast_leave(int is_cuda, int old_enabled, int old_dtype) {
+  return guarded([=] {
+    const auto device = is_cuda ? at::kCUDA : at::kCPU;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device, old_enabled != 0);
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(old_dtype));
+  });
+}
+
+// The dtype that autocast uses now on the device type, or -1 when it is off.
+int trainer_autocast_dtype(int is_cuda) {
+  const auto device = is_cuda ? at::kCUDA : at::kCPU;
+  return at::autocast::is_autocast_enabled(device) ? static_cast<int>(at::autocast::get_autocast_dtype(device)) : -1;
+}
+
+// ---------------------------------------------------------------- many tensors at once
+
+// x_i *= factor
+char* trainer_foreach_mul_scalar(at::Tensor* const* xs, size_t n, double factor) {
+  return guarded([=] { at::_foreach_mul_(list(xs, n), factor); });
+}
+
+// x_i *= y_i, where y_i may have one element
+char* trainer_foreach_mul(at::Tensor* const* xs, at::Tensor* const* ys, size_t n) {
+  return guarded([=] { at::_foreach_mul_(list(xs, n), list(ys, n)); });
+}
+
+// x_i += alpha y_i
+char* trainer_foreach_add(at::Tensor* const* xs, at::Tensor* const* ys, size_t n, double alpha) {
+  return guarded([=] { at::_foreach_add_(list(xs, n), list(ys, n), alpha); });
+}
+
+// x_i += weight (y_i - x_i)
+char* trainer_foreach_lerp(at::Tensor* const* xs, at::Tensor* const* ys, size_t n, double weight) {
+  return guarded([=] { at::_foreach_lerp_(list(xs, n), list(ys, n), weight); });
+}
+
+// *out = new tensor [n] of the Euclidean norms
+char* trainer_foreach_norm(at::Tensor* const* xs, size_t n, at::Tensor** out) {
+  return guarded([=] { *out = new at::Tensor(at::stack(at::_foreach_norm(list(xs, n), 2))); });
+}
+
+// Frees the gradients, so that the next backward pass writes instead of adding.
+char* trainer_drop_grads(at::Tensor* const* xs, size_t n) {
+  return guarded([=] {
+    for (size_t i = 0; i < n; ++i) xs[i]->mutable_grad() = at::Tensor();
+  });
+}
+
+// ---------------------------------------------------------------- events
+
+// Records an event on the current stream of CUDA device `ordinal`.
+char* trainer_event_record(int ordinal, void** out) {
+  return guarded([=] {
+    auto event = std::make_unique<DeviceEvent>(cuda(ordinal));
+    event->event.record(c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(event->device));
+    *out = event.release();
+  });
+}
+
+// *done = whether everything recorded before the event has finished.
+char* trainer_event_query(void* event, int* done) {
+  return guarded([=] { *done = static_cast<DeviceEvent*>(event)->event.query(); });
+}
+
+// Blocks the host until the event has happened.
+char* trainer_event_wait(void* event) {
+  return guarded([=] { static_cast<DeviceEvent*>(event)->event.synchronize(); });
+}
+
+// Makes the current stream of the event's device wait for it; the host goes on.
+char* trainer_event_block_stream(void* event) {
+  return guarded([=] {
+    auto* e = static_cast<DeviceEvent*>(event);
+    e->event.block(c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(e->device));
+  });
+}
+
+void trainer_event_free(void* event) { delete static_cast<DeviceEvent*>(event); }
+
+// ---------------------------------------------------------------- process-wide switches
+
+// Deterministic kernels only; an operation that has none fails.
+char* trainer_set_deterministic(int on) {
+  return guarded([=] {
+    at::globalContext().setDeterministicAlgorithms(on != 0, false);
+    at::globalContext().setDeterministicCuDNN(on != 0);
+  });
+}
+
+// TF32 tensor cores for float32 convolutions and for float32 matrix products.
+char* trainer_set_tf32(int convolutions, int products) {
+  return guarded([=] {
+    at::globalContext().setAllowTF32CuDNN(convolutions != 0);
+    at::globalContext().setAllowTF32CuBLAS(products != 0);
+  });
+}
+
+// Loads a shared library and makes its symbols and static registrations global.
+char* trainer_load_library(const char* name) {
+  if (dlopen(name, RTLD_NOW | RTLD_GLOBAL)) return nullptr;
+  const char* why = dlerror();
+  return message(why ? why : "dlopen failed");
+}
+
+}  // extern "C"

@@ -1,0 +1,227 @@
+//! Builds a run, or restores it: every part that the loop needs, checked before the first step.
+//!
+//! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint in the folder is
+//! resumed from; its config (but for `[run]`) and its data must be those of now.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sampler::{Cursor, Pin, Sampler};
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::{Checkpoint, DataId, Header, Snapshot};
+use crate::config::{Precision, RunConfig};
+use crate::device;
+use crate::error::usage;
+use crate::layers;
+use crate::length::Length;
+use crate::method::{self, Method};
+use crate::optim::Optimizer;
+use crate::run_dir::RunDir;
+
+/// What a user asks for beside the config.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Folder of shards.
+    pub shards: PathBuf,
+    /// Folder of the run.
+    pub out: PathBuf,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Stop after this optimizer step; the schedule stays that of the whole run.
+    pub steps: Option<u64>,
+    /// Move an earlier run aside instead of resuming it.
+    pub fresh: bool,
+    /// Config keys (or `shards`) that may differ from the checkpoint's.
+    pub allow_change: Vec<String>,
+}
+
+/// A run, ready to step.
+pub struct Session {
+    /// The resolved config.
+    pub config: RunConfig,
+    /// Where it computes.
+    pub device: Device,
+    /// Steps and schedules.
+    pub length: Length,
+    /// The loader.
+    pub sampler: Arc<Sampler>,
+    /// The networks and the loss.
+    pub method: Box<dyn Method>,
+    /// The update rule and its state.
+    pub optim: Optimizer,
+    /// The run's folder, locked.
+    pub run_dir: RunDir,
+    /// Optimizer steps done so far.
+    pub step: u64,
+    /// The next batch.
+    pub cursor: Cursor,
+    /// Lines about what was found: the resumption, a damaged checkpoint, another number of threads.
+    pub notes: Vec<String>,
+}
+
+impl Session {
+    /// Builds everything, restored from the newest checkpoint if the run folder has one.
+    pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
+        let device = device::select(&request.device)?;
+        config.optim.precision = resolve_precision(config.optim.precision, device);
+        let sampler = open_sampler(&request.shards, &config, device)?;
+        let length = Length::new(&config, sampler.steps_per_epoch())?;
+        let run_dir = RunDir::open(&request.out, request.fresh)?;
+        set_torch_threads(&config, device);
+        let method = method::build(&config.method, &config.model, device, Kind::Float, config.seed)?;
+        let optim = config.optim.build(method.params());
+        let mut session = Session {
+            config,
+            device,
+            length,
+            sampler,
+            method,
+            optim,
+            run_dir,
+            step: 0,
+            cursor: Cursor::default(),
+            notes: Vec::new(),
+        };
+        session.restore(&request.allow_change)?;
+        session.run_dir.write_config(&session.config_text()?)?;
+        Ok(session)
+    }
+
+    /// Copies the state after `step` steps to the host.
+    pub fn snapshot(&self, step: u64, cursor: Cursor) -> Result<Snapshot> {
+        let mut tensors = self.method.state();
+        let optim = self.optim.state().into_iter();
+        tensors.extend(optim.map(|(name, tensor)| (format!("optim.{name}"), tensor)));
+        let header = Header {
+            version: 0,
+            step,
+            cursor,
+            config: self.config_text()?,
+            data: self.data_id(),
+            torch_threads: tch::get_num_threads(),
+            device: device_kind(self.device).to_owned(),
+            crc32c: Default::default(),
+        };
+        Snapshot::take(header, &tensors)
+    }
+
+    fn config_text(&self) -> Result<String> {
+        toml::to_string(&self.config).context("writing the config as TOML")
+    }
+
+    fn data_id(&self) -> DataId {
+        DataId { fingerprint: format!("{:016x}", self.sampler.fingerprint()), frames: self.sampler.num_frames() }
+    }
+
+    fn restore(&mut self, allow_change: &[String]) -> Result<()> {
+        if let Some(moved) = self.run_dir.moved_to() {
+            self.notes.push(format!("--fresh: the earlier run is now {}", moved.display()));
+        }
+        let notes = &mut self.notes;
+        let found = Checkpoint::latest(self.run_dir.path(), |line| notes.push(line))?;
+        let Some(checkpoint) = found else {
+            return Ok(());
+        };
+        let header = &checkpoint.header;
+        self.refuse_changes(header, allow_change)?;
+        self.method.load_state(&checkpoint.networks()).context("loading the checkpoint's networks")?;
+        self.optim.load_state(&checkpoint.part("optim.")).context("loading the checkpoint's optimizer")?;
+        self.step = header.step;
+        self.cursor = header.cursor;
+        if self.cursor.step >= self.sampler.steps_per_epoch() {
+            // Only after an allowed change of the data: the epoch that was under way has no such step any more.
+            self.cursor = Cursor { epoch: self.cursor.epoch + 1, step: 0 };
+        }
+        self.notes.push(format!("resuming after step {} of {}", self.step, self.length.total_steps()));
+        self.note_inexactness(header.torch_threads, &header.device.clone());
+        Ok(())
+    }
+
+    fn refuse_changes(&self, header: &Header, allow_change: &[String]) -> Result<()> {
+        let then = layers::parse_resolved(&header.config, "the checkpoint's config")?;
+        let allowed = |key: &str| allow_change.iter().any(|a| a == key);
+        let mut changes = String::new();
+        for (key, was, is) in layers::differences(&then, &self.config) {
+            if !key.starts_with("run.") && !allowed(&key) {
+                let _ = write!(changes, "; {key}: {was} -> {is}");
+            }
+        }
+        let now = self.data_id();
+        if header.data != now && !allowed("shards") {
+            let (was, is) = (&header.data, &now);
+            let _ = write!(
+                changes,
+                "; shards: {} frames ({}) -> {} frames ({})",
+                was.frames, was.fingerprint, is.frames, is.fingerprint
+            );
+        }
+        match changes.strip_prefix("; ") {
+            None => Ok(()),
+            Some(changes) => Err(usage(format!(
+                "{} holds another run (step {}): {changes}. Give another --out, --fresh to start over, or --allow-change KEY",
+                self.run_dir.path().display(),
+                header.step
+            ))),
+        }
+    }
+
+    fn note_inexactness(&mut self, threads: i32, device: &str) {
+        let (now, here) = (tch::get_num_threads(), device_kind(self.device));
+        if device != here {
+            self.notes
+                .push(format!("note: the checkpoint was made on {device}, this is {here}: results differ in rounding"));
+        } else if !self.device.is_cuda() && threads != now {
+            self.notes.push(format!(
+                "note: the checkpoint was made with --threads {threads}, this is {now}: results differ in rounding"
+            ));
+        }
+    }
+}
+
+/// Opens the shards; a missing folder says how to make one.
+pub fn open_sampler(shards: &Path, config: &RunConfig, device: Device) -> Result<Arc<Sampler>> {
+    if !shards.exists() {
+        return Err(usage(format!(
+            "no shards at {shards:?}: make them with `ingest waymo INPUT --out {0}` (or soda10m, images, demo)",
+            shards.display()
+        )));
+    }
+    let pin = match device {
+        Device::Cuda(ordinal) => Pin::Auto(ordinal as u32),
+        _ => Pin::Never,
+    };
+    let sampler = Sampler::open(shards, config.sampler(num_threads(config), pin));
+    sampler.map(Arc::new).map_err(|e| usage(e.to_string()))
+}
+
+/// Threads to use: `run.threads`, or every core.
+pub fn num_threads(config: &RunConfig) -> usize {
+    match config.run.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads as usize,
+    }
+}
+
+/// `auto` as it turns out on `device`.
+pub fn resolve_precision(precision: Precision, device: Device) -> Precision {
+    match precision {
+        Precision::Auto if device.is_cuda() => Precision::Bf16,
+        Precision::Auto => Precision::Fp32,
+        named => named,
+    }
+}
+
+/// Before libtorch's first computation: later it would be too late.
+fn set_torch_threads(config: &RunConfig, device: Device) {
+    // Beside a GPU, libtorch's own threads have next to nothing to do.
+    let threads = if device.is_cuda() { 1 } else { num_threads(config) };
+    tch::set_num_threads(threads as i32);
+    let _ = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+}
+
+fn device_kind(device: Device) -> &'static str {
+    if device.is_cuda() { "cuda" } else { "cpu" }
+}

@@ -1,0 +1,221 @@
+//! The loop, to be read from top to bottom.
+//!
+//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA. Whatever happens
+//! beside it (log, checkpoint, stop) is one `if` and one call. Nothing waits for the device but a row that is due and a
+//! checkpoint.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use sampler::Batch;
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+use crate::checkpoint_writer::CheckpointWriter;
+use crate::config::Precision;
+use crate::device::Uploader;
+use crate::length::Length;
+use crate::method::Losses;
+use crate::metrics::{Meter, Pace, Recorder, Row};
+use crate::native;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::signals::Signals;
+use crate::watch::Watch;
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Optimizer steps of the whole run.
+    pub total_steps: u64,
+    /// The signal that stopped it.
+    pub interrupted_by: Option<&'static str>,
+    /// The first row of this call.
+    pub first: Option<Row>,
+    /// The last row.
+    pub last: Option<Row>,
+    /// The newest checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// The run's folder.
+    pub run: PathBuf,
+}
+
+/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes.
+pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Result<Outcome> {
+    let total = s.length.total_steps();
+    let stop = stop_after.unwrap_or(total).min(total);
+    let accumulate = s.config.data.accumulate;
+    let grid = LogGrid::new(&s);
+    let mut recorder = Recorder::open(s.run_dir.path(), grid.floor(s.step))?;
+    let mut checkpoints = CheckpointWriter::new(s.run_dir.path(), &s.config.run);
+    let mut progress = Progress::new(s.step, stop);
+    s.notes.iter().for_each(|line| progress.note(line));
+    let mut uploader = Uploader::new(s.device, s.config.data.depth as usize);
+    let mut watch = Watch::new(s.device);
+    let (mut first, mut last, mut interrupted_by) = (None, None, None);
+
+    let mut batches = s.sampler.start(s.cursor)?;
+    let mut meter = Meter::start();
+    while s.step < stop && interrupted_by.is_none() {
+        let (lr, tau) = (s.length.lr(s.step), s.length.tau(s.step));
+        let mut sums = Sums::default();
+        for _ in 0..accumulate {
+            let batch = meter.data(|| batches.next_batch()).context("loading a batch")?;
+            sums.add_pairs(&batch);
+            let views = uploader.upload(batch)?;
+            let losses = {
+                let _autocast = autocast(&s);
+                s.method.losses(&views)
+            };
+            (&losses.total / accumulate as f64).backward();
+            watch.note(s.step + 1, &losses);
+            sums.add_losses(losses);
+        }
+        s.optim.step(lr);
+        s.method.params().drop_grads();
+        s.method.update_target(tau);
+        s.step += 1;
+        s.cursor = batches.cursor();
+        meter.step(s.config.pairs_per_step());
+        progress.step(s.step);
+
+        interrupted_by = signals.received();
+        let ends = s.step == stop || interrupted_by.is_some();
+        if grid.is_due(s.step) || ends {
+            refuse_non_finite(&watch, &mut checkpoints)?;
+            let pace = meter.read().context("a row follows a step")?;
+            let row = sums.row(s.step, &s.length, (lr, tau), pace);
+            recorder.write(&row)?;
+            progress.row(&row);
+            watch.warnings(&row).iter().for_each(|line| progress.note(line));
+            first.get_or_insert_with(|| row.clone());
+            last = Some(row);
+        }
+        if s.step.is_multiple_of(s.config.run.checkpoint_every_steps) || ends {
+            refuse_non_finite(&watch, &mut checkpoints)?;
+            checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
+        }
+    }
+    progress.finish();
+    Ok(Outcome {
+        step: s.step,
+        total_steps: total,
+        interrupted_by,
+        first,
+        last,
+        checkpoint: checkpoints.wait()?.map(PathBuf::from),
+        run: s.run_dir.path().to_owned(),
+    })
+}
+
+/// bf16 for the forward passes of one batch, if the config says so.
+fn autocast(s: &Session) -> Option<native::Autocast> {
+    (s.config.optim.precision == Precision::Bf16).then(|| native::autocast(s.device, Kind::BFloat16))
+}
+
+/// Stops the run at the first loss that is no number, before anything is written.
+fn refuse_non_finite(watch: &Watch, checkpoints: &mut CheckpointWriter) -> Result<()> {
+    let Some((step, term)) = watch.first_bad() else {
+        return Ok(());
+    };
+    let good = match checkpoints.wait()? {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "no checkpoint was written since the start of this call".to_owned(),
+    };
+    Err(anyhow!("{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"))
+}
+
+/// Which steps get a row, whatever stops and resumes: the first, every n-th, the last.
+struct LogGrid {
+    every: u64,
+    total: u64,
+}
+
+impl LogGrid {
+    fn new(s: &Session) -> Self {
+        LogGrid { every: s.config.run.log_every_steps, total: s.length.total_steps() }
+    }
+
+    fn is_due(&self, step: u64) -> bool {
+        step == 1 || step == self.total || step.is_multiple_of(self.every)
+    }
+
+    /// The last due step up to `step`. A row beyond it was written because its call ended there.
+    fn floor(&self, step: u64) -> u64 {
+        let regular = step - step % self.every;
+        match step {
+            0 => 0,
+            step if step == self.total => step,
+            _ => regular.max(1),
+        }
+    }
+}
+
+/// What the batches of one optimizer step add up to; losses stay on the device until a row is due.
+#[derive(Default)]
+struct Sums {
+    /// `[total, 1D, z_std]`, and `[.., 2D, z2d_std]` for methods with a 2D branch; summed over the batches.
+    losses: Option<Tensor>,
+    batches: u32,
+    iou: f64,
+    pairs: u64,
+}
+
+impl Sums {
+    fn add_pairs(&mut self, batch: &Batch) {
+        self.pairs += batch.len() as u64;
+        self.iou += batch.pairs().iter().map(|p| f64::from(p.iou)).sum::<f64>();
+    }
+
+    fn add_losses(&mut self, losses: Losses) {
+        let Losses { total, loss_1d, loss_2d, z_std, z2d_std } = losses;
+        let scalars = [Some(total), Some(loss_1d), Some(z_std), loss_2d, z2d_std].into_iter().flatten();
+        let scalars: Vec<Tensor> = scalars.map(|t| t.detach().to_kind(Kind::Float)).collect();
+        let now = Tensor::stack(&scalars, 0);
+        self.losses = Some(match self.losses.take() {
+            None => now,
+            Some(before) => before + now,
+        });
+        self.batches += 1;
+    }
+
+    /// Means over the batches. Waits for the device.
+    fn row(&self, step: u64, length: &Length, (lr, tau): (f64, f64), pace: Pace) -> Row {
+        let sums = self.losses.as_ref().expect("a step has at least one batch");
+        let sums = Vec::<f32>::try_from(sums).expect("a vector of floats");
+        let means: Vec<f64> = sums.iter().map(|sum| f64::from(*sum) / f64::from(self.batches)).collect();
+        Row {
+            step,
+            epoch: length.epoch(step),
+            loss: means[0],
+            loss_1d: means[1],
+            loss_2d: means.get(3).copied(),
+            z_std: means[2],
+            z2d_std: means.get(4).copied(),
+            lr,
+            tau,
+            iou: self.iou / self.pairs as f64,
+            pairs_per_s: pace.pairs_per_s,
+            step_s: pace.step_s,
+            data_wait_s: pace.data_wait_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_on_one_grid_however_often_a_run_stops() {
+        let grid = LogGrid { every: 10, total: 25 };
+        let due: Vec<u64> = (1..=25).filter(|s| grid.is_due(*s)).collect();
+        assert_eq!(due, [1, 10, 20, 25]);
+        for step in 0..=25 {
+            let expected = due.iter().copied().filter(|d| *d <= step).max().unwrap_or(0);
+            assert_eq!(grid.floor(step), expected, "{step}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made weights.
+
+use tch::{Device, Kind, Tensor};
+use trainer::model::params::Scope;
+use trainer::model::{Arch, ModelConfig, Registry, ResNet, Role};
+
+use super::{arrays, assert_close, fixture, formula, json, one_thread};
+
+fn config(arch: Arch) -> ModelConfig {
+    ModelConfig { arch, ..ModelConfig::default() }
+}
+
+fn build(config: &ModelConfig, kind: Kind) -> (Registry, ResNet) {
+    one_thread();
+    let mut registry = Registry::default();
+    let net = ResNet::new(Scope::root(&mut registry, 7, kind, Device::Cpu), config);
+    (registry, net)
+}
+
+#[test]
+fn names_shapes_and_counts_are_torchvisions() {
+    let published = json(&fixture("resnet.json"));
+    for (arch, key, count) in [(Arch::Resnet18, "resnet18", 11_176_512), (Arch::Resnet50, "resnet50", 23_508_032)] {
+        let mut registry = Registry::default();
+        ResNet::new(Scope::blank(&mut registry, Kind::Float, Device::Cpu), &config(arch));
+        assert_eq!(registry.num_parameters(), count, "{key}");
+        let mut ours: Vec<(String, Vec<i64>)> =
+            registry.entries().iter().map(|e| (e.name.clone(), e.tensor.size())).collect();
+        let mut theirs: Vec<(String, Vec<i64>)> = serde_json::from_value(published[key].clone()).unwrap();
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours, theirs, "{key}");
+    }
+}
+
+#[test]
+fn initial_values_are_kaiming_normal_and_identity_norms() {
+    let (registry, _) = build(&config(Arch::Resnet18), Kind::Float);
+    for entry in registry.entries() {
+        let (name, tensor) = (&entry.name, entry.tensor.to_kind(Kind::Double));
+        let mean = tensor.mean(Kind::Double).double_value(&[]);
+        let n = tensor.numel() as f64;
+        match entry.role {
+            Role::Weight => {
+                let fan_in = n / tensor.size()[0] as f64;
+                let std = (2.0 / fan_in).sqrt();
+                let found = tensor.std(true).double_value(&[]);
+                assert!((found / std - 1.0).abs() < 5.0 / (2.0 * n).sqrt(), "{name}: std {found}, not {std}");
+                assert!(mean.abs() < 5.0 * std / n.sqrt(), "{name}: mean {mean}");
+            }
+            Role::NormWeight => assert_eq!((mean, super::max_abs(&(tensor - 1.0))), (1.0, 0.0), "{name}"),
+            Role::NormBias => assert_eq!(super::max_abs(&tensor), 0.0, "{name}"),
+            Role::Bias => panic!("{name}: a ResNet has no biases but in its norms"),
+            Role::Buffer => {
+                let expected = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+                assert_eq!(super::max_abs(&(tensor - expected)), 0.0, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_zero_residual_start_makes_blocks_identities() {
+    let config = ModelConfig { zero_init_residual: true, ..config(Arch::Resnet18) };
+    let (registry, _) = build(&config, Kind::Float);
+    for entry in registry.trainable().filter(|e| e.role == Role::NormWeight) {
+        let last = entry.name.contains("layer") && entry.name.ends_with("bn2.weight");
+        assert_eq!(super::max_abs(&entry.tensor), if last { 0.0 } else { 1.0 }, "{}", entry.name);
+    }
+}
+
+/// Forward in training mode, backward, forward in evaluation mode, each against PyTorch.
+fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
+    let arrays = arrays(&fixture("resnet.npz"));
+    let get = |name: &str| &arrays[&format!("{key}.{name}")];
+    let (registry, net) = build(config, Kind::Double);
+    {
+        let _guard = tch::no_grad_guard();
+        for (salt, entry) in registry.trainable().enumerate() {
+            let u = formula(&entry.tensor.size(), salt as i64);
+            let value = match entry.role {
+                Role::Weight => {
+                    let fan_in = (entry.tensor.numel() as i64 / entry.tensor.size()[0]) as f64;
+                    u * (24.0 / fan_in).sqrt()
+                }
+                Role::NormWeight => u * 0.4 + 1.0,
+                _ => u * 0.4,
+            };
+            entry.tensor.shallow_clone().copy_(&value);
+        }
+    }
+    let image = formula(&[2, 3, side, side], 1000) * 4.0;
+    let c5 = net.forward(&image, true);
+    assert_eq!(c5.size(), [2, config.arch.channels(), cells, cells]);
+    assert_close(key, &c5.narrow(1, 0, 64).detach(), get("c5"), 1e-9);
+
+    (&c5 * formula(&c5.size(), 2000)).sum(Kind::Double).backward();
+    let norms: Vec<Tensor> = registry.trainable().map(|e| e.tensor.grad().norm()).collect();
+    let relative = Tensor::stack(&norms, 0) / get("grad_norms") - 1.0;
+    assert!(super::max_abs(&relative) < 1e-8, "{key}: gradient norms off by {:e}", super::max_abs(&relative));
+    let heads: Vec<Tensor> =
+        registry.trainable().map(|e| e.tensor.grad().contiguous().view([-1]).narrow(0, 0, 3)).collect();
+    assert_close(&format!("{key}, gradients"), &Tensor::cat(&heads, 0), get("grad_heads"), 1e-8);
+    for buffer in ["bn1.running_mean", "bn1.running_var"] {
+        assert_close(buffer, registry.get(buffer).unwrap(), get(buffer), 1e-12);
+    }
+    assert_eq!(registry.get("bn1.num_batches_tracked").unwrap().int64_value(&[]), 1);
+
+    let eval = tch::no_grad(|| net.forward(&image, false));
+    assert_close(&format!("{key}, evaluation"), &eval.narrow(1, 0, 64), get("c5_eval"), 1e-9);
+    assert_eq!(registry.get("bn1.num_batches_tracked").unwrap().int64_value(&[]), 1);
+}
+
+#[test]
+fn resnet18_matches_pytorch() {
+    check("resnet18", &config(Arch::Resnet18), 64, 2);
+}
+
+#[test]
+fn resnet50_matches_pytorch() {
+    check("resnet50", &config(Arch::Resnet50), 64, 2);
+}
+
+#[test]
+fn stages_at_stride_one_match_pytorch() {
+    let dense = ModelConfig { layer3_stride: 1, layer4_stride: 1, ..config(Arch::Resnet18) };
+    assert_eq!(dense.cell_px(), 8);
+    check("resnet18_dense", &dense, 40, 5);
+}

@@ -1,0 +1,107 @@
+//! Exported files have the names and shapes that others expect, and open in Python where there is one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use safetensors::Dtype;
+
+use super::{Bench, assert_success, stderr, trainer};
+use trainer::checkpoint::Checkpoint;
+use trainer::tensor_file::{self, HostTensor};
+
+fn exported_run() -> &'static Path {
+    static RUN: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    RUN.get_or_init(|| {
+        let bench = Bench::get();
+        let out = bench.path("exported");
+        assert_success(&bench.run(&out, &["--steps", "2"]));
+        out
+    })
+}
+
+fn export(format: &str, more: &[&str], name: &str) -> PathBuf {
+    let out = Bench::get().path(name);
+    let mut command = trainer(&["export", "--format", format]);
+    command.args(more).arg(exported_run()).arg("--out").arg(&out);
+    assert_success(&command.output().unwrap());
+    out
+}
+
+fn find<'a>(tensors: &'a [HostTensor], name: &str) -> &'a HostTensor {
+    tensors.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn torchvision_names_and_shapes_are_complete() {
+    let file = export("torchvision", &[], "r18.safetensors");
+    let (metadata, tensors) = tensor_file::read(&file).unwrap();
+    assert_eq!(metadata["format"], "pt");
+    // torchvision's resnet18 has 122 entries in its state dict, two of them fc's.
+    assert_eq!(tensors.len(), 120);
+    assert_eq!(find(&tensors, "conv1.weight").shape, [64, 3, 7, 7]);
+    assert_eq!(find(&tensors, "layer4.0.downsample.0.weight").shape, [512, 256, 1, 1]);
+    let counter = find(&tensors, "layer2.1.bn2.num_batches_tracked");
+    assert_eq!((counter.dtype, counter.shape.len()), (Dtype::I64, 0));
+    // Two steps, two views each.
+    assert_eq!(counter.bytes, 4i64.to_le_bytes());
+    let checkpoint = Checkpoint::open(exported_run()).unwrap();
+    let ours = &checkpoint.part("online.backbone.")["layer3.1.conv2.weight"];
+    assert_eq!(&find(&tensors, "layer3.1.conv2.weight").to_tensor().unwrap(), ours);
+}
+
+#[test]
+fn target_and_heads_can_be_had() {
+    let online = tensor_file::read(&export("torchvision", &[], "o.safetensors")).unwrap().1;
+    let target = tensor_file::read(&export("torchvision", &["--network", "target"], "t.safetensors")).unwrap().1;
+    assert_ne!(find(&online, "layer1.0.conv1.weight"), find(&target, "layer1.0.conv1.weight"));
+    let whole = tensor_file::read(&export("safetensors", &[], "w.safetensors")).unwrap().1;
+    assert!(whole.len() > online.len());
+    assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
+}
+
+/// Python with torch and numpy: the environment's own, else none.
+fn python() -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let candidates = [venv, PathBuf::from("python3")];
+    candidates.into_iter().find(|python| {
+        let probe = Command::new(python).args(["-c", "import torch, numpy"]).output();
+        probe.is_ok_and(|output| output.status.success())
+    })
+}
+
+#[test]
+fn pytorch_and_detectron2_files_open_in_python() {
+    let Some(python) = python() else {
+        println!("skipped: no Python with torch and numpy");
+        return;
+    };
+    let (pth, pkl) = (export("pth", &[], "r18.pth"), export("detectron2", &[], "r18.pkl"));
+    let reference = export("torchvision", &[], "reference.safetensors");
+    let script = r#"
+import json, pickle, struct, sys
+import numpy as np, torch
+pth, pkl, reference = sys.argv[1:]
+raw = open(reference, "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+header = json.loads(raw[8:8 + n]); header.pop("__metadata__")
+def expected(name):
+    info = header[name]; a, b = info["data_offsets"]
+    kind = {"F32": np.float32, "I64": np.int64}[info["dtype"]]
+    return np.frombuffer(raw[8 + n + a:8 + n + b], kind).reshape(info["shape"])
+state = torch.load(pth, weights_only=True)
+assert set(state) == set(header), set(state) ^ set(header)
+for name, tensor in state.items():
+    assert np.array_equal(tensor.numpy(), expected(name)), name
+with open(pkl, "rb") as f:
+    data = pickle.load(f, encoding="latin1")
+assert data["matching_heuristics"] is True and "__author__" in data
+model = data["model"]
+assert len(model) == len(header)
+assert np.array_equal(model["stem.conv1.weight"], expected("conv1.weight"))
+assert np.array_equal(model["res5.0.shortcut.norm.running_var"], expected("layer4.0.downsample.1.running_var"))
+assert model["res2.0.conv1.norm.num_batches_tracked"].shape == ()
+print("same")
+"#;
+    let output = Command::new(python).arg("-c").arg(script).args([pth, pkl, reference]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}

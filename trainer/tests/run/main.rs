@@ -1,0 +1,85 @@
+//! The `trainer` program from outside: trains on small made-up shards, stops, resumes, refuses, exports, draws.
+
+mod export;
+mod refusals;
+mod resume;
+mod shards;
+mod train;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// A run of a few seconds: ResNet-18, views of 64 pixels, 2 x 2 cells at stride 32, 4 x 4 here.
+const CONFIG: &str = r#"
+# A test.
+seed = 5
+[data]
+batch = 6
+[augment]
+view_px = 64
+[model]
+arch = "resnet18"
+layer4_stride = 1
+hidden = 64
+dim = 32
+[schedule]
+total_steps = 8
+warmup_steps = 2
+[run]
+log_every_steps = 2
+checkpoint_every_steps = 3
+threads = 1
+"#;
+
+/// Shards and a config that all tests share, and a folder for what they write.
+struct Bench {
+    _dir: TempDir,
+    root: PathBuf,
+}
+
+impl Bench {
+    fn get() -> &'static Bench {
+        static BENCH: OnceLock<Bench> = OnceLock::new();
+        BENCH.get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().to_owned();
+            shards::make(&root.join("shards"), 20);
+            std::fs::write(root.join("small.toml"), CONFIG).unwrap();
+            Bench { _dir: dir, root }
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// `trainer run` on the shared shards and config into `out`.
+    fn run(&self, out: &Path, more: &[&str]) -> Output {
+        self.command(out, more).output().unwrap()
+    }
+
+    fn command(&self, out: &Path, more: &[&str]) -> Command {
+        let mut command = trainer(&["run", "--device", "cpu"]);
+        command.arg(self.path("shards")).arg("--config").arg(self.path("small.toml"));
+        command.arg("--out").arg(out).args(more);
+        command
+    }
+}
+
+fn trainer(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.args(args).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0");
+    command
+}
+
+#[track_caller]
+fn assert_success(output: &Output) {
+    assert!(output.status.success(), "{}\n{}", output.status, stderr(output));
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,106 @@
+//! What cannot be done is said in one line, with exit code 2, and leaves nothing behind.
+
+use std::process::Output;
+
+use super::{Bench, assert_success, stderr, trainer};
+
+#[track_caller]
+fn assert_refused(output: &Output, parts: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let line = text.trim_end();
+    assert!(line.lines().count() == 1 && line.starts_with("trainer: "), "one line: {text}");
+    for part in parts {
+        assert!(line.contains(part), "{part:?} in {line:?}");
+    }
+}
+
+#[test]
+fn missing_shards_say_how_to_make_them() {
+    let out = Bench::get().path("never");
+    let mut command = trainer(&["run", "no/such/shards", "--device", "cpu", "--out"]);
+    assert_refused(&command.arg(&out).output().unwrap(), &["no/such/shards", "ingest waymo"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn empty_and_foreign_folders_are_no_shards() {
+    let bench = Bench::get();
+    let empty = bench.path("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    let out = bench.path("never");
+    let output = trainer(&["run", "--device", "cpu"]).arg(&empty).arg("--out").arg(&out).output().unwrap();
+    assert_refused(&output, &["empty"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn unknown_devices_and_absent_gpus() {
+    let bench = Bench::get();
+    let out = bench.path("never");
+    let with = |device| {
+        let mut command = trainer(&["run", "--device", device]);
+        command.arg(bench.path("shards")).arg("--out").arg(&out).output().unwrap()
+    };
+    assert_refused(&with("tpu"), &["--device tpu", "cuda:N"]);
+    assert_refused(&with("cuda:77"), &["--device cuda:77"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn bad_configs_name_key_place_and_choices() {
+    let bench = Bench::get();
+    let out = bench.path("never");
+    let with = |set: &str| bench.run(&out, &["--set", set]);
+    assert_refused(&with("data.batchh=3"), &["data.batchh", "[data]", "accumulate"]);
+    assert_refused(&with("method.align=diagonal"), &["diagonal", "`roi`", "`offset`"]);
+    assert_refused(&with("augment.pair.min_iou=1.5"), &["min_iou", "1.5"]);
+    assert_refused(&with("data.batch=500"), &["500", "20"]);
+    assert_refused(&bench.run(&out, &["--config", "multisiam_mars"]), &["multisiam_mars", "multisiam_waymo"]);
+    assert_refused(&bench.run(&out, &["--where", "camera = "]), &["camera"]);
+    let file = bench.path("typo.toml");
+    std::fs::write(&file, "seed = 1\n\n[optim]\nbase_lrr = 2\n").unwrap();
+    let output = bench.run(&out, &["--config", file.to_str().unwrap()]);
+    assert_refused(&output, &["typo.toml line 4", "`base_lrr`", "base_lr"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_changed_config_is_shown_and_refused() {
+    let bench = Bench::get();
+    let out = bench.path("changed");
+    assert_success(&bench.run(&out, &["--steps", "1"]));
+    let output = bench.run(&out, &["--set", "method.k=4", "--seed", "6"]);
+    assert_refused(&output, &["method.k: 3 -> 4", "seed: 5 -> 6", "--fresh", "--allow-change"]);
+    let output = bench.run(&out, &["--where", "camera = 'SIDE'"]);
+    assert_refused(&output, &["data.where", "20 frames", "10 frames"]);
+    // What changes no weight may change, and what is allowed too.
+    assert_success(&bench.run(&out, &["--steps", "2", "--set", "run.log_every_steps=1"]));
+    let allowed = ["--steps", "3", "--set", "method.k=4", "--allow-change", "method.k"];
+    assert_success(&bench.run(&out, &allowed));
+    assert_success(&bench.run(&out, &["--steps", "1", "--fresh", "--seed", "6"]));
+    assert!(bench.path("changed.1/checkpoints").is_dir(), "the earlier run was moved, not deleted");
+}
+
+#[test]
+fn folders_that_are_no_runs() {
+    let bench = Bench::get();
+    assert_refused(&bench.run(&bench.path("small.toml"), &[]), &["is a file"]);
+    assert_refused(&bench.run(&bench.path("shards"), &[]), &["no run's"]);
+    let output = trainer(&["export", "no/such/run", "--out", "x.safetensors"]).output().unwrap();
+    assert_refused(&output, &["no/such/run"]);
+}
+
+#[test]
+fn a_run_that_diverges_stops_at_its_step() {
+    let bench = Bench::get();
+    let out = bench.path("diverged");
+    let output = bench.run(&out, &["--set", "optim.base_lr=1e36", "--set", "schedule.warmup_steps=0"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("not finite at step"), "{text}");
+    for (_, path) in trainer::checkpoint::list(&out).unwrap() {
+        let (_, tensors) = trainer::tensor_file::read(&path).unwrap();
+        assert!(tensors.iter().all(|t| t.is_finite()), "{path:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! An interrupted and resumed run ends bit for bit where an undisturbed one does.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Bench, assert_success, stderr};
+use trainer::checkpoint::Checkpoint;
+use trainer::metrics::{self, Row};
+use trainer::tensor_file;
+
+/// The newest checkpoint's tensors as bytes, and the metrics without their timing keys.
+fn result(run: &Path) -> (Vec<tensor_file::HostTensor>, Vec<Row>) {
+    let (_, path) = trainer::checkpoint::list(run).unwrap().pop().expect("a checkpoint");
+    assert!(path.to_string_lossy().contains("step_0000000008"), "{path:?}");
+    let (_, tensors) = tensor_file::read(&path).unwrap();
+    (tensors, metrics::read(run).unwrap().iter().map(Row::without_timing).collect())
+}
+
+fn undisturbed() -> &'static (Vec<tensor_file::HostTensor>, Vec<Row>) {
+    static RESULT: std::sync::OnceLock<(Vec<tensor_file::HostTensor>, Vec<Row>)> = std::sync::OnceLock::new();
+    RESULT.get_or_init(|| {
+        let bench = Bench::get();
+        let out = bench.path("undisturbed");
+        assert_success(&bench.run(&out, &[]));
+        result(&out)
+    })
+}
+
+fn assert_same_as_undisturbed(run: &Path) {
+    let (tensors, rows) = result(run);
+    let (expected_tensors, expected_rows) = undisturbed();
+    assert_eq!(&rows, expected_rows);
+    assert_eq!(tensors.len(), expected_tensors.len());
+    for (ours, theirs) in tensors.iter().zip(expected_tensors) {
+        assert!(ours == theirs, "{} differs", ours.name);
+    }
+}
+
+fn kill(child: u32, signal: &str) {
+    let status = Command::new("kill").args([signal, &child.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Waits until the run has a row for `step`, or fails after a minute.
+fn wait_for_step(run: &Path, step: u64) {
+    let since = Instant::now();
+    while metrics::read(run).map_or(true, |rows| rows.last().is_none_or(|r| r.step < step)) {
+        assert!(since.elapsed() < Duration::from_secs(60), "no row for step {step}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn stopping_by_steps_changes_nothing() {
+    let bench = Bench::get();
+    let out = bench.path("by-steps");
+    // 5 is neither a step with a checkpoint of its own nor one with a row.
+    assert_success(&bench.run(&out, &["--steps", "5"]));
+    assert_eq!(Checkpoint::open(&out).unwrap().header.step, 5);
+    assert_eq!(metrics::read(&out).unwrap().last().unwrap().step, 5);
+    let output = bench.run(&out, &[]);
+    assert_success(&output);
+    assert!(stderr(&output).contains("resuming after step 5 of 8"), "{}", stderr(&output));
+    assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn sigterm_checkpoints_and_ends_with_a_code_of_its_own() {
+    let bench = Bench::get();
+    let out = bench.path("sigterm");
+    let mut child = bench.command(&out, &[]).spawn().unwrap();
+    wait_for_step(&out, 1);
+    kill(child.id(), "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let step = Checkpoint::open(&out).unwrap().header.step;
+    assert!((1..8).contains(&step), "{step}");
+    assert_success(&bench.run(&out, &[]));
+    assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn kill_9_loses_only_what_came_after_the_checkpoint() {
+    let bench = Bench::get();
+    let out = bench.path("kill-9");
+    for step in [4, 6] {
+        let mut child = bench.command(&out, &[]).spawn().unwrap();
+        wait_for_step(&out, step);
+        kill(child.id(), "-KILL");
+        assert!(!child.wait().unwrap().success());
+    }
+    assert_success(&bench.run(&out, &[]));
+    assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_costs_only_its_steps() {
+    let bench = Bench::get();
+    let out = bench.path("damaged");
+    assert_success(&bench.run(&out, &["--steps", "6"]));
+    let (step, newest) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
+    assert_eq!(step, 6);
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let output = bench.run(&out, &[]);
+    assert_success(&output);
+    let text = stderr(&output);
+    assert!(text.contains("step 6 is damaged") && text.contains("resuming after step 3"), "{text}");
+    assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn a_finished_run_stays_as_it_is() {
+    let bench = Bench::get();
+    let out = bench.path("finished");
+    assert_success(&bench.run(&out, &[]));
+    assert_success(&bench.run(&out, &[]));
+    assert_same_as_undisturbed(&out);
+}

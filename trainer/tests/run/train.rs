@@ -1,0 +1,98 @@
+//! A run learns, and says so in the promised words.
+
+use super::{Bench, assert_success, stderr, trainer};
+use trainer::metrics;
+
+#[test]
+fn the_loss_falls_and_projections_stay_apart() {
+    let bench = Bench::get();
+    let out = bench.path("falls");
+    let output = bench.run(
+        &out,
+        &[
+            "--set",
+            "schedule.total_steps=40",
+            "--set",
+            "schedule.warmup_steps=5",
+            "--set",
+            "run.checkpoint_every_steps=40",
+        ],
+    );
+    assert_success(&output);
+    let rows = metrics::read(&out).unwrap();
+    assert_eq!(rows.first().unwrap().step, 1);
+    assert_eq!(rows.last().unwrap().step, 40);
+    let mean = |rows: &[metrics::Row]| rows.iter().map(|r| r.loss).sum::<f64>() / rows.len() as f64;
+    let (early, late) = (mean(&rows[..4]), mean(&rows[rows.len() - 4..]));
+    assert!(late < early - 0.3, "loss {early} -> {late}");
+    assert!(rows.iter().all(|r| r.z_std > 0.1 && r.loss_2d.is_some()), "{rows:?}");
+    assert!(out.join("config.toml").is_file());
+    let events = std::fs::read_dir(&out).unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
+    assert_eq!(events.filter(|n| n.contains("tfevents")).count(), 1);
+}
+
+#[test]
+fn json_and_metrics_have_the_promised_keys() {
+    let bench = Bench::get();
+    let out = bench.path("keys");
+    let output = bench.run(&out, &["--steps", "2", "--json"]);
+    assert_success(&output);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    assert_eq!((report["step"].as_u64(), report["total_steps"].as_u64()), (Some(2), Some(8)));
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    for key in
+        ["step", "epoch", "loss", "loss_1d", "loss_2d", "lr", "tau", "pairs_per_s", "step_s", "data_wait_s", "z_std"]
+    {
+        assert!(row[key].is_number(), "{key}: {row}");
+    }
+}
+
+#[test]
+fn accumulation_and_byol_run() {
+    let bench = Bench::get();
+    let output = bench.run(&bench.path("accumulated"), &["--set", "data.accumulate=2", "--steps", "2"]);
+    assert_success(&output);
+    let out = bench.path("byol");
+    let output = bench.run(&out, &["--set", "method.name=byol", "--steps", "1"]);
+    assert_success(&output);
+    let rows = metrics::read(&out).unwrap();
+    assert!(rows[0].loss_2d.is_none() && rows[0].z2d_std.is_none());
+}
+
+#[test]
+fn a_dry_run_shows_everything_and_touches_nothing() {
+    let bench = Bench::get();
+    let out = bench.path("dry");
+    let output = bench.run(&out, &["--dry-run"]);
+    assert_success(&output);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["arch = \"resnet18\"", "# online parameters: ", "backbone", "8 steps, 2 of them warm-up", "lr "] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn built_in_configs_are_listed() {
+    let output = trainer(&["run", "--list-configs"]).output().unwrap();
+    assert_success(&output);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in ["multisiam_waymo", "byol_waymo", "demo_cpu"] {
+        assert!(text.lines().any(|l| l.starts_with(name) && l.len() > 40), "{text}");
+    }
+}
+
+#[test]
+fn a_cluster_picture_is_drawn() {
+    let bench = Bench::get();
+    let out = bench.path("pictured");
+    assert_success(&bench.run(&out, &["--steps", "1"]));
+    let png = bench.path("clusters.png");
+    let mut command = trainer(&["visualize", "--device", "cpu", "--frames", "2", "--where", "camera = 'SIDE'"]);
+    let output = command.arg(&out).arg(bench.path("shards")).arg("--out").arg(&png).output().unwrap();
+    assert_success(&output);
+    assert!(stderr(&output).contains("2 frames"), "{}", stderr(&output));
+    let bytes = std::fs::read(png).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000);
+}
