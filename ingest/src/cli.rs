@@ -26,7 +26,7 @@ pub enum Command {
   ingest waymo --out shards/                        reads data/waymo
   ingest waymo /data/waymo/training --out shards/ --cameras FRONT,FRONT_LEFT
   ingest waymo '/data/waymo/training/segment-1*.tfrecord' --out shards/ --threads 32
-  ingest waymo /data/waymo --out /net/shards --part 3/8      one of eight machines; then `ingest catalog /net/shards`")]
+  ingest waymo /data/waymo --out /net/shards --part 3/8      then `ingest catalog /net/shards`")]
     Waymo {
         /// TFRecord files, folders and patterns.
         #[arg(default_value = "data/waymo")]
@@ -107,7 +107,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Options {
     /// Folder of the shards; new, empty, or a set made with the same settings, to which is added.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "shards")]
     out: PathBuf,
     /// Stored resolutions: 0 is the original, k is 1/2^k.
     #[arg(long, default_value = "0,1,2", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(0..=5))]

@@ -2,7 +2,27 @@
 //!
 //!     cargo bench -p sampler --bench pixels
 //!
-//! LASTNUMBERS
+//! Last numbers, one core of an AMD EPYC (Zen 4) VM, in µs:
+//!
+//! | resize to 224 | AVX-512 | AVX2 | `fast_image_resize` 6.1 (not exact) |
+//! |---|---|---|---|
+//! | 320 × 300 | 89 | 151 | 153 |
+//! | 500 × 400 | 132 | 249 | 233 |
+//! | 900 × 800 | 351 | 667 | 392 |
+//! | 1300 × 1000 | 590 | 990 | 600 |
+//!
+//! | augment | AVX-512 | AVX2 |
+//! |---|---|---|
+//! | store | 4 | 3 |
+//! | flip and store | 8 | 8 |
+//! | jitter | 129 | 175 |
+//! | grayscale | 20 | 30 |
+//! | blur 0.8 | 84 | 95 |
+//! | blur 1.7 | 127 | 146 |
+//! | solarize | 5 | 5 |
+//! | first view | 216 | 271 |
+//!
+//! All but the first row of the second table include the store.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -18,7 +38,7 @@ use schemas::geom::Size;
 
 const SIDE: usize = 224;
 
-/// Crops as they come from the right level (the first two), and two of whole frames.
+/// Crops as they come from the right level, one that needs no resize, and two of whole frames.
 const CROPS: [(u32, u32); 5] = [(320, 300), (500, 400), (224, 224), (900, 800), (1300, 1000)];
 
 /// Waves and noise, as RGB triples.

@@ -24,8 +24,8 @@ const MARGIN: i32 = 32;
 const HEADER_HEIGHT: i32 = 92;
 const HEADING_HEIGHT: i32 = 34;
 const CAPTION_HEIGHT: i32 = 40;
-/// A frame wider than this (relative to its height) is drawn smaller.
-const FRAME_WIDTH: u32 = 427;
+/// A frame that would be wider than this is drawn smaller.
+const MAX_FRAME_WIDTH: u32 = 427;
 /// Frames side by side when there is one threshold.
 const COLUMNS: usize = 2;
 
@@ -47,7 +47,7 @@ pub fn run(args: &PreviewArgs) -> anyhow::Result<()> {
     sheet.save(&args.out)?;
     let Size { width, height } = sheet.size();
     let shown = args.iou.len() * num_pairs;
-    print(&format!("{}: {shown} pairs of {num_pairs} frames, {width} × {height}\n", args.out.display()))
+    print(&format!("{shown} pairs from {num_pairs} frames: {} ({width} × {height})\n", args.out.display()))
 }
 
 /// The cells of one threshold.
@@ -57,11 +57,12 @@ fn draw_column(sampler: &Sampler, min_iou: f32, num_pairs: usize) -> anyhow::Res
     let sampler = sampler.with_config(config)?;
     let batch = sampler.start(Cursor::default())?.next_batch()?;
     let names = names_of(&sampler, batch.pairs())?;
+    let frame_width = batch.pairs().iter().map(|pair| fit(pair.frame_size).width).max().unwrap_or(0);
     let cells = (0..num_pairs).map(|ix| {
         let pair = &batch.pairs()[ix];
         let frame = sampler.picture(pair.frame, PICTURE_HEIGHT);
         let frame = frame.with_context(|| format!("frame {} cannot be shown", pair.frame))?;
-        Ok(draw_cell(&frame, names.get(&pair.frame), &batch, ix))
+        Ok(draw_cell(&frame, frame_width, names.get(&pair.frame), &batch, ix))
     });
     cells.collect()
 }
@@ -81,17 +82,17 @@ fn names_of(sampler: &Sampler, pairs: &[PairMeta]) -> anyhow::Result<BTreeMap<u3
     Ok(names)
 }
 
-/// Frame, view, view, and a line below each.
-fn draw_cell(frame: &Canvas, meta: Option<&FrameMeta>, batch: &Batch, ix: usize) -> Canvas {
+/// Frame (right-aligned in `frame_width` pixels), view, view, and two lines below each.
+fn draw_cell(frame: &Canvas, frame_width: u32, meta: Option<&FrameMeta>, batch: &Batch, ix: usize) -> Canvas {
     let pair = &batch.pairs()[ix];
     let side = PICTURE_HEIGHT;
-    let width = FRAME_WIDTH as i32 + 2 * (GAP + side as i32);
+    let width = frame_width as i32 + 2 * (GAP + side as i32);
     let size = Size::new(width as u32, (side as i32 + CAPTION_HEIGHT) as u32);
     let mut cell = Canvas::new(size, palette::PAPER);
 
     let shown = fit(pair.frame_size);
     let picture = draw_frame(&frame.resized(shown), pair);
-    let left = (FRAME_WIDTH - shown.width) as i32;
+    let left = (frame_width - shown.width) as i32;
     cell.paste(&picture, left, (side - shown.height) as i32 / 2);
     let caption_y = side as i32 + 14;
     cell.text(left, caption_y, Text { weight: Weight::Bold, ..Text::default() }, &score(pair));
@@ -99,7 +100,7 @@ fn draw_cell(frame: &Canvas, meta: Option<&FrameMeta>, batch: &Batch, ix: usize)
 
     for (view_ix, color) in [palette::ORANGE, palette::BLUE].into_iter().enumerate() {
         let crop = &pair.crops[view_ix];
-        let x = FRAME_WIDTH as i32 + GAP + view_ix as i32 * (side as i32 + GAP);
+        let x = frame_width as i32 + GAP + view_ix as i32 * (side as i32 + GAP);
         cell.paste(&draw_view(batch, ix, view_ix, color), x, 0);
         let title = Text { weight: Weight::Bold, color, ..Text::default() };
         cell.text(x, caption_y, title, if view_ix == 0 { "view 1" } else { "view 2" });
@@ -117,7 +118,7 @@ fn caption_look() -> Text {
 /// The frame's size on the sheet.
 fn fit(frame: Size) -> Size {
     let scale =
-        (f64::from(PICTURE_HEIGHT) / f64::from(frame.height)).min(f64::from(FRAME_WIDTH) / f64::from(frame.width));
+        (f64::from(PICTURE_HEIGHT) / f64::from(frame.height)).min(f64::from(MAX_FRAME_WIDTH) / f64::from(frame.width));
     let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     Size::new(scaled(frame.width), scaled(frame.height))
 }
@@ -272,6 +273,6 @@ mod tests {
         assert_eq!(fit(Size::new(1920, 1280)), Size::new(360, 240));
         assert_eq!(fit(Size::new(1920, 1080)), Size::new(427, 240));
         let wide = fit(Size::new(4000, 1000));
-        assert!(wide.width <= FRAME_WIDTH && wide.height <= PICTURE_HEIGHT);
+        assert!(wide.width <= MAX_FRAME_WIDTH && wide.height <= PICTURE_HEIGHT);
     }
 }

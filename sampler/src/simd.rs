@@ -1,6 +1,6 @@
 //! Which vector instructions the CPU has, found once at run time.
 //!
-//! A kernel is one ordinary `#[inline(always)]` function over slices. [`kernel!`] compiles it three times: for the
+//! A kernel is one ordinary `#[inline(always)]` function over slices. `kernel!` compiles it three times: for the
 //! baseline of the target, for AVX2 and for AVX-512, and picks by a [`Simd`]. The three are equal bit for bit by
 //! construction: the same operations in the same order, and Rust never contracts `a * b + c` into a fused one.
 //! Only where the compiler finds no good code by itself (gathers of the resize) are there intrinsics.
@@ -85,7 +85,10 @@ fn avx512() -> Option<Level> {
 macro_rules! kernel {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
         $(#[$meta])*
-        #[expect(unsafe_code, reason = "calls functions compiled for instructions beyond the baseline")]
+        #[cfg_attr(
+            target_arch = "x86_64",
+            expect(unsafe_code, reason = "calls functions compiled for instructions beyond the baseline")
+        )]
         $vis fn $name(simd: $crate::simd::Simd, $($arg: $ty),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]

@@ -1,6 +1,6 @@
 //! Renders synthetic street scenes in the layouts of Waymo, SODA10M and Cityscapes, so that everything runs offline.
 //!
-//! A scene is a street with buildings, traffic, people and weather ([`scene`]); a backdrop is cast pixel by pixel, everything
+//! A scene is a street with buildings, traffic, people and weather; a backdrop is cast pixel by pixel, everything
 //! that stands before it is drawn with `tiny-skia`. Waymo's five cameras look at neighbouring parts of one scene, and the
 //! steps of a drive move through it. The same seed gives the same bytes on any machine and with any number of threads.
 //!

@@ -166,9 +166,7 @@ impl Street {
         }
         if across < self.kerb + 0.18 {
             Ground::Kerb
-        } else if across < self.pavement {
-            Ground::Pavement
-        } else if self.district == District::Downtown {
+        } else if across < self.pavement || self.district == District::Downtown {
             Ground::Pavement
         } else {
             Ground::Grass

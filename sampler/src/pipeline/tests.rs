@@ -160,6 +160,13 @@ fn too_many_broken_frames_stop_at_the_same_step_for_any_number_of_workers() {
 }
 
 #[test]
+fn batches_and_pipelines_can_be_sent_to_other_threads() {
+    fn sendable<T: Send>() {}
+    sendable::<Batch>();
+    sendable::<Batches>();
+}
+
+#[test]
 fn waits_are_counted() {
     let mut batches = start_fakes(shape(2, 8), 1, Cursor::default(), |_| ()).batches;
     collect(&mut batches, 4);

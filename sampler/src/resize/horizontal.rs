@@ -1,8 +1,8 @@
 //! The first pass: along rows of RGB triples.
 //!
 //! Output pixels begin at different places of their row, so the compiler cannot vectorise this by itself. Three ways
-//! give the same bytes: the plain loop; AVX2, two rows at a time; AVX-512, five pixels at a time where their taps lie
-//! within 128 bytes (downscaling up to about 5, which holds for all crops taken from the right level).
+//! give the same bytes: the plain loop; AVX2, four rows at a time; AVX-512, five pixels at a time, for downscaling by
+//! up to 9.6 (AVX2 serves beyond).
 
 use super::Strip;
 #[cfg(target_arch = "x86_64")]

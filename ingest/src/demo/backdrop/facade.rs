@@ -141,7 +141,7 @@ fn shop(front: &Front, hit: &Hit, height: f32, light: &Light, surface: &mut Surf
     };
     let band = hit.blur[1].within(height, SHOP_SIGN[0], SHOP_SIGN[1]);
     let letters = noise::cell(noise::floor(hit.along * 3.4), shop, front.seed);
-    let lettering = if letters > 0.45 { hit.blur[1].within(height, 2.86, 3.14) } else { 0.0 };
+    let lettering = if letters > 0.45 { hit.blur[1].within(height, 2.86, 3.13) } else { 0.0 };
     surface.cover(sign, band);
     surface.cover(Rgb(0.95, 0.94, 0.9), 0.85 * lettering);
     surface.glow = surface.glow + glow_of(sign, 0.55 * band) + glow_of(Rgb(1.0, 1.0, 0.95), 0.4 * lettering);
