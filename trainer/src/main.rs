@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 not possible as asked, 75 interrupted by a signal after writing a checkpoint.
 
+use std::os::unix::process::CommandExt;
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::env;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -12,6 +14,7 @@ use trainer::error::{Usage, first_line};
 use trainer::{export, run, visualize};
 
 fn main() -> ExitCode {
+    restart_with_resting_openmp();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
@@ -34,6 +37,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts this program anew with `OMP_WAIT_POLICY=PASSIVE`, unless the user has set one.
+///
+/// On the CPU, libgomp's threads spin while they wait, and so take the cores from the sampler's: a step then takes several
+/// times as long. libgomp reads the variable when it is loaded, before `main`, so setting it here would be too late.
+fn restart_with_resting_openmp() {
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if env::var_os(POLICY).is_some() {
+        return;
+    }
+    let Ok(program) = env::current_exe() else { return };
+    // Returns only if it fails; then the run is slower, not wrong.
+    let _ = process::Command::new(program).args(env::args_os().skip(1)).env(POLICY, "PASSIVE").exec();
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
