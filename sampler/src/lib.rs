@@ -26,7 +26,7 @@
 //! * **Content**: a batch depends on (set, filter, config, epoch, step) alone; not on threads, timing, machine, or on
 //!   where the run was resumed. Randomness hangs on the frame's key, so a filter changes which frames there are, not
 //!   how one is cropped.
-//! * **Pixels**: of Pillow and torchvision, byte for byte but for a stated handful ([`augment`], [`resize`]).
+//! * **Pixels**: of Pillow and torchvision, byte for byte ([`augment`], [`resize`]).
 //! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, no system call; memory is `depth`
 //!   batches and at most 64 bytes a frame.
 //! * **Damage**: a frame whose bytes are broken is replaced by the next of the epoch's order, counted and logged;
