@@ -135,8 +135,8 @@ impl Catalog {
         }
         let crc32c = check_checksum(dir, &path)?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(Error::parquet("read", &path))?;
+        let metadata =
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(Error::parquet("read", &path))?;
         let notes = notes(metadata.metadata());
         check_version(notes.get(key::VERSION), &path)?;
         let shards: Vec<ShardInfo> = note(&notes, key::SHARDS, &path)?;
@@ -218,10 +218,7 @@ impl Catalog {
             Some(LevelEntry { offset: offset.value(ix), len, crc32c, size, mcu, tile, encoding })
         };
         let frames = rows.metas()?.into_iter().enumerate().map(|(ix, meta)| CatalogRow {
-            frame: FrameEntry {
-                meta,
-                levels: levels.iter().map(|(offset, facts)| entry(ix, offset, facts)).collect(),
-            },
+            frame: FrameEntry { meta, levels: levels.iter().map(|(offset, facts)| entry(ix, offset, facts)).collect() },
             shard: shard.value(ix),
             row: row.value(ix),
         });

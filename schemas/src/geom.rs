@@ -154,21 +154,13 @@ impl Rect {
 
     /// Whether every pixel of `inner` lies inside.
     pub const fn contains(self, inner: Self) -> bool {
-        self.x <= inner.x
-            && self.y <= inner.y
-            && inner.right() <= self.right()
-            && inner.bottom() <= self.bottom()
+        self.x <= inner.x && self.y <= inner.y && inner.right() <= self.right() && inner.bottom() <= self.bottom()
     }
 
     /// The smallest rectangle around both.
     pub fn hull(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        Self {
-            x,
-            y,
-            width: self.right().max(other.right()) - x,
-            height: self.bottom().max(other.bottom()) - y,
-        }
+        Self { x, y, width: self.right().max(other.right()) - x, height: self.bottom().max(other.bottom()) - y }
     }
 }
 

@@ -123,7 +123,9 @@ impl Catalog {
             levels,
         };
         let needed = |name: &str| {
-            matches!(name, "key" | "shard" | "width" | "height") || name.starts_with("offset_") || name.starts_with("len_")
+            matches!(name, "key" | "shard" | "width" | "height")
+                || name.starts_with("offset_")
+                || name.starts_with("len_")
         };
         let mut first_row = 0u32;
         for batch in self.batches(|name| needed(name) || also(name))? {

@@ -12,10 +12,8 @@ fn a_waymo_frame_becomes_five_images() {
     let Some(data) = real_data() else { return };
     let dir = tempfile::tempdir().unwrap();
     let waymo = data.join("waymo");
-    let written = json(
-        dir.path(),
-        &format!("ingest waymo `{}` --out X", waymo.join("pvps_data_one_frame.tfrecord").display()),
-    );
+    let written =
+        json(dir.path(), &format!("ingest waymo `{}` --out X", waymo.join("pvps_data_one_frame.tfrecord").display()));
     assert_eq!((&written["frames_written"], &written["frames_skipped"]), (&Value::from(5), &Value::from(0)));
     let inspected = json(dir.path(), "ingest inspect X");
     let cameras: BTreeSet<_> = inspected["by_camera"].as_object().unwrap().keys().map(String::as_str).collect();

@@ -35,8 +35,16 @@ fn ingesting_again_adds_nothing() {
 fn sampler_bench_reports_every_promised_number() {
     let bench = json(demo_set(), "sampler bench shards/ --seconds 1 --batch 8 --threads 2");
     for key in [
-        "pairs_per_s", "cpu_ms_per_pair", "bytes_per_pair", "stages_ms", "threads", "batch", "mean_tries", "fallbacks",
-        "rss_mib", "pinned",
+        "pairs_per_s",
+        "cpu_ms_per_pair",
+        "bytes_per_pair",
+        "stages_ms",
+        "threads",
+        "batch",
+        "mean_tries",
+        "fallbacks",
+        "rss_mib",
+        "pinned",
     ] {
         assert!(bench.get(key).is_some(), "{key} is missing: {bench}");
     }

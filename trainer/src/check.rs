@@ -32,14 +32,13 @@ impl RunConfig {
     }
 
     fn check_views(&self) -> Result<()> {
-        let side = self.augment.view_px;
-        if !(32..=1024).contains(&side) || !side.is_multiple_of(32) {
+        let (side, cell) = (i64::from(self.augment.view_px), self.model.cell_px());
+        if !(32..=1024).contains(&side) || side % cell != 0 {
             return Err(usage(format!(
-                "augment.view_px = {side}: a multiple of 32 from 32 to 1024 is expected (the backbone's stride is 32)"
+                "augment.view_px = {side}: a multiple of {cell} (pixels in a cell of this model's map) from 32 to 1024 is expected"
             )));
         }
-        let cells = u64::from(side).div_ceil(self.model.cell_px() as u64) as i64;
-        self.method.check_cells(cells).map_err(usage)?;
+        self.method.check_cells(side / cell).map_err(usage)?;
         let sampler = self.sampler(0, Pin::Never);
         sampler.validate().map_err(|e| usage(e.to_string()))
     }

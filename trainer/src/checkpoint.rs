@@ -305,7 +305,9 @@ mod tests {
     #[test]
     fn old_ones_go_milestones_and_the_newest_stay() {
         let run = tempfile::tempdir().unwrap();
-        [10, 20, 30, 40, 50].map(|step| save(run.path(), step));
+        for step in [10, 20, 30, 40, 50] {
+            save(run.path(), step);
+        }
         fs::write(folder(run.path()).join("step_60.safetensors.partial"), b"x").unwrap();
         prune(run.path(), 2, 20).unwrap();
         remove_partial(run.path()).unwrap();

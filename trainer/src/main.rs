@@ -2,10 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 not possible as asked, 75 interrupted by a signal after writing a checkpoint.
 
+use std::env;
 use std::os::unix::process::CommandExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{self, ExitCode};
-use std::env;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;

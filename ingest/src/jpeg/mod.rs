@@ -2,7 +2,7 @@
 //!
 //! [`Codec`] is the safe face of `turbojpeg-sys`; one is made per thread and reused for every image. What its decoder
 //! warns about is a [`Defect`] here, because a decoder that warns has made up pixels. Warnings that cost no pixel are
-//! the exception ([`is_harmless`]); those that come from the header are removed beforehand
+//! the exception (`is_harmless`); those that come from the header are removed beforehand
 //! ([`markers::Markers::repaired`]), because libjpeg words only the first warning of an image.
 
 mod codec;

@@ -41,8 +41,7 @@ pub(crate) fn meta_fields() -> Vec<Field> {
 /// Fields of what is known of level `level`, null where the frame is too small to have it.
 pub(crate) fn level_fields(level: u8) -> Vec<Field> {
     let number = |name: &str| Field::new(format!("{name}_{level}"), DataType::UInt32, true);
-    let mut fields: Vec<Field> =
-        ["len", "crc32c", "width", "height", "mcu", "tile"].into_iter().map(number).collect();
+    let mut fields: Vec<Field> = ["len", "crc32c", "width", "height", "mcu", "tile"].into_iter().map(number).collect();
     fields.push(Field::new(format!("encoding_{level}"), DataType::Utf8, true));
     fields
 }
@@ -91,7 +90,18 @@ impl MetaColumns {
         let timestamp = Arc::new(self.timestamp.finish());
         let (width, height) = (Arc::new(self.width.finish()), Arc::new(self.height.finish()));
         vec![
-            frame_id, key, source, dataset, split, segment, camera, timestamp, width, height, time_of_day, weather,
+            frame_id,
+            key,
+            source,
+            dataset,
+            split,
+            segment,
+            camera,
+            timestamp,
+            width,
+            height,
+            time_of_day,
+            weather,
             location,
         ]
     }

@@ -127,11 +127,8 @@ impl ShardReader {
         let wanted = (0..schema.num_columns())
             .filter(|&column| !jpeg_columns.iter().any(|name| name == schema.column(column).name()));
         let mask = ProjectionMask::leaves(schema, wanted.collect::<Vec<_>>());
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(1024)
-            .build()
-            .map_err(Error::parquet("read", &self.path))?;
+        let reader =
+            builder.with_projection(mask).with_batch_size(1024).build().map_err(Error::parquet("read", &self.path))?;
 
         let pages = self.pages()?;
         let mut frames = Vec::with_capacity(self.num_frames() as usize);
@@ -206,10 +203,8 @@ impl ShardReader {
     fn locate(&self, facts: &LevelFacts, page: Option<&(u64, u64)>) -> Result<LevelEntry> {
         let damaged = || Error::damaged(&self.path, "a JPEG is longer than its page");
         let &(offset, size) = page.ok_or_else(damaged)?;
-        let offset = size
-            .checked_sub(facts.len.into())
-            .and_then(|head| offset.checked_add(head))
-            .ok_or_else(damaged)?;
+        let offset =
+            size.checked_sub(facts.len.into()).and_then(|head| offset.checked_add(head)).ok_or_else(damaged)?;
         let LevelFacts { len, crc32c, size, mcu, tile, encoding } = facts.clone();
         Ok(LevelEntry { offset, len, crc32c, size, mcu, tile, encoding })
     }

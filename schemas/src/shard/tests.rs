@@ -30,7 +30,8 @@ fn meta(frame_id: &str) -> FrameMeta {
 }
 
 fn level(seed: u8) -> LevelImage {
-    let jpeg = skeleton(Size::new(96, 64), 2, |column, row| [named(column, row), vec![seed & 0x7F; seed as usize]].concat());
+    let jpeg =
+        skeleton(Size::new(96, 64), 2, |column, row| [named(column, row), vec![seed & 0x7F; seed as usize]].concat());
     let jpeg = tiled::embed_index(&jpeg).unwrap();
     LevelImage { jpeg, size: Size::new(96, 64), encoding: Encoding::Quality(seed.clamp(1, 100)) }
 }
@@ -141,7 +142,10 @@ fn the_catalog_finds_every_jpeg() {
     assert_eq!((catalog.num_frames(), catalog.shards().len()), (73, 2));
 
     let listed: Vec<_> = catalog.rows().unwrap().flat_map(|batch| batch.unwrap()).collect();
-    assert_eq!(listed.iter().map(|row| &row.frame.meta).collect::<Vec<_>>(), rows.iter().map(|r| &r.meta).collect::<Vec<_>>());
+    assert_eq!(
+        listed.iter().map(|row| &row.frame.meta).collect::<Vec<_>>(),
+        rows.iter().map(|r| &r.meta).collect::<Vec<_>>()
+    );
 
     let index = all(&catalog);
     let shards = ShardSet::new(&catalog);
@@ -278,7 +282,9 @@ mod sql {
     fn what_cannot_be_a_filter_is_said_in_one_line() {
         let (set, _) = example_set();
         let catalog = catalog::build(set.path()).unwrap();
-        for (sql, expected) in [("camera = ", "SQL"), ("lens = 'FRONT'", "no column \"lens\""), ("1 = 1", "names no column")] {
+        for (sql, expected) in
+            [("camera = ", "SQL"), ("lens = 'FRONT'", "no column \"lens\""), ("1 = 1", "names no column")]
+        {
             let message = Filter::parse(sql).unwrap_err().to_string();
             assert!(message.contains(expected) && !message.contains('\n'), "{message}");
         }

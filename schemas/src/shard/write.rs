@@ -52,9 +52,8 @@ impl ShardWriter {
         let temporary = path.with_extension("parquet.tmp");
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let schema = Arc::new(schema(settings));
-        let mut parquet =
-            ArrowWriter::try_new(Checksummed::new(file), schema.clone(), Some(properties(settings)))
-                .map_err(Error::parquet("begin", &temporary))?;
+        let mut parquet = ArrowWriter::try_new(Checksummed::new(file), schema.clone(), Some(properties(settings)))
+            .map_err(Error::parquet("begin", &temporary))?;
         let mut note = |name: &str, value: String| {
             parquet.append_key_value_metadata(KeyValue::new(name.to_owned(), value));
         };

@@ -8,7 +8,7 @@
 //!
 //! Where each MCU row starts lies in an APP9 segment of the JPEG itself ([`embed_index`]); tile boundaries inside a
 //! row are found by their RST markers. Nothing of the index is trusted: [`TiledJpeg::cut`] checks every marker it
-//! relies on and returns [`Error::Tiled`](crate::Error::Tiled) otherwise.
+//! relies on and returns [`Error::Tiled`] otherwise.
 
 mod cut;
 mod grid;

@@ -2,7 +2,7 @@
 //!
 //! Field numbers are those of `waymo_open_dataset/{dataset,label}.proto`. A field that is not declared here (lidar,
 //! labels, calibration) is skipped by its length when a message is decoded: its bytes are never copied. JPEGs are
-//! [`Bytes`](prost::bytes::Bytes), so decoding from a shared buffer borrows them.
+//! [`Bytes`], so decoding from a shared buffer borrows them.
 
 use prost::bytes::Bytes;
 
