@@ -231,7 +231,7 @@ fn draw_swatches(sheet: &mut Canvas, x: i32, y: i32, k: i64, look: Text) {
         let square = BoxPx::from_xywh((x + 18 * ix as i32) as f32, (y - 7) as f32, 14.0, 14.0);
         sheet.fill(square, color);
     }
-    sheet.text(x + 18 * k as i32 + 6, y, look, "clusters, from the top of the frame to its bottom");
+    sheet.text(x + 18 * k as i32 + 6, y, look, "clusters of each frame on its own, its top first; no labels used");
 }
 
 fn column_x(column: u32) -> u32 {
@@ -267,8 +267,9 @@ fn tinted(picture: &Canvas, labels: &[i64]) -> Canvas {
 fn describe(meta: &FrameMeta) -> String {
     let size = format!("{}×{}", meta.size.width, meta.size.height);
     let known = [&meta.camera, &meta.time_of_day, &meta.weather, &meta.location];
-    let known = known.into_iter().flatten().cloned();
     let name = meta.frame_id.rsplit('/').next().unwrap_or_default();
+    // Waymo's frame ids end with the camera, which then is the name already.
+    let known = known.into_iter().flatten().filter(|text| *text != name).cloned();
     let name: String = match name.chars().count() > 40 {
         true => name.chars().take(37).chain("...".chars()).collect(),
         false => name.to_owned(),
