@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::layers::{Override, parse_override};
+use crate::model::Arch;
 
 /// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Train, or go on where the run's last checkpoint is.
     Run(RunArgs),
+    /// Score a frozen backbone: a linear classifier for every cell of labelled street scenes.
+    Probe(ProbeArgs),
     /// Write a run's network in a format that others read.
     Export(ExportArgs),
     /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
@@ -129,6 +132,62 @@ pub enum NetworkArg {
     Online,
     /// Its moving average.
     Target,
+}
+
+/// `trainer probe`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer probe runs/multisiam_waymo --data data/cityscapes
+  trainer probe r50.pth --data data/bdd100k --height 384 --layer4-stride 1
+  trainer probe random --arch resnet18 --data data/cityscapes --json      what an untrained network scores
+
+DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/), BDD100K (images/, labels/),
+or as pairs X.jpg, X_labelTrainIds.png. Batch norms get the statistics of its training images.")]
+pub struct ProbeArgs {
+    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    pub weights: PathBuf,
+    /// Folder of the labelled set.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Height of its images as the backbone sees them, in pixels.
+    #[arg(long, value_name = "PX", default_value_t = 256)]
+    pub height: i64,
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
+    /// Stride of stage 3, 1 or 2 [default: the run's, or 2].
+    #[arg(long, value_name = "N")]
+    pub layer3_stride: Option<i64>,
+    /// Stride of stage 4, 1 or 2 [default: the run's, or 2]; 1 gives twice the cells per side.
+    #[arg(long, value_name = "N")]
+    pub layer4_stride: Option<i64>,
+    /// Form of a random network.
+    #[arg(long, value_enum, default_value = "resnet50")]
+    pub arch: Arch,
+    /// Epochs of the classifier.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub epochs: u64,
+    /// Score on this many training images, held out in blocks of neighbours, instead of the split val.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub holdout: usize,
+    /// Take only the first N training images.
+    #[arg(long, value_name = "N")]
+    pub limit_train: Option<usize>,
+    /// Take only the first N images to score on.
+    #[arg(long, value_name = "N")]
+    pub limit_test: Option<usize>,
+    /// Names the classifier's initial weights and order, and a random network.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draw predictions beside labels into this PNG.
+    #[arg(long, value_name = "FILE")]
+    pub pictures: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `trainer visualize`.

@@ -5,7 +5,7 @@
 //! `--set` and the other flags; [`RunConfig::check`] refuses nonsense before anything is built; the resolved config is
 //! printed, written to `runs/x/config.toml` and stored in every checkpoint.
 //!
-//! Only `[run]` may change between a run and its resumption: nothing in it changes a weight.
+//! Only `[run]` and `[probe]` may change between a run and its resumption: nothing in them changes a weight.
 
 use sampler::{OrderKind, PairConfig, Pin, Recipe, SamplerConfig, ViewAugment};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::model::{ModelConfig, Registry};
 use crate::optim::lars::{Arithmetic, Exclude};
 use crate::optim::schedule::LrShape;
 use crate::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
+use crate::probe::ProbeConfig;
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct RunConfig {
     pub optim: OptimConfig,
     /// `[schedule]`: lengths, learning rate and EMA over time.
     pub schedule: ScheduleConfig,
+    /// `[probe]`: a linear probe beside the training.
+    pub probe: ProbeConfig,
     /// `[run]`: logs and checkpoints.
     pub run: RunSettings,
 }

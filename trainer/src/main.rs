@@ -11,7 +11,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use trainer::cli::{Cli, Command};
 use trainer::error::{Usage, first_line};
-use trainer::{export, run, visualize};
+use trainer::{export, probe, run, visualize};
 
 fn main() -> ExitCode {
     restart_with_resting_openmp();
@@ -56,6 +56,7 @@ fn restart_with_resting_openmp() {
 fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Probe(args) => probe::probe(args).map(|()| 0),
         Command::Export(args) => export::export(args).map(|()| 0),
         Command::Visualize(args) => visualize::visualize(args).map(|()| 0),
     }

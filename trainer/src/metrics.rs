@@ -37,6 +37,9 @@ pub struct Row {
     pub tau: f64,
     /// Mean IoU of the batch's crop pairs.
     pub iou: f64,
+    /// mIoU of the linear probe in percent, at steps that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_miou: Option<f64>,
     /// Pairs a second since the last row. Timing.
     pub pairs_per_s: f64,
     /// Mean seconds of a step since the last row, the wait included. Timing.
@@ -62,6 +65,7 @@ impl Row {
             ("schedule/lr", Some(self.lr)),
             ("schedule/tau", Some(self.tau)),
             ("data/iou", Some(self.iou)),
+            ("probe/miou", self.probe_miou),
             ("speed/pairs_per_s", Some(self.pairs_per_s)),
             ("speed/step_s", Some(self.step_s)),
             ("speed/data_wait_s", Some(self.data_wait_s)),
@@ -190,6 +194,7 @@ mod tests {
             lr: 0.1,
             tau: 0.996,
             iou: 0.6,
+            probe_miou: None,
             pairs_per_s: 10.0,
             step_s: 0.1,
             data_wait_s: 0.001,

@@ -1,7 +1,7 @@
 //! Builds a run, or restores it: every part that the loop needs, checked before the first step.
 //!
 //! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint in the folder is
-//! resumed from; its config (but for `[run]`) and its data must be those of now.
+//! resumed from; its config (but for `[run]` and `[probe]`) and its data must be those of now.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,8 @@ impl Session {
         let allowed = |key: &str| allow_change.iter().any(|a| a == key);
         let mut changes = String::new();
         for (key, was, is) in layers::differences(&then, &self.config) {
-            if !key.starts_with("run.") && !allowed(&key) {
+            let changes_no_weight = ["run.", "probe."].iter().any(|section| key.starts_with(section));
+            if !changes_no_weight && !allowed(&key) {
                 let _ = write!(changes, "; {key}: {was} -> {is}");
             }
         }

@@ -18,6 +18,7 @@ use crate::length::Length;
 use crate::method::Losses;
 use crate::metrics::{Meter, Pace, Recorder, Row};
 use crate::native;
+use crate::probe;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -54,6 +55,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
     s.notes.iter().for_each(|line| progress.note(line));
     let mut uploader = Uploader::new(s.device, s.config.data.depth as usize);
     let mut watch = Watch::new(s.device);
+    let probe = probe::Watch::new(&s.config.probe, &s.config.model, s.device)?;
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
 
     let mut batches = s.sampler.start(s.cursor)?;
@@ -86,7 +88,8 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
         if grid.is_due(s.step) || ends {
             refuse_non_finite(&watch, &mut checkpoints)?;
             let pace = meter.read().context("a row follows a step")?;
-            let row = sums.row(s.step, &s.length, (lr, tau), pace);
+            let mut row = sums.row(s.step, &s.length, (lr, tau), pace);
+            row.probe_miou = probe.after_step(s.step, s.method.as_ref()).context("probing")?;
             recorder.write(&row)?;
             progress.row(&row);
             watch.warnings(&row).iter().for_each(|line| progress.note(line));
@@ -127,29 +130,31 @@ fn refuse_non_finite(watch: &Watch, checkpoints: &mut CheckpointWriter) -> Resul
     Err(anyhow!("{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"))
 }
 
-/// Which steps get a row, whatever stops and resumes: the first, every n-th, the last.
+/// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe, the last.
 struct LogGrid {
     every: u64,
+    /// 0: no probes.
+    probe_every: u64,
     total: u64,
 }
 
 impl LogGrid {
     fn new(s: &Session) -> Self {
-        LogGrid { every: s.config.run.log_every_steps, total: s.length.total_steps() }
+        LogGrid {
+            every: s.config.run.log_every_steps,
+            probe_every: s.config.probe.every,
+            total: s.length.total_steps(),
+        }
     }
 
     fn is_due(&self, step: u64) -> bool {
-        step == 1 || step == self.total || step.is_multiple_of(self.every)
+        let has_probe = self.probe_every > 0 && step.is_multiple_of(self.probe_every);
+        step == 1 || step == self.total || step.is_multiple_of(self.every) || has_probe
     }
 
     /// The last due step up to `step`. A row beyond it was written because its call ended there.
     fn floor(&self, step: u64) -> u64 {
-        let regular = step - step % self.every;
-        match step {
-            0 => 0,
-            step if step == self.total => step,
-            _ => regular.max(1),
-        }
+        (1..=step).rev().find(|&step| self.is_due(step)).unwrap_or(0)
     }
 }
 
@@ -197,6 +202,7 @@ impl Sums {
             lr,
             tau,
             iou: self.iou / self.pairs as f64,
+            probe_miou: None,
             pairs_per_s: pace.pairs_per_s,
             step_s: pace.step_s,
             data_wait_s: pace.data_wait_s,
@@ -210,9 +216,9 @@ mod tests {
 
     #[test]
     fn rows_lie_on_one_grid_however_often_a_run_stops() {
-        let grid = LogGrid { every: 10, total: 25 };
+        let grid = LogGrid { every: 10, probe_every: 4, total: 25 };
         let due: Vec<u64> = (1..=25).filter(|s| grid.is_due(*s)).collect();
-        assert_eq!(due, [1, 10, 20, 25]);
+        assert_eq!(due, [1, 4, 8, 10, 12, 16, 20, 24, 25]);
         for step in 0..=25 {
             let expected = due.iter().copied().filter(|d| *d <= step).max().unwrap_or(0);
             assert_eq!(grid.floor(step), expected, "{step}");

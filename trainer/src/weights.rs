@@ -24,7 +24,7 @@ const STEM: &str = "conv1.weight";
 /// Words in the prefix of a network that follows another one.
 const FOLLOWERS: [&str; 5] = ["encoder_k", "target", "momentum", "teacher", "ema"];
 
-/// A backbone's tensors with torchvision's names, on the CPU.
+/// A backbone's tensors with torchvision's names.
 pub struct Weights {
     /// Where they come from, for people.
     pub origin: String,
@@ -77,7 +77,12 @@ impl Weights {
             NetworkArg::Target => "target.backbone.",
         };
         let origin = format!("{}, step {}", path.display(), checkpoint.header.step);
-        Ok(Self { origin, model: config.model, tensors: checkpoint.part(prefix) })
+        Ok(Self::of_state(&origin, config.model, &checkpoint.tensors, prefix))
+    }
+
+    /// The tensors of `state` whose names begin with `prefix`, as handles, not copies.
+    pub fn of_state(origin: &str, model: ModelConfig, state: &BTreeMap<String, Tensor>, prefix: &str) -> Self {
+        Self { origin: origin.to_owned(), model, tensors: below(state, prefix) }
     }
 
     /// The tensors by torchvision's names.
@@ -133,9 +138,15 @@ fn backbone_of(all: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor
         [] => return Err(usage("it holds no ResNet: no tensor *conv1.weight of shape [64, 3, 7, 7]")),
         _ => return Err(usage(format!("it holds several networks, below {}", prefixes.join(", ")))),
     };
-    let below = all.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
-    let of_backbone = below.filter(|(name, _)| ["conv1.", "bn1.", "layer"].iter().any(|start| name.starts_with(start)));
-    Ok(of_backbone.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect())
+    let mut found = below(all, prefix);
+    found.retain(|name, _| ["conv1.", "bn1.", "layer"].iter().any(|start| name.starts_with(start)));
+    Ok(found)
+}
+
+fn below(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let named =
+        |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()));
+    all.iter().filter_map(named).collect()
 }
 
 fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {

@@ -10,7 +10,7 @@ use super::params::{Role, Scope};
 
 /// PyTorch's defaults, which RECIPE 3.1 keeps.
 const EPS: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
+pub(crate) const MOMENTUM: f64 = 0.1;
 
 /// Scale, shift and running statistics of `c` channels, named as in PyTorch.
 #[derive(Debug)]

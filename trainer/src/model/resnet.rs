@@ -5,6 +5,7 @@
 //! 1 and 0. Stages 3 and 4 may keep their resolution (stride 1, no dilation): same weights, more cells for small views.
 //! He et al., "Deep Residual Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -14,7 +15,7 @@ use super::norm::BatchNorm;
 use super::params::{Role, Scope};
 
 /// Which ResNet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arch {
     /// Basic blocks 2-2-2-2; 11,176,512 parameters, 512 channels out.
@@ -52,6 +53,7 @@ struct Conv {
     weight: Tensor,
     stride: i64,
     padding: i64,
+    dilation: i64,
 }
 
 impl Conv {
@@ -59,12 +61,17 @@ impl Conv {
     fn new(mut scope: Scope<'_>, channels_in: i64, channels_out: i64, size: i64, stride: i64) -> Self {
         let init = Init::kaiming_normal(channels_in * size * size);
         let shape = [channels_out, channels_in, size, size];
-        Conv { weight: scope.parameter("weight", &shape, init, Role::Weight), stride, padding: size / 2 }
+        Conv { weight: scope.parameter("weight", &shape, init, Role::Weight), stride, padding: size / 2, dilation: 1 }
+    }
+
+    /// The same filters with `rate - 1` pixels between their taps; 1×1 filters stay as they are.
+    fn dilate(&mut self, rate: i64) {
+        (self.padding, self.dilation) = (self.padding * rate, rate);
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+        let (stride, padding, dilation) = ([self.stride; 2], [self.padding; 2], [self.dilation; 2]);
+        x.conv2d(&self.weight, None::<&Tensor>, stride, padding, dilation, 1)
     }
 }
 
@@ -172,13 +179,31 @@ impl ResNet {
         self.arch
     }
 
+    /// Dilates the 3×3 filters of stage 4, as dense prediction does where it has stride 1 (RECIPE 6).
+    pub fn dilate_stage4(&mut self, rate: i64) {
+        let first = self.first_block_of_stage4();
+        for layer in self.blocks[first..].iter_mut().flat_map(|block| &mut block.layers) {
+            layer.conv.dilate(rate);
+        }
+    }
+
     /// View `[n, 3, h, w]` to C5 map `[n, channels, h/32, w/32]` (rounded up; /16 or /8 with stages at stride 1).
     /// With `train`, batch norms use and record the batch's statistics.
     pub fn forward(&self, view: &Tensor, train: bool) -> Tensor {
-        let mut x = self.stem.forward(view, train).relu_().max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
-        for block in &self.blocks {
-            x = block.forward(&x, train);
-        }
-        x
+        self.maps(view, train).1
+    }
+
+    /// As [`forward`](Self::forward), the C4 map (half the channels) before it: `(C4, C5)`.
+    pub fn maps(&self, view: &Tensor, train: bool) -> (Tensor, Tensor) {
+        let x = self.stem.forward(view, train).relu_().max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let (front, stage4) = self.blocks.split_at(self.first_block_of_stage4());
+        let run = |x: Tensor, blocks: &[Block]| blocks.iter().fold(x, |x, block| block.forward(&x, train));
+        let c4 = run(x, front);
+        let c5 = run(c4.shallow_clone(), stage4);
+        (c4, c5)
+    }
+
+    fn first_block_of_stage4(&self) -> usize {
+        self.blocks.len() - self.arch.blocks()[3]
     }
 }

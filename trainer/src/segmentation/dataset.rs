@@ -24,6 +24,9 @@ use crate::error::usage;
 const BDD_LABELS: [&str; 5] =
     ["labels/sem_seg/masks", "labels/sem_seg/colormaps", "labels", "colormaps", "color_labels"];
 
+/// Blocks of neighbours in which samples are held out.
+const HOLDOUT_BLOCKS: usize = 5;
+
 /// What follows an image's stem in the name of its label picture.
 const LABEL_ENDINGS: [(&str, Coding); 5] = [
     ("_labelTrainIds.png", Coding::TrainIds),
@@ -90,16 +93,24 @@ impl Dataset {
         self.samples.is_empty()
     }
 
-    /// Only the samples at `range`, cut off at the end.
-    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
-        let end = range.end.min(self.len());
-        Self { samples: self.samples[range.start.min(end)..end].to_vec() }
+    /// The first `count` samples.
+    pub fn first(&self, count: usize) -> Self {
+        Self { samples: self.samples[..count.min(self.len())].to_vec() }
     }
 
-    /// Everything but the samples at `range`.
-    pub fn without(&self, range: std::ops::Range<usize>) -> Self {
-        let kept = self.samples.iter().enumerate().filter(|(ix, _)| !range.contains(ix));
-        Self { samples: kept.map(|(_, sample)| sample.clone()).collect() }
+    /// Takes `count` samples out in [`HOLDOUT_BLOCKS`] blocks of neighbours, evenly spread: (the others, those).
+    /// Blocks, because neighbours in a drive look alike, and a sample whose neighbour is trained on is no test.
+    pub fn hold_out(&self, count: usize) -> (Self, Self) {
+        let blocks = HOLDOUT_BLOCKS.min(count.max(1));
+        let is_held = |ix: usize| {
+            let block = ix * blocks / self.len();
+            let start = block * self.len() / blocks;
+            let size = (block + 1) * count / blocks - block * count / blocks;
+            ix - start < size
+        };
+        let (held, others) = (0..self.len()).partition::<Vec<usize>, _>(|&ix| is_held(ix));
+        let of = |chosen: Vec<usize>| Self { samples: chosen.into_iter().map(|ix| self.samples[ix].clone()).collect() };
+        (of(others), of(held))
     }
 }
 
@@ -258,12 +269,25 @@ mod tests {
         assert!(message.contains("b.png") && message.contains("no label picture"), "{message}");
         save_grey(&dir.path().join("train/b_labelTrainIds.png"), &[19, 0]);
         let set = Dataset::open(dir.path(), "train").unwrap();
-        assert_eq!((set.len(), set.part(1..9).samples()[0].clone()), (2, set.samples()[1].clone()));
+        assert_eq!((set.len(), set.first(1).samples()), (2, &set.samples()[..1]));
         let message = set.samples()[1].load().unwrap_err().to_string();
         assert!(message.contains("the label 19"), "{message}");
         save_grey(&dir.path().join("train/b_labelTrainIds.png"), &[1]);
         let message = set.samples()[1].load().unwrap_err().to_string();
         assert!(message.contains("1×1") || message.contains("1x1"), "{message}");
+    }
+
+    #[test]
+    fn held_out_samples_are_blocks_of_neighbours() {
+        let sample =
+            |ix: usize| Sample { image: format!("{ix:04}").into(), label: "".into(), coding: Coding::TrainIds };
+        let set = Dataset { samples: (0..100).map(sample).collect() };
+        let (others, held) = set.hold_out(22);
+        let held: Vec<usize> =
+            held.samples.iter().map(|sample| sample.image.to_string_lossy().parse().unwrap()).collect();
+        let expected = [0..4, 20..24, 40..45, 60..64, 80..85].into_iter().flatten();
+        assert_eq!((held, others.len()), (expected.collect::<Vec<_>>(), 78));
+        assert_eq!(set.hold_out(0), (set.clone(), Dataset { samples: Vec::new() }));
     }
 
     #[test]
