@@ -83,3 +83,33 @@ assert torch.isfinite(model.eval()(torch.zeros(1, 3, 224, 224))).all()
 "#,
     );
 }
+
+#[test]
+fn torchvisions_mask_rcnn_takes_an_export_and_trains_a_step() {
+    let dir = demo_set();
+    ok(
+        dir,
+        "trainer run shards/ --config demo_cpu --out runs/r50 --device cpu --batch 2 --steps 1 --set augment.view_px=64 \
+         --set model.arch=resnet50 --set schedule.total_steps=2 --set schedule.warmup_steps=1",
+    );
+    ok(dir, "trainer export runs/r50 --format pth --out r50.pth");
+    python(
+        "torch, torchvision",
+        r#"
+import torch, torchvision
+model = torchvision.models.detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=9)
+state = torch.load("r50.pth", weights_only=True)
+body = model.backbone.body
+missing, unexpected = body.load_state_dict(state, strict=False)
+# The detector's frozen norms keep no counter.
+assert not missing and all(name.endswith("num_batches_tracked") for name in unexpected), (missing, unexpected)
+assert torch.equal(body.layer4[2].conv3.weight, state["layer4.2.conv3.weight"])
+mask = torch.zeros(1, 128, 128, dtype=torch.uint8); mask[:, 20:60, 30:90] = 1
+target = {"boxes": torch.tensor([[30.0, 20.0, 90.0, 60.0]]), "labels": torch.tensor([3]), "masks": mask}
+model.transform.min_size, model.transform.max_size = (128,), 128
+losses = model.train()([torch.rand(3, 128, 128)], [target])
+sum(losses.values()).backward()
+assert all(torch.isfinite(loss) for loss in losses.values()) and body.layer4[2].conv3.weight.grad is not None
+"#,
+    );
+}

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod export;
+mod labelled;
+#[path = "../python/mod.rs"]
+mod python;
 mod refusals;
 mod resume;
 mod shards;
