@@ -37,24 +37,41 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// SODA10M: folders of JPEGs, labelled and unlabelled.
-    #[command(after_help = "Examples:
+    /// SODA10M: folders and archives of JPEGs, labelled and unlabelled.
+    #[command(after_help = format!("Examples:
   ingest soda10m --out shards/                      reads data/soda10m
   ingest soda10m /data/SSLAD-2D --out shards/
-  ingest soda10m /data/SSLAD-2D/unlabel/image_0 /data/SSLAD-2D/unlabel/image_2 --out shards/")]
+  ingest soda10m /data/SSLAD-2D/unlabel/image_0 /data/SSLAD-2D/unlabel/image_2 --out shards/
+  ingest soda10m /data/image_0.tar.part* --tags /data/unlabel_tags.json --out shards/
+
+{ARCHIVES}
+
+Tags: JSON files with a list of {{file_name, city, location, period, weather}}, alone or as the images of COCO \
+annotations. They are found in the input and, for an archive or a part of the set, beside it. The period becomes \
+time_of_day. Shards that are finished are not written again when tags change."))]
     Soda10m {
-        /// The set's folder (SSLAD-2D), one of its parts, or any folder of street scenes.
+        /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and .zip files.
         #[arg(default_value = "data/soda10m")]
         input: Vec<PathBuf>,
+        /// JSON files of tags that lie elsewhere.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        tags: Vec<PathBuf>,
         #[command(flatten)]
         options: Options,
     },
-    /// Any folder tree of images (ImageNet, BDD100K, Cityscapes, …).
-    #[command(after_help = "Examples:
-  ingest images /data/imagenet --out shards/        train/n01440764/x.JPEG: split train, segment n01440764
-  ingest images /data/bdd100k /data/nuscenes/samples --out shards/ --max-bad 20")]
+    /// Any folder tree or archive of images (ImageNet, BDD100K, Cityscapes, nuScenes, …).
+    #[command(after_help = format!("Examples:
+  ingest images /data/imagenet --out shards/     train/n01440764/x.JPEG: split train, segment n01440764
+  ingest images /data/bdd100k/images /data/nuscenes/samples --out shards/ --max-bad 20
+  ingest images /data/ILSVRC2012_img_train.tar /data/leftImg8bit_trainvaltest.zip --out shards/
+
+{ARCHIVES}
+
+Folder names: the first that is train, val, test or the like is the split, the others are the segment; an archive \
+counts as a folder. File names of nuScenes say segment, camera and time. Pictures of labels (*_labelIds.png and the like \
+of Cityscapes, *_train_id.png of BDD100K) are passed over; do not give folders of other ones, like colour maps."))]
     Images {
-        /// Folders of JPEG and PNG files.
+        /// Folders of JPEG and PNG files, .tar and .zip files.
         #[arg(required = true)]
         input: Vec<PathBuf>,
         #[command(flatten)]
@@ -101,7 +118,42 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure what views from stored levels lose: PSNR against views from the originals.
+    #[command(after_help = "Examples:
+  ingest fidelity shards/ data/waymo/training/segment-1005.tfrecord
+  ingest fidelity shards/ /data/SSLAD-2D --crops 5000 --out worst.png
+  ingest fidelity shards/ data/waymo --seed 1 --json
+
+One input of many suffices. Crops are those of pairs with an IoU of at least 0.5. Those that a
+sampler decodes from level 0, which is the original, are counted and not measured.")]
+    Fidelity {
+        /// Folder of the set.
+        shards: PathBuf,
+        /// Files, folders and patterns that were ingested into it, or some of them.
+        #[arg(required = true)]
+        input: Vec<PathBuf>,
+        /// Crops to measure.
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        crops: u32,
+        /// Names the frames and crops.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Write a picture of the worst crop of each level: from the original, from the level, difference times 8.
+        #[arg(long, value_name = "PNG")]
+        out: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+/// What may be given instead of a folder of images.
+const ARCHIVES: &str = "\
+Archives: .tar and .zip are read where they lie, also those in folders. Parts of one are joined, and to give one part \
+is to give all of them:
+  x.tar.part00 x.tar.part01 …    or .00, .001, .part-1: by number, from 0 or 1, without a gap
+  x.tar.partaa x.tar.partab …    or .aa, x.taraa: by letter, from aa, without a gap
+A .tar inside a .tar counts as a folder. Compressed tars (.tgz) are refused, and passed over in folders.";
 
 /// Options of every data set.
 #[derive(Debug, Args)]
@@ -167,6 +219,7 @@ impl Options {
         Request {
             dataset,
             inputs,
+            tag_files: Vec::new(),
             out: self.out,
             settings: Settings {
                 levels: levels.into_iter().collect(),

@@ -1,5 +1,6 @@
 //! Two kinds of trouble: a [`Defect`] is data (an item is skipped, counted and listed), an [`Error`] ends the run.
 
+use std::io;
 use std::path::PathBuf;
 
 /// Result of this crate.
@@ -21,19 +22,37 @@ impl Defect {
     }
 }
 
+/// Why an item becomes no frame: the item's fault, which is reported, or not, which ends the run.
+pub(crate) enum Trouble {
+    Item(Defect),
+    Run(Error),
+}
+
+impl From<Defect> for Trouble {
+    fn from(defect: Defect) -> Self {
+        Self::Item(defect)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Run(error)
+    }
+}
+
 /// Every message says what is wrong, where, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("cannot {action} {path:?}: {source}")]
+    #[error("cannot {action} {path:?}: {source}{}", advice(.source))]
     Io {
         /// What was tried: "open", "read", …
         action: &'static str,
         /// On which file or folder.
         path: PathBuf,
         /// Its answer.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// An input that is not there, or is not what the command reads.
     #[error("{detail}: {path:?}; {advice}")]
@@ -75,11 +94,37 @@ pub enum Error {
     },
     /// A shard or the catalog.
     #[error(transparent)]
-    Schemas(#[from] schemas::Error),
+    Schemas(schemas::Error),
+}
+
+impl From<schemas::Error> for Error {
+    fn from(error: schemas::Error) -> Self {
+        match error {
+            schemas::Error::Io { action, path, source } => Self::Io { action, path, source },
+            other => Self::Schemas(other),
+        }
+    }
+}
+
+/// What a person can do about an answer of the operating system.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free space and run the same command again: finished shards are kept"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "; raise the limit of file sizes (`ulimit -f`) and run the same command again: finished shards are kept"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; check the permissions, or give another path"
+        }
+        io::ErrorKind::NotFound => "; it was moved or removed: put it back and run the same command again",
+        _ => "",
+    }
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

@@ -8,8 +8,11 @@
 
 pub mod demo;
 mod error;
+pub mod fidelity;
+#[cfg(feature = "sql")]
 pub mod inspect;
 pub mod jpeg;
+mod lock;
 pub mod output;
 pub mod picture;
 pub mod pipeline;
@@ -18,8 +21,10 @@ pub mod progress;
 pub mod pyramid;
 pub mod raster;
 pub mod report;
+pub mod room;
 pub mod run;
 pub mod source;
+pub mod stages;
 pub mod verify;
 
 pub use error::{Defect, Error, Result};

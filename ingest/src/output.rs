@@ -1,7 +1,7 @@
 //! The output folder: who may write into it, and what is finished in it already.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,10 @@ use schemas::catalog::shard_paths;
 use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardReader};
 
 use crate::error::{Error, Result};
+use crate::lock::{self, Lock};
 use crate::plan::Part;
-use crate::source::folder::source_name;
+use crate::source::files::source_name;
 use crate::source::{Content, Job};
-
-/// Locked while a run writes. Empty, and left behind: removing it would race with the next run.
-const LOCK_FILE: &str = ".ingest.lock";
 
 /// A set of shards that this process may write to, until it is dropped.
 pub struct Output {
@@ -22,7 +20,7 @@ pub struct Output {
     settings: Settings,
     /// Shards that were there when the folder was opened, by file name.
     existing: HashMap<String, ShardId>,
-    _locks: Vec<File>,
+    _lock: Lock,
 }
 
 impl Output {
@@ -34,10 +32,7 @@ impl Output {
         check_is_ours(dir)?;
         let frames = dir.join(FRAMES_DIR);
         fs::create_dir_all(&frames).map_err(Error::io("create the output folder", &frames))?;
-        let locks = lock(dir, part)?;
-        if part.is_whole() {
-            remove_leftovers(&frames)?;
-        }
+        let lock = Lock::take(dir, part)?;
         let mut existing = HashMap::new();
         for path in shard_paths(dir)? {
             let shard = ShardReader::open(&path)?;
@@ -50,7 +45,7 @@ impl Output {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             existing.insert(name, shard.id().clone());
         }
-        Ok(Self { dir: dir.to_owned(), settings: settings.clone(), existing, _locks: locks })
+        Ok(Self { dir: dir.to_owned(), settings: settings.clone(), existing, _lock: lock })
     }
 
     /// The folder.
@@ -109,15 +104,15 @@ impl Output {
     }
 }
 
-/// Whether a finished shard of a folder's files holds exactly the job's, as frames or as skipped items.
+/// Whether a finished shard of a folder's or an archive's files holds exactly the job's, as frames or as skipped items.
 fn holds_items(shard: &ShardReader, job: &Job) -> Result<bool> {
-    let Content::Files { listing, .. } = &job.content else { return Ok(true) };
+    let Content::Files { files, .. } = &job.content else { return Ok(true) };
     let rows = shard.rows()?;
     let mut rows = rows.iter().map(|row| row.meta.source.as_str()).peekable();
     let mut skipped = shard.skipped().iter().map(|skipped| skipped.source.as_str()).peekable();
-    let end = job.id.end_item.unwrap_or(listing.len());
+    let end = job.id.end_item.unwrap_or(files.len());
     let all_found = (job.id.first_item..end).all(|ix| {
-        let source = source_name(&job.id.input, &listing.relative(ix));
+        let source = source_name(&job.id.input, &files.relative(ix));
         rows.next_if_eq(&source.as_str()).is_some() || skipped.next_if_eq(&source.as_str()).is_some()
     });
     Ok(all_found && rows.next().is_none() && skipped.next().is_none())
@@ -130,47 +125,12 @@ fn check_is_ours(dir: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("use the output folder", dir)(error)),
     };
-    let is_ours = dir.join(FRAMES_DIR).is_dir() || dir.join(LOCK_FILE).is_file();
+    let is_ours = dir.join(FRAMES_DIR).is_dir() || lock::was_taken(dir);
     if is_ours || entries.count() == 0 {
         return Ok(());
     }
     let detail = "the output folder is not empty and holds no shards".to_owned();
     Err(Error::Output { detail, dir: dir.to_owned(), advice: "give --out a new or empty folder" })
-}
-
-/// Locks `dir` until the files are dropped: a whole run takes the folder alone, a part shares it with the other parts
-/// and takes its own number alone.
-pub(crate) fn lock(dir: &Path, part: Part) -> Result<Vec<File>> {
-    if part.is_whole() {
-        return Ok(vec![lock_file(dir, LOCK_FILE, File::try_lock)?]);
-    }
-    let own = format!("{LOCK_FILE}.part-{}-of-{}", part.index, part.count);
-    Ok(vec![lock_file(dir, LOCK_FILE, File::try_lock_shared)?, lock_file(dir, &own, File::try_lock)?])
-}
-
-fn lock_file(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
-    let path = dir.join(name);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(Error::io("write to the output folder", &path))?;
-    match lock(&file) {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let detail = "another ingest is writing to the output folder".to_owned();
-            Err(Error::Output { detail, dir: dir.to_owned(), advice: "wait for it to end" })
-        }
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-    }
-}
-
-/// Temporary files of a run that was killed.
-fn remove_leftovers(frames: &Path) -> Result<()> {
-    for entry in fs::read_dir(frames).map_err(Error::io("list", frames))? {
-        let path = entry.map_err(Error::io("list", frames))?.path();
-        if path.extension().is_some_and(|ending| ending == "tmp") {
-            fs::remove_file(&path).map_err(Error::io("remove the leftover", &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// Which settings differ, as JSON: `"quality":93 instead of "quality":90`.

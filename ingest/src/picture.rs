@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, RgbImage};
 use schemas::geom::Size;
 
 use crate::error::Defect;
@@ -67,22 +67,39 @@ pub fn decode_jpeg(
     Ok(image)
 }
 
+/// Reads the header of a PNG.
+///
+/// # Errors
+/// [`Defect`] if it is damaged, has more than `max_pixels`, or more than four times as many bytes when decoded.
+pub fn open_png(png: &[u8], max_pixels: u64) -> Result<impl ImageDecoder, Defect> {
+    let reader = ImageReader::with_format(Cursor::new(png), image::ImageFormat::Png);
+    let decoder = reader.into_decoder().map_err(broken_png)?;
+    let (width, height) = decoder.dimensions();
+    check_size(Size::new(width, height), max_pixels)?;
+    let decoded_bytes = decoder.total_bytes();
+    if decoded_bytes > max_pixels.saturating_mul(4) {
+        let detail = format!("{decoded_bytes} bytes when decoded; the limit is 4 for each of {max_pixels} pixels");
+        return Err(Defect::new("too-large", detail));
+    }
+    Ok(decoder)
+}
+
 /// Decodes a PNG to upright grey or RGB; 16 bits become 8, transparency is dropped.
 ///
 /// # Errors
-/// [`Defect`] if it is damaged or has more than `max_pixels`.
-pub fn decode_png(png: &[u8], max_pixels: u64) -> Result<DynamicImage, Defect> {
-    let broken = |error: image::ImageError| Defect::new("broken-png", error.to_string());
-    let reader = ImageReader::with_format(Cursor::new(png), image::ImageFormat::Png);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let (width, height) = decoder.dimensions();
-    check_size(Size::new(width, height), max_pixels)?;
-    let orientation = decoder.orientation().map_err(broken)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+/// [`Defect`] if it is damaged.
+pub fn decode_png(mut decoder: impl ImageDecoder) -> Result<DynamicImage, Defect> {
+    let orientation = decoder.orientation().map_err(broken_png)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(broken_png)?;
     let has_color = decoded.color().has_color();
     let mut image = if has_color { decoded.into_rgb8().into() } else { DynamicImage::from(decoded.into_luma8()) };
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+fn broken_png(error: ImageError) -> Defect {
+    let reason = if matches!(error, ImageError::Limits(_)) { "too-large" } else { "broken-png" };
+    Defect::new(reason, error.to_string())
 }
 
 /// # Errors

@@ -5,27 +5,29 @@
 //! reader and memory stays bounded. Shutdown is dropping a channel: whoever finds its peer gone stops.
 
 use std::collections::{BTreeMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::{fs, io, thread};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use prost::bytes::Bytes;
 use schemas::frame::FrameRow;
 use schemas::shard::{Settings, ShardWriter, Skipped};
 
-use crate::error::{Defect, Error, Result};
+use crate::error::{Defect, Error, Result, Trouble};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
 use crate::source::{Data, Item, Job, SourceImage};
+use crate::stages::{self, Stage, StageTimes, lap};
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
 const STEPS_PER_THREAD: usize = 6;
 
 /// An image file larger than this is no photograph.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// What a run added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Written {
     /// Shards finished.
     pub shards: u64,
@@ -37,6 +39,10 @@ pub struct Written {
     pub image_bytes_in: u64,
     /// Bytes of the shard files.
     pub bytes_out: u64,
+    /// CPU time of the process meanwhile, in milliseconds.
+    pub cpu_ms: f64,
+    /// The same by stage, as far as it was spent on one.
+    pub stages: StageTimes,
 }
 
 /// What passes from the reader to the writer; items go through a worker on the way.
@@ -61,6 +67,8 @@ pub fn write_shards(
     threads: usize,
     progress: &Progress,
 ) -> Result<Written> {
+    let cpu_before_ms = stages::process_cpu_ms();
+    stages::collect();
     let capacity = STEPS_PER_THREAD * threads + 2;
     let (token_in, tokens) = bounded(capacity);
     for _ in 0..capacity {
@@ -68,17 +76,25 @@ pub fn write_shards(
     }
     let (work_in, work) = bounded::<Numbered<Item>>(capacity);
     let (done_in, done) = bounded::<Numbered<Step>>(capacity);
-    // `move`: when the writer fails, its ends of the channels must go before the threads are waited for.
-    thread::scope(move |scope| {
+    let (written, stages) = thread::scope(|scope| {
         let reader = Reader { tokens, work: work_in, done: done_in.clone(), next: 0 };
-        scope.spawn(move || reader.run(jobs, settings));
+        let mut others = vec![scope.spawn(move || reader.run(jobs, settings))];
         for _ in 0..threads {
             let (work, done) = (work.clone(), done_in.clone());
-            scope.spawn(move || run_worker(settings, &work, &done));
+            others.push(scope.spawn(move || run_worker(settings, &work, &done)));
         }
         drop((work, done_in));
-        Writer { jobs, frames_dir, settings, progress, open: None, written: Written::default() }.run(&done, &token_in)
-    })
+        let writer = Writer { jobs, frames_dir, settings, progress, open: None, written: Written::default() };
+        let written = writer.run(&done, &token_in);
+        // When the writer has failed, its ends of the channels must go before the threads are waited for.
+        drop((done, token_in));
+        let mut stages = stages::collect();
+        for other in others {
+            stages.add(&other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        (written, stages)
+    });
+    Ok(Written { cpu_ms: stages::process_cpu_ms() - cpu_before_ms, stages, ..written? })
 }
 
 struct Reader {
@@ -92,12 +108,14 @@ struct Reader {
 struct Stopped;
 
 impl Reader {
-    fn run(mut self, jobs: &[Job], settings: &Settings) {
+    fn run(mut self, jobs: &[Job], settings: &Settings) -> StageTimes {
         for (ix, job) in jobs.iter().enumerate() {
             if self.read_job(ix, job, settings).is_err() {
-                return;
+                break;
             }
         }
+        lap(Stage::Read);
+        stages::collect()
     }
 
     fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
@@ -131,47 +149,64 @@ impl Reader {
     }
 }
 
-fn run_worker(settings: &Settings, work: &Receiver<Numbered<Item>>, done: &Sender<Numbered<Step>>) {
+fn run_worker(settings: &Settings, work: &Receiver<Numbered<Item>>, done: &Sender<Numbered<Step>>) -> StageTimes {
     let mut builder = Builder::new(settings);
     for (number, item) in work {
+        lap(Stage::Read);
         let Item { source, weight, content } = item;
         let mut bytes_in = 0;
-        let result =
-            catch_unwind(AssertUnwindSafe(|| content.and_then(|image| frame(&mut builder, image, &mut bytes_in))));
+        let result = catch_unwind(AssertUnwindSafe(|| frame(&mut builder, content?, &mut bytes_in)));
         let step = match result {
-            Ok(result) => Step::Item { source, weight, bytes_in, result },
+            Ok(Ok(row)) => Step::Item { source, weight, bytes_in, result: Ok(row) },
+            Ok(Err(Trouble::Item(defect))) => Step::Item { source, weight, bytes_in, result: Err(defect) },
+            Ok(Err(Trouble::Run(error))) => Step::Failed(error),
             Err(panic) => Step::Failed(Error::Panic { place: source, detail: panic_message(panic.as_ref()) }),
         };
         if done.send((number, step)).is_err() {
-            return;
+            break;
         }
     }
+    lap(Stage::Read);
+    stages::collect()
 }
 
-fn frame(builder: &mut Builder, image: SourceImage, bytes_in: &mut u64) -> Result<Box<FrameRow>, Defect> {
+fn frame(builder: &mut Builder, image: SourceImage, bytes_in: &mut u64) -> Result<Box<FrameRow>, Trouble> {
     let SourceImage { mut meta, data } = image;
-    let Pyramid { size, levels } = match data {
-        Data::Bytes(bytes) => {
-            *bytes_in = bytes.len() as u64;
-            builder.build(&bytes)?
-        }
-        Data::File(path) => {
-            let bytes = read_file(&path)?;
-            *bytes_in = bytes.len() as u64;
-            builder.build(&bytes)?
-        }
-    };
+    let bytes = read(data)?;
+    lap(Stage::Read);
+    *bytes_in = bytes.len() as u64;
+    let Pyramid { size, levels } = builder.build(&bytes)?;
     meta.size = size;
     Ok(Box::new(FrameRow { meta, levels }))
 }
 
-fn read_file(path: &PathBuf) -> Result<Vec<u8>, Defect> {
-    let unreadable = |error: std::io::Error| Defect::new("unreadable-file", error.to_string());
-    let bytes = path.metadata().map_err(unreadable)?.len();
-    if bytes > MAX_FILE_BYTES {
-        return Err(Defect::new("too-large", format!("{bytes} bytes")));
+/// The bytes of an encoded image.
+pub(crate) fn read(data: Data) -> Result<Bytes, Trouble> {
+    match data {
+        Data::Bytes(bytes) => Ok(bytes),
+        Data::File(path) => Ok(read_file(&path)?.into()),
+        Data::Member(image) => Ok(image.read()?.into()),
     }
-    std::fs::read(path).map_err(unreadable)
+}
+
+/// A file that is there and cannot be read, or a link that leads nowhere, is data. A file that has vanished or a disk
+/// that fails is not: skipped, it would be missing for good, while a run that ends can be continued.
+fn read_file(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let trouble = |error: io::Error| {
+        let leads_nowhere = path.is_symlink() && !path.exists();
+        match error.kind() == io::ErrorKind::PermissionDenied || leads_nowhere {
+            true => Trouble::Item(Defect::new("unreadable-file", error.to_string())),
+            false => Trouble::Run(Error::io("read", path)(error)),
+        }
+    };
+    let metadata = path.metadata().map_err(trouble)?;
+    if !metadata.is_file() {
+        return Err(Defect::new("unreadable-file", "it is a pipe, socket or device").into());
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(Defect::new("too-large", format!("{} bytes", metadata.len())).into());
+    }
+    fs::read(path).map_err(trouble)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -195,6 +230,8 @@ struct OpenShard {
     frame_ids: HashSet<String>,
     /// Weight of the job that no item has claimed yet.
     weight_left: u64,
+    /// Bytes of the levels written so far.
+    level_bytes: u64,
 }
 
 impl Writer<'_> {
@@ -206,6 +243,7 @@ impl Writer<'_> {
             while let Some(step) = early.remove(&next) {
                 next += 1;
                 self.take(step)?;
+                lap(Stage::Write);
                 // Nobody takes tokens once everything is read.
                 let _ = tokens.try_send(());
             }
@@ -224,7 +262,13 @@ impl Writer<'_> {
 
     fn begin(&mut self, job: &Job) -> Result<()> {
         let writer = ShardWriter::create(self.frames_dir, &job.id, self.settings)?;
-        self.open = Some(OpenShard { writer, skipped: Vec::new(), frame_ids: HashSet::new(), weight_left: job.weight });
+        self.open = Some(OpenShard {
+            writer,
+            skipped: Vec::new(),
+            frame_ids: HashSet::new(),
+            weight_left: job.weight,
+            level_bytes: 0,
+        });
         Ok(())
     }
 
@@ -235,14 +279,16 @@ impl Writer<'_> {
         shard.weight_left -= weight;
         match result.and_then(|row| shard.check_new(row)) {
             Ok(row) => {
+                let level_bytes = row.levels.iter().flatten().map(|level| level.jpeg.len() as u64).sum();
                 shard.writer.push(*row)?;
+                shard.level_bytes += level_bytes;
                 self.written.frames += 1;
-                self.progress.add_frame(weight, bytes_in);
+                self.progress.add_frame(weight, bytes_in, level_bytes);
             }
             Err(Defect { reason, detail }) => {
                 shard.skipped.push(Skipped { source, reason: reason.to_owned(), detail });
                 self.written.skipped += 1;
-                self.progress.add_skipped(weight);
+                self.progress.add_skipped(weight, bytes_in);
             }
         }
         Ok(())
@@ -253,7 +299,7 @@ impl Writer<'_> {
         let summary = shard.writer.finish(&shard.skipped)?;
         self.written.shards += 1;
         self.written.bytes_out += summary.bytes;
-        self.progress.add_shard(shard.weight_left, summary.bytes);
+        self.progress.add_shard(shard.weight_left, summary.bytes - shard.level_bytes);
         Ok(())
     }
 }

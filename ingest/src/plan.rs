@@ -72,8 +72,8 @@ pub fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
 
 fn path(job: &Job) -> &Path {
     match &job.content {
-        Content::TfRecord(path) => path,
-        Content::Files { listing, .. } => listing.root(),
+        Content::TfRecord(path) | Content::CameraImages(path) => path,
+        Content::Files { files, .. } => files.path(),
     }
 }
 

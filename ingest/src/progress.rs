@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -54,21 +54,24 @@ impl Progress {
         self.started.elapsed()
     }
 
-    pub(crate) fn add_frame(&self, weight: u64, bytes_in: u64) {
+    pub(crate) fn add_frame(&self, weight: u64, bytes_in: u64, bytes_out: u64) {
         self.add(|counts| {
             counts.frames += 1;
+            counts.weight += weight;
+            counts.bytes_in += bytes_in;
+            counts.bytes_out += bytes_out;
+        });
+    }
+
+    pub(crate) fn add_skipped(&self, weight: u64, bytes_in: u64) {
+        self.add(|counts| {
+            counts.skipped += 1;
             counts.weight += weight;
             counts.bytes_in += bytes_in;
         });
     }
 
-    pub(crate) fn add_skipped(&self, weight: u64) {
-        self.add(|counts| {
-            counts.skipped += 1;
-            counts.weight += weight;
-        });
-    }
-
+    /// Adds what of a finished shard no frame has claimed.
     pub(crate) fn add_shard(&self, weight: u64, bytes_out: u64) {
         self.add(|counts| {
             counts.weight += weight;
@@ -90,7 +93,7 @@ impl Progress {
         } else if last_line.elapsed() >= LINE_INTERVAL {
             *last_line = Instant::now();
             let percent = 100 * counts.weight / self.total_weight.max(1);
-            eprintln!("{percent:>3}%  {}  ETA {:.0?}", self.message(counts), self.bar.eta());
+            eprintln!("{percent:>3}%  {}  ETA {:#}", self.message(counts), HumanDuration(self.bar.eta()));
         }
     }
 
@@ -104,8 +107,8 @@ impl Progress {
             "{} frames  {:.0}/s  {}/s in  {} out{skipped}",
             HumanCount(counts.frames),
             counts.frames as f64 / seconds,
-            HumanBytes((counts.bytes_in as f64 / seconds) as u64),
-            HumanBytes(counts.bytes_out),
+            DecimalBytes((counts.bytes_in as f64 / seconds) as u64),
+            DecimalBytes(counts.bytes_out),
         )
     }
 }

@@ -9,6 +9,7 @@
 //! Pure: the same bytes and settings give the same levels on any thread.
 
 use fast_image_resize::Resizer;
+use image::{DynamicImage, ImageDecoder};
 use schemas::frame::{Encoding, LevelImage};
 use schemas::geom::Size;
 use schemas::shard::{Chroma, Settings};
@@ -16,12 +17,17 @@ use schemas::tiled::{embed_index, restart_interval};
 
 use crate::error::Defect;
 use crate::jpeg::markers::Markers;
-use crate::jpeg::{Codec, ColorModel, Header, Restart, Scale};
+use crate::jpeg::{Codec, ColorModel, Header, Restart, Transcoder};
 use crate::picture::{self, Format};
 use crate::raster::{Layout, Raster};
+use crate::room::Room;
+use crate::stages::{Stage, lap};
 
 /// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many pixels.
 pub const MIN_SIDE_PX: u32 = 224;
+
+/// Scratch memory of the resizer that is kept from one image to the next: enough for ordinary photographs.
+const MAX_SCRATCH_BYTES: usize = 32 << 20;
 
 /// The stored resolutions of one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +59,10 @@ impl Builder {
         match Format::of(bytes)? {
             Format::Jpeg => self.build_from_jpeg(bytes),
             Format::Png => {
-                let image = picture::decode_png(bytes, self.settings.max_pixels)?;
-                let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
-                self.build_from_raster(&full)
+                let decoder = picture::open_png(bytes, self.settings.max_pixels)?;
+                let (width, height) = decoder.dimensions();
+                let _room = Room::wait_for(Size::new(width, height));
+                self.build_from_image(picture::decode_png(decoder)?)
             }
         }
     }
@@ -65,30 +72,38 @@ impl Builder {
         let jpeg = &*markers.repaired(bytes);
         let header = self.codec.read_header(jpeg)?;
         picture::check_size(header.size, self.settings.max_pixels)?;
+        lap(Stage::Parse);
+        let _room = Room::wait_for(header.size);
         if !can_transcode(&header, &markers) {
             let image = picture::decode_jpeg(&mut self.codec, jpeg, &header, &markers)?;
-            let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
-            return self.build_from_raster(&full);
+            return self.build_from_image(image);
         }
 
         let mut pyramid = self.empty(header.size)?;
+        let mut transcoder = Transcoder::new(jpeg)?;
+        let half = match self.last_level(header.size) {
+            0 => None,
+            _ => Some(self.decode_half(&mut transcoder, &header)?),
+        };
         if let Some(ix) = self.level_ix(0) {
-            pyramid.levels[ix] = Some(self.transcode(jpeg, &header, &markers)?);
+            pyramid.levels[ix] = Some(self.transcode(transcoder, &header, &markers)?);
         }
-        if self.last_level(header.size) >= 1 {
-            let half = self.decode_half(jpeg, &header)?;
+        if let Some(half) = half {
             self.add_reduced(half, &mut pyramid)?;
         }
         Ok(pyramid)
     }
 
-    fn build_from_raster(&mut self, full: &Raster) -> Result<Pyramid, Defect> {
+    fn build_from_image(&mut self, image: DynamicImage) -> Result<Pyramid, Defect> {
+        let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
+        drop(image);
+        lap(Stage::Decode);
         let mut pyramid = self.empty(full.size)?;
         if let Some(ix) = self.level_ix(0) {
-            pyramid.levels[ix] = Some(self.encode(full)?);
+            pyramid.levels[ix] = Some(self.encode(&full)?);
         }
         if self.last_level(full.size) >= 1 {
-            let half = full.halved(&mut self.resizer);
+            let half = self.halve(&full);
             self.add_reduced(half, &mut pyramid)?;
         }
         Ok(pyramid)
@@ -103,27 +118,46 @@ impl Builder {
                 pyramid.levels[ix] = Some(self.encode(&raster)?);
             }
             if level < last {
-                raster = raster.halved(&mut self.resizer);
+                raster = self.halve(&raster);
             }
         }
         Ok(())
     }
 
-    fn transcode(&mut self, jpeg: &[u8], header: &Header, markers: &Markers<'_>) -> Result<LevelImage, Defect> {
+    fn transcode(
+        &mut self,
+        transcoder: Transcoder<'_>,
+        header: &Header,
+        markers: &Markers<'_>,
+    ) -> Result<LevelImage, Defect> {
         let mcu_width = markers.mcu_width();
         let restart = Restart(restart_interval(header.size.width.div_ceil(mcu_width), mcu_width));
-        let transcoded = self.codec.transcode(jpeg, header, restart)?;
-        Ok(LevelImage { jpeg: indexed(transcoded)?, size: header.size, encoding: Encoding::Lossless })
+        let transcoded = self.codec.transcode(transcoder, header.size, restart)?;
+        let level = LevelImage { jpeg: indexed(transcoded)?, size: header.size, encoding: Encoding::Lossless };
+        lap(Stage::Transcode);
+        Ok(level)
     }
 
-    fn decode_half(&mut self, jpeg: &[u8], header: &Header) -> Result<Raster, Defect> {
+    fn decode_half(&self, transcoder: &mut Transcoder<'_>, header: &Header) -> Result<Raster, Defect> {
         let layout = match header.color {
             ColorModel::Grey => Layout::Grey,
             _ if header.is_420 && self.settings.chroma == Chroma::C420 => Layout::Ycc420,
             _ => Layout::Rgb,
         };
         let mcu_width = self.mcu_width(layout != Layout::Grey);
-        self.codec.decode(jpeg, header, layout, Scale::Half, mcu_width)
+        let mut half = Raster::new(header.size.at_level(1), layout, mcu_width);
+        transcoder.decode_half(&mut half)?;
+        lap(Stage::Decode);
+        Ok(half)
+    }
+
+    fn halve(&mut self, raster: &Raster) -> Raster {
+        let half = raster.halved(&mut self.resizer);
+        if self.resizer.size_of_internal_buffers() > MAX_SCRATCH_BYTES {
+            self.resizer.reset_internal_buffers();
+        }
+        lap(Stage::Resize);
+        half
     }
 
     fn encode(&mut self, raster: &Raster) -> Result<LevelImage, Defect> {
@@ -132,7 +166,9 @@ impl Builder {
         let restart = Restart(restart_interval(mcus_per_row, raster.mcu_width));
         let has_full_chroma = self.settings.chroma == Chroma::C444;
         let encoded = self.codec.encode(raster, quality, has_full_chroma, restart)?;
-        Ok(LevelImage { jpeg: indexed(encoded)?, size: raster.size, encoding: Encoding::Quality(quality) })
+        let level = LevelImage { jpeg: indexed(encoded)?, size: raster.size, encoding: Encoding::Quality(quality) };
+        lap(Stage::Encode);
+        Ok(level)
     }
 
     /// A pyramid without images yet.

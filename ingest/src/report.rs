@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use schemas::shard::ShardReader;
+use schemas::shard::{ShardReader, publish};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -75,6 +75,11 @@ impl Report {
         }
     }
 
+    /// What stands in the file.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain data serialises") + "\n"
+    }
+
     /// Writes the report into the set's folder, all or nothing. A part's report has its own name.
     ///
     /// # Errors
@@ -82,13 +87,12 @@ impl Report {
     pub fn write(&self, dir: &Path, part: Part) -> Result<PathBuf> {
         let path = dir.join(file_name(part));
         let temporary = path.with_extension("json.tmp");
-        let json = serde_json::to_string_pretty(self).expect("plain data serialises") + "\n";
         let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(json.as_bytes())?;
+            file.write_all(self.to_json().as_bytes())?;
             file.sync_all()
         });
         written.map_err(Error::io("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(Error::io("rename a finished file to", &path))?;
+        publish(&temporary, &path)?;
         Ok(path)
     }
 }

@@ -7,12 +7,14 @@ use schemas::shard::Settings;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::output::{self, Output};
+use crate::lock::Lock;
+use crate::output::Output;
 use crate::pipeline::{Written, write_shards};
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{MaxBad, Report, remove_part_reports};
-use crate::source::{Dataset, Job, expand, folder, soda10m, waymo};
+use crate::source::{Dataset, Job, expand};
+use crate::stages::StageTimes;
 
 /// What to ingest, and how.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Request {
     pub dataset: Dataset,
     /// Files, folders and patterns.
     pub inputs: Vec<PathBuf>,
+    /// JSON files of tags, besides those that lie with the images.
+    pub tag_files: Vec<PathBuf>,
     /// Folder of the set.
     pub out: PathBuf,
     /// What decides the set's bytes.
@@ -56,6 +60,10 @@ pub struct Summary {
     pub bytes_out: u64,
     /// Duration in seconds.
     pub seconds: f64,
+    /// CPU time of the process for a written frame, in milliseconds.
+    pub cpu_ms_per_frame: f64,
+    /// The same by stage.
+    pub stages_ms: StageTimes,
     /// Where every skipped item is listed.
     pub report: PathBuf,
     /// Whether more was skipped than allowed.
@@ -96,7 +104,7 @@ pub fn ingest(request: &Request) -> Result<Summary> {
 /// If another run is writing to it, a shard cannot be read, shards do not belong together, or writing fails.
 pub fn rebuild(dir: &Path) -> Result<Catalog> {
     catalog::shard_paths(dir)?;
-    let _locks = output::lock(dir, Part::WHOLE)?;
+    let _lock = Lock::take(dir, Part::WHOLE)?;
     let catalog = catalog::build(dir)?;
     write_report(&catalog)?;
     Ok(catalog)
@@ -122,11 +130,7 @@ fn write_report(catalog: &Catalog) -> Result<PathBuf> {
 fn find_jobs(request: &Request) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for path in expand(&request.inputs)? {
-        jobs.extend(match request.dataset {
-            Dataset::Waymo => waymo::jobs(&path)?,
-            Dataset::Soda10m => soda10m::jobs(&path)?,
-            Dataset::Images => folder::jobs(Dataset::Images, &path)?,
-        });
+        jobs.extend(request.dataset.jobs(&path, &request.tag_files)?);
     }
     Ok(jobs)
 }
@@ -153,6 +157,8 @@ fn summary(request: &Request, of_inputs: &Report, written: &Written, seconds: f6
         bytes_in: written.image_bytes_in,
         bytes_out: written.bytes_out,
         seconds,
+        cpu_ms_per_frame: written.cpu_ms / written.frames.max(1) as f64,
+        stages_ms: written.stages.per_frame(written.frames),
         report,
         is_over_limit: request.max_bad.is_exceeded(of_inputs.frames_skipped, of_inputs.frames_written),
     }

@@ -30,7 +30,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
-use sampler::augment::{Jitter, JitterOp, ViewOps, Workspace, apply};
+use sampler::Interpolation;
+use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
 use sampler::resize::Resizer;
 use sampler::simd::Simd;
 use sampler::stages::StageTimes;
@@ -70,7 +71,8 @@ fn resize(criterion: &mut Criterion) {
             let mut workspace = Workspace::with_simd(SIDE, simd);
             let stride = 3 * width as usize;
             group.bench_function(simd.name(), |bencher| {
-                bencher.iter(|| resizer.resize(black_box(&rgb), size, stride, crop, &mut workspace.planes));
+                let bicubic = Interpolation::Bicubic;
+                bencher.iter(|| resizer.resize(black_box(&rgb), size, stride, crop, bicubic, &mut workspace.planes));
             });
         }
         let source =
@@ -115,7 +117,7 @@ fn augment(criterion: &mut Criterion) {
         let mut group = group(criterion, &format!("augment {}", simd.name()));
         for (name, ops) in &cases {
             group.bench_function(*name, |bencher| {
-                bencher.iter(|| apply(black_box(ops), &mut workspace, &mut out, &mut times));
+                bencher.iter(|| apply(black_box(ops), &mut workspace, Out::Bytes(&mut out), &mut times));
             });
         }
     }

@@ -3,10 +3,32 @@
 use std::sync::Arc;
 
 use schemas::geom::{BoxPx, Size};
+use serde::{Deserialize, Serialize};
 
 use crate::cursor::Cursor;
 use crate::ring::Ready;
 use crate::slot::Slots;
+
+/// What the pixels of a batch are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pixels {
+    /// RGB bytes, `[n, side, side, 3]`: a quarter of the size, for consumers whose device normalises.
+    #[default]
+    Bytes,
+    /// Normalised `f32`, `[n, 3, side, side]`: for consumers that want what torchvision's pipeline ends with.
+    Floats,
+}
+
+impl Pixels {
+    /// Bytes of one value.
+    pub(crate) const fn value_bytes(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Floats => 4,
+        }
+    }
+}
 
 /// One view of a pair, in words and numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,8 +121,24 @@ impl Batch {
 
     /// The pixels of view `view_ix` (0 or 1) of all pairs: RGB bytes, `[n, output, output, 3]`, contiguous, starting
     /// on a page boundary.
+    ///
+    /// # Panics
+    ///
+    /// If the batch holds [`Pixels::Floats`].
     pub fn view(&self, view_ix: usize) -> &[u8] {
+        assert_eq!(self.slots.pixels(), Pixels::Bytes, "what the batch holds");
         self.slots.view(self.ready(), view_ix)
+    }
+
+    /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with [`MEAN`](crate::augment::MEAN) and
+    /// [`STD`](crate::augment::STD): `[n, 3, output, output]`, contiguous, starting on a page boundary.
+    ///
+    /// # Panics
+    ///
+    /// Unless the batch holds [`Pixels::Floats`].
+    pub fn floats(&self, view_ix: usize) -> &[f32] {
+        assert_eq!(self.slots.pixels(), Pixels::Floats, "what the batch holds");
+        bytemuck::cast_slice(self.slots.view(self.ready(), view_ix))
     }
 
     /// The pairs, in the order of the pixels.
@@ -111,6 +149,12 @@ impl Batch {
     /// Whether the pixels lie in page-locked memory.
     pub fn is_pinned(&self) -> bool {
         self.slots.is_pinned()
+    }
+
+    /// How many bytes a second reach the device from here, measured with some copies of the first view. `None` if the
+    /// batch does not lie in page-locked memory, or the device has no memory left for a view.
+    pub fn upload_bytes_per_s(&self) -> Option<f64> {
+        self.slots.upload_bytes_per_s(self.ready())
     }
 
     fn ready(&self) -> &Ready {

@@ -2,32 +2,47 @@
 //!
 //! Three phases over the same frames: a warm-up (buffers grow, pages are read), the throughput without any timer
 //! inside the workers, and the stages, with the CPU clock of each worker thread read after every stage. The consumer
-//! drops each batch at once, so the workers are the only limit.
+//! drops each batch at once, so the workers are the only limit. On request other numbers of threads ([`sweep`]) and a
+//! cold page cache ([`cache`]) are measured beside it.
 
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use sampler::stages::{Clock, Stage};
+use sampler::stages::Clock;
 use sampler::{Batches, Counters, Cursor, Profile, Sampler, SamplerConfig};
-use serde_json::json;
 
 use crate::cli::BenchArgs;
 use crate::progress::Progress;
-use crate::report::{grouped, print, print_json, rounded, rss_mib};
+use crate::report::{print, print_json, rss_mib};
 
-const WARM_UP: Duration = Duration::from_millis(1500);
+mod cache;
+mod sweep;
+mod table;
+
+const WARM_UP: Duration = Duration::from_millis(500);
 /// Share of `--seconds` that the stages are measured for.
 const STAGES_SHARE: f64 = 0.4;
 /// Used when there are at least as many frames.
 const DEFAULT_BATCH: usize = 64;
 
-/// What was measured.
+/// Everything that was measured.
+#[derive(Debug)]
+struct Report {
+    main: Measured,
+    /// One for each number of threads, if asked for.
+    sweep: Option<Vec<sweep::Point>>,
+    /// Cold and warm, if asked for.
+    cache: Option<cache::Passes>,
+}
+
+/// What was measured with the threads that were asked for.
 #[derive(Debug)]
 struct Measured {
     threads: usize,
     batch: usize,
     pinned: bool,
+    /// Bytes a second from the batches to the device, if they are page-locked.
+    upload_bytes_per_s: Option<f64>,
     pairs_per_s: f64,
     counters: Counters,
     profile: Profile,
@@ -37,30 +52,29 @@ struct Measured {
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     ensure!(args.seconds > 0.0 && args.seconds.is_finite(), "--seconds is {}, but must be more than 0", args.seconds);
+    let time = Duration::from_secs_f64(args.seconds);
     let sampler = Sampler::open(&args.set.shards, args.config())?;
     let batch = args.batch.unwrap_or(DEFAULT_BATCH.min(sampler.num_frames() as usize));
-    let config = SamplerConfig { batch, ..sampler.config().clone() };
-    let sampler = sampler.with_config(config)?;
-    let measured = measure(&sampler, Duration::from_secs_f64(args.seconds))?;
-    if args.json { print_json(&measured.to_json()) } else { print(&measured.to_table(&sampler, args)) }
+    let sampler = sampler.with_config(SamplerConfig { batch, ..sampler.config().clone() })?;
+    // First: pages that this process has mapped cannot be dropped.
+    let cache = args.cold.then(|| cache::measure(&args.set.shards, sampler.config(), time)).transpose()?;
+    let main = measure(&sampler, time)?;
+    let sweep = args.sweep.as_ref().map(|threads| sweep::measure(&sampler, threads, time)).transpose()?;
+    let report = Report { main, sweep, cache };
+    if args.json { print_json(&report.to_json(args)) } else { print(&report.to_table(&sampler, args)) }
 }
 
 fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measured> {
     let mut batches = sampler.start(Cursor::default())?;
-    // Every slot once, and every thread a few samples.
-    take_for(&mut batches, WARM_UP, "warming up")?;
-    let before = batches.counters();
-    let started = Instant::now();
-    take_for(&mut batches, time, "measuring throughput")?;
-    let seconds = started.elapsed().as_secs_f64();
-    let counters = difference(batches.counters(), before);
+    let (seconds, counters) = throughput(&mut batches, time)?;
     let (threads, pinned) = (batches.num_threads(), batches.is_pinned());
+    let upload_bytes_per_s = batches.next_batch().context("sampling failed")?.upload_bytes_per_s();
     let from = batches.cursor();
     drop(batches);
 
     let timed = sampler.with_config(SamplerConfig { clock: Clock::ThreadCpu, ..sampler.config().clone() })?;
     let mut batches = timed.start(from)?;
-    take_for(&mut batches, WARM_UP / 3, "warming up")?;
+    warm_up(&mut batches)?;
     let before = batches.profile();
     take_for(&mut batches, time.mul_f64(STAGES_SHARE), "measuring stages")?;
     let profile = batches.profile().since(&before);
@@ -68,11 +82,31 @@ fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measured> {
         threads,
         batch: sampler.config().batch,
         pinned,
+        upload_bytes_per_s,
         pairs_per_s: counters.pairs as f64 / seconds,
         counters,
         profile,
         rss_mib: rss_mib(),
     })
+}
+
+/// Takes batches for `time`, after a warm-up; how many seconds that were, and what was delivered in them.
+fn throughput(batches: &mut Batches, time: Duration) -> anyhow::Result<(f64, Counters)> {
+    warm_up(batches)?;
+    let before = batches.counters();
+    let started = Instant::now();
+    take_for(batches, time, "measuring throughput")?;
+    Ok((started.elapsed().as_secs_f64(), difference(batches.counters(), before)))
+}
+
+/// Every thread makes a few samples, and every slot is written once: the system gives out its memory at that time.
+fn warm_up(batches: &mut Batches) -> anyhow::Result<()> {
+    take_for(batches, WARM_UP, "warming up")?;
+    // While the last slot is taken, the others are being filled again.
+    while batches.counters().batches <= batches.depth() as u64 {
+        drop(batches.next_batch().context("sampling failed")?);
+    }
+    Ok(())
 }
 
 /// Takes batches for at least `time`.
@@ -95,82 +129,5 @@ fn difference(after: Counters, before: Counters) -> Counters {
         replaced: after.replaced - before.replaced,
         waits: after.waits - before.waits,
         wait: after.wait - before.wait,
-    }
-}
-
-impl Measured {
-    fn per_pair(&self, total: u64) -> f64 {
-        total as f64 / self.profile.samples.max(1) as f64
-    }
-
-    fn cpu_ms_per_pair(&self) -> f64 {
-        self.per_pair(self.profile.cpu_ns) / 1e6
-    }
-
-    fn stage_ms(&self, stage: Stage) -> f64 {
-        self.per_pair(self.profile.stages.spent_ns(stage)) / 1e6
-    }
-
-    fn mean_tries(&self) -> f64 {
-        self.counters.tries as f64 / self.counters.pairs.max(1) as f64
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        let stages: serde_json::Map<_, _> = Stage::ALL
-            .into_iter()
-            .map(|stage| (stage.name().to_owned(), json!(rounded(self.stage_ms(stage), 5))))
-            .collect();
-        json!({
-            "pairs_per_s": rounded(self.pairs_per_s, 1),
-            "cpu_ms_per_pair": rounded(self.cpu_ms_per_pair(), 5),
-            "bytes_per_pair": self.per_pair(self.profile.bytes_read).round(),
-            "stages_ms": stages,
-            "threads": self.threads,
-            "batch": self.batch,
-            "mean_tries": rounded(self.mean_tries(), 3),
-            "fallbacks": self.counters.fallbacks,
-            "rss_mib": self.rss_mib.map(|mib| rounded(mib, 1)),
-            "pinned": self.pinned,
-        })
-    }
-
-    fn to_table(&self, sampler: &Sampler, args: &BenchArgs) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text, sampler, args);
-        text
-    }
-
-    fn write_table(&self, out: &mut String, sampler: &Sampler, args: &BenchArgs) -> std::fmt::Result {
-        let frames = grouped(sampler.num_frames());
-        let level = if args.set.exact { "level 0 only" } else { "coarsest sufficient level" };
-        writeln!(out, "{}: {frames} frames, IoU ≥ {}, {level}", args.set.shards.display(), args.iou)?;
-        writeln!(out, "{} threads, batch {}, depth {}\n", self.threads, self.batch, args.depth)?;
-        writeln!(out, "{:>10.0} pairs/s", self.pairs_per_s)?;
-        writeln!(out, "{:>10.3} ms of CPU a pair", self.cpu_ms_per_pair())?;
-        writeln!(out, "{:>10.1} KB read a pair", self.per_pair(self.profile.bytes_read) / 1e3)?;
-        let fallbacks = self.counters.fallbacks;
-        writeln!(out, "{:>10.2} tries a pair ({fallbacks} of {} fell back)", self.mean_tries(), self.counters.pairs)?;
-        if let Some(mib) = self.rss_mib {
-            writeln!(out, "{mib:>10.0} MiB resident")?;
-        }
-        let memory = if self.pinned { "page-locked" } else { "ordinary" };
-        writeln!(out, "{memory:>10} memory holds the batches")?;
-        if self.counters.replaced > 0 {
-            writeln!(out, "{:>10} broken frames replaced", self.counters.replaced)?;
-        }
-        writeln!(out, "\n{:<12}{:>10}{:>10}", "stage", "ms/pair", "share")?;
-        let cpu_ms = self.cpu_ms_per_pair();
-        let mut row = |name: &str, ms: f64| {
-            let share = 100.0 * ms / cpu_ms;
-            let bar = "▇".repeat((share / 2.5).round() as usize);
-            writeln!(out, "{name:<12}{ms:>10.4}{share:>8.1} %  {bar}")
-        };
-        let mut sum = 0.0;
-        for stage in Stage::ALL {
-            row(stage.name(), self.stage_ms(stage))?;
-            sum += self.stage_ms(stage);
-        }
-        row("(between)", (cpu_ms - sum).max(0.0))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sampler::{OrderKind, PairConfig, Pin, Recipe, SamplerConfig};
+use sampler::{OrderKind, PairConfig, Pin, Pixels, Reading, Recipe, SamplerConfig};
 
 /// Draw IoU-valid, augmented crop pairs from shards: measure it, look at it, count it.
 ///
@@ -17,6 +17,7 @@ use sampler::{OrderKind, PairConfig, Pin, Recipe, SamplerConfig};
 Examples:
   sampler bench                                  throughput of shards/, stage by stage
   sampler bench data/shards --threads 2 --json   the same as one JSON object
+  sampler bench --sweep --cold                   over threads, and from a cold page cache
   sampler preview --out pairs.png                look at what the network will see
   sampler preview --iou 0.3,0.5,0.7              the same frames under three thresholds
   sampler stats --where \"camera = 'FRONT'\"       IoU, tries, crop sizes, levels"
@@ -87,6 +88,24 @@ pub enum OrderName {
     Block,
 }
 
+/// Names of [`Reading`]s.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReadingName {
+    /// Shards are mapped.
+    Mmap,
+    /// One read a level.
+    Pread,
+}
+
+/// Numbers of threads to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThreadList {
+    /// 1, 2, 4, … and all cores.
+    Doubling,
+    /// These.
+    Given(Vec<usize>),
+}
+
 /// `sampler bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,8 +113,12 @@ Examples:
   sampler bench
   sampler bench data/shards --threads 2 --seconds 30
   sampler bench --exact --json > exact.json
+  sampler bench --sweep                          efficiency at 1, 2, 4, ... threads
+  sampler bench --sweep=1,8,16 --json
+  sampler bench --cold --read pread --order block
 
-Throughput is measured first, without timers inside; then stages are measured, with the CPU clock of each thread.")]
+Throughput is measured first, without timers inside; then stages are measured, with the CPU clock of each thread.
+--cold drops the set's pages from the page cache, again and again (other programs that read the set will notice).")]
 pub struct BenchArgs {
     /// Frames and pairs.
     #[command(flatten)]
@@ -118,6 +141,19 @@ pub struct BenchArgs {
     /// How an epoch runs through the set.
     #[arg(long, value_enum, default_value_t = OrderName::Full)]
     pub order: OrderName,
+    /// How bytes of the set come into memory.
+    #[arg(long = "read", value_enum, default_value_t = ReadingName::Mmap)]
+    pub reading: ReadingName,
+    /// Make normalised float32 NCHW views instead of bytes, as torchvision's pipeline ends with.
+    #[arg(long)]
+    pub float: bool,
+    /// Also measure other numbers of threads: =1,2,4 or, without a list, 1, 2, 4, ... and all cores.
+    #[arg(long, value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "doubling",
+          value_parser = parse_threads)]
+    pub sweep: Option<ThreadList>,
+    /// Also measure with the set dropped from the page cache, beside the same samples from memory.
+    #[arg(long)]
+    pub cold: bool,
     /// Ask the CUDA driver for page-locked memory of this device.
     #[arg(long, value_name = "DEVICE", num_args = 0..=1, default_missing_value = "0")]
     pub pinned: Option<u32>,
@@ -212,6 +248,11 @@ impl BenchArgs {
                 OrderName::Full => OrderKind::Full,
                 OrderName::Block => OrderKind::Block,
             },
+            reading: match self.reading {
+                ReadingName::Mmap => Reading::Mmap,
+                ReadingName::Pread => Reading::Pread,
+            },
+            pixels: if self.float { Pixels::Floats } else { Pixels::Bytes },
             pin: self.pinned.map_or(Pin::Never, Pin::Auto),
             ..self.set.config(self.iou)
         }
@@ -222,6 +263,15 @@ fn parse_range(text: &str) -> Result<[f64; 2], String> {
     let parsed =
         text.split_once(',').and_then(|(least, most)| Some([least.trim().parse().ok()?, most.trim().parse().ok()?]));
     parsed.ok_or_else(|| "expected two numbers, as in 0.2,1".to_owned())
+}
+
+fn parse_threads(text: &str) -> Result<ThreadList, String> {
+    if text == "doubling" {
+        return Ok(ThreadList::Doubling);
+    }
+    let numbers: Option<Vec<usize>> =
+        text.split(',').map(|number| number.trim().parse().ok().filter(|&threads| threads > 0)).collect();
+    numbers.map(ThreadList::Given).ok_or_else(|| "expected numbers of threads, as in 1,2,4".to_owned())
 }
 
 #[cfg(test)]
@@ -243,5 +293,17 @@ mod tests {
         assert_eq!((config.filter.as_deref(), config.exact, config.pin), (Some("x=1"), true, Pin::Auto(0)));
         assert_eq!(config.views, Recipe::MocoV2.views());
         assert!(Cli::try_parse_from(["sampler", "stats", "--area", "1"]).is_err());
+    }
+
+    #[test]
+    fn a_sweep_takes_a_list_only_behind_an_equals_sign() {
+        let sweep = |line: &str| match Cli::try_parse_from(line.split(' ')).map(|cli| cli.command) {
+            Ok(Command::Bench(args)) => Some((args.sweep, args.set.shards)),
+            _ => None,
+        };
+        assert_eq!(sweep("sampler bench --sweep set"), Some((Some(ThreadList::Doubling), "set".into())));
+        let list = Some(ThreadList::Given(vec![1, 8]));
+        assert_eq!(sweep("sampler bench --sweep=1,8 set"), Some((list, "set".into())));
+        assert_eq!(sweep("sampler bench --sweep=1,0"), None);
     }
 }

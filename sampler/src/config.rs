@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Pixels;
 use crate::error::{Error, Result};
+use crate::fetch::Reading;
 use crate::order::OrderKind;
+use crate::resize::Interpolation;
 use crate::stages::Clock;
 
 /// Settings of a sampler.
@@ -31,6 +34,10 @@ pub struct SamplerConfig {
     pub exact: bool,
     /// How an epoch runs through the set.
     pub order: OrderKind,
+    /// How the bytes of a frame come into memory.
+    pub reading: Reading,
+    /// What the pixels of a batch are.
+    pub pixels: Pixels,
     /// This process among `world`.
     pub rank: u32,
     /// Number of processes that share each epoch.
@@ -62,6 +69,8 @@ impl Default for SamplerConfig {
             views: Recipe::Byol.views(),
             exact: false,
             order: OrderKind::Full,
+            reading: Reading::Mmap,
+            pixels: Pixels::Bytes,
             rank: 0,
             world: 1,
             filter: None,
@@ -92,10 +101,12 @@ impl Default for PairConfig {
     }
 }
 
-/// Probabilities and strengths of the augmentations of one view, applied in the order of the fields after the flip.
+/// Probabilities and strengths of the augmentations of one view, applied in the order of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ViewAugment {
+    /// How the crop becomes the view.
+    pub interpolation: Interpolation,
     /// Probability of a horizontal flip.
     pub flip_p: f64,
     /// Probability of colour jitter: its four operations in a random order.
@@ -110,6 +121,8 @@ pub struct ViewAugment {
     pub hue: f64,
     /// Probability of grayscale.
     pub grayscale_p: f64,
+    /// Whether grayscale comes before the jitter, as in MoCo v1: brightness and contrast then act on the grey view.
+    pub grayscale_first: bool,
     /// Probability of Gaussian blur.
     pub blur_p: f64,
     /// Standard deviation of the blur in view pixels, least and most.
@@ -120,24 +133,30 @@ pub struct ViewAugment {
 
 impl Default for ViewAugment {
     fn default() -> Self {
-        Self {
-            flip_p: 0.5,
-            jitter_p: 0.8,
-            brightness: 0.4,
-            contrast: 0.4,
-            saturation: 0.2,
-            hue: 0.1,
-            grayscale_p: 0.2,
-            blur_p: 1.0,
-            blur_sigma: [0.1, 2.0],
-            solarize_p: 0.0,
-        }
+        Self::BYOL
     }
 }
 
 impl ViewAugment {
+    /// BYOL's first view (RECIPE 1.1).
+    const BYOL: Self = Self {
+        interpolation: Interpolation::Bicubic,
+        flip_p: 0.5,
+        jitter_p: 0.8,
+        brightness: 0.4,
+        contrast: 0.4,
+        saturation: 0.2,
+        hue: 0.1,
+        grayscale_p: 0.2,
+        grayscale_first: false,
+        blur_p: 1.0,
+        blur_sigma: [0.1, 2.0],
+        solarize_p: 0.0,
+    };
+
     /// No augmentation at all: the resized crop.
     pub const NONE: Self = Self {
+        interpolation: Interpolation::Bicubic,
         flip_p: 0.0,
         jitter_p: 0.0,
         brightness: 0.0,
@@ -145,11 +164,15 @@ impl ViewAugment {
         saturation: 0.0,
         hue: 0.0,
         grayscale_p: 0.0,
+        grayscale_first: false,
         blur_p: 0.0,
         blur_sigma: [0.1, 2.0],
         solarize_p: 0.0,
     };
 }
+
+/// What MoCo's two versions have in common.
+const MOCO: ViewAugment = ViewAugment { interpolation: Interpolation::Bilinear, saturation: 0.4, ..ViewAugment::BYOL };
 
 /// Published augmentation recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,10 +180,9 @@ impl ViewAugment {
 pub enum Recipe {
     /// BYOL's, which MultiSiam keeps (RECIPE 1.1).
     Byol,
-    /// MoCo v1's values. NOTE: here jitter comes before grayscale, in MoCo v1 after; a grey image has no colour to
-    /// jitter, so the two differ only in brightness and contrast being taken before the conversion.
+    /// MoCo v1's: bilinear, grayscale before an unconditional jitter, no blur (RECIPE 5).
     MocoV1,
-    /// MoCo v2's.
+    /// MoCo v2's: bilinear, jitter, grayscale, blur, the same for both views (RECIPE 5).
     MocoV2,
 }
 
@@ -172,11 +194,8 @@ impl Recipe {
                 let first = ViewAugment::default();
                 [first, ViewAugment { blur_p: 0.1, solarize_p: 0.2, ..first }]
             }
-            Self::MocoV1 => {
-                let strong = ViewAugment { jitter_p: 1.0, saturation: 0.4, hue: 0.4, ..ViewAugment::default() };
-                [ViewAugment { blur_p: 0.0, ..strong }; 2]
-            }
-            Self::MocoV2 => [ViewAugment { saturation: 0.4, blur_p: 0.5, ..ViewAugment::default() }; 2],
+            Self::MocoV1 => [ViewAugment { grayscale_first: true, jitter_p: 1.0, hue: 0.4, blur_p: 0.0, ..MOCO }; 2],
+            Self::MocoV2 => [ViewAugment { blur_p: 0.5, ..MOCO }; 2],
         }
     }
 
@@ -288,6 +307,21 @@ mod tests {
         for recipe in [Recipe::Byol, Recipe::MocoV1, Recipe::MocoV2] {
             let pair = PairConfig { area: recipe.area(), ..PairConfig::default() };
             SamplerConfig { views: recipe.views(), pair, ..SamplerConfig::default() }.validate().unwrap();
+        }
+    }
+
+    /// The table of RECIPE 5.
+    #[test]
+    fn moco_differs_from_byol_as_published() {
+        for (recipe, jitter_p, hue, grayscale_first, blur_p) in
+            [(Recipe::MocoV1, 1.0, 0.4, true, 0.0), (Recipe::MocoV2, 0.8, 0.1, false, 0.5)]
+        {
+            let [first, second] = recipe.views();
+            assert_eq!(first, second);
+            assert_eq!((first.jitter_p, first.hue, first.blur_p), (jitter_p, hue, blur_p));
+            assert_eq!((first.brightness, first.contrast, first.saturation), (0.4, 0.4, 0.4));
+            assert_eq!((first.grayscale_p, first.grayscale_first, first.solarize_p), (0.2, grayscale_first, 0.0));
+            assert_eq!((first.interpolation, recipe.area()), (Interpolation::Bilinear, [0.2, 1.0]));
         }
     }
 

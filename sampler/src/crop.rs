@@ -104,6 +104,7 @@ pub fn overlap_in_view(crop: Rect, other: Rect) -> BoxPx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goodness::{ks_distance, ks_limit};
     use crate::rng::Purpose;
     use proptest::prelude::*;
 
@@ -259,6 +260,25 @@ mod tests {
                 assert!(close(area / num_pairs, area_mean, 0.005), "{what}: area {}", area / num_pairs);
                 assert!(close(iou / num_pairs, iou_mean, 0.005), "{what}: IoU {}", iou / num_pairs);
             }
+        }
+    }
+
+    /// Of crops that are small enough for their frame, so that none was refused.
+    #[test]
+    fn area_is_uniform_ratio_log_uniform_and_place_uniform() {
+        let frame = Size::new(1920, 1280);
+        let config = PairConfig { area: [0.02, 0.2], ..PairConfig::default() };
+        let crops: Vec<Rect> = (0..20_000).map(|number| draw_crop(&mut stream(number), frame, &config)).collect();
+        let of = |value: fn(&Rect) -> f64| crops.iter().map(value).collect::<Vec<_>>();
+        let cases = [
+            ("area", of(|crop| crop.size().area() as f64 / (1920.0 * 1280.0)), 0.02, 0.2),
+            ("ratio", of(|crop| libm::log(f64::from(crop.width) / f64::from(crop.height))), -0.28768, 0.28768),
+            ("x", of(|crop| (f64::from(crop.x) + 0.5) / f64::from(1920 - crop.width + 1)), 0.0, 1.0),
+            ("y", of(|crop| (f64::from(crop.y) + 0.5) / f64::from(1280 - crop.height + 1)), 0.0, 1.0),
+        ];
+        for (what, values, low, high) in cases {
+            let distance = ks_distance(values, low, high);
+            assert!(distance < ks_limit(crops.len()), "{what}: {distance}");
         }
     }
 

@@ -8,6 +8,9 @@
 //! A [`Decoder`] belongs to one thread and keeps its buffers: after the largest crop has been seen, the only
 //! allocations left are those inside libjpeg-turbo.
 
+use std::time::{Duration, Instant};
+
+pub use schemas::geom::choose_level;
 use schemas::geom::{Rect, Size};
 use schemas::index::LevelSlot;
 use schemas::tiled::TiledJpeg;
@@ -26,8 +29,8 @@ pub trait Levels {
     fn numbers(&self) -> &[u8];
     /// Place of a level by its index in [`numbers`](Self::numbers), if it is stored for this frame.
     fn slot(&self, level_ix: usize) -> Option<LevelSlot>;
-    /// The bytes at a place.
-    fn bytes(&self, slot: LevelSlot) -> schemas::Result<&[u8]>;
+    /// The bytes at a place; `buffer` is there to hold them if they are not in memory yet.
+    fn bytes<'a>(&'a self, slot: LevelSlot, buffer: &'a mut Vec<u8>) -> schemas::Result<&'a [u8]>;
 
     /// The level (index and number) from which a crop of `crop` pixels is decoded for a view of `output` pixels; with
     /// `exact` the finest one.
@@ -65,23 +68,31 @@ impl LevelCrop {
     fn new(crop: Rect, level_ix: usize, level: u8) -> Self {
         let scale = f64::from(1u32 << level);
         let exact = [crop.x, crop.y, crop.width, crop.height].map(|value| f64::from(value) / scale);
-        let (x, y) = (crop.x >> level, crop.y >> level);
-        let (right, bottom) = (crop.right().div_ceil(1 << level), crop.bottom().div_ceil(1 << level));
-        Self { level_ix, level, exact, touched: Rect::new(x, y, right - x, bottom - y) }
+        Self { level_ix, level, exact, touched: crop.at_level(level) }
     }
-}
-
-/// The level (index and number) from which to decode a crop of `crop` pixels for a view of `output` pixels.
-pub fn choose_level(crop: Size, output: u32, numbers: &[u8], is_stored: impl Fn(usize) -> bool) -> Option<(usize, u8)> {
-    let stored = || numbers.iter().copied().enumerate().filter(|&(level_ix, _)| is_stored(level_ix));
-    let suffices = |level: u8| u64::from(crop.min_side()) >= u64::from(output) << level;
-    let coarsest = stored().filter(|&(_, level)| suffices(level)).max_by_key(|&(_, level)| level);
-    coarsest.or_else(|| stored().min_by_key(|&(_, level)| level))
 }
 
 /// Decodes crops. One for every thread.
 #[derive(Debug)]
 pub struct Decoder {
+    /// Levels of the current frame, where they had to be read.
+    fetched: [Vec<u8>; 2],
+    last_fetch: Fetched,
+    cutter: Cutter,
+}
+
+/// What it took to get the bytes of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fetched {
+    /// How long it took.
+    pub time: Duration,
+    /// How many bytes the levels have.
+    pub bytes: usize,
+}
+
+/// Cuts rectangles out of levels and decodes them.
+#[derive(Debug)]
+struct Cutter {
     decompressor: Decompressor,
     jpeg: Vec<u8>,
     rgb: [Vec<u8>; 2],
@@ -94,12 +105,19 @@ impl Decoder {
     /// # Errors
     /// When libjpeg-turbo has no memory left.
     pub fn new() -> Result<Self, turbojpeg::Error> {
-        Ok(Self { decompressor: Decompressor::new()?, jpeg: Vec::new(), rgb: Default::default(), bytes_read: 0 })
+        let cutter =
+            Cutter { decompressor: Decompressor::new()?, jpeg: Vec::new(), rgb: Default::default(), bytes_read: 0 };
+        Ok(Self { fetched: Default::default(), last_fetch: Fetched::default(), cutter })
     }
 
     /// JPEG bytes cut out and decoded so far.
     pub fn bytes_read(&self) -> u64 {
-        self.bytes_read
+        self.cutter.bytes_read
+    }
+
+    /// What the levels of the last pair took.
+    pub(crate) fn last_fetch(&self) -> Fetched {
+        self.last_fetch
     }
 
     /// Decodes what two crops (in frame pixels, inside the frame) need for views of `output` pixels. `exact` uses the
@@ -120,23 +138,30 @@ impl Decoder {
             chosen.map(|(level_ix, level)| LevelCrop::new(crop, level_ix, level)).ok_or(BrokenFrame::NoLevel)
         };
         let [a, b] = [at_level(crops[0])?, at_level(crops[1])?];
-        let jpeg_a = fetch(frame, a.level_ix)?;
-        let jpeg_b = if a.level_ix == b.level_ix { jpeg_a.clone() } else { fetch(frame, b.level_ix)? };
+        let Self { fetched: [buffer_a, buffer_b], last_fetch, cutter } = self;
+        let started = Instant::now();
+        let bytes_a = fetch(frame, a.level_ix, buffer_a)?;
+        let bytes_b = if a.level_ix == b.level_ix { bytes_a } else { fetch(frame, b.level_ix, buffer_b)? };
+        *last_fetch = Fetched { time: started.elapsed(), bytes: bytes_a.len().max(bytes_b.len()) };
+        let jpeg_a = TiledJpeg::parse(bytes_a)?;
+        let jpeg_b = if a.level_ix == b.level_ix { jpeg_a.clone() } else { TiledJpeg::parse(bytes_b)? };
         times.lap(Stage::Fetch);
 
         let hull = a.touched.hull(b.touched);
         let shares =
             a.level_ix == b.level_ix && cost(&jpeg_a, hull) <= cost(&jpeg_a, a.touched) + cost(&jpeg_a, b.touched);
         if shares {
-            let shown = self.decode(&jpeg_a, hull, 0, times)?;
-            let rgb = &self.rgb[0][..];
+            let shown = cutter.decode(&jpeg_a, hull, 0, times)?;
+            let rgb = &cutter.rgb[0][..];
             return Ok([region(a, shown, rgb), region(b, shown, rgb)]);
         }
-        let shown_a = self.decode(&jpeg_a, a.touched, 0, times)?;
-        let shown_b = self.decode(&jpeg_b, b.touched, 1, times)?;
-        Ok([region(a, shown_a, &self.rgb[0]), region(b, shown_b, &self.rgb[1])])
+        let shown_a = cutter.decode(&jpeg_a, a.touched, 0, times)?;
+        let shown_b = cutter.decode(&jpeg_b, b.touched, 1, times)?;
+        Ok([region(a, shown_a, &cutter.rgb[0]), region(b, shown_b, &cutter.rgb[1])])
     }
+}
 
+impl Cutter {
     /// Decodes at least `rect` into buffer `buffer_ix` and returns the rectangle that is there.
     fn decode(
         &mut self,
@@ -162,9 +187,9 @@ impl Decoder {
     }
 }
 
-fn fetch<'a>(frame: &'a impl Levels, level_ix: usize) -> Result<TiledJpeg<'a>, BrokenFrame> {
+fn fetch<'a>(frame: &'a impl Levels, level_ix: usize, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], BrokenFrame> {
     let slot = frame.slot(level_ix).ok_or(BrokenFrame::NoLevel)?;
-    Ok(TiledJpeg::parse(frame.bytes(slot)?)?)
+    Ok(frame.bytes(slot, buffer)?)
 }
 
 /// Pixels of all tiles that `rect` and its margin touch, and the call.
@@ -190,28 +215,6 @@ fn region(crop: LevelCrop, shown: Rect, rgb: &[u8]) -> Region<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn the_coarsest_level_that_suffices_is_chosen() {
-        let all = |_: usize| true;
-        let choose = |width, height| choose_level(Size::new(width, height), 224, &[0, 1, 2], all).unwrap().1;
-        assert_eq!(choose(896, 896), 2);
-        assert_eq!(choose(895, 2000), 1);
-        assert_eq!(choose(448, 500), 1);
-        assert_eq!(choose(447, 500), 0);
-        assert_eq!(choose(30, 20), 0);
-    }
-
-    #[test]
-    fn levels_that_are_not_stored_are_passed_over() {
-        let choose = |stored: &[usize]| choose_level(Size::new(900, 900), 224, &[0, 1, 2], |ix| stored.contains(&ix));
-        assert_eq!(choose(&[0, 1]), Some((1, 1)));
-        assert_eq!(choose(&[2]), Some((2, 2)));
-        assert_eq!(choose(&[]), None);
-        // Too small for any level: the finest one there is.
-        let small = choose_level(Size::new(100, 100), 224, &[1, 2], |_| true);
-        assert_eq!(small, Some((0, 1)));
-    }
 
     proptest! {
         #[test]

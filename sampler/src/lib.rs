@@ -34,8 +34,9 @@
 //!
 //! # How it works
 //!
-//! [`order`] says which frame comes when; [`crop`] draws its two boxes; [`decode`] cuts the tiles they touch out of
-//! the right stored level and decodes them; [`resize`] and [`augment`] make the views, in place, in a slot of the
+//! [`order`] says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into memory, ahead of time
+//! when the page cache is cold; [`decode`] cuts the tiles that the boxes touch out of the right stored level and
+//! decodes them; [`resize`] and [`augment`] make the views, in place, in a slot of the
 //! ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each of these. [`draw`] is for pictures of it all.
 #![deny(missing_docs)]
 
@@ -47,6 +48,9 @@ mod cursor;
 pub mod decode;
 pub mod draw;
 mod error;
+mod fetch;
+#[cfg(test)]
+mod goodness;
 mod maker;
 pub mod order;
 mod pipeline;
@@ -61,10 +65,12 @@ mod slot;
 pub mod stages;
 mod sync;
 
-pub use batch::{Batch, CropMeta, PairMeta};
+pub use batch::{Batch, CropMeta, PairMeta, Pixels};
 pub use config::{PairConfig, Pin, Recipe, SamplerConfig, ViewAugment};
 pub use cursor::Cursor;
 pub use error::{BrokenFrame, Error, Result};
+pub use fetch::Reading;
 pub use order::OrderKind;
 pub use pipeline::{Batches, Counters, Profile};
+pub use resize::Interpolation;
 pub use sampler::Sampler;

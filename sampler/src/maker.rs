@@ -9,9 +9,10 @@ use crate::augment::{Workspace, apply};
 use crate::cursor::Cursor;
 use crate::decode::{Decoder, Region};
 use crate::error::{BrokenFrame, Error, Result};
+use crate::fetch::{AHEAD_SAMPLES, Lookahead, is_probe};
 use crate::order::EpochOrder;
 use crate::pipeline::Make;
-use crate::resize::Resizer;
+use crate::resize::{Interpolation, Resizer};
 use crate::sampler::OpenSet;
 use crate::slot::PlaceMut;
 use crate::stages::{Clock, Stage, StageTimes};
@@ -25,6 +26,7 @@ pub(crate) struct Maker {
     set: Arc<OpenSet>,
     order: EpochOrder,
     decoder: Decoder,
+    lookahead: Lookahead,
     resizer: Resizer,
     workspace: Workspace,
     times: StageTimes,
@@ -40,6 +42,7 @@ impl Maker {
         Ok(Self {
             order: set.order(0),
             decoder,
+            lookahead: Lookahead::default(),
             resizer: Resizer::new(),
             workspace: Workspace::new(side),
             times: StageTimes::new(set.config.clock),
@@ -55,26 +58,41 @@ impl Maker {
         attempt: u32,
         place: &mut PlaceMut<'_>,
     ) -> Result<(), BrokenFrame> {
-        let Self { set, decoder, resizer, workspace, times, .. } = self;
+        let Self { set, decoder, lookahead, resizer, workspace, times, .. } = self;
         let config = &set.config;
         let (plan, meta) = set.planned(frame_ix, epoch, attempt);
         times.lap(Stage::Plan);
+        if lookahead.is_cold() {
+            set.advise(frame_ix, &plan.pair);
+        }
         let crops = [plan.pair.a, plan.pair.b];
         let regions = decoder.decode_pair(&set.levels(frame_ix), crops, config.output, config.exact, times)?;
-        for ((region, ops), out) in regions.iter().zip(&plan.views).zip(&mut place.views) {
-            resize(resizer, region, workspace);
+        let views = plan.views.iter().zip(&config.views);
+        for ((region, (ops, augment)), out) in regions.iter().zip(views).zip(&mut place.views) {
+            resize(resizer, region, augment.interpolation, workspace);
             times.lap(Stage::Resize);
-            apply(ops, workspace, out, times);
+            apply(ops, workspace, out.reborrow(), times);
         }
         *place.meta = meta;
         times.lap(Stage::Store);
         Ok(())
     }
+
+    /// Asks for the bytes of sample `number` of the epoch, which some worker will make soon. Only time depends on it.
+    fn advise(&mut self, epoch: u64, number: u64) {
+        let share = self.set.share();
+        let (step, index) = (number / share.batch, number % share.batch);
+        if step < share.steps(self.set.num_frames()) && !is_probe(number) {
+            let frame_ix = self.order.frame_at(share.position(step, index)) as usize;
+            let (plan, _) = self.set.planned(frame_ix, epoch, 0);
+            self.set.advise(frame_ix, &plan.pair);
+        }
+    }
 }
 
-fn resize(resizer: &mut Resizer, region: &Region<'_>, workspace: &mut Workspace) {
+fn resize(resizer: &mut Resizer, region: &Region<'_>, interpolation: Interpolation, workspace: &mut Workspace) {
     let stride = region.size.width as usize * 3;
-    resizer.resize(region.rgb, region.size, stride, region.crop, &mut workspace.planes);
+    resizer.resize(region.rgb, region.size, stride, region.crop, interpolation, &mut workspace.planes);
 }
 
 impl Make for Maker {
@@ -83,12 +101,21 @@ impl Make for Maker {
         if self.order.epoch() != at.epoch {
             self.order = self.set.order(at.epoch);
         }
-        let position = self.set.share().position(at.step, index as u64);
+        let share = self.set.share();
+        let number = at.step * share.batch + index as u64;
+        if self.lookahead.is_cold() {
+            self.advise(at.epoch, number + AHEAD_SAMPLES);
+            self.times.lap(Stage::Fetch);
+        }
+        let position = share.position(at.step, index as u64);
         let mut last = String::new();
         for attempt in 0..=MAX_REPLACEMENTS {
             let frame_ix = self.order.frame_at(position + u64::from(attempt)) as usize;
             match self.try_frame(frame_ix, at.epoch, attempt, &mut place) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.lookahead.note(number, self.decoder.last_fetch());
+                    return Ok(());
+                }
                 Err(broken) => last = self.set.report_broken(frame_ix, &broken),
             }
         }

@@ -174,6 +174,7 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goodness::chi_square;
     use proptest::prelude::*;
 
     fn is_permutation(kind: OrderKind, seed: u64, epoch: u64, len: u64) -> bool {
@@ -250,8 +251,8 @@ mod tests {
                 counts[position as usize][order.frame_at(position) as usize] += 1;
             }
         }
-        let chi_square: f64 = counts.as_flattened().iter().map(|&n| (f64::from(n) - 2000.0).powi(2) / 2000.0).sum();
-        assert!(chi_square < 39.3, "{chi_square}");
+        let statistic = chi_square(counts.as_flattened());
+        assert!(statistic < 39.3, "{statistic}");
     }
 
     #[test]

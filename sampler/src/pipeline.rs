@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::sync::Parker;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Pixels};
 use crate::config::{BROKEN_GRACE, Pin};
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
@@ -37,6 +37,7 @@ pub(crate) struct Shape {
     pub depth: usize,
     pub batch: usize,
     pub output: u32,
+    pub pixels: Pixels,
     pub pin: Pin,
     pub steps: u64,
 }
@@ -121,7 +122,7 @@ pub struct Batches {
 /// Starts one thread for every maker. The first batch delivered is the one at `from`.
 pub(crate) fn start<M: Make>(shape: Shape, makers: Vec<M>, from: Cursor, limit: BrokenLimit) -> Result<Batches> {
     let (slots, parkers, parker) =
-        Slots::new(shape.depth, shape.batch, shape.output as usize, makers.len(), shape.pin)?;
+        Slots::new(shape.depth, shape.batch, shape.output as usize, makers.len(), shape.pixels, shape.pin)?;
     let profiles = makers.iter().map(|_| Mutex::default()).collect();
     let shared = Arc::new(Shared { slots: Arc::new(slots), failure: Mutex::default(), profiles });
     let counters = Counters::default();
@@ -250,6 +251,11 @@ impl Batches {
     /// Whether batches lie in page-locked memory.
     pub fn is_pinned(&self) -> bool {
         self.shared.slots.is_pinned()
+    }
+
+    /// Number of slots.
+    pub fn depth(&self) -> usize {
+        self.shape.depth
     }
 
     /// Number of worker threads.

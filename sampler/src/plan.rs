@@ -38,7 +38,14 @@ pub fn draw_view(stream: &mut Stream, augment: &ViewAugment) -> ViewOps {
     let blurs = stream.chance(augment.blur_p);
     let sigma = stream.uniform(augment.blur_sigma[0], augment.blur_sigma[1]) as f32;
     let solarize = stream.chance(augment.solarize_p);
-    ViewOps { flip, jitter: jitters.then_some(jitter), grayscale, blur_sigma: blurs.then_some(sigma), solarize }
+    ViewOps {
+        flip,
+        jitter: jitters.then_some(jitter),
+        grayscale,
+        grayscale_first: augment.grayscale_first,
+        blur_sigma: blurs.then_some(sigma),
+        solarize,
+    }
 }
 
 fn draw_jitter(stream: &mut Stream, augment: &ViewAugment) -> Jitter {
@@ -56,6 +63,8 @@ fn draw_jitter(stream: &mut Stream, augment: &ViewAugment) -> Jitter {
 mod tests {
     use super::*;
     use crate::config::{PairConfig, Recipe};
+    use crate::goodness::{chi_square, ks_distance, ks_limit};
+    use std::collections::BTreeMap;
 
     const FRAME: Size = Size::new(1920, 1280);
 
@@ -84,17 +93,6 @@ mod tests {
         }
     }
 
-    /// Kolmogorov–Smirnov distance of `values` from the uniform distribution on `low..high`.
-    fn ks_distance(mut values: Vec<f64>, low: f64, high: f64) -> f64 {
-        values.sort_by(f64::total_cmp);
-        let n = values.len() as f64;
-        let gap = |(ix, value): (usize, &f64)| {
-            let expected = (value - low) / (high - low);
-            (expected - ix as f64 / n).abs().max((expected - (ix + 1) as f64 / n).abs())
-        };
-        values.iter().enumerate().map(gap).fold(0.0, f64::max)
-    }
-
     #[test]
     fn factors_and_sigma_are_uniform_over_their_ranges() {
         let plans = plans(&SamplerConfig::default());
@@ -110,10 +108,34 @@ mod tests {
         ];
         for (values, low, high) in cases {
             assert!(values.iter().all(|value| (low - 1e-6..=high + 1e-6).contains(value)));
-            // 1.95 / sqrt(n) is the 99.9 % quantile.
-            let limit = 1.95 / (values.len() as f64).sqrt();
+            let limit = ks_limit(values.len());
             assert!(ks_distance(values, low, high) < limit, "{low} to {high}");
         }
+    }
+
+    /// 24 orders, 23 degrees of freedom: 49.7 is the 99.9 % quantile.
+    #[test]
+    fn jitter_takes_every_order_equally_often() {
+        let plans = plans(&SamplerConfig::default());
+        for view_ix in 0..2 {
+            let mut counts = BTreeMap::<String, u32>::new();
+            for jitter in plans.iter().filter_map(|plan| plan.views[view_ix].jitter) {
+                *counts.entry(format!("{:?}", jitter.order)).or_default() += 1;
+            }
+            assert_eq!(counts.len(), 24);
+            assert!(chi_square(&counts.into_values().collect::<Vec<_>>()) < 49.7);
+        }
+    }
+
+    /// Four combinations, 3 degrees of freedom: 16.3 is the 99.9 % quantile.
+    #[test]
+    fn the_views_of_a_pair_are_flipped_independently() {
+        let mut counts = [0; 4];
+        for plan in plans(&SamplerConfig::default()) {
+            let [first, second] = plan.views.map(|ops| usize::from(ops.flip));
+            counts[2 * first + second] += 1;
+        }
+        assert!(chi_square(&counts) < 16.3, "{counts:?}");
     }
 
     #[test]

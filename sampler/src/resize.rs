@@ -1,8 +1,8 @@
-//! Crop to view: Pillow's antialiased bicubic resize, bit for bit.
+//! Crop to view: Pillow's antialiased resize, bicubic or bilinear, bit for bit.
 //!
 //! What comes out are the bytes of `image.crop(hull).resize((side, side), BICUBIC, box)` in Pillow 13: taps reach two
-//! source pixels times the scale, rows are resized before columns, with bytes in between, weights have 22 bits (RECIPE
-//! 1.3). `hull` is the crop rounded outwards to pixels, and nothing outside of it has any influence; `box` is the crop
+//! source pixels times the scale (one if bilinear), rows are resized before columns, with bytes in between, weights
+//! have 22 bits (RECIPE 1.3). `hull` is the crop rounded outwards to pixels, and nothing outside of it has any influence; `box` is the crop
 //! inside it, fractional if the crop was (a crop of a frame has its corners between the pixels of a stored level).
 //! With an integral crop this is torchvision's `resized_crop`.
 //!
@@ -18,12 +18,24 @@ mod horizontal;
 mod vertical;
 
 use schemas::geom::Size;
+use serde::{Deserialize, Serialize};
 
 use crate::augment::{Planes, deinterleave};
 use crate::simd::Simd;
 use axis::{Axis, Span};
 use horizontal::Horizontal;
 use vertical::{CHUNK, weigh_rows};
+
+/// How pixels between pixels are made. Both average when they shrink, as Pillow's filters do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Keys' cubic with a = -1/2: BYOL's.
+    #[default]
+    Bicubic,
+    /// torchvision's default: MoCo's and PixPro's.
+    Bilinear,
+}
 
 /// Rows that the first pass makes at a time.
 const STRIP_ROWS: usize = 8;
@@ -57,12 +69,20 @@ impl Resizer {
         Self { simd, horizontal: Horizontal::default(), vertical: Axis::default(), ring: Vec::new(), rgb: Vec::new() }
     }
 
-    /// Fills `out` with the part `[x, y, width, height]` of an image of RGB triples, rows `stride` bytes apart.
+    /// Fills `out` with the part `crop`, `[x, y, width, height]`, of an image of RGB triples, rows `stride` bytes apart.
     ///
     /// # Panics
     ///
     /// If the crop is empty or not inside `size`, or `rgb` is shorter than the image.
-    pub fn resize(&mut self, rgb: &[u8], size: Size, stride: usize, crop: [f64; 4], out: &mut Planes) {
+    pub fn resize(
+        &mut self,
+        rgb: &[u8],
+        size: Size,
+        stride: usize,
+        crop: [f64; 4],
+        interpolation: Interpolation,
+        out: &mut Planes,
+    ) {
         let [x, y, width, height] = crop;
         let (x_pixels, x_span) = hull(x, width, size.width);
         let (y_pixels, y_span) = hull(y, height, size.height);
@@ -74,8 +94,8 @@ impl Resizer {
             rows: y_pixels.len(),
         };
         assert!(stride >= 3 * size.width as usize && crop.rgb.len() >= crop.len_bytes(), "{size} pixels in {stride}");
-        self.horizontal.fit(self.simd, x_span, side);
-        self.vertical.fit(self.simd, y_span, side);
+        self.horizontal.fit(self.simd, interpolation, x_span, side);
+        self.vertical.fit(self.simd, interpolation, y_span, side);
         self.run(crop, side);
         let [red, green, blue] = out.split_mut();
         deinterleave(self.simd, &self.rgb[..3 * side * side], red, green, blue);

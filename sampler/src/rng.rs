@@ -77,6 +77,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goodness::chi_square;
 
     /// Pinned values: a change of the generator, of the key layout or of the arithmetic would change every run.
     #[test]
@@ -102,12 +103,7 @@ mod tests {
         }
     }
 
-    /// Chi-square with 99 degrees of freedom: 148.2 is its 99.9 % quantile.
-    fn chi_square(counts: &[u32]) -> f64 {
-        let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-        counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
-    }
-
+    /// 99 degrees of freedom: 148.2 is the 99.9 % quantile.
     #[test]
     fn numbers_are_uniform() {
         let mut stream = Stream::new(5, 0, Purpose::Pair, 0, 0);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemas::catalog::Catalog;
 use schemas::filter::Filter;
 use schemas::geom::{Rect, Size};
-use schemas::index::{FrameIndex, LevelSlot, ShardSet};
+use schemas::index::{FrameIndex, LevelSlot};
 
 use crate::batch::{CropMeta, PairMeta};
 use crate::config::SamplerConfig;
@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::decode::{Decoder, Levels};
 use crate::draw::Canvas;
 use crate::error::{BrokenFrame, Error, Result};
+use crate::fetch::{Reading, Shards};
 use crate::maker::Maker;
 use crate::order::{EpochOrder, Share, mix};
 use crate::pipeline::{Batches, BrokenLimit, Shape, start};
@@ -40,7 +41,7 @@ pub(crate) struct OpenSet {
 struct Frames {
     index: FrameIndex,
     filter: Option<String>,
-    shards: ShardSet,
+    shards: Shards,
     catalog: Catalog,
     path: PathBuf,
     /// The last frame that was found broken, and why.
@@ -124,7 +125,14 @@ impl Sampler {
             return Err(Error::Cursor { step: from.step, steps });
         }
         let config = self.config();
-        let shape = Shape { depth: config.depth, batch: config.batch, output: config.output, pin: config.pin, steps };
+        let shape = Shape {
+            depth: config.depth,
+            batch: config.batch,
+            output: config.output,
+            pixels: config.pixels,
+            pin: config.pin,
+            steps,
+        };
         let makers: Result<Vec<Maker>> = (0..config.num_threads()).map(|_| Maker::new(Arc::clone(&self.set))).collect();
         let frames = &self.set.frames;
         let last = Arc::clone(&frames.last_broken);
@@ -171,13 +179,13 @@ impl Frames {
             };
             return Err(Error::Empty { detail, path: path.to_owned() });
         }
-        let shards = ShardSet::new(&catalog);
+        let shards = Shards::new(&catalog);
         Ok(Self { index, filter, shards, catalog, path: path.to_owned(), last_broken: Arc::default() })
     }
 }
 
 impl OpenSet {
-    fn num_frames(&self) -> u64 {
+    pub(crate) fn num_frames(&self) -> u64 {
         self.frames.index.len() as u64
     }
 
@@ -195,7 +203,17 @@ impl OpenSet {
     }
 
     pub(crate) fn levels(&self, frame_ix: usize) -> FrameLevels<'_> {
-        FrameLevels { frames: &self.frames, frame_ix }
+        FrameLevels { frames: &self.frames, frame_ix, reading: self.config.reading }
+    }
+
+    /// Asks the system for the levels that a pair of the frame is decoded from.
+    pub(crate) fn advise(&self, frame_ix: usize, pair: &CropPair) {
+        let levels = self.levels(frame_ix);
+        let chosen = [pair.a, pair.b].map(|crop| levels.choose(crop.size(), self.config.output, self.config.exact));
+        let [first, second] = chosen.map(|chosen| chosen.and_then(|(level_ix, _)| levels.slot(level_ix)));
+        for slot in [first, second.filter(|_| second != first)].into_iter().flatten() {
+            self.frames.shards.will_need(self.config.reading, slot);
+        }
     }
 
     /// What to do with a frame of the index, and how a batch will describe it; `attempt` as in [`plan`].
@@ -240,6 +258,7 @@ impl OpenSet {
 pub(crate) struct FrameLevels<'a> {
     frames: &'a Frames,
     frame_ix: usize,
+    reading: Reading,
 }
 
 impl Levels for FrameLevels<'_> {
@@ -251,7 +270,7 @@ impl Levels for FrameLevels<'_> {
         self.frames.index.level(self.frame_ix, level_ix)
     }
 
-    fn bytes(&self, slot: LevelSlot) -> schemas::Result<&[u8]> {
-        self.frames.shards.bytes(slot)
+    fn bytes<'a>(&'a self, slot: LevelSlot, buffer: &'a mut Vec<u8>) -> schemas::Result<&'a [u8]> {
+        self.frames.shards.bytes(self.reading, slot, buffer)
     }
 }

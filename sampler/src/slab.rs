@@ -11,12 +11,16 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use cudarc::driver::{result, sys};
 use memmap2::MmapMut;
 
 use crate::config::Pin;
 use crate::error::{Error, Result};
+
+/// Copies whose mean is [`Slab::upload_bytes_per_s`].
+const TIMED_UPLOADS: usize = 20;
 
 /// Every part of the slab starts on a page of its own.
 pub const PAGE_BYTES: usize = 4096;
@@ -74,6 +78,32 @@ impl Slab {
     /// Length in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many bytes a second reach the device when `bytes`, a part of the slab, are copied there. `None` if the slab
+    /// is not page-locked, or the device lacks the memory.
+    pub fn upload_bytes_per_s(&self, bytes: &[u8]) -> Option<f64> {
+        let Memory::Pinned { context, .. } = self.memory else { return None };
+        let measured = with_context(context, || {
+            // SAFETY: a context is current; freed below, when all copies are done.
+            let target = unsafe { result::malloc_sync(bytes.len()) }?;
+            let copy = || {
+                // SAFETY: `target` has the length of `bytes`, which stay borrowed until the copy, which is synchronous,
+                // has returned.
+                unsafe { result::memcpy_htod_sync(target, bytes) }
+            };
+            let time = || -> Result<f64, result::DriverError> {
+                copy()?;
+                let started = Instant::now();
+                (0..TIMED_UPLOADS).try_for_each(|_| copy())?;
+                Ok(started.elapsed().as_secs_f64())
+            };
+            let seconds = time();
+            // SAFETY: allocated above, and not used any more.
+            unsafe { result::free_sync(target) }?;
+            seconds
+        });
+        measured.ok().map(|seconds| (TIMED_UPLOADS * bytes.len()) as f64 / seconds)
     }
 
     /// Whether it is page-locked.
@@ -157,6 +187,7 @@ mod tests {
     fn without_such_a_device_memory_is_plain() {
         let slab = Slab::new(PAGE_BYTES, Pin::Auto(u32::MAX)).unwrap();
         assert!(!slab.is_pinned());
+        assert_eq!(slab.upload_bytes_per_s(&[]), None);
     }
 
     #[test]
@@ -165,5 +196,8 @@ mod tests {
         let slab = Slab::new(PAGE_BYTES, Pin::Auto(0)).unwrap();
         assert!(slab.is_pinned());
         assert_eq!(slab.start().as_ptr() as usize % PAGE_BYTES, 0);
+        // SAFETY: the slab owns these bytes and nobody writes to them.
+        let bytes = unsafe { std::slice::from_raw_parts(slab.start().as_ptr(), slab.bytes()) };
+        assert!(slab.upload_bytes_per_s(bytes).unwrap() > 0.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Slots: the slab cut into batches, and the only way to reach their bytes.
 //!
-//! A slot holds the pixels of view 0 of all its samples, then those of view 1 (each `[n, side, side, 3]` u8, starting
-//! on a page), and one [`PairMeta`] a sample. A worker writes through the [`Place`] it has claimed, a consumer reads
+//! A slot holds the pixels of view 0 of all its samples, then those of view 1 (each `[n, side, side, 3]` bytes or
+//! `[n, 3, side, side]` floats, starting on a page), and one [`PairMeta`] a sample. A worker writes through the [`Place`] it has claimed, a consumer reads
 //! through the [`Ready`] it has taken; the ring makes either of them only once at a time.
 #![expect(unsafe_code, reason = "bytes are handed out by right of a token of the ring")]
 
@@ -9,7 +9,8 @@ use std::cell::UnsafeCell;
 
 use crossbeam::sync::Parker;
 
-use crate::batch::PairMeta;
+use crate::augment::Out;
+use crate::batch::{PairMeta, Pixels};
 use crate::config::Pin;
 use crate::error::Result;
 use crate::ring::{Parts, Place, Poisoned, Ready, Ring};
@@ -22,6 +23,7 @@ pub struct Slots {
     slab: Slab,
     metas: Box<[UnsafeCell<PairMeta>]>,
     batch: usize,
+    pixels: Pixels,
     sample_bytes: usize,
     view_bytes: usize,
 }
@@ -32,8 +34,8 @@ unsafe impl Sync for Slots {}
 
 /// What a worker writes for one sample.
 pub struct PlaceMut<'a> {
-    /// The pixels of both views, `[side, side, 3]` each.
-    pub views: [&'a mut [u8]; 2],
+    /// The pixels of both views.
+    pub views: [Out<'a>; 2],
     /// What is known of the pair.
     pub meta: &'a mut PairMeta,
 }
@@ -45,14 +47,15 @@ impl Slots {
         batch: usize,
         side: usize,
         num_workers: usize,
+        pixels: Pixels,
         pin: Pin,
     ) -> Result<(Self, Vec<Parker>, Parker)> {
-        let sample_bytes = side * side * 3;
+        let sample_bytes = side * side * 3 * pixels.value_bytes();
         let view_bytes = (batch * sample_bytes).next_multiple_of(PAGE_BYTES);
         let slab = Slab::new(depth * 2 * view_bytes, pin)?;
         let metas = (0..depth * batch).map(|_| UnsafeCell::new(PairMeta::default())).collect();
         let Parts { ring, workers, consumer } = Ring::with_parkers(depth, batch, num_workers);
-        Ok((Self { ring, slab, metas, batch, sample_bytes, view_bytes }, workers, consumer))
+        Ok((Self { ring, slab, metas, batch, pixels, sample_bytes, view_bytes }, workers, consumer))
     }
 
     /// Whether the pixels lie in page-locked memory.
@@ -68,14 +71,17 @@ impl Slots {
     /// The bytes that belong to `place`.
     pub fn write<'a>(&'a self, place: &'a mut Place) -> PlaceMut<'a> {
         assert!(place.index() < self.batch, "a place of another ring");
-        let view = |view_ix: usize| {
+        let bytes = |view_ix: usize| {
             let offset = self.view_offset(place.slot(), view_ix) + place.index() * self.sample_bytes;
             // SAFETY: `view_offset` checked that the view lies in the slab, and `index < batch` that the sample lies in
             // the view. `place` was made once for this sample and is borrowed mutably for as long as the slice lives,
             // and the ring makes no `Ready` for the slot before `place` is given back: no other access can exist.
             unsafe { std::slice::from_raw_parts_mut(self.slab.start().as_ptr().add(offset), self.sample_bytes) }
         };
-        let views = [view(0), view(1)];
+        let views = [bytes(0), bytes(1)].map(|bytes| match self.pixels {
+            Pixels::Bytes => Out::Bytes(bytes),
+            Pixels::Floats => Out::Floats(bytemuck::cast_slice_mut(bytes)),
+        });
         let meta = self.metas[place.slot() * self.batch + place.index()].get();
         // SAFETY: as above: one meta for every sample, reached by right of `place` alone.
         let meta = unsafe { &mut *meta };
@@ -102,7 +108,12 @@ impl Slots {
         self.ring.is_ready(batch)
     }
 
-    /// The pixels of one view of a batch, `[n, side, side, 3]`.
+    /// What the pixels are.
+    pub fn pixels(&self) -> Pixels {
+        self.pixels
+    }
+
+    /// The bytes of the pixels of one view of a batch.
     pub fn view<'a>(&'a self, ready: &'a Ready, view_ix: usize) -> &'a [u8] {
         let offset = self.view_offset(ready.slot(), view_ix);
         // SAFETY: inside the slab, as `view_offset` checked. While `ready` lives the slot is the consumer's: workers
@@ -115,6 +126,11 @@ impl Slots {
         let cells = &self.metas[ready.slot() * self.batch..][..self.batch];
         // SAFETY: `UnsafeCell<T>` has the layout of `T`, and `ready` excludes writers as in `view`.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<PairMeta>(), cells.len()) }
+    }
+
+    /// See [`Slab::upload_bytes_per_s`].
+    pub fn upload_bytes_per_s(&self, ready: &Ready) -> Option<f64> {
+        self.slab.upload_bytes_per_s(self.view(ready, 0))
     }
 
     /// Gives a slot back to the workers.
@@ -141,12 +157,15 @@ mod tests {
 
     #[test]
     fn samples_of_all_slots_are_apart_and_come_back_as_written() {
-        let (slots, workers, consumer) = Slots::new(3, 4, 8, 1, Pin::Never).unwrap();
+        let (slots, workers, consumer) = Slots::new(3, 4, 8, 1, Pixels::Bytes, Pin::Never).unwrap();
         for batch in 0..7u8 {
             for index in 0..4u8 {
                 let mut place = slots.claim(&workers[0]).unwrap();
                 let written = slots.write(&mut place);
-                written.views.into_iter().zip([0, 100]).for_each(|(view, add)| view.fill(batch * 10 + index + add));
+                for (view, add) in written.views.into_iter().zip([0, 100]) {
+                    let Out::Bytes(bytes) = view else { panic!("bytes were asked for") };
+                    bytes.fill(batch * 10 + index + add);
+                }
                 written.meta.key = u64::from(batch * 10 + index);
                 slots.finish(place);
             }

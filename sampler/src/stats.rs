@@ -187,7 +187,7 @@ impl Counted {
             out,
             "{:.1} % of the boxes drawn were taken; {} pairs fell back\n",
             100.0 * self.acceptance(),
-            self.fallbacks
+            grouped(self.fallbacks)
         )?;
         writeln!(out, "{:<22}{:>9}{:>9}{:>9}{:>9}", "", "mean", "5 %", "median", "95 %")?;
         let rows = [

@@ -9,7 +9,10 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use sampler::{Batches, Cursor, Error, PairConfig, PairMeta, Sampler, SamplerConfig, ViewAugment};
+use sampler::augment::{MEAN, STD};
+use sampler::{
+    Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler, SamplerConfig, ViewAugment,
+};
 use schemas::catalog::Catalog;
 use schemas::geom::BoxPx;
 
@@ -95,34 +98,85 @@ fn crops_lie_in_their_frames_and_overlap_as_asked() {
 }
 
 #[test]
-fn a_filter_changes_which_frames_there_are_and_not_how_they_are_cropped() {
+fn a_run_starts_anywhere_as_if_it_had_come_there() {
     let dir = set();
-    let boxes = |filter: Option<&str>, batch: usize| -> BTreeMap<u64, [BoxPx; 2]> {
-        let config = SamplerConfig { filter: filter.map(str::to_owned), batch, ..config() };
-        let sampler = Sampler::open(dir.path(), config).unwrap();
-        let pairs = sampler.planned(Cursor::default());
-        pairs.iter().map(|pair| (pair.key, pair.crops.map(|crop| crop.crop_in_frame))).collect()
-    };
-    let all = boxes(None, NUM_FRAMES as usize);
-    let front = boxes(Some("camera = 'FRONT'"), 8);
-    assert_eq!((all.len(), front.len()), (23, 8));
-    assert!(front.iter().all(|(key, boxes)| all[key] == *boxes));
+    for order in [OrderKind::Full, OrderKind::Block] {
+        let config = || SamplerConfig { order, ..config() };
+        let all = run(dir.path(), config(), Cursor::default(), 10);
+        for skipped in 0..8 {
+            let from = Cursor { epoch: skipped / 4, step: skipped % 4 };
+            assert!(all[skipped as usize..][..2] == run(dir.path(), config(), from, 2), "{order:?} from {from:?}");
+        }
+    }
 }
 
 #[test]
-fn ranks_share_an_epoch_without_overlap() {
+fn a_filter_changes_which_frames_there_are_and_not_how_they_look() {
     let dir = set();
-    let keys = |rank| -> Vec<u64> {
-        let config = SamplerConfig { rank, world: 2, ..config() };
-        let sampler = Sampler::open(dir.path(), config).unwrap();
-        assert_eq!(sampler.steps_per_epoch(), 2);
-        let steps = (0..2).flat_map(|step| sampler.planned(Cursor { epoch: 0, step }));
-        steps.map(|pair| pair.key).collect()
+    type Looks = (PairMeta, Vec<u8>, Vec<u8>);
+    let looks = |filter: Option<&str>, batch: usize| -> BTreeMap<(u64, u64), Looks> {
+        let config = SamplerConfig { filter: filter.map(str::to_owned), batch, ..config() };
+        let bytes = (config.output * config.output * 3) as usize;
+        let mut looks = BTreeMap::new();
+        for (epoch, _, pairs, first, second) in run(dir.path(), config, Cursor::default(), 2) {
+            let views = first.chunks_exact(bytes).zip(second.chunks_exact(bytes));
+            for (pair, (first, second)) in pairs.into_iter().zip(views) {
+                looks.insert((epoch, pair.key), (pair, first.to_vec(), second.to_vec()));
+            }
+        }
+        looks
     };
-    let mut both = [keys(0), keys(1)].concat();
-    both.sort_unstable();
-    both.dedup();
-    assert_eq!(both.len(), 20);
+    let all = looks(None, NUM_FRAMES as usize);
+    let front = looks(Some("camera = 'FRONT'"), 8);
+    assert_eq!((all.len(), front.len()), (2 * 23, 2 * 8));
+    assert!(front.iter().all(|(key, looks)| all[key] == *looks));
+}
+
+#[test]
+fn ranks_share_an_epoch_without_overlap_and_have_equal_steps() {
+    let dir = set();
+    for (world, order) in [(2, OrderKind::Full), (3, OrderKind::Full), (3, OrderKind::Block)] {
+        let mut keys = Vec::new();
+        let steps = u64::from(NUM_FRAMES / (2 * world));
+        for rank in 0..world {
+            let sampler =
+                Sampler::open(dir.path(), SamplerConfig { rank, world, order, batch: 2, ..config() }).unwrap();
+            assert_eq!(sampler.steps_per_epoch(), steps);
+            let pairs = (0..steps).flat_map(|step| sampler.planned(Cursor { epoch: 1, step }));
+            keys.extend(pairs.map(|pair| pair.key));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len() as u64, steps * 2 * u64::from(world), "{world} ranks, {order:?}");
+    }
+}
+
+#[test]
+fn reading_and_mapping_give_the_same_batches() {
+    let dir = set();
+    let read = |reading| run(dir.path(), SamplerConfig { reading, ..config() }, Cursor::default(), 6);
+    assert!(read(Reading::Mmap) == read(Reading::Pread));
+}
+
+#[test]
+fn floats_are_the_normalised_bytes() {
+    let dir = set();
+    let bytes = run(dir.path(), config(), Cursor::default(), 3);
+    let config = SamplerConfig { pixels: Pixels::Floats, ..config() };
+    let area = (config.output * config.output) as usize;
+    let mut batches = Sampler::open(dir.path(), config).unwrap().start(Cursor::default()).unwrap();
+    for (.., pairs, first, second) in bytes {
+        let batch = batches.next_batch().unwrap();
+        assert_eq!(batch.pairs(), pairs);
+        for (view_ix, view) in [first, second].iter().enumerate() {
+            assert_eq!(batch.floats(view_ix).len(), view.len());
+            for (ix, &value) in batch.floats(view_ix).iter().enumerate() {
+                let (sample, channel, pixel) = (ix / (3 * area), ix / area % 3, ix % area);
+                let byte = view[(sample * area + pixel) * 3 + channel];
+                assert!((value - (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel]).abs() < 1e-6);
+            }
+        }
+    }
 }
 
 /// Without augmentation, a view is the crop: compared with the made-up picture itself, area-averaged.

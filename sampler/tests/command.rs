@@ -41,6 +41,37 @@ fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
 }
 
 #[test]
+fn bench_compares_threads_and_a_cold_page_cache() {
+    let dir = workplace();
+    let line = ["bench", "--json", "--seconds", "0.4", "--sweep=1,2", "--cold", "--read", "pread", "--float"];
+    let report = json(&sampler(&line, dir.path()));
+    assert_eq!(report["pixels"], "float32");
+    let sweep = report["sweep"].as_array().unwrap();
+    assert_eq!((sweep.len(), &sweep[0]["threads"], &sweep[1]["threads"]), (2, &1.into(), &2.into()));
+    assert_eq!(sweep[0]["efficiency"], 1.0);
+    assert!(sweep[1]["efficiency"].as_f64().unwrap() > 0.1);
+    let cache = &report["cache"];
+    assert_eq!(cache["cold"]["pairs"], cache["warm"]["pairs"]);
+    // Not more than that the counters are there: where the set lies in memory, nothing comes from a disk.
+    let disk = |pass: &str| cache[pass]["disk_bytes_per_pair"].as_f64().unwrap();
+    assert!(disk("warm") <= disk("cold"), "{cache}");
+    let plain = json(&sampler(&["bench", "--json", "--seconds", "0.2"], dir.path()));
+    assert!(plain["sweep"].is_null() && plain["cache"].is_null());
+    assert_eq!(plain["pixels"], "uint8");
+}
+
+#[test]
+fn stats_count_pairs_that_reached_the_cap() {
+    let dir = workplace();
+    let report = json(&sampler(&["stats", "--pairs", "300", "--iou", "0.97", "--json"], dir.path()));
+    let fallbacks = report["fallbacks"].as_u64().unwrap();
+    assert!(fallbacks > 0 && report["tries"]["p95"] == 100.0, "{report}");
+    let output = sampler(&["stats", "--pairs", "300", "--iou", "0.97"], dir.path());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("{fallbacks} pairs fell back")), "{text}");
+}
+
+#[test]
 fn preview_and_stats_write_their_pictures() {
     let dir = workplace();
     let output = sampler(&["preview", "--pairs", "3", "--iou", "0.3,0.7", "--out", "sheet.png"], dir.path());

@@ -36,7 +36,7 @@ impl Levels for InMemory {
         Some(LevelSlot { shard: 0, offset: level_ix as u64, len: self.jpegs[level_ix].len() as u32 })
     }
 
-    fn bytes(&self, slot: LevelSlot) -> schemas::Result<&[u8]> {
+    fn bytes<'a>(&'a self, slot: LevelSlot, _: &'a mut Vec<u8>) -> schemas::Result<&'a [u8]> {
         Ok(&self.jpegs[slot.offset as usize])
     }
 }

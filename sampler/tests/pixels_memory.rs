@@ -4,7 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sampler::augment::{Jitter, JitterOp, ViewOps, Workspace, apply};
+use sampler::Interpolation;
+use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
 use sampler::resize::Resizer;
 use sampler::stages::StageTimes;
 use schemas::geom::Size;
@@ -37,7 +38,7 @@ fn make_views(resizer: &mut Resizer, workspace: &mut Workspace, rgb: &[u8], out:
     for step in 0..24 {
         let scale = f64::from(24 - step) / 24.0; // the largest first
         let crop = [1.25, 0.5, 638.0 * scale, 478.75 * scale];
-        resizer.resize(rgb, Size::new(640, 480), 3 * 640, crop, &mut workspace.planes);
+        resizer.resize(rgb, Size::new(640, 480), 3 * 640, crop, Interpolation::Bicubic, &mut workspace.planes);
         let ops = ViewOps {
             flip: step % 2 == 0,
             jitter: Some(Jitter {
@@ -50,8 +51,9 @@ fn make_views(resizer: &mut Resizer, workspace: &mut Workspace, rgb: &[u8], out:
             grayscale: step % 3 == 0,
             blur_sigma: Some(0.2 * step as f32),
             solarize: step % 5 == 0,
+            grayscale_first: false,
         };
-        apply(&ops, workspace, out, &mut times);
+        apply(&ops, workspace, Out::Bytes(out), &mut times);
     }
 }
 

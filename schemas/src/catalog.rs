@@ -6,23 +6,23 @@
 //! never by time, and checks its own checksum, which lies in `catalog.parquet.crc32c`.
 
 use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Builder, UInt64Array, UInt64Builder};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Builder, UInt64Array, UInt64Builder};
 use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
 use crate::shard::columns::{LevelFacts, Rows};
-use crate::shard::read::{check_version, note, notes};
 use crate::shard::write::{Checksummed, publish};
 use crate::shard::{FORMAT_VERSION, FRAMES_DIR, FrameEntry, LevelColumns, LevelEntry, MetaColumns, ShardReader};
-use crate::shard::{Mapped, Settings, ShardId, key, level_fields, meta_fields};
+use crate::shard::{Settings, ShardId, key, level_fields, meta_fields};
+use crate::table::Table;
 use crate::{Error, Result};
 
 /// The catalog's file name.
@@ -30,8 +30,8 @@ pub const CATALOG_FILE: &str = "catalog.parquet";
 /// File name of its checksum: eight hexadecimal digits and a line feed.
 pub const CATALOG_CHECKSUM_FILE: &str = "catalog.parquet.crc32c";
 
-/// Rows read or written at a time.
-const BATCH_ROWS: usize = 65_536;
+/// Rows of a row group, and rows read or written at a time.
+pub const BATCH_ROWS: usize = 65_536;
 
 /// A shard as the catalog knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// What opening a shard returns; [`Error::MixedSettings`] and [`Error::Duplicate`] if the shards do not belong
-/// together; [`Error::NoShards`] if there are none.
+/// together; [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has changed since it was in the catalog.
 pub fn build(dir: &Path) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
     let first = paths.first().ok_or(Error::NoShards { detail: "its frames/ folder is empty", dir: dir.to_owned() })?;
@@ -95,13 +95,16 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     for path in &paths {
         writer.push_shard(path)?;
     }
+    if let Ok(before) = Catalog::open_even_if_stale(dir) {
+        refuse_changed(&before, &writer.shards)?;
+    }
     let crc32c = writer.finish()?;
 
     // The checksum goes first: a catalog without its own checksum beside it is refused, so a crash between the two
     // renames leaves a set that says "stale", never one that is wrong.
     let checksum = dir.join(CATALOG_CHECKSUM_FILE);
     let checksum_temporary = checksum.with_extension("crc32c.tmp");
-    fs::write(&checksum_temporary, format!("{crc32c:08x}\n")).map_err(Error::io("write", &checksum_temporary))?;
+    fs::write(&checksum_temporary, checksum_text(crc32c)).map_err(Error::io("write", &checksum_temporary))?;
     File::open(&checksum_temporary)
         .and_then(|file| file.sync_all())
         .map_err(Error::io("flush", &checksum_temporary))?;
@@ -110,12 +113,25 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     Catalog::open(dir)
 }
 
+/// Nothing but the catalog says what the footer of a shard was, so a new one must not adopt a damaged footer.
+fn refuse_changed(before: &Catalog, shards: &[ShardInfo]) -> Result<()> {
+    let was = |info: &ShardInfo| {
+        before.shards.binary_search_by(|was| was.name.cmp(&info.name)).ok().map(|ix| &before.shards[ix])
+    };
+    match shards.iter().find(|info| was(info).is_some_and(|was| was.crc32c != info.crc32c)) {
+        Some(info) => {
+            let detail = "it is not what the catalog says it was; if it was made anew, delete the catalog";
+            Err(Error::damaged(before.dir.join(FRAMES_DIR).join(&info.name), detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// An open catalog.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     dir: PathBuf,
-    path: PathBuf,
-    metadata: ArrowReaderMetadata,
+    table: Table,
     shards: Vec<ShardInfo>,
     settings: Settings,
     crc32c: u32,
@@ -128,21 +144,26 @@ impl Catalog {
     /// [`Error::NoShards`], [`Error::Stale`], [`Error::Version`], [`Error::Damaged`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self> {
         let found = shard_paths(dir)?;
+        let catalog = Self::open_even_if_stale(dir)?;
+        check_shards(&catalog.shards, &found).map_err(|detail| Error::Stale { detail, dir: dir.to_owned() })?;
+        Ok(catalog)
+    }
+
+    /// Opens it without looking at the shards beside it: what they were when it was written.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if there is none or its checksum does not hold, [`Error::Version`], [`Error::Damaged`],
+    /// [`Error::Io`].
+    pub fn open_even_if_stale(dir: &Path) -> Result<Self> {
         let path = dir.join(CATALOG_FILE);
         let stale = |detail: String| Error::Stale { detail, dir: dir.to_owned() };
         if !path.is_file() {
             return Err(stale("there is none".to_owned()));
         }
         let crc32c = check_checksum(dir, &path)?;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let metadata =
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(Error::parquet("read", &path))?;
-        let notes = notes(metadata.metadata());
-        check_version(notes.get(key::VERSION), &path)?;
-        let shards: Vec<ShardInfo> = note(&notes, key::SHARDS, &path)?;
-        let settings = note(&notes, key::SETTINGS, &path)?;
-        check_shards(&shards, &found).map_err(stale)?;
-        Ok(Self { dir: dir.to_owned(), path, metadata, shards, settings, crc32c })
+        let table = Table::open(&path, PageIndexPolicy::Skip)?;
+        let (shards, settings) = (table.note(key::SHARDS)?, table.note(key::SETTINGS)?);
+        Ok(Self { dir: dir.to_owned(), table, shards, settings, crc32c })
     }
 
     /// The folder of the set.
@@ -152,7 +173,7 @@ impl Catalog {
 
     /// Number of frames.
     pub fn num_frames(&self) -> u64 {
-        self.metadata.metadata().file_metadata().num_rows().max(0) as u64
+        self.table.num_rows()
     }
 
     /// Its shards, sorted by name.
@@ -178,7 +199,7 @@ impl Catalog {
     /// Every row in catalog order, `BATCH_ROWS` at a time.
     ///
     /// # Errors
-    /// [`Error::Parquet`] if the file cannot be read; each batch [`Error::Damaged`] if its columns are wrong.
+    /// [`Error::Io`] or [`Error::Damaged`] if the file cannot be read; each batch [`Error::Damaged`] if its columns are wrong.
     pub fn rows(&self) -> Result<impl Iterator<Item = Result<Vec<CatalogRow>>> + '_> {
         let batches = self.batches(|_| true)?;
         Ok(batches.map(|batch| self.catalog_rows(&batch?)))
@@ -189,25 +210,15 @@ impl Catalog {
         &self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
-        let file = File::open(&self.path).map_err(Error::io("open", &self.path))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        let schema = builder.parquet_schema();
-        let columns = (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
-        let mask = ProjectionMask::leaves(schema, columns.collect::<Vec<_>>());
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(Error::parquet("read", &self.path))?;
-        Ok(reader.map(|batch| batch.map_err(|source| Error::damaged(&self.path, source.to_string()))))
+        self.table.batches(BATCH_ROWS, wanted)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.table.path()
     }
 
     fn catalog_rows(&self, batch: &RecordBatch) -> Result<Vec<CatalogRow>> {
-        let rows = Rows::new(batch, &self.path);
+        let rows = Rows::new(batch, self.path());
         let (shard, row) = (rows.u32s("shard")?, rows.u32s("row")?);
         let levels = self.settings.levels.iter().map(|&level| -> Result<(&UInt64Array, Vec<Option<LevelFacts>>)> {
             Ok((rows.u64s(&format!("offset_{level}"))?, rows.levels(level)?))
@@ -230,13 +241,26 @@ impl Catalog {
 fn check_checksum(dir: &Path, path: &Path) -> Result<u32> {
     let checksum = dir.join(CATALOG_CHECKSUM_FILE);
     let stale = |detail: &str| Error::Stale { detail: detail.to_owned(), dir: dir.to_owned() };
-    let text = fs::read_to_string(&checksum).map_err(|_| stale("its checksum file cannot be read"))?;
-    let expected = u32::from_str_radix(text.trim_end_matches('\n'), 16);
-    let expected = expected.map_err(|_| stale("its checksum file is damaged"))?;
-    match crc32c::crc32c(&Mapped::open(path, None)?) == expected {
-        true => Ok(expected),
+    let text = fs::read(&checksum).map_err(|_| stale("its checksum file cannot be read"))?;
+    let found = file_crc32c(path)?;
+    // To the letter, so that no bit of the checksum file can change unnoticed.
+    match text == checksum_text(found).as_bytes() {
+        true => Ok(found),
         false => Err(stale("its checksum does not match")),
     }
+}
+
+/// Read piece by piece: mapped, the whole file would count as memory of the process.
+fn file_crc32c(path: &Path) -> Result<u32> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let mut sum = Checksummed::new(io::sink());
+    io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut sum).map_err(Error::io("read", path))?;
+    Ok(sum.crc32c)
+}
+
+/// What stands in the checksum file.
+pub fn checksum_text(crc32c: u32) -> String {
+    format!("{crc32c:08x}\n")
 }
 
 /// Same names, same sizes.
@@ -351,7 +375,8 @@ impl CatalogWriter {
         note(key::VERSION, FORMAT_VERSION.to_string());
         note(key::SETTINGS, self.settings.to_json());
         note(key::SHARDS, serde_json::to_string(&self.shards).expect("plain data serialises"));
-        let written = self.parquet.into_inner().map_err(Error::parquet("write", &self.temporary))?;
+        self.parquet.finish().map_err(Error::parquet("write", &self.temporary))?;
+        let written = self.parquet.inner();
         written.inner.sync_all().map_err(Error::io("flush", &self.temporary))?;
         Ok(written.crc32c)
     }
@@ -396,18 +421,5 @@ impl Pending {
             columns.extend(level.finish());
         }
         columns
-    }
-}
-
-/// Level columns of one record batch, as [`crate::index`] reads them.
-pub(crate) struct LevelPlaces<'a> {
-    pub offset: &'a UInt64Array,
-    pub len: &'a arrow::array::UInt32Array,
-}
-
-impl LevelPlaces<'_> {
-    /// `(offset, len)` of a row, if the level is stored.
-    pub(crate) fn get(&self, row: usize) -> Option<(u64, u32)> {
-        self.len.is_valid(row).then(|| (self.offset.value(row), self.len.value(row)))
     }
 }

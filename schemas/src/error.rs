@@ -1,6 +1,9 @@
 //! What can go wrong between a set on disk and its reader.
 
+use std::io;
 use std::path::PathBuf;
+
+use parquet::errors::ParquetError;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,7 +20,7 @@ pub enum Error {
         /// On which file or folder.
         path: PathBuf,
         /// Its answer.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A shard or catalog is not readable Parquet, or could not be written as such.
     #[error("cannot {action} as Parquet: {path:?}: {source}")]
@@ -27,7 +30,7 @@ pub enum Error {
         /// On which file.
         path: PathBuf,
         /// The library's answer.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// The file was written by another format version.
     #[error("format is v{found}, this build reads v{expected}: {path:?}; ingest the data again with this build")]
@@ -91,17 +94,30 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
 
-    pub(crate) fn parquet(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+    pub(crate) fn parquet(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(ParquetError) -> Self {
         let path = path.into();
-        move |source| Self::Parquet { action, path, source }
+        move |source| match source {
+            // What the operating system refused is not Parquet's matter.
+            ParquetError::External(inner) if inner.is::<io::Error>() => {
+                let source = *inner.downcast().expect("the guard checked its type");
+                Self::Io { action, path, source }
+            }
+            source => Self::Parquet { action, path, source },
+        }
+    }
+
+    /// A file that is not, or not any more, the Parquet that it should be.
+    pub(crate) fn unreadable(path: impl Into<PathBuf>) -> impl FnOnce(ParquetError) -> Self {
+        let path = path.into();
+        move |source| match Self::parquet("read", &path)(source) {
+            Self::Parquet { source, .. } => Self::damaged(&path, source.to_string()),
+            refused => refused,
+        }
     }
 
     pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {

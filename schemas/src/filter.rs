@@ -1,6 +1,6 @@
 //! `--where`: a SQL expression over the catalog's columns, evaluated by polars one record batch at a time.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, UInt32Type, UInt64Type};
 use polars::prelude::{Column, DataFrame, Expr, IntoLazy, NamedFrom, Series, col};
 use polars::sql::sql_expr;
@@ -16,7 +16,7 @@ pub struct Filter {
 }
 
 /// Columns of the catalog that an expression may use.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "frame_id",
     "key",
     "source",
@@ -30,6 +30,7 @@ const COLUMNS: [&str; 13] = [
     "time_of_day",
     "weather",
     "location",
+    "city",
 ];
 
 impl Filter {
@@ -40,6 +41,11 @@ impl Filter {
     pub fn parse(sql: &str) -> Result<Self> {
         let failed = |detail: String| Error::Filter { sql: sql.to_owned(), detail };
         let expression = sql_expr(sql).map_err(|error| failed(format!("no SQL expression: {}", first_line(error))))?;
+        if expression.into_iter().any(looks_at_other_rows) {
+            return Err(failed(
+                "it must say something of one frame at a time, so it has no max, count, over, …".to_owned(),
+            ));
+        }
         let mut columns: Vec<String> = expression
             .into_iter()
             .filter_map(|part| match part {
@@ -69,7 +75,7 @@ impl Filter {
     }
 
     /// Which rows of `batch` it keeps; a null result drops the row, as in SQL.
-    pub(crate) fn mask(&self, batch: &RecordBatch) -> Result<Vec<bool>> {
+    pub(crate) fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let failed = |detail: String| Error::Filter { sql: self.sql.clone(), detail };
         let columns = self.columns.iter().map(|name| {
             let array = batch.column_by_name(name).ok_or_else(|| failed(format!("the catalog lacks column {name}")))?;
@@ -88,8 +94,24 @@ impl Filter {
         if kept.len() != batch.num_rows() {
             return Err(failed("it does not say something of every frame".to_owned()));
         }
-        Ok(kept.iter().map(|keep| keep == Some(true)).collect())
+        Ok(kept.iter().map(|keep| keep == Some(true)).collect::<Vec<_>>().into())
     }
+}
+
+/// Whether `part` needs more than one row; it would see those of one batch, whatever they happen to be.
+fn looks_at_other_rows(part: &Expr) -> bool {
+    matches!(
+        part,
+        Expr::Agg(_)
+            | Expr::Len
+            | Expr::Over { .. }
+            | Expr::Sort { .. }
+            | Expr::SortBy { .. }
+            | Expr::Gather { .. }
+            | Expr::Filter { .. }
+            | Expr::Slice { .. }
+            | Expr::Explode { .. }
+    )
 }
 
 fn series(name: &str, array: &dyn Array) -> Option<Series> {

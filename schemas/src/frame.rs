@@ -33,8 +33,10 @@ pub struct FrameMeta {
     pub time_of_day: Option<String>,
     /// `sunny`, `rain`, …
     pub weather: Option<String>,
-    /// City or region code.
+    /// Region or kind of place: `location_sf`, `Citystreet`, …
     pub location: Option<String>,
+    /// City, by name or by code: `Shanghai`, `BJ`, …
+    pub city: Option<String>,
 }
 
 impl FrameMeta {

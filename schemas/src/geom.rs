@@ -131,6 +131,13 @@ pub struct Rect {
     pub height: u32,
 }
 
+impl From<Rect> for BoxPx {
+    /// The same rectangle as a continuous box.
+    fn from(rect: Rect) -> Self {
+        Self::from_xywh(rect.x as f32, rect.y as f32, rect.width as f32, rect.height as f32)
+    }
+}
+
 impl Rect {
     /// The rectangle whose top left pixel is (`x`, `y`).
     pub const fn new(x: u32, y: u32, width: u32, height: u32) -> Self {
@@ -162,6 +169,22 @@ impl Rect {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
         Self { x, y, width: self.right().max(other.right()) - x, height: self.bottom().max(other.bottom()) - y }
     }
+
+    /// The pixels of stored level `level` that this rectangle of the frame touches.
+    pub const fn at_level(self, level: u8) -> Self {
+        let (x, y) = (self.x >> level, self.y >> level);
+        let (right, bottom) = (self.right().div_ceil(1 << level), self.bottom().div_ceil(1 << level));
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+}
+
+/// The level (index and number) from which a crop of `crop` pixels is decoded for a view of `output` pixels: the
+/// coarsest stored one of `numbers` at which its sides are still at least as long as the view's, or else the finest.
+pub fn choose_level(crop: Size, output: u32, numbers: &[u8], is_stored: impl Fn(usize) -> bool) -> Option<(usize, u8)> {
+    let stored = || numbers.iter().copied().enumerate().filter(|&(level_ix, _)| is_stored(level_ix));
+    let suffices = |level: u8| u64::from(crop.min_side()) >= u64::from(output) << level;
+    let coarsest = stored().filter(|&(_, level)| suffices(level)).max_by_key(|&(_, level)| level);
+    coarsest.or_else(|| stored().min_by_key(|&(_, level)| level))
 }
 
 #[cfg(test)]
@@ -198,6 +221,22 @@ mod tests {
             prop_assert_eq!(a.iou(b), b.iou(a));
         }
 
+        /// Against the rule as it is written: try every level, the coarsest first.
+        #[test]
+        fn the_level_is_the_coarsest_stored_one_with_enough_pixels(
+            width in 1u32..4000, height in 1u32..4000, output in 8u32..600, stored in 0u8..16,
+        ) {
+            let is_stored = |level: u8| stored & (1 << level) != 0;
+            let suffices = |level: u8| {
+                let scale = f64::from(1 << level);
+                f64::from(width) / scale >= f64::from(output) && f64::from(height) / scale >= f64::from(output)
+            };
+            let expected = (0..4).rev().find(|&level| is_stored(level) && suffices(level));
+            let expected = expected.or_else(|| (0..4).find(|&level| is_stored(level)));
+            let chosen = choose_level(Size::new(width, height), output, &[0, 1, 2, 3], |ix| is_stored(ix as u8));
+            prop_assert_eq!(chosen, expected.map(|level| (usize::from(level), level)));
+        }
+
         #[test]
         fn hull_contains_both(a in whole_box(), b in whole_box()) {
             let hull = a.hull(b);
@@ -223,5 +262,27 @@ mod tests {
     #[test]
     fn levels_round_up() {
         assert_eq!(Size::new(1921, 885).at_level(2), Size::new(481, 222));
+    }
+
+    #[test]
+    fn the_coarsest_level_that_suffices_is_chosen() {
+        let all = |_: usize| true;
+        let choose = |width, height| choose_level(Size::new(width, height), 224, &[0, 1, 2], all).unwrap().1;
+        assert_eq!(choose(896, 896), 2);
+        assert_eq!(choose(895, 2000), 1);
+        assert_eq!(choose(448, 500), 1);
+        assert_eq!(choose(447, 500), 0);
+        assert_eq!(choose(30, 20), 0);
+    }
+
+    #[test]
+    fn levels_that_are_not_stored_are_passed_over() {
+        let choose = |stored: &[usize]| choose_level(Size::new(900, 900), 224, &[0, 1, 2], |ix| stored.contains(&ix));
+        assert_eq!(choose(&[0, 1]), Some((1, 1)));
+        assert_eq!(choose(&[2]), Some((2, 2)));
+        assert_eq!(choose(&[]), None);
+        // Too small for any level: the finest one there is.
+        let small = choose_level(Size::new(100, 100), 224, &[1, 2], |_| true);
+        assert_eq!(small, Some((0, 1)));
     }
 }

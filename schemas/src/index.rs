@@ -2,12 +2,15 @@
 
 use std::sync::OnceLock;
 
-use crate::catalog::{Catalog, LevelPlaces};
+use arrow::array::ArrowPrimitiveType;
+use arrow::datatypes::{UInt32Type, UInt64Type};
+
+use crate::catalog::Catalog;
 #[cfg(feature = "sql")]
 use crate::filter::Filter;
 use crate::geom::Size;
+use crate::selection::Selection;
 use crate::shard::Mapped;
-use crate::shard::columns::Rows;
 use crate::{Error, Result};
 
 /// Where a level of a frame lies.
@@ -29,7 +32,8 @@ pub struct FrameIndex {
     keys: Vec<u64>,
     rows: Vec<u32>,
     shards: Vec<u32>,
-    sizes: Vec<(u16, u16)>,
+    widths: Vec<u16>,
+    heights: Vec<u16>,
     /// Per level: the offset and the length of every frame; a length of 0 says "not stored".
     places: Vec<(Vec<u64>, Vec<u32>)>,
 }
@@ -67,8 +71,7 @@ impl FrameIndex {
 
     /// Size of level 0 in pixels.
     pub fn size(&self, frame: usize) -> Size {
-        let (width, height) = self.sizes[frame];
-        Size::new(width.into(), height.into())
+        Size::new(self.widths[frame].into(), self.heights[frame].into())
     }
 
     /// Where `levels()[level_ix]` of the frame lies, if it is stored.
@@ -88,84 +91,61 @@ impl Catalog {
     /// The index of all frames.
     ///
     /// # Errors
-    /// [`Error::Parquet`] or [`Error::Damaged`] if the catalog cannot be read.
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read.
     #[cfg(not(feature = "sql"))]
     pub fn index(&self) -> Result<FrameIndex> {
-        self.index_where(|_| true, |_| Ok(None))
+        self.index_of(&self.all())
     }
 
     /// The index of the frames that `filter` keeps (all without one).
     ///
     /// # Errors
-    /// [`Error::Parquet`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the filter
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the filter
     /// cannot be evaluated.
     #[cfg(feature = "sql")]
     pub fn index(&self, filter: Option<&Filter>) -> Result<FrameIndex> {
-        self.index_where(
-            |name| filter.is_some_and(|filter| filter.columns().iter().any(|column| column == name)),
-            |batch| filter.map(|filter| filter.mask(batch)).transpose(),
-        )
+        self.index_of(&self.select(filter)?)
     }
 
-    fn index_where(
-        &self,
-        also: impl Fn(&str) -> bool,
-        mask: impl Fn(&arrow::array::RecordBatch) -> Result<Option<Vec<bool>>>,
-    ) -> Result<FrameIndex> {
+    fn index_of(&self, selection: &Selection) -> Result<FrameIndex> {
         let levels = self.settings().levels.clone();
-        let capacity = self.num_frames() as usize;
-        let mut index = FrameIndex {
-            keys: Vec::with_capacity(capacity),
-            rows: Vec::with_capacity(capacity),
-            shards: Vec::with_capacity(capacity),
-            sizes: Vec::with_capacity(capacity),
-            places: levels.iter().map(|_| (Vec::with_capacity(capacity), Vec::with_capacity(capacity))).collect(),
+        let listed = |shard: u32| match (shard as usize) < self.shards().len() {
+            true => Ok(shard),
+            false => Err(Error::damaged(self.path(), "a frame lies in a shard that is not listed")),
+        };
+        let side = |side: u32| {
+            u16::try_from(side).map_err(|_| Error::damaged(self.path(), format!("a frame of {side} pixels")))
+        };
+        let places = levels.iter().map(|level| {
+            let offsets = self.column_of::<UInt64Type, _>(&format!("offset_{level}"), selection, Ok)?;
+            let lens = self.column_of::<UInt32Type, _>(&format!("len_{level}"), selection, Ok)?;
+            Ok((offsets, lens))
+        });
+        Ok(FrameIndex {
+            keys: self.column_of::<UInt64Type, _>("key", selection, Ok)?,
+            rows: selection.rows(),
+            shards: self.column_of::<UInt32Type, _>("shard", selection, listed)?,
+            widths: self.column_of::<UInt32Type, _>("width", selection, side)?,
+            heights: self.column_of::<UInt32Type, _>("height", selection, side)?,
+            places: places.collect::<Result<_>>()?,
             levels,
-        };
-        let needed = |name: &str| {
-            matches!(name, "key" | "shard" | "width" | "height")
-                || name.starts_with("offset_")
-                || name.starts_with("len_")
-        };
-        let mut first_row = 0u32;
-        for batch in self.batches(|name| needed(name) || also(name))? {
-            let batch = batch?;
-            let keep = mask(&batch)?;
-            self.append(&mut index, &batch, keep.as_deref(), first_row)?;
-            first_row += batch.num_rows() as u32;
-        }
-        Ok(index)
+        })
     }
 
-    fn append(
+    /// The selected values of one column; null counts as 0.
+    fn column_of<T: ArrowPrimitiveType, V>(
         &self,
-        index: &mut FrameIndex,
-        batch: &arrow::array::RecordBatch,
-        keep: Option<&[bool]>,
-        first_row: u32,
-    ) -> Result<()> {
-        let rows = Rows::new(batch, self.path());
-        let (keys, shards) = (rows.u64s("key")?, rows.u32s("shard")?);
-        let (widths, heights) = (rows.u32s("width")?, rows.u32s("height")?);
-        let places = index.levels.iter().map(|level| -> Result<LevelPlaces<'_>> {
-            Ok(LevelPlaces { offset: rows.u64s(&format!("offset_{level}"))?, len: rows.u32s(&format!("len_{level}"))? })
-        });
-        let places: Vec<_> = places.collect::<Result<_>>()?;
-        for row in (0..batch.num_rows()).filter(|&row| keep.is_none_or(|keep| keep[row])) {
-            let side = |side: u32| {
-                u16::try_from(side).map_err(|_| Error::damaged(self.path(), format!("a frame of {side} pixels")))
-            };
-            index.keys.push(keys.value(row));
-            index.rows.push(first_row + row as u32);
-            index.shards.push(shards.value(row));
-            index.sizes.push((side(widths.value(row))?, side(heights.value(row))?));
-            for (place, (offsets, lens)) in places.iter().zip(&mut index.places) {
-                let (offset, len) = place.get(row).unwrap_or((0, 0));
-                offsets.push(offset);
-                lens.push(len);
+        column: &str,
+        selection: &Selection,
+        value_from: impl Fn(T::Native) -> Result<V>,
+    ) -> Result<Vec<V>> {
+        let mut values = Vec::with_capacity(selection.num_rows() as usize);
+        for numbers in self.numbers::<T>(column, selection)? {
+            for number in &numbers? {
+                values.push(value_from(number.unwrap_or_default())?);
             }
         }
-        Ok(())
+        Ok(values)
     }
 }
 

@@ -8,7 +8,10 @@ pub mod filter;
 pub mod frame;
 pub mod geom;
 pub mod index;
+pub mod selection;
 pub mod shard;
+mod table;
 pub mod tiled;
+pub mod untrusted;
 
 pub use error::{Error, Result};

@@ -80,6 +80,15 @@ def chains(random):
         yield [[name, float(np.float32(value))] for name, value in steps]
 
 
+def moco_v1_chains():
+    random = np.random.default_rng(20191113)
+    for _ in range(4):
+        jitter = [["brightness", random.uniform(0.6, 1.4)], ["contrast", random.uniform(0.6, 1.4)],
+                  ["saturation", random.uniform(0.6, 1.4)], ["hue", random.uniform(-0.4, 0.4)]]
+        steps = [["grayscale", 0.0]] + [jitter[k] for k in random.permutation(4)] + [["flip", 0.0]] * int(random.integers(2))
+        yield [[name, float(np.float32(value))] for name, value in steps]
+
+
 def main():
     random = np.random.default_rng(20210827)
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -95,7 +104,7 @@ def main():
     for name, image in inputs.items():
         save(image, name)
     names = ["noise", "smooth", "extremes"]
-    for number, steps in enumerate([*single_steps(random), *chains(random)]):
+    for number, steps in enumerate([*single_steps(random), *chains(random), *moco_v1_chains()]):
         name = names[number % 3] if len(steps) == 1 else names[number % 2]
         image = inputs[name]
         for step, value in steps:
@@ -105,16 +114,19 @@ def main():
     picture = scene(random)
     save(picture, "scene")
     resizes = []
-    for number, (box, side) in enumerate([
+    boxes = [
         ((0, 0, 300, 210), 64), ((17, 5, 211, 160), 64), ((40, 30, 61, 47), 64), ((3, 3, 67, 67), 64),
         ((10.25, 20.5, 250.75, 200.5), 64), ((0.5, 0.5, 129.25, 99.75), 37), ((100.75, 50.25, 130.5, 70.75), 48),
         ((0, 0, 300, 210), 7), ((2.5, 1.5, 298.5, 209.5), 112),
-    ]):
+    ]
+    cubic, linear = (("bicubic", Image.Resampling.BICUBIC), ("bilinear", Image.Resampling.BILINEAR))
+    for number, ((box, side), (name, filter)) in enumerate([*((b, cubic) for b in boxes), *((b, linear) for b in boxes[:6])]):
         hull = (int(np.floor(box[0])), int(np.floor(box[1])), int(np.ceil(box[2])), int(np.ceil(box[3])))
         inner = tuple(edge - hull[k % 2] for k, edge in enumerate(box))
-        view = picture.crop(hull).resize((side, side), Image.Resampling.BICUBIC, box=inner)
+        view = picture.crop(hull).resize((side, side), filter, box=inner)
         x0, y0, x1, y1 = map(float, box)
-        resizes.append({"crop": [x0, y0, x1 - x0, y1 - y0], "side": side, "output": save(view, f"resized_{number}")})
+        crop = [x0, y0, x1 - x0, y1 - y0]
+        resizes.append({"filter": name, "crop": crop, "side": side, "output": save(view, f"resized_{number}")})
 
     text = json.dumps({"views": cases, "scene": "scene.png", "resizes": resizes}, indent=1)
     (FOLDER / "cases.json").write_text(text + "\n")

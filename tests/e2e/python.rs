@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::programs::{demo_set, ok, workspace};
+use serde_json::Value;
+
+use crate::programs::{demo_set, json, ok, real_data, workspace};
 
 /// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is missing.
 fn python(modules: &str, code: &str) {
@@ -112,4 +114,40 @@ sum(losses.values()).backward()
 assert all(torch.isfinite(loss) for loss in losses.values()) and body.layer4[2].conv3.weight.grad is not None
 "#,
     );
+}
+
+#[test]
+fn pillow_and_numpy_measure_the_fidelity_that_ingest_reports() {
+    let Some(data) = real_data() else { return };
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = data.join("street_1216p");
+    ok(dir.path(), &format!("ingest images `{}` --out set", images.display()));
+    let reports: Vec<Value> = (0..4)
+        .map(|seed| json(dir.path(), &format!("ingest fidelity set `{}` --crops 27 --seed {seed}", images.display())))
+        .collect();
+    let facts = serde_json::json!({ "images": images.parent(), "set": dir.path(), "reports": reports });
+    let code = r#"
+import glob, io, json, math
+import numpy, pyarrow.parquet
+from PIL import Image
+facts = json.loads(FACTS)
+levels = {row["frame_id"]: row for path in glob.glob(facts["set"] + "/frames/*.parquet")
+          for row in pyarrow.parquet.read_table(path).to_pylist()}
+def view(image, x, y, w, h, scale):
+    hull = x // scale, y // scale, -(-(x + w) // scale), -(-(y + h) // scale)
+    box = x / scale - hull[0], y / scale - hull[1], (x + w) / scale - hull[0], (y + h) / scale - hull[1]
+    view = image.convert("RGB").crop(hull).resize((224, 224), Image.BICUBIC, box)
+    return numpy.asarray(view, numpy.float64)
+measured = 0
+for level in (level for report in facts["reports"] for level in report["levels"] if level["worst"]):
+    worst, number = level["worst"], level["level"]
+    original = Image.open(facts["images"] + "/" + worst["frame_id"])
+    stored = Image.open(io.BytesIO(levels[worst["frame_id"]]["jpeg_%d" % number]))
+    difference = view(original, *worst["crop"], 1) - view(stored, *worst["crop"], 2**number)
+    psnr_db = 10 * math.log10(255**2 / (difference**2).mean())
+    assert abs(psnr_db - worst["psnr_db"]) < 0.02, (psnr_db, worst)
+    measured += 1
+assert measured >= 4
+"#;
+    python("numpy, pyarrow.parquet, PIL.Image", &code.replace("FACTS", &format!("r'''{facts}'''")));
 }

@@ -1,23 +1,36 @@
-//! What several targets need: a folder in memory, and TFRecord framing.
+//! What several targets need.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use ingest::source::waymo;
 use ingest::source::waymo::tfrecord::masked_crc;
+use schemas::shard::Settings;
 
-/// A folder that is gone when the process ends, in memory where there is such a place.
+/// A folder of this process; `scripts/fuzz` has it in memory, and removes it.
 pub fn scratch() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    dir.expect("a temporary folder").keep()
+    tempfile::tempdir().expect("a temporary folder").keep()
 }
 
-/// `data` as one TFRecord whose checksums hold: without them a fuzzer never gets past the framing.
+/// A record header that claims `length` bytes. Its checksum holds: without that a fuzzer never gets any further.
+pub fn header(length: u64) -> Vec<u8> {
+    let length = length.to_le_bytes();
+    [&length[..], &masked_crc(&length).to_le_bytes()].concat()
+}
+
+/// `data` as one TFRecord whose checksums hold.
 pub fn framed(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
+    [&header(data.len() as u64)[..], data, &masked_crc(data).to_le_bytes()].concat()
 }
 
-/// The first byte and the rest.
-pub fn split_first(data: &[u8]) -> (u8, &[u8]) {
-    data.split_first().map_or((0, &[]), |(first, rest)| (*first, rest))
+/// Stores `content` as the Waymo file `path` and reads it to its end.
+pub fn read_waymo(path: &Path, content: &[u8]) {
+    fs::write(path, content).expect("memory is written");
+    let jobs = waymo::jobs(path).expect("its name says that it is Waymo's");
+    let settings = Settings::default();
+    for item in jobs[0].open(&settings).expect("the file is there") {
+        if let Ok(image) = item.expect("the file is read").content {
+            assert!(image.meta.frame_id.matches('/').count() >= 2, "{:?}", image.meta.frame_id);
+        }
+    }
 }

@@ -28,7 +28,9 @@ impl RunConfig {
         at_least("data.batch", self.data.batch, 2)?;
         at_least("data.accumulate", self.data.accumulate, 1)?;
         // One batch in use, one being filled.
-        at_least("data.depth", self.data.depth, 2)
+        at_least("data.depth", self.data.depth, 2)?;
+        self.model.check_batch(self.data.batch as i64).map_err(usage)?;
+        self.method.check_batch(self.data.batch as i64).map_err(usage)
     }
 
     fn check_views(&self) -> Result<()> {
@@ -56,6 +58,7 @@ impl RunConfig {
         within("schedule.epochs", s.epochs, 0.0, 1e9)?;
         within("schedule.warmup_epochs", s.warmup_epochs, 0.0, 1e9)?;
         within("schedule.tau", s.tau, 0.0, 1.0)?;
+        s.lr_drops.iter().try_for_each(|&share| within("schedule.lr_drops", share, 0.0, 1.0))?;
         let (warmup, total, keys) = if s.total_steps > 0 {
             let keys = "schedule.warmup_steps must be below schedule.total_steps";
             (s.warmup_steps as f64, s.total_steps as f64, keys)
@@ -91,6 +94,7 @@ fn within(key: &str, value: f64, least: f64, most: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::MethodName;
 
     fn refusal(change: impl FnOnce(&mut RunConfig)) -> String {
         let mut config = RunConfig::default();
@@ -102,6 +106,9 @@ mod tests {
     fn the_paper_passes_and_nonsense_names_its_key() {
         RunConfig::default().check().unwrap();
         assert!(refusal(|c| c.data.batch = 1).contains("data.batch = 1"));
+        assert!(refusal(|c| c.model.bn_splits = 3).contains("model.bn_splits"));
+        assert!(refusal(|c| (c.method.name, c.method.queue) = (MethodName::Moco, 7)).contains("method.queue"));
+        assert!(refusal(|c| c.schedule.lr_drops = [0.5, 1.5]).contains("schedule.lr_drops"));
         assert!(refusal(|c| c.augment.view_px = 100).contains("augment.view_px"));
         assert!(refusal(|c| c.augment.pair.area = [0.5, 0.1]).contains("pair.area"));
         assert!(refusal(|c| c.augment.view_b.hue = 0.7).contains("hue"));

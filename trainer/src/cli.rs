@@ -23,6 +23,12 @@ pub enum Command {
     Run(RunArgs),
     /// Score a frozen backbone: a linear classifier for every cell of labelled street scenes.
     Probe(ProbeArgs),
+    /// Fine-tune a backbone for another task and score it.
+    Transfer {
+        /// Which task.
+        #[command(subcommand)]
+        task: Task,
+    },
     /// Write a run's network in a format that others read.
     Export(ExportArgs),
     /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
@@ -182,6 +188,58 @@ pub struct ProbeArgs {
     /// Draw predictions beside labels into this PNG.
     #[arg(long, value_name = "FILE")]
     pub pictures: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Tasks of `trainer transfer`. Instance segmentation is left to Detectron2: see `scripts/transfer/`.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Semantic segmentation with FCN-16s: mIoU on the split val.
+    Seg(TransferArgs),
+}
+
+/// `trainer transfer seg`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer transfer seg runs/multisiam_waymo --data data/cityscapes --out runs/seg
+  trainer transfer seg r50.pth --data data/bdd100k --config bdd100k --out runs/seg_bdd
+  trainer transfer seg random --arch resnet18 --data small/ --config small --set iterations=300 --out runs/seg_random
+
+DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/), BDD100K (images/, labels/),
+or as pairs X.jpg, X_labelTrainIds.png. The same command again goes on from the last checkpoint.")]
+pub struct TransferArgs {
+    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    #[arg(required_unless_present = "list_configs")]
+    pub weights: Option<PathBuf>,
+    /// Folder of the labelled set.
+    #[arg(long, value_name = "DIR", required_unless_present = "list_configs")]
+    pub data: Option<PathBuf>,
+    /// Folder for checkpoint, metrics, pictures and result.
+    #[arg(long, value_name = "DIR", required_unless_present = "list_configs")]
+    pub out: Option<PathBuf>,
+    /// A TOML file, or the name of a built-in recipe.
+    #[arg(long, value_name = "FILE|NAME", default_value = "cityscapes")]
+    pub config: String,
+    /// List the built-in recipes and end.
+    #[arg(long)]
+    pub list_configs: bool,
+    /// Change a key of the recipe, as in iterations=40000; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<Override>,
+    /// Stop after this iteration; the schedule stays that of the recipe.
+    #[arg(long, value_name = "N")]
+    pub iterations: Option<u64>,
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
+    /// Form of a random network.
+    #[arg(long, value_enum, default_value = "resnet50")]
+    pub arch: Arch,
     /// cpu, cuda, cuda:N or auto.
     #[arg(long, default_value = "auto")]
     pub device: String,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::method::MethodConfig;
 use crate::model::{ModelConfig, Registry};
 use crate::optim::lars::{Arithmetic, Exclude};
-use crate::optim::schedule::LrShape;
+use crate::optim::schedule::{LrShape, TauShape};
 use crate::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
 use crate::probe::ProbeConfig;
 
@@ -132,10 +132,14 @@ pub struct ScheduleConfig {
     pub warmup_epochs: f64,
     /// Linear warm-up in optimizer steps, in place of `warmup_epochs` when `total_steps` is not 0.
     pub warmup_steps: u64,
-    /// Shape of the learning rate over time: `byol`, `openselfsup` or `pixpro` (RECIPE 4).
+    /// Shape of the learning rate over time: `byol`, `openselfsup` or `pixpro` (RECIPE 4), or `step` (MoCo v1).
     pub lr_shape: LrShape,
-    /// EMA coefficient of the target at the first step; it rises to 1 along a cosine. Paper, equation 2: 0.996.
+    /// Shares of the run after which `step` takes a tenth of the rate. MoCo v1: epochs 120 and 160 of 200.
+    pub lr_drops: [f64; 2],
+    /// EMA coefficient of the target at the first step. Paper, equation 2: 0.996; MoCo: 0.999.
     pub tau: f64,
+    /// Its shape over time: `cosine` rises to 1 (BYOL, the paper), `constant` does not (MoCo).
+    pub tau_shape: TauShape,
 }
 
 /// Logs and checkpoints. Nothing here changes a weight, so it may change when a run is resumed.
@@ -199,7 +203,9 @@ impl Default for ScheduleConfig {
             warmup_epochs: 10.0,
             warmup_steps: 0,
             lr_shape: LrShape::Byol,
+            lr_drops: [0.6, 0.8],
             tau: 0.996,
+            tau_shape: TauShape::Cosine,
         }
     }
 }

@@ -99,7 +99,12 @@ impl Uploader {
         image *= &self.scale;
         image += &self.shift;
         let boxes = boxes.select(1, which as i64);
-        Ok(View { image, crop: boxes.narrow(1, 0, 4), flip: boxes.select(1, 4).to_kind(Kind::Bool) })
+        Ok(View {
+            image,
+            crop: boxes.narrow(1, 0, 4),
+            frame: boxes.narrow(1, 4, 2),
+            flip: boxes.select(1, 6).to_kind(Kind::Bool),
+        })
     }
 }
 
@@ -112,14 +117,16 @@ pub fn normalisation(device: Device) -> (Tensor, Tensor) {
     (channels(|c| 1.0 / (255.0 * STD[c])), channels(|c| -MEAN[c] / STD[c]))
 }
 
-/// `[n, 2, 5]`: x, y, width, height in frame pixels, and 1 where the view is flipped. One small copy for both views.
+/// `[n, 2, 7]`: x, y, width, height of the crop and width, height of the frame in frame pixels, and 1 where the view is
+/// flipped. One small copy for both views.
 fn upload_boxes(batch: &Batch, device: Device) -> Result<Tensor> {
-    let mut values = Vec::with_capacity(batch.len() * 10);
-    for crop in batch.pairs().iter().flat_map(|pair| &pair.crops) {
-        let b = crop.crop_in_frame;
-        values.extend([b.x0, b.y0, b.width(), b.height(), f32::from(u8::from(crop.flip))]);
+    let mut values = Vec::with_capacity(batch.len() * 14);
+    for (pair, crop) in batch.pairs().iter().flat_map(|pair| pair.crops.iter().map(move |crop| (pair, crop))) {
+        let (b, frame) = (crop.crop_in_frame, pair.frame_size);
+        values.extend([b.x0, b.y0, b.width(), b.height()]);
+        values.extend([frame.width as f32, frame.height as f32, f32::from(u8::from(crop.flip))]);
     }
-    let host = Tensor::f_from_slice(&values).and_then(|t| t.f_view([batch.len() as i64, 2, 5]));
+    let host = Tensor::f_from_slice(&values).and_then(|t| t.f_view([batch.len() as i64, 2, 7]));
     host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false)).map_err(torch)
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::config::RunConfig;
 use crate::error::usage;
-use crate::optim::schedule::{self, LrConfig, scaled_lr};
+use crate::optim::schedule::{self, LrConfig, TauShape, scaled_lr};
 
 /// Steps and schedules of one run.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub struct Length {
     accumulate: u64,
     lr: LrConfig,
     tau: f64,
+    tau_shape: TauShape,
 }
 
 impl Length {
@@ -45,8 +46,10 @@ impl Length {
                 warmup_steps,
                 total_steps,
                 steps_per_epoch: (batches_per_epoch / accumulate).max(1),
+                drops: s.lr_drops,
             },
             tau: s.tau,
+            tau_shape: s.tau_shape,
         })
     }
 
@@ -67,7 +70,10 @@ impl Length {
 
     /// EMA coefficient of a step, counted from 0.
     pub fn tau(&self, step: u64) -> f64 {
-        schedule::tau_accumulated(step, self.lr.total_steps, self.accumulate, self.tau)
+        match self.tau_shape {
+            TauShape::Cosine => schedule::tau_accumulated(step, self.lr.total_steps, self.accumulate, self.tau),
+            TauShape::Constant => self.tau,
+        }
     }
 
     /// Epochs consumed after `steps` optimizer steps.

@@ -9,9 +9,9 @@ use std::process::{self, ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use trainer::cli::{Cli, Command};
+use trainer::cli::{Cli, Command, Task};
 use trainer::error::{Usage, first_line};
-use trainer::{export, probe, run, visualize};
+use trainer::{export, probe, run, transfer, visualize};
 
 fn main() -> ExitCode {
     restart_with_resting_openmp();
@@ -57,6 +57,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Probe(args) => probe::probe(args).map(|()| 0),
+        Command::Transfer { task: Task::Seg(args) } => transfer::transfer(args).map(|()| 0),
         Command::Export(args) => export::export(args).map(|()| 0),
         Command::Visualize(args) => visualize::visualize(args).map(|()| 0),
     }

@@ -21,9 +21,10 @@ pub struct Row {
     pub step: u64,
     /// Epochs consumed so far.
     pub epoch: f64,
-    /// What is optimised: -2cos summed over both directions, lambda-weighted; its minimum is -4.
+    /// What is optimised: -2cos summed over both directions, lambda-weighted; its minimum is -4. MoCo's 1D branch has InfoNCE
+    /// in its place, unscaled.
     pub loss: f64,
-    /// Mean -cos of the 1D branch over both directions; its minimum is -1.
+    /// Mean -cos of the 1D branch over both directions, whose minimum is -1; or InfoNCE, which is positive.
     pub loss_1d: f64,
     /// Mean -cos of the 2D branch over both directions; its minimum is -1. Null for methods without one.
     pub loss_2d: Option<f64>,

@@ -5,7 +5,8 @@ use toml::Value;
 
 use crate::cli::RunArgs;
 use crate::dry_run;
-use crate::layers::{self, EMBEDDED, Override};
+use crate::embedded::EMBEDDED;
+use crate::layers::{self, Override};
 use crate::session::{Request, Session};
 use crate::signals::{EXIT_INTERRUPTED, Signals};
 use crate::train::{self, Outcome};
@@ -14,7 +15,7 @@ use crate::train::{self, Outcome};
 pub fn run(args: &RunArgs) -> Result<u8> {
     if args.list_configs {
         for (name, text) in EMBEDDED {
-            println!("{name:20} {}", layers::summary(text));
+            println!("{name:26} {}", layers::summary(text));
         }
         return Ok(0);
     }

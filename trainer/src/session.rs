@@ -49,7 +49,7 @@ pub struct Session {
     /// The loader.
     pub sampler: Arc<Sampler>,
     /// The networks and the loss.
-    pub method: Box<dyn Method>,
+    pub method: Method,
     /// The update rule and its state.
     pub optim: Optimizer,
     /// The run's folder, locked.

@@ -89,7 +89,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
             refuse_non_finite(&watch, &mut checkpoints)?;
             let pace = meter.read().context("a row follows a step")?;
             let mut row = sums.row(s.step, &s.length, (lr, tau), pace);
-            row.probe_miou = probe.after_step(s.step, s.method.as_ref()).context("probing")?;
+            row.probe_miou = probe.after_step(s.step, &s.method).context("probing")?;
             recorder.write(&row)?;
             progress.row(&row);
             watch.warnings(&row).iter().for_each(|line| progress.note(line));

@@ -72,8 +72,8 @@ pub fn visualize(args: &VisualizeArgs) -> Result<()> {
         let input = network_input(&frame.picture, width, config.model.cell_px(), device)?;
         rows.push(Row {
             frame,
-            before: Clustering::of(fresh.as_ref(), &input, true, knobs),
-            after: Clustering::of(trained.as_ref(), &input, false, knobs),
+            before: Clustering::of(&fresh, &input, true, knobs),
+            after: Clustering::of(&trained, &input, false, knobs),
         });
     }
     let sheet = draw(&rows, knobs.k, &config, checkpoint.header.step);
@@ -90,7 +90,7 @@ pub fn visualize(args: &VisualizeArgs) -> Result<()> {
     Ok(())
 }
 
-fn build(config: &RunConfig, device: Device) -> Result<Box<dyn Method>> {
+fn build(config: &RunConfig, device: Device) -> Result<Method> {
     let mut method = method::build(&config.method, &config.model, device, Kind::Float, config.seed)?;
     method.set_train(false);
     Ok(method)
@@ -112,7 +112,7 @@ struct Clustering {
 }
 
 impl Clustering {
-    fn of(method: &dyn Method, input: &Tensor, own_statistics: bool, knobs: KMeans) -> Self {
+    fn of(method: &Method, input: &Tensor, own_statistics: bool, knobs: KMeans) -> Self {
         no_grad(|| {
             let map = method.backbone(Network::Online).forward(input, own_statistics); // [1, c, h, w]
             let clusters = cluster::kmeans(&map, knobs);
@@ -279,10 +279,7 @@ fn describe(meta: &FrameMeta) -> String {
 }
 
 fn method_label(config: &RunConfig) -> String {
-    match config.method.name {
-        method::MethodName::Multisiam => "MultiSiam".to_owned(),
-        method::MethodName::Byol => "BYOL".to_owned(),
-    }
+    config.method.name.title().to_owned()
 }
 
 #[cfg(test)]

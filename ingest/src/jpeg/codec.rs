@@ -7,9 +7,12 @@ use std::ptr::NonNull;
 use schemas::geom::Size;
 use turbojpeg_sys as tj;
 
-use super::{ColorModel, Header, Result, Scale, defect, is_harmless};
+use super::{ColorModel, Header, Result, Scale, Transcoder, defect, is_harmless};
 use crate::error::Defect;
 use crate::raster::{Layout, Raster};
+
+/// Scans of a progressive file: cameras and editors write about ten, thousands are an attack on our time.
+const MAX_SCANS: c_int = 500;
 
 /// One TurboJPEG instance.
 pub(super) struct Handle(NonNull<c_void>);
@@ -48,6 +51,14 @@ impl Handle {
         unsafe { tj::tj3Get(self.raw(), parameter as c_int) }
     }
 
+    /// Sets the reduction of a decoder.
+    fn set_scale(&mut self, scale: Scale) {
+        let denom = if scale == Scale::Half { 2 } else { 1 };
+        // SAFETY: the instance is alive; 1/1 and 1/2 are supported factors.
+        let code = unsafe { tj::tj3SetScalingFactor(self.raw(), tj::tjscalingfactor { num: 1, denom }) };
+        assert_eq!(code, 0, "TurboJPEG scales by 1/{denom}");
+    }
+
     /// Turns a return code into a result; a harmless warning is a success.
     pub(super) fn check(&mut self, code: c_int) -> Result<()> {
         if code == 0 {
@@ -65,9 +76,8 @@ impl Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart(pub u32);
 
-/// A transcoder, decoder and encoder of JPEG files with their scratch memory.
+/// A decoder and encoder of JPEG files with their scratch memory.
 pub struct Codec {
-    transformer: Handle,
     decoder: Handle,
     encoder: Handle,
     /// The JPEG that was written last.
@@ -83,17 +93,9 @@ impl Default for Codec {
 impl Codec {
     /// A codec with empty scratch memory.
     pub fn new() -> Self {
-        // The transformer never reads a header by itself: TurboJPEG would then write progressive files from
-        // progressive ones.
-        let mut codec = Self {
-            transformer: Handle::new(tj::TJINIT_TJINIT_TRANSFORM),
-            decoder: Handle::new(tj::TJINIT_TJINIT_DECOMPRESS),
-            encoder: Handle::new(tj::TJINIT_TJINIT_COMPRESS),
-            output: Vec::new(),
-        };
-        codec.transformer.set(tj::TJPARAM_TJPARAM_NOREALLOC, 1);
-        codec.encoder.set(tj::TJPARAM_TJPARAM_NOREALLOC, 1);
-        codec
+        let mut encoder = Handle::new(tj::TJINIT_TJINIT_COMPRESS);
+        encoder.set(tj::TJPARAM_TJPARAM_NOREALLOC, 1);
+        Self { decoder: new_decoder(), encoder, output: Vec::new() }
     }
 
     /// Reads the header of `jpeg`.
@@ -101,7 +103,7 @@ impl Codec {
     /// # Errors
     /// [`Defect`] if it is no JPEG or one that libjpeg-turbo has no name for.
     pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Header> {
-        let decoder = &mut self.decoder;
+        let decoder = self.fresh_decoder();
         // SAFETY: pointer and length are those of a live slice.
         let code = unsafe { tj::tj3DecompressHeader(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _) };
         decoder.check(code)?;
@@ -130,35 +132,19 @@ impl Codec {
         })
     }
 
-    /// Writes the DCT coefficients of `jpeg` unchanged into a baseline JPEG with restart markers and without
-    /// application markers (EXIF, ICC). `header` must be that of `jpeg`, of 8 bits, not predictive.
+    /// Writes the DCT coefficients of an image of `size` unchanged into a baseline JPEG with restart markers and
+    /// without application markers (EXIF, ICC).
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
-    pub fn transcode(&mut self, jpeg: &[u8], header: &Header, restart: Restart) -> Result<&[u8]> {
-        self.reserve(header.size, tj::TJSAMP_TJSAMP_444);
-        self.transformer.set(tj::TJPARAM_TJPARAM_RESTARTBLOCKS, restart.0 as c_int);
-        let transform = transform(tj::TJXOPT_COPYNONE);
-        let (mut target, mut len) = (self.output.as_mut_ptr(), self.output.len() as _);
-        // SAFETY: `jpeg` is a live slice; with NOREALLOC at most `len` bytes are written to `target`, which has
-        // that many; `transform` is one initialised structure without a filter.
-        let code = unsafe {
-            tj::tj3Transform(
-                self.transformer.raw(),
-                jpeg.as_ptr(),
-                jpeg.len() as _,
-                1,
-                &mut target,
-                &mut len,
-                &transform,
-            )
-        };
-        self.transformer.check(code)?;
-        Ok(&self.output[..len as usize])
+    pub fn transcode(&mut self, transcoder: Transcoder<'_>, size: Size, restart: Restart) -> Result<&[u8]> {
+        self.reserve(size, tj::TJSAMP_TJSAMP_444);
+        transcoder.write(restart, &mut self.output)?;
+        Ok(&self.output)
     }
 
-    /// Decodes `jpeg` into a new raster, whose margin is filled. `layout` is [`Layout::Grey`] for grey
-    /// files (or to see the luma only), [`Layout::Ycc420`] only for those with 4:2:0 sampling. `header` must be that of `jpeg`, of 8 bits, not CMYK.
+    /// Decodes `jpeg` into a new raster, whose margin is filled. `layout` is [`Layout::Rgb`], or [`Layout::Grey`] for
+    /// grey files (or to see the luma only). `header` must be that of `jpeg`, of 8 bits, not CMYK.
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
@@ -175,38 +161,13 @@ impl Codec {
             Scale::Half => header.size.at_level(1),
         };
         let mut raster = Raster::new(size, layout, mcu_width);
-        self.set_scale(scale);
-        let decoder = &mut self.decoder;
-        let code = if layout == Layout::Ycc420 {
-            let mut planes = raster.planes.iter_mut().map(|plane| plane.data.as_mut_ptr());
-            let mut planes: [_; 3] = std::array::from_fn(|_| planes.next().expect("this layout has three planes"));
-            let mut strides: [c_int; 3] = std::array::from_fn(|i| raster.planes[i].stride() as c_int);
-            // SAFETY: each plane has the scaled size rounded up to a multiple of two (luma) or half of it (chroma),
-            // which is what TurboJPEG writes; strides are the planes' own.
-            unsafe {
-                tj::tj3DecompressToYUVPlanes8(
-                    decoder.raw(),
-                    jpeg.as_ptr(),
-                    jpeg.len() as _,
-                    planes.as_mut_ptr(),
-                    strides.as_mut_ptr(),
-                )
-            }
-        } else {
-            let plane = &mut raster.planes[0];
-            let format = pixel_format(layout);
-            let pitch = plane.stride() as c_int;
-            // SAFETY: the plane has at least the scaled size in pixels of this format, and its own pitch.
-            unsafe {
-                tj::tj3Decompress8(
-                    decoder.raw(),
-                    jpeg.as_ptr(),
-                    jpeg.len() as _,
-                    plane.data.as_mut_ptr(),
-                    pitch,
-                    format,
-                )
-            }
+        let plane = &mut raster.planes[0];
+        let (pitch, format) = (plane.stride() as c_int, pixel_format(layout));
+        let decoder = self.fresh_decoder();
+        decoder.set_scale(scale);
+        // SAFETY: the plane has at least the scaled size in pixels of this format, and its own pitch.
+        let code = unsafe {
+            tj::tj3Decompress8(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _, plane.data.as_mut_ptr(), pitch, format)
         };
         decoder.check(code)?;
         raster.replicate_edges();
@@ -220,12 +181,12 @@ impl Codec {
     pub fn decode_cmyk(&mut self, jpeg: &[u8], size: Size) -> Result<Vec<u8>> {
         let mut samples = vec![0; size.area() as usize * 4];
         let (pitch, format) = ((size.width * 4) as c_int, tj::TJPF_TJPF_CMYK as c_int);
-        self.set_scale(Scale::Full);
+        let decoder = self.fresh_decoder();
         // SAFETY: `samples` holds four bytes for every pixel, rows without gaps.
         let code = unsafe {
-            tj::tj3Decompress8(self.decoder.raw(), jpeg.as_ptr(), jpeg.len() as _, samples.as_mut_ptr(), pitch, format)
+            tj::tj3Decompress8(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _, samples.as_mut_ptr(), pitch, format)
         };
-        self.decoder.check(code)?;
+        decoder.check(code)?;
         Ok(samples)
     }
 
@@ -238,18 +199,17 @@ impl Codec {
         let mut samples = vec![0u16; header.size.area() as usize * channels];
         let pitch = header.size.width as c_int * channels as c_int;
         let (format, len) = (pixel_format(layout), jpeg.len() as _);
-        self.set_scale(Scale::Full);
+        let decoder = self.fresh_decoder();
         // SAFETY: `samples` holds a 16-bit sample for every channel of every pixel, rows without gaps; the signed
         // samples of the 12-bit call are never negative.
         let code = unsafe {
-            let decoder = self.decoder.raw();
             if header.bits <= 12 {
-                tj::tj3Decompress12(decoder, jpeg.as_ptr(), len, samples.as_mut_ptr().cast(), pitch, format)
+                tj::tj3Decompress12(decoder.raw(), jpeg.as_ptr(), len, samples.as_mut_ptr().cast(), pitch, format)
             } else {
-                tj::tj3Decompress16(decoder, jpeg.as_ptr(), len, samples.as_mut_ptr(), pitch, format)
+                tj::tj3Decompress16(decoder.raw(), jpeg.as_ptr(), len, samples.as_mut_ptr(), pitch, format)
             }
         };
-        self.decoder.check(code)?;
+        decoder.check(code)?;
         Ok(samples.into_iter().map(|sample| (sample >> (header.bits - 8)) as u8).collect())
     }
 
@@ -271,7 +231,7 @@ impl Codec {
         encoder.set(tj::TJPARAM_TJPARAM_SUBSAMP, sampling as c_int);
         encoder.set(tj::TJPARAM_TJPARAM_RESTARTBLOCKS, restart.0 as c_int);
 
-        let (mut target, mut len) = (self.output.as_mut_ptr(), self.output.len() as _);
+        let (mut target, mut len) = (self.output.as_mut_ptr(), self.output.capacity() as _);
         let (width, height) = (width as c_int, height as c_int);
         let code = if raster.layout == Layout::Ycc420 {
             let planes: [_; 3] = std::array::from_fn(|i| raster.planes[i].data.as_ptr());
@@ -307,40 +267,37 @@ impl Codec {
             }
         };
         encoder.check(code)?;
-        Ok(&self.output[..len as usize])
+        // SAFETY: TurboJPEG has written the first `len` bytes.
+        unsafe { self.output.set_len(len as usize) };
+        Ok(&self.output)
     }
 
-    fn set_scale(&mut self, scale: Scale) {
-        let denom = if scale == Scale::Half { 2 } else { 1 };
-        // SAFETY: the instance is alive; 1/1 and 1/2 are supported factors.
-        let code = unsafe { tj::tj3SetScalingFactor(self.decoder.raw(), tj::tjscalingfactor { num: 1, denom }) };
-        assert_eq!(code, 0, "TurboJPEG scales by 1/{denom}");
+    /// A new instance for every image: libjpeg keeps Huffman and quantisation tables, and an image that lacks its own
+    /// would be decoded with those of whichever image came before.
+    fn fresh_decoder(&mut self) -> &mut Handle {
+        self.decoder = new_decoder();
+        &mut self.decoder
     }
 
-    /// Makes room for the largest JPEG that an image of `size` can become.
+    /// Makes room for the largest JPEG that an image of `size` can become. Memory that stays unwritten, nearly all of
+    /// it, is only a promise.
     fn reserve(&mut self, size: Size, sampling: tj::TJSAMP) {
         // SAFETY: a pure function of three integers.
         let bytes = unsafe { tj::tj3JPEGBufSize(size.width as c_int, size.height as c_int, sampling as c_int) };
-        if self.output.len() < bytes as usize {
-            self.output.resize(bytes as usize, 0);
-        }
+        self.output.clear();
+        self.output.reserve(bytes as usize);
     }
+}
+
+fn new_decoder() -> Handle {
+    let mut decoder = Handle::new(tj::TJINIT_TJINIT_DECOMPRESS);
+    decoder.set(tj::TJPARAM_TJPARAM_SCANLIMIT, MAX_SCANS);
+    decoder
 }
 
 fn pixel_format(layout: Layout) -> c_int {
     match layout {
         Layout::Grey => tj::TJPF_TJPF_GRAY as c_int,
         Layout::Rgb | Layout::Ycc420 => tj::TJPF_TJPF_RGB as c_int,
-    }
-}
-
-/// A transform of the whole image that moves no block.
-pub(super) fn transform(options: u32) -> tj::tjtransform {
-    tj::tjtransform {
-        r: tj::tjregion { x: 0, y: 0, w: 0, h: 0 },
-        op: tj::TJXOP_TJXOP_NONE as c_int,
-        options: options as c_int,
-        data: std::ptr::null_mut(),
-        customFilter: None,
     }
 }

@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_short, c_void};
 use turbojpeg_sys as tj;
 
 use super::Result;
-use super::codec::{Handle, transform};
+use super::codec::Handle;
 
 /// The quantised coefficients of every component, block after block, in libjpeg's natural order.
 pub(crate) type Coefficients = Vec<Vec<i16>>;
@@ -15,9 +15,13 @@ pub(crate) type Coefficients = Vec<Vec<i16>>;
 pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
     let mut transformer = Handle::new(tj::TJINIT_TJINIT_TRANSFORM);
     let mut found: Coefficients = Vec::new();
-    let mut transform = transform(tj::TJXOPT_NOOUTPUT);
-    transform.data = (&raw mut found).cast::<c_void>();
-    transform.customFilter = Some(collect);
+    let transform = tj::tjtransform {
+        r: tj::tjregion { x: 0, y: 0, w: 0, h: 0 },
+        op: tj::TJXOP_TJXOP_NONE as c_int,
+        options: tj::TJXOPT_NOOUTPUT as c_int,
+        data: (&raw mut found).cast::<c_void>(),
+        customFilter: Some(collect),
+    };
     let (mut target, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: `jpeg` is a live slice; NOOUTPUT leaves `target` alone; `collect` gets `transform` back, whose `data`
     // points at `found` for the duration of the call.

@@ -1,16 +1,19 @@
 //! JPEG files, through libjpeg-turbo: lossless transcoding, (scaled) decoding, encoding with restart markers.
 //!
-//! [`Codec`] is the safe face of `turbojpeg-sys`; one is made per thread and reused for every image. What its decoder
-//! warns about is a [`Defect`] here, because a decoder that warns has made up pixels. Warnings that cost no pixel are
-//! the exception (`is_harmless`); those that come from the header are removed beforehand
-//! ([`markers::Markers::repaired`]), because libjpeg words only the first warning of an image.
+//! [`Codec`] is the safe face of `turbojpeg-sys`; one is made per thread and reused for every image. [`Transcoder`] is
+//! that of libjpeg's own interface; one is made per image, and serves nearly all. What a decoder warns about is a
+//! [`Defect`] here, because a decoder that warns has made up pixels. Warnings that cost no pixel are the exception
+//! (`is_harmless`); those that come from the header are removed beforehand ([`markers::Markers::repaired`]), because
+//! libjpeg words only the first warning of an image.
 
 mod codec;
 #[cfg(test)]
 pub(crate) mod coefficients;
 pub mod markers;
+mod transcoder;
 
 pub use codec::{Codec, Restart};
+pub use transcoder::Transcoder;
 
 use schemas::geom::Size;
 

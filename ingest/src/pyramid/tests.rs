@@ -8,7 +8,7 @@ use schemas::geom::Rect;
 use schemas::tiled::TiledJpeg;
 
 use super::*;
-use crate::jpeg::coefficients;
+use crate::jpeg::{Scale, coefficients};
 
 /// A file of the optional data folder.
 fn shared(relative: &str) -> Option<PathBuf> {
@@ -268,6 +268,20 @@ fn damage_is_named_and_harmless_oddities_are_not_damage() {
     assert_eq!(build(&jfif_2).levels[1], build(&jpeg).levels[1]);
     let trailing = [&jpeg[..], &[1, 2, 3]].concat();
     assert_eq!(build(&trailing), build(&jpeg));
+}
+
+#[test]
+fn an_image_without_tables_does_not_borrow_those_of_another() {
+    let whole = scene_jpeg(Size::new(400, 300), Layout::Rgb, false);
+    let mut without = whole.clone();
+    while let Some(at) = without.windows(2).position(|marker| marker == [0xFF, 0xDB]) {
+        let length = usize::from(u16::from_be_bytes([without[at + 2], without[at + 3]]));
+        without.drain(at..at + 2 + length);
+    }
+    let mut builder = Builder::new(&Settings::default());
+    let alone = builder.build(&without).unwrap_err();
+    builder.build(&whole).unwrap();
+    assert_eq!(builder.build(&without), Err(alone));
 }
 
 #[test]

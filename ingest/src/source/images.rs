@@ -1,21 +1,57 @@
-//! Any tree of images: folder names say split and segment.
+//! Any tree of images: folder and file names say split, segment and camera.
 
-use super::folder::NameFacts;
+use super::archive::parts;
+use super::files::Facts;
 
 /// Folder names that are a split.
 const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "trainval"];
 
-/// The first folder named like a split is the split, the others together are the segment:
-/// `train/n01440764/x.JPEG` is split `train`, segment `n01440764`.
-pub(super) fn facts(relative: &str) -> NameFacts {
-    let mut folders: Vec<&str> = relative.split('/').collect();
-    folders.pop();
-    let split = folders
-        .iter()
-        .position(|folder| SPLITS.contains(&folder.to_ascii_lowercase().as_str()))
-        .map(|ix| folders.remove(ix).to_owned());
+/// The first folder named like a split is the split, the others together are the segment: `train/n01440764/x.JPEG` is
+/// split `train`, segment `n01440764`. Where no folder inside the input is a split, the input may be: the folder
+/// `bdd100k/train`, the archive `ILSVRC2012_img_val.tar` or one in a folder `val`. An archive whose images are in no
+/// folder is a folder itself. File names of nuScenes say drive, camera and time.
+pub(super) fn facts(input: &str, relative: &str) -> Facts {
+    let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let mut folders: Vec<&str> = folders.split('/').filter(|folder| !folder.is_empty()).map(without_ending).collect();
+    let split = folders.iter().position(|folder| is_split(folder)).map(|ix| folders.remove(ix).to_owned());
+    let split = split.or_else(|| input.rsplit('/').find_map(split_of_input));
+    let archive = input.rsplit('/').next().and_then(parts::stem).filter(|stem| split_of_input(stem).is_none());
+    let folders = if folders.is_empty() { Vec::from_iter(archive) } else { folders };
     let segment = (!folders.is_empty()).then(|| folders.join("/"));
-    NameFacts { split, segment, location: None }
+    match nuscenes(name) {
+        Some((drive, camera, micros)) => Facts {
+            split,
+            segment: Some(drive.to_owned()),
+            camera: Some(camera.to_owned()),
+            timestamp_micros: Some(micros),
+            ..Facts::default()
+        },
+        None => Facts { split, segment, ..Facts::default() },
+    }
+}
+
+/// A tar inside an archive stands for a folder.
+fn without_ending(folder: &str) -> &str {
+    parts::stem(folder).unwrap_or(folder)
+}
+
+fn is_split(folder: &str) -> bool {
+    SPLITS.iter().any(|split| folder.eq_ignore_ascii_case(split))
+}
+
+/// A folder is called like the split, an archive has it as a word of its name.
+fn split_of_input(name: &str) -> Option<String> {
+    let is_archive = parts::stem(name).is_some();
+    let mut words = without_ending(name).split(|c: char| is_archive && !c.is_ascii_alphanumeric());
+    words.find(|word| is_split(word)).map(str::to_owned)
+}
+
+/// `n015-2018-07-24-11-22-45+0800__CAM_BACK__1532402927637525.jpg`: drive, camera, microseconds.
+fn nuscenes(name: &str) -> Option<(&str, &str, i64)> {
+    let (stem, _) = name.rsplit_once('.')?;
+    let (drive, rest) = stem.split_once("__")?;
+    let (camera, micros) = rest.split_once("__")?;
+    Some((drive, camera, micros.parse().ok()?)).filter(|_| camera.starts_with("CAM_"))
 }
 
 #[cfg(test)]
@@ -24,13 +60,35 @@ mod tests {
 
     #[test]
     fn folders_become_split_and_segment() {
-        let of = |relative| {
-            let NameFacts { split, segment, .. } = facts(relative);
+        let of = |input, relative| {
+            let Facts { split, segment, .. } = facts(input, relative);
             (split.unwrap_or_default(), segment.unwrap_or_default())
         };
-        assert_eq!(of("x.jpg"), (String::new(), String::new()));
-        assert_eq!(of("train/n01440764/x.jpg"), ("train".into(), "n01440764".into()));
-        assert_eq!(of("images/100k/val/x.jpg"), ("val".into(), "images/100k".into()));
-        assert_eq!(of("leftImg8bit/aachen/x.png"), (String::new(), "leftImg8bit/aachen".into()));
+        for (input, relative, split, segment) in [
+            ("street", "x.jpg", "", ""),
+            ("imagenet", "train/n01440764/x.jpg", "train", "n01440764"),
+            ("bdd100k", "images/100k/val/x.jpg", "val", "images/100k"),
+            ("leftImg8bit", "train/aachen/x.png", "train", "aachen"),
+            ("cityscapes", "leftImg8bit/aachen/x.png", "", "leftImg8bit/aachen"),
+            ("train", "n01440764/x.jpg", "train", "n01440764"),
+            ("data/ILSVRC2012_img_val.tar", "x.JPEG", "val", ""),
+            ("data/ILSVRC2012_img_train.tar", "n01440764.tar/x.JPEG", "train", "n01440764"),
+            ("train/n01440764.tar", "x.JPEG", "train", "n01440764"),
+            ("data/leftImg8bit_trainvaltest.zip", "leftImg8bit/test/bonn/x.png", "test", "leftImg8bit/bonn"),
+            ("data/street.zip", "x.jpg", "", "street"),
+        ] {
+            assert_eq!(of(input, relative), (split.into(), segment.into()), "{input}/{relative}");
+        }
+    }
+
+    #[test]
+    fn names_of_nuscenes_say_drive_camera_and_time() {
+        let name = "n015-2018-07-24-11-22-45+0800__CAM_BACK_LEFT__1532402927647423.jpg";
+        let facts = facts("nuscenes", &format!("samples/CAM_BACK_LEFT/{name}"));
+        assert_eq!(facts.segment.as_deref(), Some("n015-2018-07-24-11-22-45+0800"));
+        assert_eq!(facts.camera.as_deref(), Some("CAM_BACK_LEFT"));
+        assert_eq!(facts.timestamp_micros, Some(1_532_402_927_647_423));
+        assert_eq!(nuscenes("a__LIDAR_TOP__12.jpg"), None);
+        assert_eq!(nuscenes("a__CAM_FRONT__x.jpg"), None);
     }
 }

@@ -1,15 +1,13 @@
-//! The image files of a folder tree, in a fixed order.
+//! The files of a folder tree that are wanted, in a fixed order.
 //!
 //! Entries are sorted by name in each folder, and subfolders are entered in place, so that the order depends on names
-//! alone. Names are packed into one string: ten million of them fit into half a gigabyte.
+//! alone. Ten million names fit into half a gigabyte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::names::Names;
 use crate::error::{Error, Result};
-
-/// Endings of files that are images, whether or not they can be read: a TIFF is a named skip, a label file is ignored.
-const IMAGE_ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp"];
 
 /// Deeper trees are taken for a loop of symbolic links (of which Linux follows 40).
 const MAX_DEPTH: usize = 32;
@@ -18,79 +16,37 @@ const MAX_DEPTH: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     root: PathBuf,
-    /// Folder of items from `first` on, relative to the root, with `/` between components.
-    folders: Vec<(u64, String)>,
-    names: String,
-    /// End of each item's name in `names`.
-    ends: Vec<u64>,
+    names: Names,
 }
 
 impl Listing {
-    /// Lists the image files below `root`.
-    ///
-    /// # Errors
-    /// If a folder cannot be read, a name is not UTF-8, or the tree is deeper than 32 folders.
-    pub fn of_images(root: &Path) -> Result<Self> {
-        Self::with(root, &is_image)
-    }
-
     /// Lists the files below `root` whose name `accepts`.
     ///
     /// # Errors
-    /// As [`of_images`](Self::of_images).
+    /// If a folder cannot be read, a name is not UTF-8, or the tree is deeper than 32 folders.
     pub fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
-        let mut listing = Self { root: root.to_owned(), ..Self::default() };
-        listing.enter("", accepts, 0)?;
+        let [listing] = Self::by_kind(root, [accepts])?;
         Ok(listing)
     }
 
-    fn enter(&mut self, folder: &str, accepts: &dyn Fn(&str) -> bool, depth: usize) -> Result<()> {
-        let path = self.root.join(folder);
-        if depth > MAX_DEPTH {
-            return Err(Error::input("the folder is nested too deeply", path, "remove links that form a loop"));
-        }
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(&path).map_err(Error::io("list", &path))? {
-            let entry = entry.map_err(Error::io("list", &path))?;
-            let name = entry
-                .file_name()
-                .into_string()
-                .map_err(|name| Error::input("the file name is not UTF-8", path.join(name), "rename the file"))?;
-            let kind = entry.file_type().map_err(Error::io("look at", entry.path()))?;
-            // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
-            let is_folder = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
-            if (is_folder && !name.starts_with('.')) || accepts(&name) {
-                entries.push((name, is_folder));
-            }
-        }
-        entries.sort_unstable();
-
-        let mut is_current = false;
-        for (name, is_folder) in entries {
-            if is_folder {
-                let inner = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                self.enter(&inner, accepts, depth + 1)?;
-                is_current = false;
-            } else {
-                if !is_current {
-                    self.folders.push((self.len(), folder.to_owned()));
-                    is_current = true;
-                }
-                self.names.push_str(&name);
-                self.ends.push(self.names.len() as u64);
-            }
-        }
-        Ok(())
+    /// Lists the files below `root` by kind in one walk: a file is of the first kind that accepts its name.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with).
+    pub fn by_kind<const N: usize>(root: &Path, kinds: [&dyn Fn(&str) -> bool; N]) -> Result<[Self; N]> {
+        let mut walk = Walk { root, kinds, names: std::array::from_fn(|_| Names::default()) };
+        walk.enter("", 0)?;
+        Ok(walk.names.map(|names| Self { root: root.to_owned(), names }))
     }
 
     /// Number of files.
     pub fn len(&self) -> u64 {
-        self.ends.len() as u64
+        self.names.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.names.is_empty()
     }
 
     /// The folder that was listed.
@@ -100,18 +56,66 @@ impl Listing {
 
     /// Path of item `ix` relative to the root, with `/` between components.
     pub fn relative(&self, ix: u64) -> String {
-        let folder_ix = self.folders.partition_point(|(first, _)| *first <= ix) - 1;
-        let folder = &self.folders[folder_ix].1;
-        let at = ix as usize;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        let name = &self.names[start as usize..self.ends[at] as usize];
-        if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+        self.names.get(ix)
+    }
+
+    /// Paths of all files.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.names.iter().map(|relative| self.root.join(relative))
     }
 }
 
-fn is_image(name: &str) -> bool {
-    let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    !name.starts_with('.') && IMAGE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+struct Walk<'a, const N: usize> {
+    root: &'a Path,
+    kinds: [&'a dyn Fn(&str) -> bool; N],
+    names: [Names; N],
+}
+
+/// What an entry of a folder is.
+enum Entry {
+    Folder,
+    /// A file of this kind.
+    File(usize),
+}
+
+impl<const N: usize> Walk<'_, N> {
+    fn enter(&mut self, folder: &str, depth: usize) -> Result<()> {
+        let path = self.root.join(folder);
+        if depth > MAX_DEPTH {
+            return Err(Error::input("the folder is nested too deeply", path, "remove links that form a loop"));
+        }
+        for (name, entry) in self.entries(&path)? {
+            match entry {
+                Entry::File(kind) => self.names[kind].push(folder, &name),
+                Entry::Folder if folder.is_empty() => self.enter(&name, depth + 1)?,
+                Entry::Folder => self.enter(&format!("{folder}/{name}"), depth + 1)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The subfolders and wanted files of the folder at `path`, sorted.
+    fn entries(&self, path: &Path) -> Result<Vec<(String, Entry)>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path).map_err(Error::io("list", path))? {
+            let entry = entry.map_err(Error::io("list", path))?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| Error::input("the file name is not UTF-8", path.join(name), "rename the file"))?;
+            let kind = entry.file_type().map_err(Error::io("look at", entry.path()))?;
+            // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
+            if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
+                if !name.starts_with('.') {
+                    entries.push((name, Entry::Folder));
+                }
+            } else if let Some(kind) = self.kinds.iter().position(|accepts| accepts(&name)) {
+                entries.push((name, Entry::File(kind)));
+            }
+        }
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
 }
 
 #[cfg(test)]
@@ -121,14 +125,18 @@ mod tests {
     #[test]
     fn order_follows_names_and_folders_are_entered_in_place() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["b/2.jpg", "b/10.jpg", "a.jpg", "c.PNG", "b/d/x.jpeg", "notes.txt", ".hidden.jpg", ".git/y.jpg"] {
+        for file in ["b/2.jpg", "b/10.jpg", "a.jpg", "c.PNG", "b/d/x.jpeg", "notes.txt", "b/y.txt", ".git/y.jpg"] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let listing = Listing::of_images(dir.path()).unwrap();
-        let files: Vec<String> = (0..listing.len()).map(|ix| listing.relative(ix)).collect();
-        assert_eq!(files, ["a.jpg", "b/10.jpg", "b/2.jpg", "b/d/x.jpeg", "c.PNG"]);
+        let is_text = |name: &str| name.ends_with(".txt");
+        let [texts, others] = Listing::by_kind(dir.path(), [&is_text, &|_| true]).unwrap();
+        let files = |listing: &Listing| (0..listing.len()).map(|ix| listing.relative(ix)).collect::<Vec<_>>();
+        assert_eq!(files(&others), ["a.jpg", "b/10.jpg", "b/2.jpg", "b/d/x.jpeg", "c.PNG"]);
+        assert_eq!(files(&texts), ["b/y.txt", "notes.txt"]);
+        assert_eq!(Listing::with(dir.path(), &is_text).unwrap(), texts);
+        assert_eq!(texts.paths().next(), Some(dir.path().join("b/y.txt")));
     }
 
     #[cfg(unix)]
@@ -136,7 +144,7 @@ mod tests {
     fn a_loop_of_links_is_one_clear_error() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("again")).unwrap();
-        let message = Listing::of_images(dir.path()).unwrap_err().to_string();
+        let message = Listing::with(dir.path(), &|_| true).unwrap_err().to_string();
         assert!(message.contains("nested too deeply"), "{message}");
     }
 }

@@ -3,12 +3,16 @@
 //! A source turns an input into [`Job`]s (one per shard) and opens a job as an iterator over its items in a fixed
 //! order. What a source cannot read of an item is a [`Defect`] at that item's place.
 
-pub mod folder;
-pub mod images;
+pub mod archive;
+pub mod files;
+mod images;
 pub mod listing;
+pub mod names;
 pub mod soda10m;
+pub mod tags;
 pub mod waymo;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +21,9 @@ use schemas::frame::FrameMeta;
 use schemas::shard::{Settings, ShardId};
 
 use crate::error::{Defect, Error, Result};
-use listing::Listing;
+use archive::{MemberImage, parts};
+use files::Files;
+use tags::Tags;
 
 /// Which data set the inputs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +37,27 @@ pub enum Dataset {
 }
 
 impl Dataset {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Waymo, Self::Soda10m, Self::Images];
+
     /// Its name in the `dataset` column and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waymo => "waymo",
             Self::Soda10m => "soda10m",
             Self::Images => "images",
+        }
+    }
+
+    /// Jobs of the input at `path`. `tag_files` say more of SODA10M's images, besides those that lie with them.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not of this data set.
+    pub fn jobs(self, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
+        match self {
+            Self::Waymo => waymo::jobs(path),
+            Self::Soda10m => soda10m::jobs(path, tag_files),
+            Self::Images => files::jobs(path),
         }
     }
 }
@@ -57,12 +78,16 @@ pub struct Job {
 pub enum Content {
     /// All of one TFRecord file.
     TfRecord(PathBuf),
-    /// The job's range of a folder's files.
+    /// All of one Parquet file of camera images.
+    CameraImages(PathBuf),
+    /// The job's range of the image files of a folder or archive.
     Files {
         /// How names become metadata.
         dataset: Dataset,
         /// All files of the input.
-        listing: Arc<Listing>,
+        files: Arc<Files>,
+        /// What is known of some of them.
+        tags: Arc<Tags>,
     },
 }
 
@@ -93,6 +118,8 @@ pub enum Data {
     Bytes(Bytes),
     /// To be read by whoever decodes it.
     File(PathBuf),
+    /// In an archive; likewise.
+    Member(MemberImage),
 }
 
 /// The items of a job. An `Err` is an I/O error, which ends the run.
@@ -105,24 +132,26 @@ impl Job {
     /// If the input cannot be opened.
     pub fn open<'a>(&'a self, settings: &'a Settings) -> Result<Items<'a>> {
         match &self.content {
-            Content::TfRecord(path) => Ok(Box::new(waymo::items(path, &self.id.input, &settings.cameras)?)),
-            Content::Files { dataset, listing } => {
-                let end = self.id.end_item.unwrap_or(listing.len());
-                let input = &self.id.input;
-                Ok(Box::new((self.id.first_item..end).map(move |ix| Ok(folder::item(*dataset, listing, input, ix)))))
-            }
+            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(path, &self.id.input, &settings.cameras)?)),
+            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(path, &self.id.input, &settings.cameras)?)),
+            Content::Files { dataset, files, tags } => files::items(*dataset, files, tags, &self.id),
         }
     }
 }
 
-/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded.
+/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded. Of the parts of an
+/// archive one is enough, and is all that is returned.
 ///
 /// # Errors
-/// If one does not exist, or a pattern matches nothing.
+/// If one does not exist, or is neither a file nor a folder, or a pattern matches nothing.
 pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for input in inputs {
-        if input.exists() {
+        if let Ok(metadata) = input.metadata() {
+            if !metadata.is_dir() && !metadata.is_file() {
+                let advice = "pipes and devices cannot be read again after an interruption: store the data as a file";
+                return Err(Error::input("this is neither a file nor a folder", input, advice));
+            }
             found.push(input.clone());
             continue;
         }
@@ -140,6 +169,8 @@ pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
             ));
         }
     }
+    let mut archives = HashSet::new();
+    found.retain(|path| parts::path_of_whole(path).is_none_or(|whole| archives.insert(whole)));
     Ok(found)
 }
 

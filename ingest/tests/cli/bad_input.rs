@@ -97,7 +97,7 @@ fn a_wrong_input_is_one_line_and_leaves_nothing() {
         ("waymo", path("text.txt"), "not a TFRecord file"),
         ("soda10m", path("missing"), "no such file or folder"),
         ("soda10m", path("empty"), "holds no images"),
-        ("images", path("text.txt"), "not a folder"),
+        ("images", path("text.txt"), "neither a folder nor an archive"),
     ] {
         refused([command, &input, "--out", &path("out")], &[expected, &input]);
         assert!(!dir.path().join("out").exists());

@@ -2,7 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod archives;
+mod bad_image;
 mod bad_input;
+mod bad_record;
+mod environment;
+mod fidelity;
+mod kill;
 mod promises;
 mod real_data;
+mod summary;
 mod support;
+mod traced;
+mod verify;
+mod waymo_v2;

@@ -10,7 +10,9 @@ use ingest::raster::{Layout, Raster};
 use ingest::source::waymo::messages::{CameraImage, Context, Frame, Stats};
 use ingest::source::waymo::tfrecord::masked_crc;
 use prost::Message;
+use schemas::frame::FrameMeta;
 use schemas::geom::Size;
+use schemas::shard::{LevelEntry, ShardReader};
 use serde_json::Value;
 
 /// A file or folder of the optional data folder beside the workspace.
@@ -82,6 +84,25 @@ pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
         let records: Vec<u8> = (0..steps).flat_map(|step| framed(&record(&name, step))).collect();
         fs::write(dir.join(format!("segment-{name}.tfrecord")), records).unwrap();
     }
+}
+
+/// What stands in a set: the metadata and the levels of every frame, by its name.
+pub fn frames_of(set: &Path) -> BTreeMap<String, (FrameMeta, Vec<Option<Vec<u8>>>)> {
+    let shards = schemas::catalog::shard_paths(set).unwrap().into_iter().map(|path| ShardReader::open(&path).unwrap());
+    let rows = shards.flat_map(|shard| {
+        let jpeg = |level: Option<LevelEntry>| level.map(|level| shard.jpeg(&level).unwrap().to_vec());
+        let rows = shard.rows().unwrap().into_iter();
+        rows.map(|row| (row.meta, row.levels.into_iter().map(jpeg).collect())).collect::<Vec<_>>()
+    });
+    rows.map(|(meta, levels)| (meta.frame_id.clone(), (meta, levels))).collect()
+}
+
+/// Place and reason of what the report of a set lists as skipped.
+pub fn skipped_in(set: &Path) -> Vec<(String, String)> {
+    let report: Value = serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
+    let items = report["skipped_items"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    items.map(|item| (text(&item["source"]), text(&item["reason"]))).collect()
 }
 
 /// Contents of all files below `dir` but lock files, by relative path.

@@ -1,8 +1,9 @@
 //! BYOL's augmentation of one view, byte for byte as Pillow and torchvision do it (RECIPE 1.1 and 1.3).
 //!
 //! [`Resizer`](crate::resize::Resizer) leaves a view as [`Planes`] in a [`Workspace`]; [`apply`] runs the drawn
-//! operations on it in the order jitter, grayscale, blur, solarize and writes the slot's RGB bytes. What was drawn is
-//! data ([`ViewOps`]): nothing here is random. Nothing here allocates, locks or makes a system call either.
+//! operations on it in the order jitter, grayscale, blur, solarize and writes the slot's RGB bytes (or floats, see
+//! [`Out`]). What was drawn is data ([`ViewOps`]): nothing here is random. Nothing here allocates, locks or makes a
+//! system call either.
 //!
 //! torchvision flips before the jitter; here the flip happens on the way to the slot. No operation between can tell:
 //! they act on pixels alone, on the mean, or symmetrically to left and right.
@@ -14,8 +15,8 @@ mod planes;
 mod solarize;
 
 use color::Step;
-pub use planes::Planes;
 pub(crate) use planes::deinterleave;
+pub use planes::{MEAN, Out, Planes, STD};
 
 use crate::simd::Simd;
 use crate::stages::{Stage, StageTimes};
@@ -57,6 +58,8 @@ pub struct ViewOps {
     pub jitter: Option<Jitter>,
     /// Luma in all three channels.
     pub grayscale: bool,
+    /// The grayscale comes before the jitter instead of after it: MoCo v1's order.
+    pub grayscale_first: bool,
     /// Standard deviation in pixels of Pillow's `GaussianBlur`; finite, not negative.
     pub blur_sigma: Option<f32>,
     /// Invert values of 128 and more.
@@ -84,22 +87,21 @@ impl Workspace {
     }
 }
 
-/// Augments the view in `workspace.planes`, which is used up, and writes it to `out`: `side * side` RGB triples, row
-/// by row.
+/// Augments the view in `workspace.planes`, which is used up, and writes it to `out`.
 ///
 /// Charges each operation to its stage of `times`; what is fused (the grayscale of a jittered view) to the first.
 ///
 /// # Panics
 ///
-/// If `out` is not `3 * side * side` bytes.
-pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: &mut [u8], times: &mut StageTimes) {
+/// If `out` does not hold `3 * side * side` values.
+pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: Out<'_>, times: &mut StageTimes) {
     let Workspace { planes, blur, simd } = workspace;
     if ops.jitter.is_some() || ops.grayscale {
         let stage = if ops.jitter.is_some() { Stage::Jitter } else { Stage::Grayscale };
         change_colors(ops, *simd, planes);
         times.lap(stage);
     }
-    // From here on the three channels of a grey view are equal: one does for all.
+    // From here on the three channels of a grey view are equal (a jitter leaves grey grey): one does for all.
     let num_planes = if ops.grayscale { 1 } else { 3 };
     if let Some(sigma) = ops.blur_sigma {
         blur::blur(*simd, sigma, planes.split_mut().into_iter().take(num_planes), blur);
@@ -123,14 +125,14 @@ pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: &mut [u8], times: &m
 /// before it left it, so it begins a pass of its own.
 fn change_colors(ops: &ViewOps, simd: Simd, planes: &mut Planes) {
     let mut steps = [Step::Grayscale; 5];
-    let mut num_steps = 0;
+    let mut num_steps = usize::from(ops.grayscale && ops.grayscale_first);
     if let Some(jitter) = &ops.jitter {
-        for (step, op) in steps.iter_mut().zip(jitter.order) {
+        for (step, op) in steps[num_steps..].iter_mut().zip(jitter.order) {
             *step = step_from_op(op, jitter);
         }
-        num_steps = jitter.order.len();
+        num_steps += jitter.order.len();
     }
-    num_steps += usize::from(ops.grayscale); // after the jitter, the array holds it already
+    num_steps += usize::from(ops.grayscale && !ops.grayscale_first); // behind the jitter, the array holds it already
     let area = (planes.side() * planes.side()) as f64;
     let mut done = 0;
     for ix in 0..num_steps {

@@ -2,9 +2,33 @@
 //!
 //! Planes instead of RGB triples, because then a vector register holds one channel of neighbouring pixels and no
 //! kernel but these two ever shuffles. [`deinterleave`] fills planes from a row of triples, [`interleave`] writes
-//! them back, mirrored if asked: that is where the horizontal flip happens, for free.
+//! them back, mirrored if asked: that is where the horizontal flip happens, for free. As floats, planes stay planes.
 
 use crate::simd::{Simd, kernel};
+
+/// Mean of each channel that floats are normalised with, as a share of 255 (RECIPE 1.1).
+pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of each channel that floats are normalised with, as a share of 255 (RECIPE 1.1).
+pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Where a finished view goes, and as what.
+#[derive(Debug)]
+pub enum Out<'a> {
+    /// RGB bytes, `[side, side, 3]`.
+    Bytes(&'a mut [u8]),
+    /// `(byte / 255 - MEAN) / STD`, `[3, side, side]`.
+    Floats(&'a mut [f32]),
+}
+
+impl Out<'_> {
+    /// The same place, borrowed again.
+    pub fn reborrow(&mut self) -> Out<'_> {
+        match self {
+            Self::Bytes(rgb) => Out::Bytes(rgb),
+            Self::Floats(values) => Out::Floats(values),
+        }
+    }
+}
 
 /// A `side` × `side` view; row-major planes in the order red, green, blue.
 #[derive(Clone, Debug)]
@@ -49,28 +73,71 @@ impl Planes {
         deinterleave(simd, rgb, red, green, blue);
     }
 
-    /// Writes the view as row-major RGB triples, each row from right to left if `flip`.
+    /// Writes the view, each row from right to left if `flip`.
     ///
     /// # Panics
     ///
-    /// If `rgb` is not `3 * side * side` bytes.
-    pub fn store(&self, simd: Simd, flip: bool, rgb: &mut [u8]) {
-        store(simd, self.split(), self.side, flip, rgb);
+    /// If `out` does not hold `3 * side * side` values.
+    pub fn store(&self, simd: Simd, flip: bool, out: Out<'_>) {
+        store(simd, self.split(), self.side, flip, out);
     }
 
     /// As [`store`](Self::store) for a view whose channels are all equal to the first, which alone is read.
-    pub(super) fn store_grey(&self, simd: Simd, flip: bool, rgb: &mut [u8]) {
+    pub(super) fn store_grey(&self, simd: Simd, flip: bool, out: Out<'_>) {
         let [grey, ..] = self.split();
-        store(simd, [grey; 3], self.side, flip, rgb);
+        store(simd, [grey; 3], self.side, flip, out);
     }
 }
 
-fn store(simd: Simd, [red, green, blue]: [&[u8]; 3], side: usize, flip: bool, rgb: &mut [u8]) {
-    assert_eq!(rgb.len(), 3 * side * side, "a view of {side}x{side} RGB pixels");
-    if flip {
-        interleave_mirrored(simd, side, red, green, blue, rgb);
-    } else {
-        interleave(simd, red, green, blue, rgb);
+fn store(simd: Simd, planes: [&[u8]; 3], side: usize, flip: bool, out: Out<'_>) {
+    let [red, green, blue] = planes;
+    let expected = 3 * side * side;
+    match out {
+        Out::Bytes(rgb) => {
+            assert_eq!(rgb.len(), expected, "a view of {side}x{side} RGB pixels");
+            if flip {
+                interleave_mirrored(simd, side, red, green, blue, rgb);
+            } else {
+                interleave(simd, red, green, blue, rgb);
+            }
+        }
+        Out::Floats(values) => {
+            assert_eq!(values.len(), expected, "a view of {side}x{side} RGB pixels");
+            for (channel, (plane, values)) in planes.into_iter().zip(values.chunks_exact_mut(side * side)).enumerate() {
+                let (scale, shift) = (1.0 / (255.0 * STD[channel]), -MEAN[channel] / STD[channel]);
+                if flip {
+                    normalize_mirrored(simd, side, plane, scale, shift, values);
+                } else {
+                    normalize(simd, plane, scale, shift, values);
+                }
+            }
+        }
+    }
+}
+
+kernel! {
+    /// `values := scale · plane + shift`.
+    fn normalize(plane: &[u8], scale: f32, shift: f32, values: &mut [f32]) = normalize_body
+}
+
+#[inline(always)]
+fn normalize_body(plane: &[u8], scale: f32, shift: f32, values: &mut [f32]) {
+    for (value, &byte) in values.iter_mut().zip(plane) {
+        *value = f32::from(byte) * scale + shift;
+    }
+}
+
+kernel! {
+    /// As `normalize`, for rows of `side` pixels, every one mirrored.
+    fn normalize_mirrored(side: usize, plane: &[u8], scale: f32, shift: f32, values: &mut [f32]) = normalize_mirrored_body
+}
+
+#[inline(always)]
+fn normalize_mirrored_body(side: usize, plane: &[u8], scale: f32, shift: f32, values: &mut [f32]) {
+    for (values, row) in values.chunks_exact_mut(side).zip(plane.chunks_exact(side)) {
+        for (value, &byte) in values.iter_mut().rev().zip(row) {
+            *value = f32::from(byte) * scale + shift;
+        }
     }
 }
 
@@ -129,12 +196,30 @@ mod tests {
                 planes.load(simd, &rgb);
                 assert!((0..side * side).all(|i| planes.split().map(|plane| plane[i]) == rgb[3 * i..3 * i + 3]));
                 let mut out = vec![0; rgb.len()];
-                planes.store(simd, false, &mut out);
+                planes.store(simd, false, Out::Bytes(&mut out));
                 assert_eq!(out, rgb);
-                planes.store(simd, true, &mut out);
+                planes.store(simd, true, Out::Bytes(&mut out));
                 for (row, mirrored) in rgb.chunks(3 * side).zip(out.chunks(3 * side)) {
                     assert!((0..side).all(|x| row[3 * x..3 * x + 3] == mirrored[3 * (side - 1 - x)..3 * (side - x)]));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn floats_are_the_normalised_bytes_channel_after_channel() {
+        let side = 37;
+        let rgb: Vec<u8> = (0..3 * side * side).map(|i| (i * 11 + i / 97) as u8).collect();
+        for (simd, flip) in Simd::available().flat_map(|simd| [(simd, false), (simd, true)]) {
+            let mut planes = Planes::new(side);
+            planes.load(simd, &rgb);
+            let (mut bytes, mut floats) = (vec![0; rgb.len()], vec![0.0; rgb.len()]);
+            planes.store(simd, flip, Out::Bytes(&mut bytes));
+            planes.store(simd, flip, Out::Floats(&mut floats));
+            for (ix, &byte) in bytes.iter().enumerate() {
+                let (pixel, channel) = (ix / 3, ix % 3);
+                let expected = (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel];
+                assert!((floats[channel * side * side + pixel] - expected).abs() < 1e-6);
             }
         }
     }

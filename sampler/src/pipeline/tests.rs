@@ -1,6 +1,7 @@
 //! The pipeline with makers that do not decode: order, ends, failures, delays.
 
 use super::*;
+use crate::augment::Out;
 use crate::order::mix;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,9 +26,10 @@ impl Make for Fake {
             std::thread::sleep(Duration::from_micros(mix(seed ^ number) % 200));
         }
         assert!(self.panic_at != Some((at, index)), "told to panic at {at:?}");
-        let [first, second] = place.views;
-        first.fill(number as u8);
-        second.fill(!number as u8);
+        for (view, byte) in place.views.into_iter().zip([number as u8, !number as u8]) {
+            let Out::Bytes(bytes) = view else { panic!("bytes were asked for") };
+            bytes.fill(byte);
+        }
         place.meta.key = number;
         place.meta.tries = 1;
         place.meta.replaced = self.replaced_every.is_some_and(|every| number.is_multiple_of(every)).into();
@@ -42,7 +44,7 @@ impl Make for Fake {
 const STEPS: u64 = 7;
 
 fn shape(depth: usize, batch: usize) -> Shape {
-    Shape { depth, batch, output: 8, pin: Pin::Never, steps: STEPS }
+    Shape { depth, batch, output: 8, pixels: Pixels::Bytes, pin: Pin::Never, steps: STEPS }
 }
 
 struct Started {
@@ -173,15 +175,25 @@ fn waits_are_counted() {
     assert!(batches.counters().waits > 0 && batches.counters().wait > Duration::ZERO);
 }
 
+/// Resident memory of this process in KiB.
+fn rss_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
 /// `SAMPLER_SOAK_SECS=600 cargo test -p sampler --release -- --ignored soak`
 #[test]
 #[ignore = "takes as long as SAMPLER_SOAK_SECS says"]
 fn soak_with_random_delays_and_random_stops() {
     let secs = std::env::var("SAMPLER_SOAK_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(600);
     let until = Instant::now() + Duration::from_secs(secs);
-    let mut round = 0;
+    let (mut round, mut settled_kib) = (0, 0);
     while Instant::now() < until {
         round += 1;
+        if round == 50 {
+            settled_kib = rss_kib();
+        }
         let draw = |what: u64, bound: u64| mix(round * 8 + what) % bound;
         let (depth, batch, workers) = (1 + draw(0, 5), 1 + draw(1, 9), 1 + draw(2, 9));
         let from = Cursor { epoch: draw(3, 3), step: draw(4, STEPS) };
@@ -197,4 +209,7 @@ fn soak_with_random_delays_and_random_stops() {
         drop(batches);
         assert_eq!(alive.load(Ordering::SeqCst), 0);
     }
+    let grown_kib = rss_kib().saturating_sub(settled_kib);
+    println!("{round} pipelines; memory grew by {grown_kib} KiB since the 50th");
+    assert!(round < 50 || grown_kib < 8 * 1024);
 }

@@ -1,16 +1,14 @@
 //! The taps of one axis: which pixels make an output pixel, and with what weights.
 //!
-//! Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for its bicubic filter (Resample.c; RECIPE 1.3), operation
-//! by operation, so that the fixed-point weights come out the same. The order of the loops is turned inside out: one
-//! tap of all outputs after the other, which vector lanes like.
+//! Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for its bicubic and bilinear filters (Resample.c; RECIPE
+//! 1.3), operation by operation, so that the fixed-point weights come out the same. The order of the loops is turned
+//! inside out: one tap of all outputs after the other, which vector lanes like.
 
+use super::Interpolation;
 use crate::simd::{Simd, kernel};
 
 /// Weights are in units of 2⁻²².
 pub(super) const PRECISION_BITS: u32 = 22;
-
-/// Bicubic taps reach this far in units of the scale.
-const SUPPORT: f64 = 2.0;
 
 /// Taps are filled up with weights of 0 to a multiple of this.
 pub(super) const QUAD: usize = 4;
@@ -57,15 +55,22 @@ impl Axis {
 
     /// Computes everything anew for `num_outputs` pixels out of `span`. Allocates only when it needs more memory than
     /// ever before.
-    pub(super) fn fit(&mut self, simd: Simd, span: Span, num_outputs: usize) {
+    pub(super) fn fit(&mut self, simd: Simd, interpolation: Interpolation, span: Span, num_outputs: usize) {
         let scale = f64::from(span.to - span.from) / num_outputs as f64;
         let filter_scale = scale.max(1.0);
-        self.place_taps(span, scale, SUPPORT * filter_scale, num_outputs);
+        self.place_taps(span, scale, interpolation.support() * filter_scale, num_outputs);
         self.sums.clear();
         self.sums.resize(num_outputs, 0.0);
         self.raw.resize(self.stride * num_outputs, 0.0);
         self.weights.resize(self.stride * num_outputs, 0);
-        raw_weights(simd, &self.first, &self.count, &self.centers, 1.0 / filter_scale, &mut self.raw, &mut self.sums);
+        let places = Places {
+            interpolation,
+            first: &self.first,
+            count: &self.count,
+            centers: &self.centers,
+            inverse_scale: 1.0 / filter_scale,
+        };
+        raw_weights(simd, places, &mut self.raw, &mut self.sums);
         normalize(simd, &self.sums, &mut self.raw);
         for (tap, raw) in self.raw.chunks_exact(num_outputs).enumerate() {
             for (&raw, weights) in raw.iter().zip(self.weights.chunks_exact_mut(self.stride)) {
@@ -91,25 +96,46 @@ impl Axis {
     }
 }
 
+impl Interpolation {
+    /// How far taps reach, in units of the scale.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Bilinear => 1.0,
+        }
+    }
+}
+
+/// Where the taps of every output lie, and what is to weigh them.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    interpolation: Interpolation,
+    first: &'a [u32],
+    count: &'a [u32],
+    centers: &'a [f64],
+    inverse_scale: f64,
+}
+
 kernel! {
     /// Unnormalised weights `[tap][output]`, and adds them up per output, in the order of the taps.
-    fn raw_weights(first: &[u32], count: &[u32], centers: &[f64], inverse_scale: f64, raw: &mut [f64], sums: &mut [f64])
-        = raw_weights_body
+    fn raw_weights(places: Places<'_>, raw: &mut [f64], sums: &mut [f64]) = raw_weights_body
 }
 
 #[inline(always)]
-fn raw_weights_body(
-    first: &[u32],
-    count: &[u32],
-    centers: &[f64],
-    inverse_scale: f64,
-    raw: &mut [f64],
-    sums: &mut [f64],
-) {
+fn raw_weights_body(places: Places<'_>, raw: &mut [f64], sums: &mut [f64]) {
+    match places.interpolation {
+        Interpolation::Bicubic => weigh_with(cubic, places, raw, sums),
+        Interpolation::Bilinear => weigh_with(triangle, places, raw, sums),
+    }
+}
+
+#[inline(always)]
+fn weigh_with(filter: impl Fn(f64) -> f64, places: Places<'_>, raw: &mut [f64], sums: &mut [f64]) {
+    let Places { first, count, centers, inverse_scale, .. } = places;
     for (tap, raw) in (0u32..).zip(raw.chunks_exact_mut(centers.len())) {
         let places = first.iter().zip(count).zip(centers);
         for ((raw, sum), ((&first, &count), &center)) in raw.iter_mut().zip(&mut *sums).zip(places) {
-            let weight = cubic((f64::from(first + tap) - center + 0.5) * inverse_scale);
+            let weight = filter((f64::from(first + tap) - center + 0.5) * inverse_scale);
             *raw = if tap < count { weight } else { 0.0 };
             *sum += *raw;
         }
@@ -125,6 +151,13 @@ fn cubic(x: f64) -> f64 {
     let outer = (((x - 5.0) * x + 8.0) * x - 4.0) * A;
     let tail = if x < 2.0 { outer } else { 0.0 };
     if x < 1.0 { inner } else { tail }
+}
+
+/// The linear kernel.
+#[inline(always)]
+fn triangle(x: f64) -> f64 {
+    let x = x.abs();
+    if x < 1.0 { 1.0 - x } else { 0.0 }
 }
 
 kernel! {
@@ -147,14 +180,17 @@ mod tests {
     use super::*;
 
     /// Pillow's loops as they stand in Resample.c.
-    fn pillow(span: Span, num_outputs: usize) -> Vec<(usize, Vec<i32>)> {
+    fn pillow(interpolation: Interpolation, span: Span, num_outputs: usize) -> Vec<(usize, Vec<i32>)> {
         let scale = f64::from(span.to - span.from) / num_outputs as f64;
         let filter_scale = if scale < 1.0 { 1.0 } else { scale };
-        let support = 2.0 * filter_scale;
-        let kernel = |x: f64| match x.abs() {
+        let bicubic = |x: f64| match x.abs() {
             x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
             x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5,
             _ => 0.0,
+        };
+        let (support, kernel): (f64, &dyn Fn(f64) -> f64) = match interpolation {
+            Interpolation::Bicubic => (2.0 * filter_scale, &bicubic),
+            Interpolation::Bilinear => (filter_scale, &|x| (1.0 - x.abs()).max(0.0)),
         };
         let taps = |output: usize| {
             let center = f64::from(span.from) + (output as f64 + 0.5) * scale;
@@ -174,13 +210,15 @@ mod tests {
         let spans = [(0.0, 500.0, 500), (0.25, 479.75, 480), (0.5, 1.5, 2), (0.0, 3.0, 3), (0.75, 1919.5, 1920)];
         for simd in Simd::available() {
             let mut axis = Axis::default();
-            for ((from, to, len), num_outputs) in spans.into_iter().flat_map(|span| [(span, 224), (span, 7), (span, 1)])
-            {
+            let sizes = spans.into_iter().flat_map(|span| [(span, 224), (span, 7), (span, 1)]);
+            let cases = sizes.flat_map(|size| [(size, Interpolation::Bicubic), (size, Interpolation::Bilinear)]);
+            for (((from, to, len), num_outputs), interpolation) in cases {
                 let span = Span { from, to, len };
-                axis.fit(simd, span, num_outputs);
-                for (output, (first, weights)) in pillow(span, num_outputs).into_iter().enumerate() {
-                    assert_eq!(axis.taps(output), first..first + weights.len(), "{span:?}, output {output}");
-                    assert_eq!(axis.weights_of(output), weights, "{span:?}, output {output}");
+                axis.fit(simd, interpolation, span, num_outputs);
+                for (output, (first, weights)) in pillow(interpolation, span, num_outputs).into_iter().enumerate() {
+                    let what = format!("{interpolation:?} {span:?}, output {output}");
+                    assert_eq!(axis.taps(output), first..first + weights.len(), "{what}");
+                    assert_eq!(axis.weights_of(output), weights, "{what}");
                     let filling = &axis.weights[output * axis.stride..][weights.len()..axis.stride];
                     assert!(filling.iter().all(|&weight| weight == 0));
                 }

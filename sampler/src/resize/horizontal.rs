@@ -4,13 +4,13 @@
 //! give the same bytes: the plain loop; AVX2, four rows at a time; AVX-512, five pixels at a time, for downscaling by
 //! up to 9.6 (AVX2 serves beyond).
 
-use super::Strip;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::axis::{Axis, PRECISION_BITS, Span};
 use super::vertical::clip;
+use super::{Interpolation, Strip};
 use crate::simd::{Level, Simd};
 
 /// The horizontal taps in the form that the chosen kernel wants.
@@ -28,8 +28,8 @@ impl Horizontal {
     pub(super) const SPARE_BYTES: usize = 16;
 
     /// Computes taps and weights anew, for rows of `span.len` pixels.
-    pub(super) fn fit(&mut self, simd: Simd, span: Span, num_outputs: usize) {
-        self.axis.fit(simd, span, num_outputs);
+    pub(super) fn fit(&mut self, simd: Simd, interpolation: Interpolation, span: Span, num_outputs: usize) {
+        self.axis.fit(simd, interpolation, span, num_outputs);
         match simd.level() {
             Level::Scalar => {}
             #[cfg(target_arch = "x86_64")]

@@ -37,7 +37,7 @@ pub(super) fn draw(counted: &Counted) -> sampler::Result<Canvas> {
         grouped(counted.pairs),
         grouped(counted.frames),
         100.0 * counted.acceptance(),
-        counted.fallbacks
+        grouped(counted.fallbacks)
     );
     canvas.text(MARGIN as i32, 66, Text { color: palette::MUTED, ..Text::default() }, &line);
     for (ix, panel) in panels(counted).iter().enumerate() {

@@ -82,9 +82,8 @@ fn compress(size: Size, rgb: &[u8], restart_blocks: u32) -> Vec<u8> {
     }
 }
 
-fn row(ix: u32) -> FrameRow {
-    let rgb = picture(FRAME, ix);
-    let half = halved(FRAME, &rgb);
+fn row(ix: u32, frame: Size, rgb: &[u8]) -> FrameRow {
+    let half = halved(frame, rgb);
     let level = |size: Size, rgb: &[u8], encoding| Some(LevelImage { jpeg: tiled_jpeg(size, rgb), size, encoding });
     let camera = ["FRONT", "SIDE_LEFT", "SIDE_RIGHT"][ix as usize % 3];
     let meta = FrameMeta {
@@ -95,30 +94,33 @@ fn row(ix: u32) -> FrameRow {
         segment: Some("drive".to_owned()),
         camera: Some(camera.to_owned()),
         timestamp_micros: Some(i64::from(ix)),
-        size: FRAME,
+        size: frame,
         time_of_day: Some("Day".to_owned()),
         weather: None,
         location: None,
+        city: None,
     };
     let levels =
-        vec![level(FRAME, &rgb, Encoding::Lossless), level(FRAME.at_level(1), &half, Encoding::Quality(93)), None];
+        vec![level(frame, rgb, Encoding::Lossless), level(frame.at_level(1), &half, Encoding::Quality(93)), None];
     FrameRow { meta, levels }
 }
 
-/// Writes a set of `num_frames` frames in shards of `shard_frames` into `dir`.
+/// Writes a set of `num_frames` made-up frames in shards of `shard_frames` into `dir`.
 pub fn write_set(dir: &Path, num_frames: u32, shard_frames: u32) {
-    let settings = Settings::default();
-    for first in (0..num_frames).step_by(shard_frames as usize) {
-        let id = ShardId {
-            input: "made-up".to_owned(),
-            first_item: first.into(),
-            end_item: Some((first + shard_frames).into()),
-        };
-        let frames = dir.join(FRAMES_DIR);
-        std::fs::create_dir_all(&frames).unwrap();
-        let mut shard = ShardWriter::create(&frames, &id, &settings).unwrap();
-        for ix in first..(first + shard_frames).min(num_frames) {
-            shard.push(row(ix)).unwrap();
+    write_pictures(dir, (0..num_frames).map(|ix| (FRAME, picture(FRAME, ix))), shard_frames);
+}
+
+/// Writes a set of pictures, RGB triples, in shards of `shard_frames` into `dir`.
+pub fn write_pictures(dir: &Path, pictures: impl IntoIterator<Item = (Size, Vec<u8>)>, shard_frames: u32) {
+    let frames = dir.join(FRAMES_DIR);
+    std::fs::create_dir_all(&frames).unwrap();
+    let mut pictures = (0..).zip(pictures).peekable();
+    while let Some(&(first, _)) = pictures.peek() {
+        let end = first + shard_frames;
+        let id = ShardId { input: "made-up".to_owned(), first_item: first.into(), end_item: Some(end.into()) };
+        let mut shard = ShardWriter::create(&frames, &id, &Settings::default()).unwrap();
+        while let Some((ix, (size, rgb))) = pictures.next_if(|&(ix, _)| ix < end) {
+            shard.push(row(ix, size, &rgb)).unwrap();
         }
         shard.finish(&[]).unwrap();
     }

@@ -1,5 +1,6 @@
 //! Pillow's arithmetic in plain loops: one pixel at a time, with the types of its C code. Slow and obvious.
 
+use sampler::Interpolation;
 use sampler::augment::{Jitter, JitterOp, ViewOps};
 
 /// Row-major RGB triples.
@@ -41,13 +42,17 @@ pub fn augment(image: &Image, ops: &ViewOps) -> Image {
     if ops.flip {
         image = flip(&image);
     }
+    let grayscale = |image: &Image| image.map(|pixel| [luma(pixel); 3]);
+    if ops.grayscale && ops.grayscale_first {
+        image = grayscale(&image);
+    }
     if let Some(jitter) = &ops.jitter {
         for op in jitter.order {
             image = adjust(&image, op, jitter);
         }
     }
-    if ops.grayscale {
-        image = image.map(|pixel| [luma(pixel); 3]);
+    if ops.grayscale && !ops.grayscale_first {
+        image = grayscale(&image);
     }
     if let Some(sigma) = ops.blur_sigma {
         image = gaussian_blur(&image, sigma);
@@ -172,25 +177,30 @@ fn box_blur_rows(image: &Image, radius: f32) -> Image {
     })
 }
 
-/// Pillow's Resample.c: `image.crop(hull).resize((side, side), BICUBIC, box)` for a crop `[x, y, width, height]`.
-pub fn resized(image: &Image, [x, y, width, height]: [f64; 4], side: usize) -> Image {
+/// Pillow's Resample.c: `image.crop(hull).resize((side, side), filter, box)` for a crop `[x, y, width, height]`.
+pub fn resized(image: &Image, filter: Interpolation, [x, y, width, height]: [f64; 4], side: usize) -> Image {
     let (left, top) = (x.floor() as usize, y.floor() as usize);
     let (right, bottom) = ((x + width).ceil() as usize, (y + height).ceil() as usize);
     let cut = Image::from_fn(right - left, bottom - top, |x, y| image.at(left + x, top + y));
     let inner = |start: f64, length: f64| ((start - start.floor()) as f32, (start + length - start.floor()) as f32);
-    let narrow = resized_rows(&cut, inner(x, width), side);
-    resized_rows(&narrow.transposed(), inner(y, height), side).transposed()
+    let narrow = resized_rows(&cut, filter, inner(x, width), side);
+    resized_rows(&narrow.transposed(), filter, inner(y, height), side).transposed()
 }
 
-fn resized_rows(image: &Image, (from, to): (f32, f32), out: usize) -> Image {
+fn resized_rows(image: &Image, filter: Interpolation, (from, to): (f32, f32), out: usize) -> Image {
     let scale = f64::from(to - from) / out as f64;
     let filter_scale = scale.max(1.0);
-    let support = 2.0 * filter_scale;
+    let (reach, kernel): (f64, fn(f64) -> f64) = match filter {
+        Interpolation::Bicubic => (2.0, cubic),
+        Interpolation::Bilinear => (1.0, |x| if x.abs() < 1.0 { 1.0 - x.abs() } else { 0.0 }),
+    };
+    let support = reach * filter_scale;
     let taps = |output: usize| {
         let center = f64::from(from) + (output as f64 + 0.5) * scale;
         let first = ((center - support + 0.5) as i64).max(0);
         let end = ((center + support + 0.5) as i64).min(image.width as i64);
-        let weights: Vec<f64> = (first..end).map(|x| cubic((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
+        let weights: Vec<f64> =
+            (first..end).map(|x| kernel((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
         let sum = weights.iter().fold(0.0, |sum, weight| sum + weight);
         let fixed = weights.iter().map(move |weight| {
             let scaled = weight / sum * f64::from(1 << 22);

@@ -1,7 +1,8 @@
 //! The resize against Pillow's loops, for sizes and crops of every kind.
 
 use proptest::prelude::*;
-use sampler::augment::Planes;
+use sampler::Interpolation::{self, Bicubic, Bilinear};
+use sampler::augment::{Out, Planes};
 use sampler::resize::Resizer;
 use sampler::simd::Simd;
 use schemas::geom::Size;
@@ -10,20 +11,23 @@ use crate::Random;
 use crate::oracle::{self, Image};
 
 /// What `resizer` makes of a crop of `image`.
-pub fn resized(image: &Image, crop: [f64; 4], side: usize, resizer: &mut Resizer) -> Image {
+pub fn resized(image: &Image, filter: Interpolation, crop: [f64; 4], side: usize, resizer: &mut Resizer) -> Image {
     let mut planes = Planes::new(side);
     let size = Size::new(image.width as u32, image.height as u32);
-    resizer.resize(&image.rgb, size, 3 * image.width, crop, &mut planes);
+    resizer.resize(&image.rgb, size, 3 * image.width, crop, filter, &mut planes);
     let mut out = Image { width: side, height: side, rgb: vec![0; 3 * side * side] };
-    planes.store(Simd::SCALAR, false, &mut out.rgb);
+    planes.store(Simd::SCALAR, false, Out::Bytes(&mut out.rgb));
     out
 }
 
 fn check(image: &Image, crop: [f64; 4], side: usize) {
-    let expected = oracle::resized(image, crop, side);
-    for simd in Simd::available() {
-        let found = resized(image, crop, side, &mut Resizer::with_simd(simd));
-        assert!(found == expected, "{}: {crop:?} of {}x{} to {side}", simd.name(), image.width, image.height);
+    for filter in [Bicubic, Bilinear] {
+        let expected = oracle::resized(image, filter, crop, side);
+        for simd in Simd::available() {
+            let found = resized(image, filter, crop, side, &mut Resizer::with_simd(simd));
+            let (name, width, height) = (simd.name(), image.width, image.height);
+            assert!(found == expected, "{name}, {filter:?}: {crop:?} of {width}x{height} to {side}");
+        }
     }
 }
 
@@ -36,7 +40,7 @@ fn stretch(random: &mut Random, available: usize, step: f64) -> [f64; 2] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_crop_of_any_image_is_pillows(
@@ -83,7 +87,8 @@ fn nothing_outside_the_crop_has_influence() {
     let other = Image::from_fn(90, 70, |x, y| if inside(x, y) { image.at(x, y) } else { [255; 3] });
     for simd in Simd::available() {
         let mut resizer = Resizer::with_simd(simd);
-        assert_eq!(resized(&image, crop, 40, &mut resizer), resized(&other, crop, 40, &mut resizer));
+        let made = [&image, &other].map(|image| resized(image, Bicubic, crop, 40, &mut resizer));
+        assert_eq!(made[0], made[1]);
     }
 }
 
@@ -95,10 +100,10 @@ fn rows_may_lie_further_apart() {
     for simd in Simd::available() {
         let mut planes = Planes::new(24);
         let mut resizer = Resizer::with_simd(simd);
-        resizer.resize(&apart, Size::new(50, 40), 163, [1.5, 2.0, 44.0, 37.5], &mut planes);
+        resizer.resize(&apart, Size::new(50, 40), 163, [1.5, 2.0, 44.0, 37.5], Bicubic, &mut planes);
         let mut rgb = vec![0; 3 * 24 * 24];
-        planes.store(simd, false, &mut rgb);
-        assert_eq!(rgb, oracle::resized(&image, [1.5, 2.0, 44.0, 37.5], 24).rgb);
+        planes.store(simd, false, Out::Bytes(&mut rgb));
+        assert_eq!(rgb, oracle::resized(&image, Bicubic, [1.5, 2.0, 44.0, 37.5], 24).rgb);
     }
 }
 
@@ -108,11 +113,13 @@ fn a_resizer_keeps_nothing_of_the_crop_before() {
     let image = random.image(140, 120);
     for simd in Simd::available() {
         let mut resizer = Resizer::with_simd(simd);
-        for _ in 0..60 {
+        for round in 0..60 {
             let side = 1 + random.below(50);
             let ([x, width], [y, height]) = (stretch(&mut random, 140, 0.5), stretch(&mut random, 120, 0.5));
             let crop = [x, y, width, height];
-            assert_eq!(resized(&image, crop, side, &mut resizer), oracle::resized(&image, crop, side), "{crop:?}");
+            let filter = if round % 3 == 0 { Bilinear } else { Bicubic };
+            let found = resized(&image, filter, crop, side, &mut resizer);
+            assert_eq!(found, oracle::resized(&image, filter, crop, side), "{crop:?}");
         }
     }
 }
@@ -121,5 +128,5 @@ fn a_resizer_keeps_nothing_of_the_crop_before() {
 #[should_panic(expected = "lies in 50 pixels")]
 fn a_crop_outside_the_image_is_our_bug() {
     let image = Random(25).image(50, 40);
-    resized(&image, [10.0, 0.0, 40.5, 10.0], 8, &mut Resizer::new());
+    resized(&image, Bicubic, [10.0, 0.0, 40.5, 10.0], 8, &mut Resizer::new());
 }

@@ -1,6 +1,6 @@
 //! The augmentation of a view: each operation alone, and chains as the sampler draws them.
 
-use sampler::augment::{Jitter, JitterOp, ViewOps, Workspace, apply};
+use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
 use sampler::simd::Simd;
 use sampler::stages::StageTimes;
 
@@ -11,7 +11,7 @@ use crate::oracle::{self, Image};
 pub fn augmented(image: &Image, ops: &ViewOps, workspace: &mut Workspace, simd: Simd) -> Image {
     let mut out = Image { rgb: vec![0; image.rgb.len()], ..*image };
     workspace.planes.load(simd, &image.rgb);
-    apply(ops, workspace, &mut out.rgb, &mut StageTimes::default());
+    apply(ops, workspace, Out::Bytes(&mut out.rgb), &mut StageTimes::default());
     out
 }
 
@@ -90,6 +90,16 @@ fn grayscale_is_pillows() {
 }
 
 #[test]
+fn grayscale_before_the_jitter_is_pillows() {
+    check(16, 500, |random| ViewOps {
+        jitter: Some(jitter(random, 0.4)),
+        grayscale: true,
+        grayscale_first: true,
+        ..ViewOps::default()
+    });
+}
+
+#[test]
 fn solarize_is_pillows() {
     check(11, 300, |_| ViewOps { solarize: true, ..ViewOps::default() });
 }
@@ -110,6 +120,7 @@ fn whole_chains_are_pillows() {
         flip: random.chance(0.5),
         jitter: random.chance(0.8).then(|| jitter(random, 0.4)),
         grayscale: random.chance(0.2),
+        grayscale_first: random.chance(0.5),
         blur_sigma: random.chance(0.6).then(|| random.between(0.1, 2.0) as f32),
         solarize: random.chance(0.2),
     });

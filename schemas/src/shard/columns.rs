@@ -6,18 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt32Builder,
-    UInt64Array, UInt64Builder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, RecordBatch, StringArray, StringBuilder,
+    UInt32Array, UInt32Builder, UInt64Array, UInt64Builder,
 };
 use arrow::array::{ArrayBuilder, Int64Builder};
-use arrow::datatypes::{DataType, Field, Int64Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Field};
 
 use crate::frame::{Encoding, FrameMeta};
 use crate::geom::Size;
 use crate::{Error, Result};
 
 /// `(name, type, nullable)` of every metadata column, in file order.
-const META: [(&str, DataType, bool); 13] = [
+const META: [(&str, DataType, bool); 14] = [
     ("frame_id", DataType::Utf8, false),
     ("key", DataType::UInt64, false),
     ("source", DataType::Utf8, false),
@@ -31,6 +31,7 @@ const META: [(&str, DataType, bool); 13] = [
     ("time_of_day", DataType::Utf8, true),
     ("weather", DataType::Utf8, true),
     ("location", DataType::Utf8, true),
+    ("city", DataType::Utf8, true),
 ];
 
 /// Fields of the metadata columns.
@@ -49,7 +50,7 @@ pub(crate) fn level_fields(level: u8) -> Vec<Field> {
 /// Collects metadata columns.
 #[derive(Default)]
 pub(crate) struct MetaColumns {
-    strings: [StringBuilder; 9],
+    strings: [StringBuilder; 10],
     key: UInt64Builder,
     timestamp: Int64Builder,
     width: UInt32Builder,
@@ -68,6 +69,7 @@ impl MetaColumns {
             meta.time_of_day.as_ref(),
             meta.weather.as_ref(),
             meta.location.as_ref(),
+            meta.city.as_ref(),
         ];
         for (column, value) in self.strings.iter_mut().zip(strings) {
             column.append_option(value);
@@ -84,7 +86,7 @@ impl MetaColumns {
 
     /// The columns in the order of [`meta_fields`]; the builder is empty afterwards.
     pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
-        let [frame_id, source, dataset, split, segment, camera, time_of_day, weather, location] =
+        let [frame_id, source, dataset, split, segment, camera, time_of_day, weather, location, city] =
             self.strings.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let key = Arc::new(self.key.finish());
         let timestamp = Arc::new(self.timestamp.finish());
@@ -103,6 +105,7 @@ impl MetaColumns {
             time_of_day,
             weather,
             location,
+            city,
         ]
     }
 }
@@ -166,16 +169,20 @@ impl<'a> Rows<'a> {
         self.typed(name, |column| column.as_string_opt::<i32>())
     }
 
+    pub(crate) fn numbers<T: ArrowPrimitiveType>(&self, name: &str) -> Result<&'a PrimitiveArray<T>> {
+        self.typed(name, |column| column.as_primitive_opt::<T>())
+    }
+
     pub(crate) fn u32s(&self, name: &str) -> Result<&'a UInt32Array> {
-        self.typed(name, |column| column.as_primitive_opt::<UInt32Type>())
+        self.numbers(name)
     }
 
     pub(crate) fn u64s(&self, name: &str) -> Result<&'a UInt64Array> {
-        self.typed(name, |column| column.as_primitive_opt::<UInt64Type>())
+        self.numbers(name)
     }
 
     fn i64s(&self, name: &str) -> Result<&'a Int64Array> {
-        self.typed(name, |column| column.as_primitive_opt::<Int64Type>())
+        self.numbers(name)
     }
 
     /// The metadata of every row.
@@ -183,7 +190,8 @@ impl<'a> Rows<'a> {
         let text = |name: &str| self.strings(name);
         let (frame_id, source, dataset) = (text("frame_id")?, text("source")?, text("dataset")?);
         let (split, segment, camera) = (text("split")?, text("segment")?, text("camera")?);
-        let (time_of_day, weather, location) = (text("time_of_day")?, text("weather")?, text("location")?);
+        let (time_of_day, weather) = (text("time_of_day")?, text("weather")?);
+        let (location, city) = (text("location")?, text("city")?);
         let (width, height) = (self.u32s("width")?, self.u32s("height")?);
         let (key, timestamp) = (self.u64s("key")?, self.i64s("timestamp_micros")?);
         let optional = |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
@@ -201,6 +209,7 @@ impl<'a> Rows<'a> {
                     time_of_day: optional(time_of_day, row),
                     weather: optional(weather, row),
                     location: optional(location, row),
+                    city: optional(city, row),
                 };
                 match meta.key() == key.value(row) {
                     true => Ok(meta),

@@ -6,14 +6,16 @@
 
 pub(crate) mod columns;
 mod map;
+mod parts;
 pub(crate) mod read;
 mod settings;
 pub(crate) mod write;
 
 pub use map::Mapped;
+pub use parts::Part;
 pub use read::{FrameEntry, LevelEntry, ShardReader};
 pub use settings::{Chroma, Settings};
-pub use write::{ShardSummary, ShardWriter};
+pub use write::{ShardSummary, ShardWriter, publish};
 
 pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 
@@ -76,5 +78,7 @@ pub struct Skipped {
     pub detail: String,
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ fn meta(frame_id: &str) -> FrameMeta {
         time_of_day: None,
         weather: Some("rain, \"heavy\"".to_owned()),
         location: None,
+        city: None,
     }
 }
 
@@ -57,7 +58,7 @@ fn write_shard(set: &Path, id: &ShardId, settings: &Settings, rows: &[FrameRow])
 }
 
 /// Two shards, 70 and 3 frames: more than one row group.
-fn example_set() -> (tempfile::TempDir, Vec<FrameRow>) {
+pub(super) fn example_set() -> (tempfile::TempDir, Vec<FrameRow>) {
     let set = tempfile::tempdir().unwrap();
     let rows: Vec<_> = (0..73).map(|ix| row(&format!("frame/{ix}"), ix as u8)).collect();
     write_shard(set.path(), &id("a.tar", 0), &Settings::default(), &rows[..70]);
@@ -233,7 +234,7 @@ fn what_is_no_set_is_said_in_one_line() {
     let frames = empty.path().join(FRAMES_DIR);
     fs::create_dir(&frames).unwrap();
     fs::write(frames.join("x.parquet"), b"no parquet").unwrap();
-    assert!(matches!(catalog::build(empty.path()), Err(Error::Parquet { .. })));
+    assert!(matches!(catalog::build(empty.path()), Err(Error::Damaged { .. })));
 }
 
 #[test]
@@ -287,6 +288,10 @@ mod sql {
         {
             let message = Filter::parse(sql).unwrap_err().to_string();
             assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+        }
+        for sql in ["width = max(width)", "count(*) > 3 and width > 1", "row_number() over (order by width) < 9"] {
+            let message = Filter::parse(sql).unwrap_err().to_string();
+            assert!(message.contains("--where") && !message.contains('\n'), "{message}");
         }
         let not_boolean = Filter::parse("width + 1").unwrap();
         assert!(catalog.index(Some(&not_boolean)).is_err());

@@ -31,8 +31,8 @@ pub struct ShardSummary {
     pub bytes: u64,
 }
 
-/// Writes a shard under a temporary name and renames it when it is whole and on disk. Dropped before
-/// [`finish`](Self::finish), it removes its temporary file.
+/// Writes a shard under a temporary name and renames it when it is whole and on disk. Dropped before that, or after
+/// [`finish`](Self::finish) has failed, it removes its temporary file.
 pub struct ShardWriter {
     parquet: Option<ArrowWriter<Checksummed<File>>>,
     schema: Arc<Schema>,
@@ -40,6 +40,7 @@ pub struct ShardWriter {
     temporary: PathBuf,
     path: PathBuf,
     frames: u64,
+    is_finished: bool,
 }
 
 impl ShardWriter {
@@ -60,7 +61,15 @@ impl ShardWriter {
         note(key::VERSION, FORMAT_VERSION.to_string());
         note(key::ID, serde_json::to_string(id).expect("plain data serialises"));
         note(key::SETTINGS, settings.to_json());
-        Ok(Self { parquet: Some(parquet), schema, settings: settings.clone(), temporary, path, frames: 0 })
+        Ok(Self {
+            parquet: Some(parquet),
+            schema,
+            settings: settings.clone(),
+            temporary,
+            path,
+            frames: 0,
+            is_finished: false,
+        })
     }
 
     /// Appends a frame. Its levels must be those of the settings, each a tile-addressable JPEG.
@@ -113,9 +122,11 @@ impl ShardWriter {
         parquet.append_key_value_metadata(KeyValue::new(key::SKIPPED.to_owned(), skipped));
         let body = serde_json::to_string(&body).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(key::BODY.to_owned(), body));
-        let written = parquet.into_inner().map_err(failed())?;
+        parquet.finish().map_err(failed())?;
+        let written = parquet.inner();
         written.inner.sync_all().map_err(Error::io("flush", &temporary))?;
         publish(&temporary, &self.path)?;
+        self.is_finished = true;
         Ok(ShardSummary { path: self.path.clone(), frames: self.frames, bytes: written.bytes })
     }
 
@@ -126,14 +137,20 @@ impl ShardWriter {
 
 impl Drop for ShardWriter {
     fn drop(&mut self) {
-        if self.parquet.take().is_some() {
+        if !self.is_finished {
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
 /// Gives a complete, synced temporary file its name, durably.
-pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be renamed, or its folder not be synced.
+///
+/// # Panics
+/// If `path` has no parent folder.
+pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     fs::rename(temporary, path).map_err(Error::io("rename a finished file to", path))?;
     let dir = path.parent().expect("a shard lies in a folder");
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("flush", dir))

@@ -6,10 +6,10 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::align::offset::CoordMode;
+use crate::align::offset::{CoordMode, OffsetUnit, Ruler};
 use crate::align::roi::Sampling;
 use crate::attention::Attention;
-use crate::cluster::{Centroid, Empty, KMeans, Metric, Seeds};
+use crate::cluster::{Centroid, Draw, Empty, KMeans, Metric, Seeds};
 
 /// Which method is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,37 @@ use crate::cluster::{Centroid, Empty, KMeans, Metric, Seeds};
 pub enum MethodName {
     /// MultiSiam on BYOL: image branch and clustered 2D branch.
     Multisiam,
+    /// MultiSiam on MoCo (Appendix B.2): the image branch contrasts with a queue.
+    MultisiamMoco,
     /// BYOL: the image branch alone.
     Byol,
+    /// MoCo v1: a linear head and a queue.
+    Moco,
+    /// MoCo v2: as v1 with a head of two layers.
+    Mocov2,
+}
+
+impl MethodName {
+    /// As papers write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            MethodName::Multisiam => "MultiSiam",
+            MethodName::MultisiamMoco => "MultiSiam (MoCo)",
+            MethodName::Byol => "BYOL",
+            MethodName::Moco => "MoCo",
+            MethodName::Mocov2 => "MoCo v2",
+        }
+    }
+
+    /// Whether it has a 2D branch.
+    pub fn has_cells(self) -> bool {
+        matches!(self, MethodName::Multisiam | MethodName::MultisiamMoco)
+    }
+
+    /// Whether it contrasts with a queue of keys.
+    pub fn has_queue(self) -> bool {
+        matches!(self, MethodName::MultisiamMoco | MethodName::Moco | MethodName::Mocov2)
+    }
 }
 
 /// How cells of the two views are brought together (paper, section 3.2).
@@ -63,24 +92,38 @@ pub enum Symmetric {
     Sum,
     /// Their mean.
     Mean,
+    /// The first view predicts the second, and that is all (MoCo): half the passes.
+    OneWay,
+}
+
+/// The projector of a contrastive branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MocoHead {
+    /// MoCo v1: one linear layer.
+    Linear,
+    /// MoCo v2: linear, ReLU, linear; the hidden layer is as wide as the backbone's map.
+    Mlp,
 }
 
 /// The loss and its switches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MethodConfig {
-    /// `multisiam` or `byol`. `byol` uses `symmetric` and `cos_scale` only.
+    /// `multisiam`, `multisiam-moco`, `byol`, `moco` or `mocov2`. Keys that a method does not speak of have no effect on it.
     pub name: MethodName,
     /// Alignment of the 2D branch.
     pub align: Align,
-    /// Divide offsets by the online view's extent (equation 5); off is the "nonorm" ablation, in frame pixels.
-    pub offset_normalize: bool,
+    /// What offsets are divided by: `view` (equation 5), or the "nonorm" ablation as `pixel` (nothing) or `image`.
+    pub offset_unit: OffsetUnit,
     /// Where in its cell a cell's coordinate lies.
     pub coord_mode: CoordMode,
     /// Sample points per RoI bin and axis.
     pub roi_sampling: i64,
     /// RoI Align with half-pixel alignment.
     pub roi_aligned: bool,
+    /// One projector for both branches of `multisiam`, a 1×1 filter of the same weights on maps; else each has its own.
+    pub share_projector: bool,
     /// Self-attention behind the predictor (equations 8, 9).
     pub attention: bool,
     /// Exponent of the similarity.
@@ -111,6 +154,14 @@ pub struct MethodConfig {
     pub symmetric: Symmetric,
     /// Factor of every −cos: 2 as in OpenSelfSup and BYOL (2 − 2 cos but for a constant), 1 as printed in the paper.
     pub cos_scale: f64,
+    /// MoCo: keys in the queue, two batches or more.
+    pub queue: i64,
+    /// MoCo: T, which similarities are divided by. v1: 0.07; v2: 0.2.
+    pub temperature: f64,
+    /// MoCo: width of queries and keys.
+    pub moco_dim: i64,
+    /// Contrastive head of `multisiam-moco`, `linear` or `mlp`; `moco` has the one, `mocov2` the other.
+    pub moco_head: MocoHead,
 }
 
 impl Default for MethodConfig {
@@ -118,10 +169,11 @@ impl Default for MethodConfig {
         MethodConfig {
             name: MethodName::Multisiam,
             align: Align::Offset,
-            offset_normalize: true,
+            offset_unit: OffsetUnit::View,
             coord_mode: CoordMode::Center,
             roi_sampling: 1,
             roi_aligned: true,
+            share_projector: false,
             attention: true,
             attn_gamma: 2.0,
             attn_clamp: 0.0,
@@ -137,6 +189,10 @@ impl Default for MethodConfig {
             lambda: 0.5,
             symmetric: Symmetric::Sum,
             cos_scale: 2.0,
+            queue: 65_536,
+            temperature: 0.2,
+            moco_dim: 128,
+            moco_head: MocoHead::Mlp,
         }
     }
 }
@@ -154,12 +210,31 @@ impl MethodConfig {
         range("attn_gamma", self.attn_gamma, 1.0, 16.0)?;
         range("attn_clamp", self.attn_clamp, 0.0, 1.0)?;
         range("lambda", self.lambda, 0.0, 1.0)?;
-        range("cos_scale", self.cos_scale, 1e-3, 1e3)
+        range("cos_scale", self.cos_scale, 1e-3, 1e3)?;
+        range("queue", self.queue as f64, 1.0, 16_777_216.0)?;
+        range("temperature", self.temperature, 1e-3, 1e3)?;
+        range("moco_dim", self.moco_dim as f64, 1.0, 65_536.0)?;
+        ensure!(
+            !self.share_projector || self.name == MethodName::Multisiam,
+            "method.share_projector goes with method.name = \"multisiam\": no other has two projectors of one shape"
+        );
+        Ok(())
+    }
+
+    /// Refuses a queue that a step would overrun: both views' keys of a batch go in.
+    pub fn check_batch(&self, batch: i64) -> Result<()> {
+        ensure!(
+            !self.name.has_queue() || self.queue >= 2 * batch,
+            "method.queue is {}; with data.batch = {batch} it can be {} or more",
+            self.queue,
+            2 * batch
+        );
+        Ok(())
     }
 
     /// Refuses views whose maps have too few cells: K clusters need K cells, normalised offsets two cells per side.
     pub fn check_cells(&self, cells_per_side: i64) -> Result<()> {
-        if self.name == MethodName::Byol {
+        if !self.name.has_cells() {
             return Ok(());
         }
         let cells = cells_per_side * cells_per_side;
@@ -169,8 +244,8 @@ impl MethodConfig {
             self.k
         );
         ensure!(
-            self.align != Align::Offset || !self.offset_normalize || cells_per_side > 1,
-            "offset alignment needs maps of 2 x 2 cells or more: larger views, or model.layer4_stride = 1"
+            self.align != Align::Offset || self.offset_unit != OffsetUnit::View || cells_per_side > 1,
+            "offsets in units of the view need maps of 2 x 2 cells or more: larger views, or model.layer4_stride = 1"
         );
         Ok(())
     }
@@ -182,6 +257,7 @@ impl MethodConfig {
             iters: self.km_iters,
             metric: self.km_metric,
             seeds: self.km_init,
+            draw: Draw::default(),
             centroid: self.km_centroid,
             empty: self.km_empty,
         }
@@ -197,19 +273,25 @@ impl MethodConfig {
         Sampling { points: self.roi_sampling, aligned: self.roi_aligned }
     }
 
+    /// How offsets are measured.
+    pub fn ruler(&self) -> Ruler {
+        Ruler { unit: self.offset_unit, mode: self.coord_mode }
+    }
+
+    /// The projector of the contrastive branch.
+    pub fn contrastive_head(&self) -> MocoHead {
+        match self.name {
+            MethodName::Moco => MocoHead::Linear,
+            MethodName::Mocov2 => MocoHead::Mlp,
+            MethodName::MultisiamMoco | MethodName::Multisiam | MethodName::Byol => self.moco_head,
+        }
+    }
+
     /// Channels that alignment adds to the 2D predictor's input.
     pub fn extra_channels(&self) -> i64 {
         match self.align {
             Align::Offset => 2,
             Align::None | Align::Roi => 0,
-        }
-    }
-
-    /// What the sum of both directions' mean −cos is multiplied with.
-    pub fn direction_scale(&self) -> f64 {
-        match self.symmetric {
-            Symmetric::Sum => self.cos_scale,
-            Symmetric::Mean => 0.5 * self.cos_scale,
         }
     }
 }
@@ -221,7 +303,9 @@ mod tests {
     #[test]
     fn unknown_names_and_keys_are_refused_with_the_choices() {
         let error = serde_json::from_str::<MethodConfig>(r#"{"name": "swav"}"#).unwrap_err().to_string();
-        assert!(error.contains("swav") && error.contains("multisiam") && error.contains("byol"), "{error}");
+        for name in ["swav", "`multisiam`", "`multisiam-moco`", "`byol`", "`moco`", "`mocov2`"] {
+            assert!(error.contains(name), "{name} in {error}");
+        }
         let error = serde_json::from_str::<MethodConfig>(r#"{"clusters": 3}"#).unwrap_err().to_string();
         assert!(error.contains("clusters") && error.contains("`k`"), "{error}");
     }
@@ -234,5 +318,15 @@ mod tests {
         assert!(config.check_cells(1).unwrap_err().to_string().contains("method.k is 3"));
         let bad = MethodConfig { lambda: f64::NAN, ..config };
         assert!(bad.check().unwrap_err().to_string().contains("method.lambda is NaN"));
+        let shared = MethodConfig { name: MethodName::Byol, share_projector: true, ..MethodConfig::default() };
+        assert!(shared.check().unwrap_err().to_string().contains("method.share_projector"));
+    }
+
+    #[test]
+    fn a_queue_holds_two_batches() {
+        let config = MethodConfig { name: MethodName::Moco, queue: 511, ..MethodConfig::default() };
+        config.check_batch(255).unwrap();
+        assert!(config.check_batch(256).unwrap_err().to_string().contains("it can be 512 or more"));
+        MethodConfig { name: MethodName::Byol, ..config }.check_batch(256).unwrap();
     }
 }

@@ -1,9 +1,14 @@
-//! Cosine losses and the watch against collapse. All in float32 at least; targets never get a gradient.
+//! Cosine and contrastive losses, and the watch against collapse. All in float32 at least; targets never get a gradient.
 
 use tch::{Kind, Tensor};
 
 use crate::attention::{at_least_f32, unit};
 use crate::cluster::Clusters;
+
+/// Global average pooling: `[n, c, h, w]` to `[n, c]`.
+pub fn pool(map: &Tensor) -> Tensor {
+    map.mean_dim([2, 3].as_slice(), false, None::<Kind>)
+}
 
 /// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or `[n, d, h, w]`.
 pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
@@ -20,6 +25,17 @@ pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) 
     let sum = |t: Tensor| t.sum_dim_intlist(-1, false, None::<Kind>);
     let cos = q.transpose(1, 2).bmm(&r);
     -(sum(cos * &same) / sum(same)).mean(None::<Kind>)
+}
+
+/// InfoNCE (He et al., "Momentum Contrast", 2020, equation 1), mean over the batch: −log of the share of exp(q·k⁺/T) among
+/// that of all keys. Queries and their `positives` are `[n, d]` and L2-normalised here; `negatives` are unit rows `[m, d]`.
+pub fn info_nce(queries: &Tensor, positives: &Tensor, negatives: &Tensor, temperature: f64) -> Tensor {
+    let q = unit(&at_least_f32(queries), 1);
+    let k = unit(&at_least_f32(&positives.detach()), 1);
+    let positive = (&q * k).sum_dim_intlist(1, true, None::<Kind>); // q·k⁺, [n, 1]
+    let negative = q.matmul(&negatives.to_kind(q.kind()).tr()); // [n, m]
+    let logits = Tensor::cat(&[&positive, &negative], 1) / temperature; // [n, 1 + m]
+    (logits.logsumexp([1].as_slice(), false) - logits.select(1, 0)).mean(None::<Kind>)
 }
 
 /// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when uniform on the sphere,
@@ -55,6 +71,15 @@ mod tests {
         let one_point = Tensor::ones([32, 64], (Kind::Float, Device::Cpu)) * 3.0;
         assert!(spread(&one_point).double_value(&[]) < 1e-6);
         assert_eq!(spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu))).double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn infonce_is_the_log_of_the_number_of_keys_when_all_are_alike() {
+        let rows = |n| Tensor::from_slice(&[0.6, 0.8]).repeat([n, 1]);
+        let alike = info_nce(&rows(3), &rows(3), &rows(9), 0.2).double_value(&[]);
+        assert!((alike - 10f64.ln()).abs() < 1e-12, "{alike}");
+        let opposite = info_nce(&rows(3), &rows(3), &-rows(9), 0.2).double_value(&[]);
+        assert!((opposite - (1.0 + 9.0 * (-10f64).exp()).ln()).abs() < 1e-12, "{opposite}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Projectors and predictors: linear, batch norm, ReLU, linear.
+//! Projectors and predictors: linear, batch norm, ReLU, linear; and MoCo's projectors, which have no batch norm.
 //!
-//! One shape in two forms: on pooled vectors (`Mlp`), and as 1×1 filters on maps (`Conv`), with the same number of
+//! [`Head`] has one shape in two forms: on pooled vectors (`Mlp`), and as 1×1 filters on maps (`Conv`), with the same number of
 //! parameters (paper, section 3.2; RECIPE 3.2). Names are those of `nn.Sequential(Linear | Conv2d, BatchNorm, ReLU, …)`:
-//! `0`, `1`, `3`.
+//! `0`, `1`, `3`. A head of vectors works on maps too, cell by cell with the same weights.
 
 use tch::Tensor;
 
@@ -67,8 +67,10 @@ impl Affine {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        match x.dim() {
-            4 => x.conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1),
+        let filters = |weight: &Tensor| x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1);
+        match (x.dim(), self.weight.dim()) {
+            (4, 4) => filters(&self.weight),
+            (4, _) => filters(&self.weight.unsqueeze(-1).unsqueeze(-1)),
             _ => x.linear(&self.weight, Some(&self.bias)),
         }
     }
@@ -86,10 +88,35 @@ impl Head {
         }
     }
 
-    /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`, by the head's form.
+    /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let hidden = self.norm.forward(&self.first.forward(x), train).relu_();
         self.second.forward(&hidden)
+    }
+}
+
+/// MoCo's projector on vectors: one linear layer (v1), or linear, ReLU, linear (v2); no batch norm. Names are those of
+/// `nn.Sequential`: `0`, `2`.
+#[derive(Debug)]
+pub struct PlainHead {
+    layers: Vec<Affine>,
+}
+
+impl PlainHead {
+    /// Builds a head in `scope` whose layers have these widths, input first: two for one layer, three for two.
+    pub fn new(mut scope: Scope<'_>, widths: &[i64], init: HeadInit) -> Self {
+        let pairs = widths.windows(2).enumerate();
+        let layers = pairs.map(|(ix, width)| {
+            let start = initial(HeadPart::Projector, init, width[0]);
+            Affine::new(scope.sub(2 * ix), HeadForm::Mlp, width[0], width[1], start)
+        });
+        PlainHead { layers: layers.collect() }
+    }
+
+    /// `[n, first width]` to `[n, last width]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (last, inner) = self.layers.split_last().expect("a head has a layer");
+        last.forward(&inner.iter().fold(x.shallow_clone(), |x, layer| layer.forward(&x).relu_()))
     }
 }
 

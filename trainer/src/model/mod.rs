@@ -27,6 +27,9 @@ pub struct ModelConfig {
     pub layer4_stride: i64,
     /// Start each residual block as the identity: γ = 0 in its last batch norm. OpenSelfSup: off.
     pub zero_init_residual: bool,
+    /// Parts of a batch that the backbone's batch norms normalise on their own, as that many GPUs would: MoCo's keys are
+    /// shuffled between them (shuffle-BN; MoCo: 8). 1 is the whole batch, as with SyncBN.
+    pub bn_splits: i64,
     /// Hidden width of projectors and predictors. BYOL: 4096.
     pub hidden: i64,
     /// Width of their outputs. BYOL: 256.
@@ -53,6 +56,7 @@ impl Default for ModelConfig {
             layer3_stride: 2,
             layer4_stride: 2,
             zero_init_residual: false,
+            bn_splits: 1,
             hidden: 4096,
             dim: 256,
             head_init: HeadInit::OpenSelfSup,
@@ -67,9 +71,24 @@ impl ModelConfig {
         for (key, stride) in [("layer3_stride", self.layer3_stride), ("layer4_stride", self.layer4_stride)] {
             ensure!([1, 2].contains(&stride), "model.{key} is {stride}; it can be 1 or 2");
         }
+        ensure!(
+            (1..=1024).contains(&self.bn_splits),
+            "model.bn_splits is {}; it can be 1 (the whole batch) to 1024",
+            self.bn_splits
+        );
         for (key, width) in [("hidden", self.hidden), ("dim", self.dim)] {
             ensure!((1..=65_536).contains(&width), "model.{key} is {width}; it can be 1 to 65536");
         }
+        Ok(())
+    }
+
+    /// Refuses batches that do not fall into equal parts of two or more.
+    pub fn check_batch(&self, batch: i64) -> anyhow::Result<()> {
+        let splits = self.bn_splits;
+        anyhow::ensure!(
+            splits == 1 || (batch % splits == 0 && batch >= 2 * splits),
+            "model.bn_splits is {splits}, but data.batch = {batch} does not fall into {splits} equal parts of 2 or more"
+        );
         Ok(())
     }
 

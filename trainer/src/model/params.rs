@@ -114,16 +114,33 @@ impl Registry {
         Ok(())
     }
 
+    /// Copies the tensors of `state` into the entries of the same names; the others stay.
+    ///
+    /// # Errors
+    /// The first tensor that has no entry or another form; then nothing was copied.
+    pub fn load_part(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, source) in state {
+            let Some(ours) = self.get(name) else { bail!("the model lacks {name}") };
+            check_same_form(name, ours, source)?;
+        }
+        let _guard = tch::no_grad_guard();
+        for entry in self.entries.iter().filter(|entry| state.contains_key(&entry.name)) {
+            entry.tensor.shallow_clone().copy_(&state[&entry.name]);
+        }
+        Ok(())
+    }
+
     /// Moves every parameter towards the one of the same name in `online`: ours = τ ours + (1 − τ) theirs.
-    /// Buffers stay. Our parameters are the first ones of `online`, in its order.
+    /// Buffers stay. Our parameters are among those of `online`, in its order.
     pub fn follow(&self, online: &Registry, tau: f64) {
         let _guard = tch::no_grad_guard();
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
-        for (a, b) in self.trainable().zip(online.trainable()) {
-            assert_eq!(a.name, b.name, "both networks register their tensors in one order");
-            ours.push(a.tensor.shallow_clone());
-            theirs.push(b.tensor.shallow_clone());
+        let mut candidates = online.trainable();
+        for entry in self.trainable() {
+            let counterpart = candidates.find(|candidate| candidate.name == entry.name);
+            ours.push(entry.tensor.shallow_clone());
+            theirs.push(counterpart.expect("both networks register their tensors in one order").tensor.shallow_clone());
         }
         native::foreach_lerp(&ours, &theirs, 1.0 - tau);
     }
@@ -205,19 +222,30 @@ impl<'a> Scope<'a> {
 
     /// A trained tensor. Filters `[o, i, h, w]` are laid out channels-last.
     pub fn parameter(&mut self, name: &str, shape: &[i64], init: Init, role: Role) -> Tensor {
-        let path = format!("{}{name}", self.prefix);
-        let values = match self.seed {
-            Some(seed) => init.draw(seed, &path, shape).to_kind(self.kind).to_device(self.device),
-            None => Tensor::zeros(shape, (self.kind, self.device)),
-        };
-        let tensor = channels_last(&values).set_requires_grad(true);
-        self.registry.push(path, tensor.shallow_clone(), role);
+        let tensor = channels_last(&self.values(name, shape, init)).set_requires_grad(true);
+        self.registry.push(format!("{}{name}", self.prefix), tensor.shallow_clone(), role);
         tensor
+    }
+
+    /// Initial values, drawn by the full name.
+    fn values(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        match self.seed {
+            Some(seed) => {
+                init.draw(seed, &format!("{}{name}", self.prefix), shape).to_kind(self.kind).to_device(self.device)
+            }
+            None => Tensor::zeros(shape, (self.kind, self.device)),
+        }
     }
 
     /// A running statistic of the network's kind, one value everywhere.
     pub fn buffer(&mut self, name: &str, shape: &[i64], value: f64) -> Tensor {
         let tensor = Tensor::full(shape, value, (self.kind, self.device));
+        self.push_buffer(name, tensor)
+    }
+
+    /// A tensor of the network's kind that is neither trained nor averaged, with drawn values.
+    pub fn filled_buffer(&mut self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        let tensor = self.values(name, shape, init);
         self.push_buffer(name, tensor)
     }
 

@@ -49,7 +49,7 @@ impl Arch {
 
 /// Filters without bias, and how they are applied.
 #[derive(Debug)]
-struct Conv {
+pub(crate) struct Conv {
     weight: Tensor,
     stride: i64,
     padding: i64,
@@ -58,18 +58,18 @@ struct Conv {
 
 impl Conv {
     /// `size`×`size` filters that keep the resolution at stride 1.
-    fn new(mut scope: Scope<'_>, channels_in: i64, channels_out: i64, size: i64, stride: i64) -> Self {
+    pub(crate) fn new(mut scope: Scope<'_>, channels_in: i64, channels_out: i64, size: i64, stride: i64) -> Self {
         let init = Init::kaiming_normal(channels_in * size * size);
         let shape = [channels_out, channels_in, size, size];
         Conv { weight: scope.parameter("weight", &shape, init, Role::Weight), stride, padding: size / 2, dilation: 1 }
     }
 
     /// The same filters with `rate - 1` pixels between their taps; 1×1 filters stay as they are.
-    fn dilate(&mut self, rate: i64) {
+    pub(crate) fn dilate(&mut self, rate: i64) {
         (self.padding, self.dilation) = (self.padding * rate, rate);
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding, dilation) = ([self.stride; 2], [self.padding; 2], [self.dilation; 2]);
         x.conv2d(&self.weight, None::<&Tensor>, stride, padding, dilation, 1)
     }
@@ -171,7 +171,9 @@ impl ResNet {
                 channels = width * arch.expansion();
             }
         }
-        ResNet { arch, stem, blocks }
+        let mut net = ResNet { arch, stem, blocks };
+        net.norms_mut().for_each(|norm| norm.split(config.bn_splits));
+        net
     }
 
     /// Which ResNet this is.
@@ -201,6 +203,11 @@ impl ResNet {
         let c4 = run(x, front);
         let c5 = run(c4.shallow_clone(), stage4);
         (c4, c5)
+    }
+
+    fn norms_mut(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        let inside = self.blocks.iter_mut().flat_map(|block| block.layers.iter_mut().chain(&mut block.shortcut));
+        std::iter::once(&mut self.stem).chain(inside).map(|layer| &mut layer.norm)
     }
 
     fn first_block_of_stage4(&self) -> usize {

@@ -13,7 +13,7 @@ const PIXPRO_WARMUP_DIVISOR: f64 = 100.0;
 /// PixPro's cosine ends here.
 const PIXPRO_FLOOR: f64 = 1e-6;
 
-/// Shape of the learning rate over time; all warm up linearly and fall along a cosine.
+/// Shape of the learning rate over time; all warm up linearly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LrShape {
@@ -23,6 +23,18 @@ pub enum LrShape {
     OpenSelfSup,
     /// From a hundredth of the peak, then a cosine over the remaining steps to 1e-6.
     Pixpro,
+    /// From 0 to the peak, then stairs: a tenth after each of the drops (MoCo v1).
+    Step,
+}
+
+/// Shape of the EMA coefficient over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TauShape {
+    /// Rises to 1 along a cosine: [`tau`].
+    Cosine,
+    /// Stays as it is.
+    Constant,
 }
 
 /// A run's learning rate.
@@ -38,6 +50,8 @@ pub struct LrConfig {
     pub total_steps: u64,
     /// Steps of an epoch, for OpenSelfSup's stairs; at least 1.
     pub steps_per_epoch: u64,
+    /// Shares of the run after which `Step` takes a tenth of the rate.
+    pub drops: [f64; 2],
 }
 
 /// The rate for `batch` pairs per optimizer step, from the rate per 256 (paper, section 4.1).
@@ -46,19 +60,19 @@ pub fn scaled_lr(base: f64, batch: u64) -> f64 {
 }
 
 /// (1 + cos πx) / 2: from 1 at 0 to 0 at 1.
-fn half_cosine(x: f64) -> f64 {
+pub(crate) fn half_cosine(x: f64) -> f64 {
     0.5 * (1.0 + libm::cos(PI * x))
 }
 
 /// The learning rate of a step. After the last step it stays where it ended.
 pub fn lr(step: u64, config: &LrConfig) -> f64 {
-    let LrConfig { shape, peak, warmup_steps, total_steps, steps_per_epoch } = *config;
+    let LrConfig { shape, peak, warmup_steps, total_steps, steps_per_epoch, drops } = *config;
     let warm = step as f64 / warmup_steps as f64; // used only when warmup_steps > 0
     let after = step.saturating_sub(warmup_steps);
     let rest = total_steps.saturating_sub(warmup_steps).max(1);
     let done = after.min(rest) as f64 / rest as f64;
     match shape {
-        LrShape::Byol if step < warmup_steps => peak * warm,
+        LrShape::Byol | LrShape::Step if step < warmup_steps => peak * warm,
         LrShape::Byol => peak * half_cosine(done),
         LrShape::OpenSelfSup => {
             let epochs = total_steps as f64 / steps_per_epoch as f64;
@@ -70,6 +84,11 @@ pub fn lr(step: u64, config: &LrConfig) -> f64 {
         }
         LrShape::Pixpro if step <= warmup_steps && warmup_steps > 0 => {
             peak / PIXPRO_WARMUP_DIVISOR * ((PIXPRO_WARMUP_DIVISOR - 1.0) * warm + 1.0)
+        }
+        LrShape::Step => {
+            // Rounded: 0.6 of 200 epochs is 120 of them, whatever the product's last bit.
+            let passed = drops.iter().filter(|share| step >= (*share * total_steps as f64).round() as u64);
+            peak * passed.fold(1.0, |factor, _| factor * 0.1)
         }
         LrShape::Pixpro => PIXPRO_FLOOR + (peak - PIXPRO_FLOOR) * half_cosine(done),
     }
@@ -90,7 +109,7 @@ pub fn tau_accumulated(step: u64, total: u64, accumulate: u64, base: f64) -> f64
 mod tests {
     use super::*;
 
-    const SHAPES: [LrShape; 3] = [LrShape::Byol, LrShape::OpenSelfSup, LrShape::Pixpro];
+    const SHAPES: [LrShape; 4] = [LrShape::Byol, LrShape::OpenSelfSup, LrShape::Pixpro, LrShape::Step];
 
     #[test]
     fn rates_stay_between_zero_and_the_peak_for_any_lengths() {
@@ -98,7 +117,8 @@ mod tests {
             for (warmup_steps, total_steps, steps_per_epoch) in
                 [(0, 1, 1), (0, 10, 3), (5, 5, 2), (9, 4, 1), (3, 30, 7)]
             {
-                let config = LrConfig { shape, peak: 4.0, warmup_steps, total_steps, steps_per_epoch };
+                let drops = [0.6, 0.8];
+                let config = LrConfig { shape, peak: 4.0, warmup_steps, total_steps, steps_per_epoch, drops };
                 for step in 0..2 * total_steps {
                     let rate = lr(step, &config);
                     assert!((0.0..=4.0).contains(&rate), "{config:?} step {step}: {rate}");

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tch::{COptimizer, Kind, Tensor, no_grad};
 
 use crate::model::init::Init;
-use crate::optim::schedule::{LrConfig, LrShape, lr};
+use crate::optim::schedule::half_cosine;
 use crate::segmentation::NUM_CLASSES;
 
 /// How the classifier is trained.
@@ -64,9 +64,7 @@ pub fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Classifier
     for tensor in [&classifier.weight, &classifier.bias] {
         adamw.add_parameters(tensor, 0).expect("a leaf that is trained");
     }
-    let steps_per_epoch = (n as u64).div_ceil(config.batch as u64);
-    let total_steps = config.epochs * steps_per_epoch;
-    let schedule = LrConfig { shape: LrShape::Byol, peak: config.lr, warmup_steps: 0, total_steps, steps_per_epoch };
+    let total_steps = config.epochs * (n as u64).div_ceil(config.batch as u64);
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let mut step = 0;
     for _ in 0..config.epochs {
@@ -77,7 +75,8 @@ pub fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Classifier
             let log_likelihood = (logits.log_softmax(1, Kind::Float) * &shares).sum(Kind::Float);
             let loss = -log_likelihood / shares.sum(Kind::Float).clamp_min(1.0);
             loss.backward();
-            adamw.set_learning_rate(lr(step, &schedule)).expect("a number");
+            let lr = config.lr * half_cosine(step as f64 / total_steps as f64);
+            adamw.set_learning_rate(lr).expect("a number");
             adamw.step().expect("the parameters have gradients");
             adamw.zero_grad().expect("the parameters have gradients");
             step += 1;

@@ -63,7 +63,7 @@ impl Watch {
     ///
     /// # Errors
     /// If an image cannot be read.
-    pub fn after_step(&self, step: u64, method: &dyn Method) -> Result<Option<f64>> {
+    pub fn after_step(&self, step: u64, method: &Method) -> Result<Option<f64>> {
         let Some([train, test]) = self.splits.as_ref().filter(|_| step.is_multiple_of(self.config.every)) else {
             return Ok(None);
         };

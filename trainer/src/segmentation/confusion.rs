@@ -1,6 +1,6 @@
 //! The confusion matrix of a whole set, and intersection over union from it.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::classes::{CATEGORIES, CLASSES, NUM_CLASSES};
 
@@ -20,7 +20,8 @@ pub struct Scores {
     pub category_miou: f64,
     /// Share of pixels whose class is right.
     pub pixel_accuracy: f64,
-    /// Each class; `None` if it occurs neither in labels nor in predictions.
+    /// Each class; `None` if it occurs neither in labels nor in predictions. A map in JSON.
+    #[serde(serialize_with = "as_map")]
     pub iou: Vec<(&'static str, Option<f64>)>,
 }
 
@@ -112,6 +113,10 @@ impl std::fmt::Display for Scores {
         writeln!(f, "  {:14} {:5.1}", "7 categories", self.category_miou)?;
         write!(f, "  {:14} {:5.1}", "pixel accuracy", self.pixel_accuracy)
     }
+}
+
+fn as_map<S: Serializer>(iou: &[(&'static str, Option<f64>)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(iou.iter().copied())
 }
 
 fn mean_percent(iou: &[Option<f64>]) -> f64 {

@@ -11,13 +11,14 @@ fn to(device: Device, views: Views) -> Views {
     let view = |v: View| View {
         image: v.image.to_device(device),
         crop: v.crop.to_device(device),
+        frame: v.frame.to_device(device),
         flip: v.flip.to_device(device),
     };
     Views { a: view(views.a), b: view(views.b) }
 }
 
 /// A method on `device`, its total loss on the toy views, and its gradients.
-fn run(device: Device, kind: Kind, autocast: bool) -> (Box<dyn Method>, Tensor, Vec<(String, Tensor)>) {
+fn run(device: Device, kind: Kind, autocast: bool) -> (Method, Tensor, Vec<(String, Tensor)>) {
     let method = method::build(&MethodConfig::default(), &model(), device, kind, 3).unwrap();
     let losses = {
         let _autocast = autocast.then(|| native::autocast(device, Kind::BFloat16));

@@ -1,15 +1,19 @@
 //! The method, the networks and the optimizers against numbers from PyTorch, in float64.
 //!
-//! `scripts/golden/method.py` writes the fixtures in `tests/fixtures/` with an implementation of its own. The data folder
-//! beside the checkout holds one more, from another hand; its test says when it is absent. `cuda` repeats the essential
-//! on a GPU: `cargo test -p trainer --test oracle -- --ignored`.
+//! `scripts/golden/{method,networks,optim}.py` write the fixtures in `tests/fixtures/`: `method.py` with an implementation
+//! of its own, which `cross_check.py` compares with one from another hand, `networks.py` with torchvision. The data folder
+//! beside the checkout holds one fixture more; its test says when it is absent. `cuda` repeats the essential on a GPU:
+//! `cargo test -p trainer --test oracle -- --ignored`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod cuda;
+mod layers;
 mod learning;
 mod loss;
 mod optim;
+#[path = "../python/mod.rs"]
+mod python;
 mod resnet;
 
 use std::collections::BTreeMap;

@@ -38,10 +38,12 @@ struct Rates {
     warmup_steps: u64,
     total_steps: u64,
     steps_per_epoch: u64,
+    drops: [f64; 2],
     steps: Vec<u64>,
     byol: Vec<f64>,
     openselfsup: Vec<f64>,
     pixpro: Vec<f64>,
+    step: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -165,15 +167,19 @@ fn foreign_optimizer_states_are_refused_by_name() {
 #[test]
 fn learning_rates_follow_their_sources() {
     let rates = golden().lr;
-    for (shape, expected) in
-        [(LrShape::Byol, &rates.byol), (LrShape::OpenSelfSup, &rates.openselfsup), (LrShape::Pixpro, &rates.pixpro)]
-    {
+    for (shape, expected) in [
+        (LrShape::Byol, &rates.byol),
+        (LrShape::OpenSelfSup, &rates.openselfsup),
+        (LrShape::Pixpro, &rates.pixpro),
+        (LrShape::Step, &rates.step),
+    ] {
         let config = LrConfig {
             shape,
             peak: rates.peak,
             warmup_steps: rates.warmup_steps,
             total_steps: rates.total_steps,
             steps_per_epoch: rates.steps_per_epoch,
+            drops: rates.drops,
         };
         for (step, expected) in rates.steps.iter().zip(expected) {
             let found = schedule::lr(*step, &config);

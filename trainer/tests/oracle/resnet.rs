@@ -1,10 +1,13 @@
-//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made weights.
+//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made weights, all
+//! against torchvision.
+
+use std::process::Command;
 
 use tch::{Device, Kind, Tensor};
-use trainer::model::params::Scope;
+use trainer::model::params::{Scope, channels_last};
 use trainer::model::{Arch, ModelConfig, Registry, ResNet, Role};
 
-use super::{arrays, assert_close, fixture, formula, json, one_thread};
+use super::{arrays, assert_close, fixture, formula, json, one_thread, python};
 
 fn config(arch: Arch) -> ModelConfig {
     ModelConfig { arch, ..ModelConfig::default() }
@@ -69,10 +72,8 @@ fn a_zero_residual_start_makes_blocks_identities() {
     }
 }
 
-/// Forward in training mode, backward, forward in evaluation mode, each against PyTorch.
-fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
-    let arrays = arrays(&fixture("resnet.npz"));
-    let get = |name: &str| &arrays[&format!("{key}.{name}")];
+/// A float64 network on the golden script's weights.
+fn build_on_formula(config: &ModelConfig) -> (Registry, ResNet) {
     let (registry, net) = build(config, Kind::Double);
     {
         let _guard = tch::no_grad_guard();
@@ -89,6 +90,14 @@ fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
             entry.tensor.shallow_clone().copy_(&value);
         }
     }
+    (registry, net)
+}
+
+/// Forward in training mode, backward, forward in evaluation mode, each against torchvision in float64.
+fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
+    let arrays = arrays(&fixture("resnet.npz"));
+    let get = |name: &str| &arrays[&format!("{key}.{name}")];
+    let (registry, net) = build_on_formula(config);
     let image = formula(&[2, 3, side, side], 1000) * 4.0;
     let c5 = net.forward(&image, true);
     assert_eq!(c5.size(), [2, config.arch.channels(), cells, cells]);
@@ -112,18 +121,78 @@ fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
 }
 
 #[test]
-fn resnet18_matches_pytorch() {
+fn resnet18_is_torchvisions() {
     check("resnet18", &config(Arch::Resnet18), 64, 2);
 }
 
 #[test]
-fn resnet50_matches_pytorch() {
+fn resnet50_is_torchvisions() {
     check("resnet50", &config(Arch::Resnet50), 64, 2);
 }
 
 #[test]
-fn stages_at_stride_one_match_pytorch() {
+fn stages_at_stride_one_are_torchvisions() {
     let dense = ModelConfig { layer3_stride: 1, layer4_stride: 1, ..config(Arch::Resnet18) };
     assert_eq!(dense.cell_px(), 8);
     check("resnet18_dense", &dense, 40, 5);
 }
+
+/// Ours in float32 against torchvision's in float32, both computed here: in training mode the rounding of a single sum can
+/// grow to percents of a gradient, through ReLUs that flip, so no stored number would do.
+#[test]
+fn float32_passes_are_torchvisions_on_the_same_weights() {
+    let Some(python) = python::with("torch, torchvision, numpy") else {
+        println!("skipped: no Python with torch and torchvision");
+        return;
+    };
+    for (key, arch) in [("resnet18", Arch::Resnet18), ("resnet50", Arch::Resnet50)] {
+        let (registry, net) = build(&config(arch), Kind::Float);
+        let weights = registry.state("weight.").into_iter().map(|(name, t)| (name, t.copy())).collect::<Vec<_>>();
+        let image = channels_last(&(formula(&[4, 3, 64, 64], 1000) * 4.0).to_kind(Kind::Float));
+        let c5 = net.forward(&image, true);
+        let factor = formula(&c5.size(), 2000).to_kind(Kind::Float);
+        (&c5 * &factor).sum(Kind::Float).backward();
+        let eval = tch::no_grad(|| net.forward(&image, false));
+
+        let named = |name: &str, tensor: &Tensor| (name.to_owned(), tensor.contiguous());
+        let mut arrays: Vec<(String, Tensor)> = weights.iter().map(|(name, t)| named(name, t)).collect();
+        arrays.extend(registry.trainable().map(|e| named(&format!("grad.{}", e.name), &e.tensor.grad())));
+        for (name, tensor) in [("image", &image), ("factor", &factor), ("c5", &c5.detach()), ("eval", &eval)] {
+            arrays.push(named(name, tensor));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ours.npz");
+        Tensor::write_npz(&arrays, &path).unwrap();
+        let output = Command::new(&python).arg("-c").arg(COMPARE).arg(key).arg(&path).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        print!("{report}");
+        assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Fails where a tensor is off by more than 1e-5 of its norm.
+const COMPARE: &str = r#"
+import sys
+import numpy as np, torch, torchvision
+torch.set_num_threads(1)
+name, path = sys.argv[1:]
+ours = {key: torch.from_numpy(value) for key, value in np.load(path).items()}
+net = getattr(torchvision.models, name)(weights=None)
+del net.fc
+net.load_state_dict({key[7:]: value for key, value in ours.items() if key.startswith("weight.")})
+net = net.train().to(memory_format=torch.channels_last)
+image = ours["image"].to(memory_format=torch.channels_last)
+def trunk():
+    x = net.maxpool(net.relu(net.bn1(net.conv1(image))))
+    return net.layer4(net.layer3(net.layer2(net.layer1(x))))
+c5 = trunk()
+(c5 * ours["factor"]).sum().backward()
+theirs = {f"grad.{key}": p.grad for key, p in net.named_parameters()}
+net.eval()
+with torch.no_grad():
+    theirs.update(c5=c5.detach(), eval=trunk())
+gaps = {key: float((ours[key].double() - value.double()).norm() / value.double().norm()) for key, value in theirs.items()}
+worst = max(gaps, key=gaps.get)
+print(f"{name}: {len(gaps)} tensors, the largest relative difference is {gaps[worst]:.1e} in {worst}")
+sys.exit(gaps[worst] > 1e-5)
+"#;

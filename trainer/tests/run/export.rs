@@ -5,7 +5,7 @@ use std::process::Command;
 
 use safetensors::Dtype;
 
-use super::{Bench, assert_success, stderr, trainer};
+use super::{Bench, assert_success, python, stderr, trainer};
 use trainer::checkpoint::Checkpoint;
 use trainer::tensor_file::{self, HostTensor};
 
@@ -59,19 +59,9 @@ fn target_and_heads_can_be_had() {
     assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
 }
 
-/// Python with torch and numpy: the environment's own, else none.
-fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let candidates = [venv, PathBuf::from("python3")];
-    candidates.into_iter().find(|python| {
-        let probe = Command::new(python).args(["-c", "import torch, numpy"]).output();
-        probe.is_ok_and(|output| output.status.success())
-    })
-}
-
 #[test]
 fn pytorch_and_detectron2_files_open_in_python() {
-    let Some(python) = python() else {
+    let Some(python) = python::with("torch, numpy") else {
         println!("skipped: no Python with torch and numpy");
         return;
     };

@@ -10,15 +10,17 @@ use trainer::metrics::{self, Row};
 use trainer::tensor_file;
 
 /// The newest checkpoint's tensors as bytes, and the metrics without their timing keys.
-fn result(run: &Path) -> (Vec<tensor_file::HostTensor>, Vec<Row>) {
+type Outcome = (Vec<tensor_file::HostTensor>, Vec<Row>);
+
+fn result(run: &Path) -> Outcome {
     let (_, path) = trainer::checkpoint::list(run).unwrap().pop().expect("a checkpoint");
     assert!(path.to_string_lossy().contains("step_0000000008"), "{path:?}");
     let (_, tensors) = tensor_file::read(&path).unwrap();
     (tensors, metrics::read(run).unwrap().iter().map(Row::without_timing).collect())
 }
 
-fn undisturbed() -> &'static (Vec<tensor_file::HostTensor>, Vec<Row>) {
-    static RESULT: std::sync::OnceLock<(Vec<tensor_file::HostTensor>, Vec<Row>)> = std::sync::OnceLock::new();
+fn undisturbed() -> &'static Outcome {
+    static RESULT: std::sync::OnceLock<Outcome> = std::sync::OnceLock::new();
     RESULT.get_or_init(|| {
         let bench = Bench::get();
         let out = bench.path("undisturbed");
@@ -27,14 +29,19 @@ fn undisturbed() -> &'static (Vec<tensor_file::HostTensor>, Vec<Row>) {
     })
 }
 
-fn assert_same_as_undisturbed(run: &Path) {
-    let (tensors, rows) = result(run);
-    let (expected_tensors, expected_rows) = undisturbed();
-    assert_eq!(&rows, expected_rows);
+#[track_caller]
+fn assert_same(found: &Outcome, expected: &Outcome) {
+    let ((tensors, rows), (expected_tensors, expected_rows)) = (found, expected);
+    assert_eq!(rows, expected_rows);
     assert_eq!(tensors.len(), expected_tensors.len());
     for (ours, theirs) in tensors.iter().zip(expected_tensors) {
         assert!(ours == theirs, "{} differs", ours.name);
     }
+}
+
+#[track_caller]
+fn assert_same_as_undisturbed(run: &Path) {
+    assert_same(&result(run), undisturbed());
 }
 
 fn kill(child: u32, signal: &str) {
@@ -107,6 +114,23 @@ fn a_damaged_newest_checkpoint_costs_only_its_steps() {
     let text = stderr(&output);
     assert!(text.contains("step 6 is damaged") && text.contains("resuming after step 3"), "{text}");
     assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn queues_and_random_seeds_resume_too() {
+    let bench = Bench::get();
+    let sets = ["method.name=multisiam-moco", "method.queue=32", "method.km_init=random", "model.bn_splits=2"];
+    let sets: Vec<&str> = sets.into_iter().chain(["optim.name=sgd"]).flat_map(|set| ["--set", set]).collect();
+    let (whole, parts) = (bench.path("moco-whole"), bench.path("moco-parts"));
+    assert_success(&bench.run(&whole, &sets));
+    for more in [&["--steps", "5"][..], &[]] {
+        assert_success(&bench.run(&parts, &[&sets[..], more].concat()));
+    }
+    assert_same(&result(&parts), &result(&whole));
+    let tensors = Checkpoint::open(&parts).unwrap().tensors;
+    // Eight steps, both views' keys of six pairs each: 96 keys went through 32 places.
+    assert_eq!(tensors["memory.queue_pointer"].int64_value(&[]), 96 % 32);
+    assert_eq!(tensors["memory.kmeans_draws"].int64_value(&[]), 16);
 }
 
 #[test]

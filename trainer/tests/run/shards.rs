@@ -41,6 +41,7 @@ fn meta(ix: u64) -> FrameMeta {
         time_of_day: Some("Day".into()),
         weather: None,
         location: None,
+        city: None,
     }
 }
 

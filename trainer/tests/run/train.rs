@@ -1,6 +1,7 @@
 //! A run learns, and says so in the promised words.
 
 use super::{Bench, assert_success, stderr, trainer};
+use trainer::checkpoint::Checkpoint;
 use trainer::metrics;
 
 #[test]
@@ -49,15 +50,42 @@ fn json_and_metrics_have_the_promised_keys() {
 }
 
 #[test]
-fn accumulation_and_byol_run() {
+fn every_method_runs() {
     let bench = Bench::get();
-    let output = bench.run(&bench.path("accumulated"), &["--set", "data.accumulate=2", "--steps", "2"]);
-    assert_success(&output);
-    let out = bench.path("byol");
-    let output = bench.run(&out, &["--set", "method.name=byol", "--steps", "1"]);
-    assert_success(&output);
-    let rows = metrics::read(&out).unwrap();
-    assert!(rows[0].loss_2d.is_none() && rows[0].z2d_std.is_none());
+    for (method, has_cells) in [("byol", false), ("moco", false), ("mocov2", false), ("multisiam-moco", true)] {
+        let out = bench.path(method);
+        let sets = [format!("method.name={method}"), "method.queue=32".to_owned(), "optim.name=sgd".to_owned()];
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
+        assert_success(&bench.run(&out, &[&sets[..], &["--steps", "1"]].concat()));
+        let rows = metrics::read(&out).unwrap();
+        assert_eq!((rows[0].loss_2d.is_some(), rows[0].z2d_std.is_some()), (has_cells, has_cells), "{method}");
+    }
+}
+
+#[test]
+fn an_accumulated_step_moves_the_target_once() {
+    let bench = Bench::get();
+    let out = bench.path("accumulated");
+    let sets = ["--set", "data.accumulate=3", "--set", "schedule.tau=0.5", "--set", "schedule.tau_shape=constant"];
+    let after = |steps: &str| {
+        assert_success(&bench.run(&out, &[&sets[..], &["--steps", steps]].concat()));
+        Checkpoint::open(&out).unwrap()
+    };
+    let (first, second) = (after("1"), after("2"));
+    let mut compared = 0;
+    for (name, target) in second.part("target.") {
+        if name.contains("running_") || name.contains("num_batches") {
+            continue;
+        }
+        // One average over the step's result. A second one, or one between the batches, would weigh it otherwise.
+        let expected = (&first.part("target.")[&name] + &second.part("online.")[&name]) * 0.5;
+        let gap = (target - expected).abs().max().double_value(&[]);
+        assert!(gap < 1e-6, "{name}: {gap:e}");
+        compared += 1;
+    }
+    assert!(compared > 60, "{compared}");
+    let tracked = &second.tensors["target.backbone.bn1.num_batches_tracked"];
+    assert_eq!(tracked.int64_value(&[]), 12, "two steps of three batches, two views each");
 }
 
 #[test]
@@ -78,7 +106,7 @@ fn built_in_configs_are_listed() {
     let output = trainer(&["run", "--list-configs"]).output().unwrap();
     assert_success(&output);
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in ["multisiam_waymo", "byol_waymo", "demo_cpu"] {
+    for name in ["multisiam_waymo", "mocov2_waymo", "table3_dense", "demo_cpu"] {
         assert!(text.lines().any(|l| l.starts_with(name) && l.len() > 40), "{text}");
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use prost::bytes::Bytes;
 
 use crate::error::Defect;
+use crate::stages::{Stage, lap};
 
 const HEADER_BYTES: u64 = 12;
 const FOOTER_BYTES: u64 = 4;
@@ -91,7 +92,10 @@ impl<R: Read> Records<R> {
         }
         self.offset += framed;
         let footer = data.split_off(length as usize);
-        if masked_crc(&data).to_le_bytes() != footer[..] {
+        lap(Stage::Read);
+        let holds = masked_crc(&data).to_le_bytes() == footer[..];
+        lap(Stage::Crc);
+        if !holds {
             let detail = format!("the checksum of the record's {length} bytes does not hold");
             return Ok(Event::Lost { offset, defect: Defect::new("bad-data-crc", detail) });
         }

@@ -1,14 +1,18 @@
 //! K-means inside one image, for a whole batch at once (paper, section 3.3, "Intra-image clustering"; RECIPE 3.5).
 //!
-//! Lloyd's iterations on the cells of each map on their own, a fixed number of them, from deterministic seeds; no
-//! gradient. Distances are cosine or Euclidean. Ties go to the cluster with the lowest index; the final centroids are the
+//! Lloyd's iterations on the cells of each map on their own, a fixed number of them, from [`seeds`]; no gradient. The
+//! same maps and knobs give the same clusters. Distances are cosine or Euclidean. Ties go to the cluster with the lowest index; the final centroids are the
 //! means of the final assignment. Clusters may be empty, and a constant map is no special case: nothing divides by zero.
 //! Works in float32, or in float64 when the input is.
+
+mod seeds;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::attention::{at_least_f32, unit};
+
+pub use seeds::{Draw, Seeds};
 
 /// What "near" means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,18 +22,6 @@ pub enum Metric {
     Cosine,
     /// Squared Euclidean distance.
     Euclidean,
-}
-
-/// Which cells seed the clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Seeds {
-    /// The cell nearest to the mean direction (Euclidean: the mean), then always the cell farthest from all seeds.
-    Farthest,
-    /// The first K cells.
-    First,
-    /// K cells at equal distances in row-major order.
-    Spread,
 }
 
 /// What a cluster's centroid is.
@@ -63,6 +55,8 @@ pub struct KMeans {
     pub metric: Metric,
     /// Seeds.
     pub seeds: Seeds,
+    /// Which draw, for random seeds.
+    pub draw: Draw,
     /// Centroids.
     pub centroid: Centroid,
     /// Empty clusters.
@@ -98,7 +92,7 @@ pub fn kmeans(maps: &Tensor, knobs: KMeans) -> Clusters {
     no_grad(|| {
         let (n, d, h, w) = maps.size4().expect("a map has four axes");
         let points = at_least_f32(maps).permute([0, 2, 3, 1]).reshape([n, h * w, d]);
-        let seeds = seed_indices(&points, knobs);
+        let seeds = seeds::indices(&points, knobs);
         let (labels, centroids) = lloyd(&points, &seeds, knobs);
         Clusters { labels: labels.view([n, h, w]), centroids }
     })
@@ -148,35 +142,6 @@ fn refill(means: Tensor, full: &Tensor, source: &Tensor, mut own: Tensor) -> Ten
     Tensor::stack(&rows, 1)
 }
 
-/// Seeds as indices of points: `[n, k]`.
-fn seed_indices(points: &Tensor, knobs: KMeans) -> Tensor {
-    let (n, num_points, _) = points.size3().expect("points have three axes");
-    let first = || Tensor::arange(knobs.k, (Kind::Int64, points.device())).repeat([n, 1]);
-    match knobs.seeds {
-        Seeds::First => first(),
-        Seeds::Spread => (first() * num_points).floor_divide_scalar(knobs.k),
-        Seeds::Farthest => farthest_first(points, knobs),
-    }
-}
-
-fn farthest_first(points: &Tensor, knobs: KMeans) -> Tensor {
-    let compared = comparable(points, knobs.metric);
-    let centre = compared.mean_dim(1, true, None::<Kind>); // of directions or of points: [n, 1, d]
-    let to = |at: &Tensor| distances(&compared, at, knobs.metric).squeeze_dim(-1); // [n, p]
-    let mut seeds = vec![to(&centre).argmin(1, true)];
-    let mut nearest: Option<Tensor> = None;
-    for _ in 1..knobs.k {
-        let last = to(&gather_rows(points, &seeds[seeds.len() - 1]));
-        let now = match &nearest {
-            Some(before) => before.minimum(&last),
-            None => last,
-        };
-        seeds.push(now.argmax(1, true));
-        nearest = Some(now);
-    }
-    Tensor::cat(&seeds, 1)
-}
-
 /// The points as the distance compares them; computed once for all iterations.
 fn comparable(points: &Tensor, metric: Metric) -> Tensor {
     match metric {
@@ -219,6 +184,7 @@ mod tests {
         iters: 10,
         metric: Metric::Cosine,
         seeds: Seeds::Farthest,
+        draw: Draw { seed: 0, number: 0 },
         centroid: Centroid::Raw,
         empty: Empty::Keep,
     };
@@ -226,7 +192,7 @@ mod tests {
     fn every_combination() -> Vec<KMeans> {
         let mut all = Vec::new();
         for metric in [Metric::Cosine, Metric::Euclidean] {
-            for seeds in [Seeds::Farthest, Seeds::First, Seeds::Spread] {
+            for seeds in [Seeds::Farthest, Seeds::First, Seeds::Spread, Seeds::Random] {
                 for centroid in [Centroid::Raw, Centroid::Unit] {
                     for empty in [Empty::Keep, Empty::Farthest] {
                         all.push(KMeans { metric, seeds, centroid, empty, ..PAPER });
@@ -265,8 +231,8 @@ mod tests {
         }
         let map = Tensor::from_slice(&values).view([1, 3, 3, 3]).permute([0, 3, 1, 2]);
         for knobs in every_combination() {
-            if knobs.seeds == Seeds::First {
-                continue; // starts inside one bundle, may stay in a local optimum
+            if [Seeds::First, Seeds::Random].contains(&knobs.seeds) {
+                continue; // may start inside one bundle and stay in a local optimum
             }
             let labels: Vec<i64> = Vec::try_from(kmeans(&map, knobs).labels.view([-1])).unwrap();
             for bundle in labels.chunks(3) {

@@ -1,0 +1,167 @@
+//! Chosen columns of a Parquet file that somebody else wrote, a few rows at a time.
+//!
+//! Damage costs the row group that it hits; an answer of the operating system ends the run. The Parquet library turns
+//! both into text, so its reads go through [`Input`], which keeps the system's answer and checks lengths against the
+//! file before a byte is allocated. Its panics over damaged pages are damage like any other.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+use prost::bytes::Bytes;
+use schemas::untrusted::{caught, check_schema};
+
+use crate::error::{Defect, Error, Result, Trouble};
+
+/// Rows read at a time; a row holds a JPEG of half a megabyte.
+const BATCH_ROWS: usize = 8;
+
+/// A column's name, and which types it may have.
+pub(super) type Wanted = (&'static str, fn(&DataType) -> bool);
+
+/// An open file and the columns wanted of it.
+pub(super) struct Table {
+    path: PathBuf,
+    input: Input,
+    metadata: ArrowReaderMetadata,
+    mask: ProjectionMask,
+}
+
+impl Table {
+    /// Opens `path`, which must have the columns `wanted`.
+    pub(super) fn open(path: &Path, wanted: &[Wanted]) -> Result<Self, Trouble> {
+        let input = Input::open(path).map_err(Error::io("open", path))?;
+        // Types follow from the Parquet schema alone: what the writer says of Arrow types is its own affair.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let load = || check_schema(&input).and_then(|()| ArrowReaderMetadata::load(&input, options));
+        let metadata = guarded(path, &input, load)?;
+        let mut columns = Vec::new();
+        for (name, is_accepted) in wanted {
+            let field = metadata.schema().field_with_name(name);
+            let field = field.map_err(|_| bad(format!("it has no column {name}")))?;
+            if !is_accepted(field.data_type()) {
+                return Err(bad(format!("its column {name} has the type {}", field.data_type())).into());
+            }
+            let leaves = metadata.parquet_schema().columns();
+            columns.extend(leaves.iter().position(|column| column.path().parts() == [*name]));
+        }
+        let mask = ProjectionMask::leaves(metadata.parquet_schema(), columns);
+        Ok(Self { path: path.to_owned(), input, metadata, mask })
+    }
+
+    /// Rows of every row group.
+    pub(super) fn group_rows(&self) -> Vec<u64> {
+        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect()
+    }
+
+    /// Begins to read row group `group`.
+    pub(super) fn read_group(&self, group: usize) -> Result<ParquetRecordBatchReader, Trouble> {
+        guarded(&self.path, &self.input, || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.input.clone(), self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(self.mask.clone())
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        })
+    }
+
+    /// The next rows of a group.
+    pub(super) fn next_batch(&self, reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, Trouble> {
+        guarded(&self.path, &self.input, || reader.next().transpose())
+    }
+}
+
+fn guarded<T, E: std::fmt::Display>(
+    path: &Path,
+    input: &Input,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Trouble> {
+    let error = match caught(read) {
+        Some(Ok(value)) => return Ok(value),
+        Some(Err(error)) => error.to_string(),
+        None => "its pages contradict each other".to_owned(),
+    };
+    match input.take_refusal() {
+        Some(refusal) => Err(Trouble::Run(Error::io("read", path)(refusal))),
+        None => Err(bad(error).into()),
+    }
+}
+
+pub(super) fn bad(detail: String) -> Defect {
+    Defect::new("bad-parquet", detail)
+}
+
+/// A file as the Parquet library reads it.
+#[derive(Clone)]
+struct Input {
+    file: Arc<File>,
+    bytes: u64,
+    /// What the operating system answered to a read that failed.
+    refusal: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl Input {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), bytes, refusal: Arc::default() })
+    }
+
+    fn refuse(&self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        kind.into()
+    }
+
+    fn take_refusal(&self) -> Option<io::Error> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Length for Input {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Input {
+    type T = BufReader<Tail>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(Tail { input: self.clone(), offset: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
+            let detail = format!("{length} bytes should be at {start}, the file has {}", self.bytes);
+            return Err(ParquetError::EOF(detail));
+        }
+        let mut buffer = vec![0; length];
+        self.file.read_exact_at(&mut buffer, start).map_err(|error| self.refuse(error))?;
+        Ok(buffer.into())
+    }
+}
+
+/// A file from some place on.
+struct Tail {
+    input: Input,
+    offset: u64,
+}
+
+impl Read for Tail {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.file.read_at(buffer, self.offset).map_err(|error| self.input.refuse(error))?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,79 @@
+//! Counts the system calls of a warm pipeline with strace: none per sample.
+//!
+//! The test runs itself under strace twice, for few batches and for many; what the longer run made more of is what a
+//! batch costs. Threads that wait for each other do so in `futex`, a few times a batch. Bytes that seem cold are asked
+//! for with `madvise`: not in this set, but a thread that lost its core at the wrong moment may believe so.
+
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use sampler::{Cursor, Sampler, SamplerConfig};
+
+const BATCH: usize = 8;
+const FEW: usize = 60;
+const MANY: usize = 260;
+/// Tells a run under strace how many batches to take, and of which set.
+const TAKE: &str = "SAMPLER_TEST_TAKE";
+const SET: &str = "SAMPLER_TEST_SET";
+
+fn take_batches(count: usize, set: &Path) {
+    let config = SamplerConfig { batch: BATCH, depth: 4, threads: 2, ..SamplerConfig::default() };
+    let mut batches = Sampler::open(set, config).unwrap().start(Cursor::default()).unwrap();
+    for _ in 0..count {
+        assert_eq!(batches.next_batch().unwrap().len(), BATCH);
+    }
+}
+
+/// Calls by name, of a run that takes `count` batches; `None` where strace is missing or not allowed.
+fn count_calls(count: usize, set: &Path) -> Option<BTreeMap<String, f64>> {
+    let report = set.join("calls");
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-c", "-U", "calls,name", "-o"])
+        .arg(&report)
+        .arg(std::env::current_exe().unwrap())
+        .args(["a_warm_pipeline_makes_no_system_call_per_sample", "--exact"])
+        .env(TAKE, count.to_string())
+        .env(SET, set)
+        .output()
+        .ok()?;
+    if !output.status.success() {
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let calls = words.next()?.parse().ok()?;
+        Some((words.next()?.to_owned(), calls)).filter(|(name, _)| name != "total")
+    };
+    Some(std::fs::read_to_string(report).unwrap().lines().filter_map(row).collect())
+}
+
+#[test]
+fn a_warm_pipeline_makes_no_system_call_per_sample() {
+    if let (Ok(count), Some(set)) = (std::env::var(TAKE), std::env::var_os(SET)) {
+        return take_batches(count.parse().unwrap(), Path::new(&set));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    common::write_set(dir.path(), 16, 16);
+    let (Some(few), Some(many)) = (count_calls(FEW, dir.path()), count_calls(MANY, dir.path())) else {
+        println!("skipped: strace is not installed, or may not trace here");
+        return;
+    };
+    assert!(few.values().sum::<f64>() > 0.0, "the counter counts");
+    let samples = ((MANY - FEW) * BATCH) as f64;
+    for (name, calls) in &many {
+        let per_sample = (calls - few.get(name).unwrap_or(&0.0)) / samples;
+        println!("{name}: {per_sample:.4} a sample");
+        let limit = match name.as_str() {
+            "futex" => 8.0 / BATCH as f64,
+            "madvise" => 0.25,
+            _ => 0.02,
+        };
+        assert!(per_sample <= limit, "{per_sample} calls of {name} a sample");
+    }
+}

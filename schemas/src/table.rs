@@ -1,0 +1,154 @@
+//! A Parquet file of ours as it is found: a shard or a catalog, whole, damaged, or something else altogether.
+//!
+//! Nothing in it is trusted ([`crate::untrusted`]), and memory is reserved for as many rows as a file of its size can
+//! hold.
+
+use std::fs::File;
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use serde::de::DeserializeOwned;
+
+use crate::shard::{FORMAT_VERSION, key};
+use crate::untrusted::{caught, check_page_index, check_schema};
+use crate::{Error, Result};
+
+/// An open file of this format version. Opening reads the footer, and where its pages lie if that is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    path: PathBuf,
+    metadata: ArrowReaderMetadata,
+    num_rows: u64,
+}
+
+impl Table {
+    /// # Errors
+    /// [`Error::Io`], [`Error::Version`] or [`Error::Damaged`].
+    pub(crate) fn open(path: &Path, offset_index: PageIndexPolicy) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file_bytes = file.metadata().map_err(Error::io("read the size of", path))?.len();
+        // Types follow from the Parquet schema; what the footer says of Arrow's is more that can be wrong.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let load = || ArrowReaderMetadata::try_new(Arc::new(load(&file, offset_index)?), options);
+        let metadata = guarded(path, || load().map_err(Error::unreadable(path)))?;
+        check_version(metadata.metadata(), path)?;
+        let num_rows = num_rows(metadata.metadata()).filter(|&rows| rows <= file_bytes);
+        let num_rows = num_rows.ok_or_else(|| Error::damaged(path, "its footer claims rows that it cannot have"))?;
+        Ok(Self { path: path.to_owned(), metadata, num_rows })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of rows; at most as many as the file has bytes.
+    pub(crate) fn num_rows(&self) -> u64 {
+        self.num_rows
+    }
+
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    /// The footer's entry `name`, parsed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(crate) fn note<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let text = note(self.metadata(), name)
+            .ok_or_else(|| Error::damaged(&self.path, format!("its footer lacks {name}")))?;
+        serde_json::from_str(text).map_err(|error| Error::damaged(&self.path, format!("{name} in its footer: {error}")))
+    }
+
+    /// All rows of the columns that `wanted` names, `batch_rows` at a time; the first error is the last item.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Damaged`], each batch [`Error::Damaged`].
+    pub(crate) fn batches(
+        &self,
+        batch_rows: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
+        let file = File::open(&self.path).map_err(Error::io("open", &self.path))?;
+        let build = || {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+            let schema = builder.parquet_schema();
+            let columns = (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
+            let mask = ProjectionMask::leaves(schema, columns.collect::<Vec<_>>());
+            let reader = builder.with_projection(mask).with_batch_size(batch_rows).build();
+            reader.map_err(Error::unreadable(&self.path))
+        };
+        // `None` behind the end and an error.
+        let mut reader = Some(guarded(&self.path, build)?);
+        let mut rows_left = self.num_rows;
+        Ok(iter::from_fn(move || {
+            let next = || {
+                let batch = reader.as_mut().and_then(Iterator::next).transpose();
+                batch.map_err(|error| Error::damaged(&self.path, error.to_string()))
+            };
+            let batch = guarded(&self.path, next);
+            let batch = batch.and_then(|batch| self.counted(batch, &mut rows_left)).transpose();
+            if !matches!(batch, Some(Ok(_))) {
+                reader = None;
+                rows_left = 0;
+            }
+            batch
+        }))
+    }
+
+    /// Counts `batch`, or the end, against the rows that are still to come.
+    fn counted(&self, batch: Option<RecordBatch>, rows_left: &mut u64) -> Result<Option<RecordBatch>> {
+        let rows = batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        match rows_left.checked_sub(rows) {
+            Some(left) if batch.is_some() || left == 0 => *rows_left = left,
+            _ => return Err(Error::damaged(&self.path, "it has not as many rows as its footer says")),
+        }
+        Ok(batch)
+    }
+}
+
+fn load(file: &File, offset_index: PageIndexPolicy) -> Result<ParquetMetaData, ParquetError> {
+    check_schema(file)?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    if offset_index == PageIndexPolicy::Skip {
+        return Ok(metadata);
+    }
+    check_page_index(file, &metadata)?;
+    let mut reader = ParquetMetaDataReader::new_with_metadata(metadata).with_offset_index_policy(offset_index);
+    reader.read_page_indexes(file)?;
+    reader.finish()
+}
+
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(read).unwrap_or_else(|| Err(Error::damaged(path, "its parts contradict each other")))
+}
+
+/// The number of rows, if the footer agrees with its row groups.
+fn num_rows(metadata: &ParquetMetaData) -> Option<u64> {
+    let add = |sum: u64, rows: i64| sum.checked_add(u64::try_from(rows).ok()?);
+    let sum = metadata.row_groups().iter().map(|group| group.num_rows()).try_fold(0, add)?;
+    (u64::try_from(metadata.file_metadata().num_rows()) == Ok(sum)).then_some(sum)
+}
+
+fn note<'a>(metadata: &'a ParquetMetaData, name: &str) -> Option<&'a str> {
+    let mut entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    entries.find(|entry| entry.key == name)?.value.as_deref()
+}
+
+fn check_version(metadata: &ParquetMetaData, path: &Path) -> Result<()> {
+    match note(metadata, key::VERSION) {
+        Some(found) if found == FORMAT_VERSION.to_string() => Ok(()),
+        found => Err(Error::Version {
+            found: found.unwrap_or("0 (no shard)").to_owned(),
+            expected: FORMAT_VERSION,
+            path: path.to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,80 @@
+//! MoCo (He et al., CVPR 2020) and MoCo v2 (Chen et al., 2020): InfoNCE against a queue of keys (RECIPE 5).
+//!
+//! L_q = −log [ exp(q·k⁺/T) / (exp(q·k⁺/T) + Σ_i exp(q·k_i/T)) ], where q = f_q(x) is the online network's projection of
+//! one view, k⁺ = f_k(x') the target's of the other, and the k_i are the keys of past batches. Both are L2-normalised. The
+//! versions differ in their heads here, and in augmentation, T and learning rates in their configs.
+
+use tch::{Tensor, no_grad};
+
+use super::config::{MethodConfig, MocoHead};
+use super::direction::{Direction, Term, Terms, Weights};
+use super::loss::{info_nce, pool, spread};
+use super::networks::{Roots, Twin};
+use super::queue::Queue;
+use super::{Heads, Losses};
+use crate::attention::{at_least_f32, unit};
+use crate::model::ModelConfig;
+use crate::model::heads::PlainHead;
+use crate::native;
+
+/// Projectors on pooled features, and the queue.
+pub struct ContrastiveBranch {
+    projectors: Twin<PlainHead>,
+    queue: Queue,
+    temperature: f64,
+}
+
+impl ContrastiveBranch {
+    /// `projector.*` of both networks on maps of `channels` channels, and the queue in the memory.
+    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
+        let widths = match config.contrastive_head() {
+            MocoHead::Linear => vec![channels, config.moco_dim],
+            MocoHead::Mlp => vec![channels, channels, config.moco_dim],
+        };
+        ContrastiveBranch {
+            projectors: roots.twin(|root| PlainHead::new(root.sub("projector"), &widths, model.head_init)),
+            queue: Queue::new(&mut roots.memory, config.queue, config.moco_dim),
+            temperature: config.temperature,
+        }
+    }
+
+    /// L_q of every direction. Then, in training, their keys take the place of the queue's oldest: no query meets a key of
+    /// its own frame among its negatives.
+    pub fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
+        let negatives = self.queue.keys(); // k_i, [queue, d]
+        let (terms, keys): (Vec<Term>, Vec<Tensor>) =
+            directions.iter().map(|direction| self.term(direction, &negatives)).unzip();
+        if train {
+            keys.iter().for_each(|keys| self.queue.push(keys));
+        }
+        terms
+    }
+
+    fn term(&self, direction: &Direction<'_>, negatives: &Tensor) -> (Term, Tensor) {
+        let q = self.projectors.online.forward(&pool(&direction.from.map)); // [n, d]
+        let k = no_grad(|| self.projectors.target.forward(&pool(&direction.to.map))); // [n, d]
+        let _exact = native::autocast_off(q.device());
+        let k = unit(&at_least_f32(&k), 1);
+        (Term { loss: info_nce(&q, &k, negatives, self.temperature), spread: spread(&q) }, k)
+    }
+}
+
+/// MoCo's heads, of either version.
+pub struct Moco {
+    config: MethodConfig,
+    branch: ContrastiveBranch,
+}
+
+impl Moco {
+    /// Heads on maps of `channels` channels.
+    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
+        Moco { config: config.clone(), branch: ContrastiveBranch::new(roots, channels, config, model) }
+    }
+}
+
+impl Heads for Moco {
+    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
+        let terms = self.branch.terms(directions, train).into_iter().map(|image| Terms { image, cells: None });
+        Losses::join(&terms.collect::<Vec<_>>(), Weights { image: 1.0, cells: 0.0 }, self.config.symmetric)
+    }
+}
