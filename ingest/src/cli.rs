@@ -53,8 +53,8 @@ time_of_day. Shards that are finished are not written again when tags change."))
         /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and .zip files.
         #[arg(default_value = "data/soda10m")]
         input: Vec<PathBuf>,
-        /// JSON files of tags that lie elsewhere.
-        #[arg(long, value_name = "FILE", num_args = 1..)]
+        /// JSON file of tags that lies elsewhere; may be given several times.
+        #[arg(long, value_name = "FILE")]
         tags: Vec<PathBuf>,
         #[command(flatten)]
         options: Options,

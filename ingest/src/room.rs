@@ -1,8 +1,8 @@
 //! Room for large images: one whose decoding takes most of the memory of a run is built while no other is.
 //!
 //! Decoding takes up to ten bytes a pixel, whatever the kind of file. Images of [`LARGE_PX`] and less may be under way
-//! on every thread; a larger one waits for them, and they wait for it. So two threads stay below 1 GiB for any input,
-//! and sets of ordinary photographs never wait. The lock is the process's, as its memory is.
+//! on every thread; a larger one waits for them, and they wait for it. So two threads stay at about 1 GiB whatever the
+//! images are, and sets of ordinary photographs never wait. The lock is the process's, as its memory is.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

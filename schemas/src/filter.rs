@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, UInt32Type, UInt64Type};
-use polars::prelude::{Column, DataFrame, Expr, IntoLazy, NamedFrom, Series, col};
+use polars::prelude::{AggExpr, Column, DataFrame, Expr, IntoLazy, NamedFrom, Series, col};
 use polars::sql::sql_expr;
 
 use crate::{Error, Result};
@@ -100,18 +100,13 @@ impl Filter {
 
 /// Whether `part` needs more than one row; it would see those of one batch, whatever they happen to be.
 fn looks_at_other_rows(part: &Expr) -> bool {
-    matches!(
-        part,
-        Expr::Agg(_)
-            | Expr::Len
-            | Expr::Over { .. }
-            | Expr::Sort { .. }
-            | Expr::SortBy { .. }
-            | Expr::Gather { .. }
-            | Expr::Filter { .. }
-            | Expr::Slice { .. }
-            | Expr::Explode { .. }
-    )
+    match part {
+        // The list behind `in`.
+        Expr::Agg(AggExpr::Implode { input, .. }) => !matches!(**input, Expr::Literal(_)),
+        Expr::Agg(_) | Expr::Len | Expr::Over { .. } | Expr::Sort { .. } | Expr::SortBy { .. } => true,
+        Expr::Gather { .. } | Expr::Filter { .. } | Expr::Slice { .. } | Expr::Explode { .. } => true,
+        _ => false,
+    }
 }
 
 fn series(name: &str, array: &dyn Array) -> Option<Series> {

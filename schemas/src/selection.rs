@@ -71,7 +71,7 @@ impl Catalog {
         selection: &'a Selection,
     ) -> Result<impl Iterator<Item = Result<PrimitiveArray<T>>> + 'a> {
         let batches = self.column(column, selection)?;
-        Ok(batches.map(|batch| Ok(Rows::new(&batch?, self.path()).numbers::<T>(column)?.clone())))
+        Ok(batches.map(move |batch| Ok(Rows::new(&batch?, self.path()).numbers::<T>(column)?.clone())))
     }
 
     /// The texts of a column, likewise.
@@ -84,7 +84,7 @@ impl Catalog {
         selection: &'a Selection,
     ) -> Result<impl Iterator<Item = Result<StringArray>> + 'a> {
         let batches = self.column(column, selection)?;
-        Ok(batches.map(|batch| Ok(Rows::new(&batch?, self.path()).strings(column)?.clone())))
+        Ok(batches.map(move |batch| Ok(Rows::new(&batch?, self.path()).strings(column)?.clone())))
     }
 
     fn column<'a>(

@@ -9,7 +9,9 @@ static PRINTED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn a_caught_panic_is_not_printed_and_any_other_is() {
-    panic::set_hook(Box::new(|_| drop(PRINTED.fetch_add(1, Ordering::SeqCst))));
+    panic::set_hook(Box::new(|_| {
+        PRINTED.fetch_add(1, Ordering::SeqCst);
+    }));
     let fail = || -> u8 { panic!("on purpose") };
     assert_eq!((caught(|| 7), caught(fail), caught(|| caught(fail))), (Some(7), None, Some(None)));
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0);

@@ -2,11 +2,10 @@
 //!
 //!     cargo bench -p ingest --bench catalog -- [DIR [ROWS]]
 //!
-//! Makes the catalog of ROWS frames (default: ten million, 0.8 GB) in DIR and keeps it, so that `ingest inspect DIR` can
-//! be tried on it; without DIR in a temporary folder. Every step runs in a process of its own, after the file was read
-//! once. `build` and `reopen` run on real shards with tiny JPEGs, beside it; their cost is per shard.
-//!
-//! Last numbers, two cores of an AMD EPYC (Zen 4) VM: NUMBERS
+//! Makes the catalog of ROWS frames (default: ten million) in DIR/large and keeps it, so that `ingest inspect DIR/large`
+//! can be tried on it; without DIR in a temporary folder. Every step runs in a process of its own, after the file was
+//! written, so from the page cache. The two `build` steps run on real shards with tiny JPEGs in DIR/real, without and
+//! with an older catalog there; their cost is per shard.
 
 mod generate;
 
@@ -29,8 +28,11 @@ const WHERE: &str = "camera = 'FRONT' and time_of_day = 'Day'";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What is measured, by name; the result says how much there was.
-const STEPS: [(&str, fn(&Path) -> Outcome<String>); 7] = [
+/// A step and its name; its result says how much there was.
+type Step = (&'static str, fn(&Path) -> Outcome<String>);
+
+/// What is measured.
+const STEPS: [Step; 7] = [
     ("open", |dir| Ok(format!("{} rows", Catalog::open(&dir.join("large"))?.num_frames()))),
     ("open, index", |dir| {
         let index = Catalog::open(&dir.join("large"))?.index(None)?;

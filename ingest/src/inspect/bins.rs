@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn bins_have_round_edges() {
-        assert_eq!(bins(&[]), []);
+        assert!(bins(&[]).is_empty());
         assert_eq!(bins(&[999]), [Bin { from_bytes: 0, to_bytes: 1000, frames: 1 }]);
         let found = bins(&[120_000, 149_999, 150_000, 700_000]);
         assert_eq!(found[0], Bin { from_bytes: 100_000, to_bytes: 150_000, frames: 2 });

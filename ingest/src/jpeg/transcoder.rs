@@ -147,7 +147,7 @@ mod tests {
 
     fn jpeg(width: u32, height: u32, sampling: Subsamp) -> Vec<u8> {
         let (width, height) = (width as usize, height as usize);
-        let pixel = |x: usize, y: usize| [(x * 5 ^ y) as u8, (x / 3 + y * 2) as u8, (x + y / 2) as u8];
+        let pixel = |x: usize, y: usize| [((x * 5) ^ y) as u8, (x / 3 + y * 2) as u8, (x + y / 2) as u8];
         let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
         let image = Image { pixels: &pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
         turbojpeg::compress(image, 90, sampling).unwrap().to_vec()

@@ -139,8 +139,8 @@ impl Job {
     }
 }
 
-/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded. Of the parts of an
-/// archive one is enough, and is all that is returned.
+/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded. Of the parts of
+/// an archive one is enough, and is all that is returned.
 ///
 /// # Errors
 /// If one does not exist, or is neither a file nor a folder, or a pattern matches nothing.

@@ -23,9 +23,9 @@ const PARTS: [&str; 4] = ["Labeled", "labeled", "Unlabel", "unlabel"];
 const SET: &str = "SSLAD-2D";
 
 /// Jobs of `path`: the folder of the whole set (`SSLAD-2D`, or one that holds it), one of its parts, any folder of
-/// images, or an archive. The parts of a whole set are inputs of their own, and so are archives beside them, so they are
-/// named alike however they are given. Tags are taken from `tag_files`, from JSON files in the input, and from those that
-/// lie beside an archive or a part.
+/// images, or an archive. The parts of a whole set are inputs of their own, and so are archives beside them, so they
+/// are named alike however they are given. Tags are taken from `tag_files`, from JSON files in the input, and from
+/// those that lie beside an archive or a part.
 ///
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside archives is damaged.
@@ -108,9 +108,9 @@ fn input_name(path: &Path) -> String {
 
 /// A frame is named from the part of the set on, however it came here: from a folder or from an archive.
 pub(super) fn frame_id(source: &str) -> &str {
-    let starts = std::iter::once(0).chain(source.match_indices('/').map(|(slash, _)| slash + 1));
+    let mut starts = std::iter::once(0).chain(source.match_indices('/').map(|(slash, _)| slash + 1));
     let is_part = |start: &usize| PARTS.contains(&source[*start..].split('/').next().unwrap_or_default());
-    starts.filter(is_part).last().map_or(source, |start| &source[start..])
+    starts.rfind(is_part).map_or(source, |start| &source[start..])
 }
 
 /// What the name of an image in the folder or archive `input`, and its tags, say.

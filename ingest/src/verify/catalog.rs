@@ -11,11 +11,11 @@ use super::{Problem, flip};
 use crate::report::{REPORT_FILE, Report};
 
 /// Opens the catalog, whatever the shards beside it are by now.
-pub(super) fn open(dir: &Path) -> Result<Catalog, Problem> {
+pub(super) fn open(dir: &Path) -> Result<Catalog, Box<Problem>> {
     if let Some(problem) = changed_bytes(dir) {
-        return Err(problem);
+        return Err(Box::new(problem));
     }
-    Catalog::open_even_if_stale(dir).map_err(|error| bad(dir, CATALOG_FILE, error.to_string()))
+    Catalog::open_even_if_stale(dir).map_err(|error| Box::new(bad(dir, CATALOG_FILE, error.to_string())))
 }
 
 /// Whether the catalog and its checksum file disagree, and which of the two has changed: one flipped bit of the catalog

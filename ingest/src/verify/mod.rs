@@ -62,7 +62,7 @@ pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
     }
     let (catalog, mut bad) = match catalog::open(dir) {
         Ok(catalog) => (Some(catalog), Vec::new()),
-        Err(problem) => (None, vec![problem]),
+        Err(problem) => (None, vec![*problem]),
     };
     let frames = check_shards(&paths, catalog.as_ref(), threads, &mut bad);
     if let Some(catalog) = &catalog {

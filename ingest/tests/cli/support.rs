@@ -86,8 +86,11 @@ pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
     }
 }
 
-/// What stands in a set: the metadata and the levels of every frame, by its name.
-pub fn frames_of(set: &Path) -> BTreeMap<String, (FrameMeta, Vec<Option<Vec<u8>>>)> {
+/// A frame's metadata, and the JPEG of each level.
+pub type StoredFrame = (FrameMeta, Vec<Option<Vec<u8>>>);
+
+/// What stands in a set: every frame by its name.
+pub fn frames_of(set: &Path) -> BTreeMap<String, StoredFrame> {
     let shards = schemas::catalog::shard_paths(set).unwrap().into_iter().map(|path| ShardReader::open(&path).unwrap());
     let rows = shards.flat_map(|shard| {
         let jpeg = |level: Option<LevelEntry>| level.map(|level| shard.jpeg(&level).unwrap().to_vec());

@@ -178,7 +178,7 @@ fn every_flipped_bit_of_the_other_files_is_found_and_named() {
         let path = set.set.join(name);
         let bytes = fs::metadata(&path).unwrap().len();
         let all_bits = (0..bytes).flat_map(|position| (0..8).map(move |bit| (position, bit)));
-        let flips = if bytes < 16 { all_bits.collect() } else { spread(&[0..bytes]) };
+        let flips = if bytes < 16 { all_bits.collect() } else { spread(std::slice::from_ref(&(0..bytes))) };
         for (position, bit) in flips {
             flip(&path, position, bit);
             let problem = set.problem();

@@ -14,7 +14,8 @@ use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 
 use crate::support::{
-    assert_same_tree, framed, frames_of, ingest, ingest_json, ingest_to, jpeg, record, shared, skipped_in, stderr,
+    StoredFrame, assert_same_tree, framed, frames_of, ingest, ingest_json, ingest_to, jpeg, record, shared, skipped_in,
+    stderr,
 };
 
 /// A drive of two time steps with cameras 1 and 4, as `support::record` has them.
@@ -115,7 +116,7 @@ fn the_real_drive_gives_the_same_jpegs_in_both_versions() {
 }
 
 /// The frames of a set; where they were read is what differs between the versions.
-fn without_source(set: &Path) -> BTreeMap<String, (FrameMeta, Vec<Option<Vec<u8>>>)> {
+fn without_source(set: &Path) -> BTreeMap<String, StoredFrame> {
     let mut frames = frames_of(set);
     frames.values_mut().for_each(|frame| frame.0.source.clear());
     frames

@@ -72,8 +72,8 @@ impl Coding {
         table[usize::from(IGNORED)] = Some(IGNORED);
         match self {
             Coding::TrainIds => {
-                for id in 0..NUM_CLASSES {
-                    table[id] = Some(id as u8);
+                for (id, entry) in table.iter_mut().enumerate().take(NUM_CLASSES) {
+                    *entry = Some(id as u8);
                 }
             }
             Coding::LabelIds => {

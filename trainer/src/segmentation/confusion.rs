@@ -70,9 +70,9 @@ impl Confusion {
     /// The same pixels, counted by category.
     pub fn by_category(&self) -> Self {
         let mut grouped = Self::new(CATEGORIES.len());
-        for label in 0..NUM_CLASSES {
-            for guess in 0..NUM_CLASSES {
-                let place = CLASSES[label].category * CATEGORIES.len() + CLASSES[guess].category;
+        for (label, of_label) in CLASSES.iter().enumerate() {
+            for (guess, of_guess) in CLASSES.iter().enumerate() {
+                let place = of_label.category * CATEGORIES.len() + of_guess.category;
                 grouped.counts[place] += self.count(label, guess);
             }
         }

@@ -221,7 +221,6 @@ mod tests {
     fn the_usual_names_of_parts_join_in_the_order_of_their_numbers() {
         for names in [
             ["x.tar.part0", "x.tar.part1", "x.tar.part2"],
-            ["x.tar.part08", "x.tar.part09", "x.tar.part10"].map(|name| name),
             ["x.tar.00", "x.tar.01", "x.tar.02"],
             ["x.tar.001", "x.tar.002", "x.tar.003"],
             ["x.zip.001", "x.zip.002", "x.zip.003"],
@@ -233,10 +232,6 @@ mod tests {
         ] {
             let whole = &names[0][..5];
             let backwards: Vec<&str> = names.iter().rev().copied().collect();
-            if names[0].ends_with('8') {
-                assert!(joined(&backwards).unwrap_err().to_string().contains("x.tar.part07"));
-                continue;
-            }
             assert_eq!(joined(&backwards).unwrap(), [[whole, names[0], names[1], names[2]]], "{names:?}");
         }
         let many: Vec<String> = (0..=10).map(|number| format!("x.tar.{number}")).collect();
@@ -249,6 +244,7 @@ mod tests {
         for (names, missing) in [
             (&["x.tar.part00", "x.tar.part02"][..], "x.tar.part01"),
             (&["d/x.tar.2", "d/x.tar.3"], "d/x.tar.1"),
+            (&["x.tar.part10", "x.tar.part09"], "x.tar.part08"),
             (&["x.tar.ab", "x.tar.ac"], "x.tar.aa"),
             (&["x.tar.az", "x.tar.aa", "x.tar.bb"], "x.tar.ay"),
         ] {

@@ -53,7 +53,7 @@ fn long_names_of_all_kinds_are_read() {
     append(&mut builder, "short.jpg", "p");
     let mut ustar = Header::new_ustar();
     ustar.set_size(1);
-    builder.append_data(&mut ustar, &long("ustar"), b"u".as_slice()).unwrap();
+    builder.append_data(&mut ustar, long("ustar"), b"u".as_slice()).unwrap();
     append(&mut builder, "last.jpg", "l");
     let expected = [("gnu", "g"), ("pax", "p"), ("ustar", "u")].map(|(kind, text)| format!("{} = {text}", long(kind)));
     assert_eq!(indexed(&builder.into_inner().unwrap()), [&expected[..], &["last.jpg = l".to_owned()]].concat());
@@ -76,7 +76,7 @@ fn links_folders_and_hidden_files_are_passed_over() {
     let mut builder = builder();
     let mut folder = header(0);
     folder.set_entry_type(EntryType::Directory);
-    builder.append_data(&mut folder, "x.jpg/", std::io::empty()).unwrap();
+    builder.append_data(&mut folder, "x.jpg/", io::empty()).unwrap();
     for kind in [EntryType::Link, EntryType::Symlink] {
         let mut link = header(0);
         link.set_entry_type(kind);
