@@ -125,7 +125,7 @@ fn pillow_and_numpy_measure_the_fidelity_that_ingest_reports() {
     let reports: Vec<Value> = (0..4)
         .map(|seed| json(dir.path(), &format!("ingest fidelity set `{}` --crops 27 --seed {seed}", images.display())))
         .collect();
-    let facts = serde_json::json!({ "images": images.parent(), "set": dir.path(), "reports": reports });
+    let facts = serde_json::json!({ "images": images.parent(), "set": dir.path().join("set"), "reports": reports });
     let code = r#"
 import glob, io, json, math
 import numpy, pyarrow.parquet

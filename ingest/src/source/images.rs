@@ -15,7 +15,8 @@ pub(super) fn facts(input: &str, relative: &str) -> Facts {
     let mut folders: Vec<&str> = folders.split('/').filter(|folder| !folder.is_empty()).map(without_ending).collect();
     let split = folders.iter().position(|folder| is_split(folder)).map(|ix| folders.remove(ix).to_owned());
     let split = split.or_else(|| input.rsplit('/').find_map(split_of_input));
-    let archive = input.rsplit('/').next().and_then(parts::stem).filter(|stem| split_of_input(stem).is_none());
+    let last = input.rsplit('/').next().filter(|name| split_of_input(name).is_none());
+    let archive = last.and_then(parts::stem);
     let folders = if folders.is_empty() { Vec::from_iter(archive) } else { folders };
     let segment = (!folders.is_empty()).then(|| folders.join("/"));
     match nuscenes(name) {

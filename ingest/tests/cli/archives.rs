@@ -192,7 +192,10 @@ fn soda10m(unlabelled: &str, labelled: &str) -> (Vec<FileList>, FileList) {
 
 /// A list of tags of two unlabelled images.
 fn tag_list() -> Vec<u8> {
-    let image = |name: &str, city: &str, weather: &str| json!({ "file_name": name, "city": city, "weather": weather, "location": "Citystreet", "period": "Daytime" });
+    let image = |name: &str, city: &str, weather: &str| {
+        let (location, period) = ("Citystreet", "Daytime");
+        json!({ "file_name": name, "city": city, "weather": weather, "location": location, "period": period })
+    };
     json!([
         image("UNLABEL_01_BJ_000_00000000000000.jpg", "Beijing", "Clear"),
         image("UNLABEL_01_SH_000_00000000000201.jpg", "Shanghai", "Overcast"),
