@@ -3,7 +3,7 @@
 //! | layout | image | label |
 //! |---|---|---|
 //! | Cityscapes | `leftImg8bit/SPLIT/CITY/X_leftImg8bit.png` | `gtFine/SPLIT/CITY/X_gtFine_labelTrainIds.png` or `…_labelIds.png` |
-//! | BDD100K | `images/SPLIT/X.jpg`, `images/10k/SPLIT/X.jpg` | `X.png`, `X_train_id.png` or `X_train_color.png` in one of [`BDD_LABELS`] |
+//! | BDD100K | `images/SPLIT/X.jpg`, `images/10k/SPLIT/X.jpg` | `X.png`, `X_train_id.png` or `X_train_color.png` in `labels/`, `labels/sem_seg/…`, `colormaps/` or `color_labels/` |
 //! | pairs | `SPLIT/X.jpg` or `.png` | `SPLIT/X_labelTrainIds.png` or `…_labelIds.png` beside it |
 //!
 //! The first that fits is taken. Colour label pictures (palette or RGB) are read by the colours of Cityscapes. An image
@@ -98,7 +98,7 @@ impl Dataset {
         Self { samples: self.samples[..count.min(self.len())].to_vec() }
     }
 
-    /// Takes `count` samples out in [`HOLDOUT_BLOCKS`] blocks of neighbours, evenly spread: (the others, those).
+    /// Takes `count` samples out in five blocks of neighbours, evenly spread: (the others, those).
     /// Blocks, because neighbours in a drive look alike, and a sample whose neighbour is trained on is no test.
     pub fn hold_out(&self, count: usize) -> (Self, Self) {
         let blocks = HOLDOUT_BLOCKS.min(count.max(1));

@@ -1,6 +1,6 @@
 //! Waymo Open Dataset, perception: camera images of both versions.
 //!
-//! [`v1`] are TFRecord files, [`v2`] Parquet files of the component `camera_image`; which one a file is shows in its name.
+//! `v1` are TFRecord files, `v2` Parquet files of the component `camera_image`; which one a file is shows in its name.
 //! Either way a file is one drive and becomes one shard, and a frame has the same name in both.
 
 pub mod messages;
