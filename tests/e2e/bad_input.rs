@@ -74,10 +74,10 @@ fn a_shard_of_another_version_is_refused() {
     let mut bytes = fs::read(&shard).unwrap();
     let key = b"multisiam.format_version";
     let at = bytes.windows(key.len()).rposition(|window| window == key).unwrap() + key.len();
-    let digit = at + bytes[at..at + 8].iter().position(|byte| *byte == b'1').unwrap();
+    let digit = at + bytes[at..at + 8].iter().position(|byte| *byte == b'2').unwrap();
     bytes[digit] = b'9';
     fs::write(&shard, &bytes).unwrap();
-    refused(dir.path(), "ingest catalog set", &["v9", "v1"]);
+    refused(dir.path(), "ingest catalog set", &["v9", "v2"]);
 }
 
 #[test]

@@ -137,11 +137,11 @@ fn an_output_that_cannot_be_used_is_refused() {
     let bytes = fs::read(&shard).unwrap();
     let needle = b"multisiam.format_version";
     let at = bytes.windows(needle.len()).rposition(|window| window == needle).unwrap();
-    let version = at + bytes[at..].iter().position(|&byte| byte == b'1').unwrap();
+    let version = at + bytes[at..].iter().position(|&byte| byte == b'2').unwrap();
     let mut newer = bytes.clone();
     newer[version] = b'7';
     fs::write(&shard, newer).unwrap();
-    refused(to("good", &[]), &["v7", "reads v1"]);
+    refused(to("good", &[]), &["v7", "reads v2"]);
 }
 
 #[test]

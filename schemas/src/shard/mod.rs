@@ -22,7 +22,7 @@ pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 use serde::{Deserialize, Serialize};
 
 /// Version of the shard and catalog format. A reader accepts its own only.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Folder of the shards inside a set; the catalog lies beside it.
 pub const FRAMES_DIR: &str = "frames";
