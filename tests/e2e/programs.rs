@@ -5,7 +5,6 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// The workspace's folder.
 pub fn workspace() -> &'static Path {
@@ -67,17 +66,20 @@ pub fn json(dir: &Path, line: &str) -> Value {
     serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {}", done.stdout))
 }
 
-/// A folder with the demo data ingested into `shards/`, made once for all tests.
+/// A folder with the demo data ingested into `shards/`, made once for all tests, in place of the last run's.
 pub fn demo_set() -> &'static Path {
-    static SET: OnceLock<TempDir> = OnceLock::new();
-    let dir = SET.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        ok(dir.path(), "ingest demo --out data --frames 48");
-        ok(dir.path(), "ingest waymo --out shards/");
-        ok(dir.path(), "ingest soda10m --out shards/");
+    static SET: OnceLock<PathBuf> = OnceLock::new();
+    SET.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo_set");
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).unwrap_or_else(|error| panic!("{dir:?}: {error}"));
+        }
+        std::fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{dir:?}: {error}"));
+        ok(&dir, "ingest demo --out data --frames 48");
+        ok(&dir, "ingest waymo --out shards/");
+        ok(&dir, "ingest soda10m --out shards/");
         dir
-    });
-    dir.path()
+    })
 }
 
 /// A PNG's size in pixels.

@@ -1,6 +1,6 @@
 //! Exported files have the names and shapes that others expect, and open in Python where there is one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use safetensors::Dtype;
@@ -9,22 +9,27 @@ use super::{Bench, assert_success, python, stderr, trainer};
 use trainer::checkpoint::Checkpoint;
 use trainer::tensor_file::{self, HostTensor};
 
-fn exported_run() -> &'static Path {
-    static RUN: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    RUN.get_or_init(|| {
-        let bench = Bench::get();
-        let out = bench.path("exported");
-        assert_success(&bench.run(&out, &["--steps", "2"]));
-        out
-    })
+/// A run of two steps, and what is exported of it.
+struct Exported {
+    bench: Bench,
+    run: PathBuf,
 }
 
-fn export(format: &str, more: &[&str], name: &str) -> PathBuf {
-    let out = Bench::get().path(name);
-    let mut command = trainer(&["export", "--format", format]);
-    command.args(more).arg(exported_run()).arg("--out").arg(&out);
-    assert_success(&command.output().unwrap());
-    out
+impl Exported {
+    fn new() -> Exported {
+        let bench = Bench::new();
+        let run = bench.path("run");
+        assert_success(&bench.run(&run, &["--steps", "2"]));
+        Exported { bench, run }
+    }
+
+    fn export(&self, format: &str, more: &[&str], name: &str) -> PathBuf {
+        let out = self.bench.path(name);
+        let mut command = trainer(&["export", "--format", format]);
+        command.args(more).arg(&self.run).arg("--out").arg(&out);
+        assert_success(&command.output().unwrap());
+        out
+    }
 }
 
 fn find<'a>(tensors: &'a [HostTensor], name: &str) -> &'a HostTensor {
@@ -33,7 +38,8 @@ fn find<'a>(tensors: &'a [HostTensor], name: &str) -> &'a HostTensor {
 
 #[test]
 fn torchvision_names_and_shapes_are_complete() {
-    let file = export("torchvision", &[], "r18.safetensors");
+    let exported = Exported::new();
+    let file = exported.export("torchvision", &[], "r18.safetensors");
     let (metadata, tensors) = tensor_file::read(&file).unwrap();
     assert_eq!(metadata["format"], "pt");
     // torchvision's resnet18 has 122 entries in its state dict, two of them fc's.
@@ -44,17 +50,19 @@ fn torchvision_names_and_shapes_are_complete() {
     assert_eq!((counter.dtype, counter.shape.len()), (Dtype::I64, 0));
     // Two steps, two views each.
     assert_eq!(counter.bytes, 4i64.to_le_bytes());
-    let checkpoint = Checkpoint::open(exported_run()).unwrap();
+    let checkpoint = Checkpoint::open(&exported.run).unwrap();
     let ours = &checkpoint.part("online.backbone.")["layer3.1.conv2.weight"];
     assert_eq!(&find(&tensors, "layer3.1.conv2.weight").to_tensor().unwrap(), ours);
 }
 
 #[test]
 fn target_and_heads_can_be_had() {
-    let online = tensor_file::read(&export("torchvision", &[], "o.safetensors")).unwrap().1;
-    let target = tensor_file::read(&export("torchvision", &["--network", "target"], "t.safetensors")).unwrap().1;
+    let exported = Exported::new();
+    let online = tensor_file::read(&exported.export("torchvision", &[], "o.safetensors")).unwrap().1;
+    let target =
+        tensor_file::read(&exported.export("torchvision", &["--network", "target"], "t.safetensors")).unwrap().1;
     assert_ne!(find(&online, "layer1.0.conv1.weight"), find(&target, "layer1.0.conv1.weight"));
-    let whole = tensor_file::read(&export("safetensors", &[], "w.safetensors")).unwrap().1;
+    let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors")).unwrap().1;
     assert!(whole.len() > online.len());
     assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
 }
@@ -65,8 +73,9 @@ fn pytorch_and_detectron2_files_open_in_python() {
         println!("skipped: no Python with torch and numpy");
         return;
     };
-    let (pth, pkl) = (export("pth", &[], "r18.pth"), export("detectron2", &[], "r18.pkl"));
-    let reference = export("torchvision", &[], "reference.safetensors");
+    let exported = Exported::new();
+    let (pth, pkl) = (exported.export("pth", &[], "r18.pth"), exported.export("detectron2", &[], "r18.pkl"));
+    let reference = exported.export("torchvision", &[], "reference.safetensors");
     let script = r#"
 import json, pickle, struct, sys
 import numpy as np, torch

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -14,24 +13,21 @@ const CLASSES: [(u8, [u8; 3]); 3] = [(0, [90, 60, 90]), (2, [200, 190, 60]), (10
 const SIDE: u32 = 64;
 
 /// Pairs of images and labels in `train` and `val`: bands of the three classes at heights of the image's own.
-fn labelled() -> &'static Path {
-    static SET: OnceLock<PathBuf> = OnceLock::new();
-    SET.get_or_init(|| {
-        let dir = Bench::get().path("labelled");
-        for (split, count) in [("train", 12), ("val", 5)] {
-            fs::create_dir_all(dir.join(split)).unwrap();
-            for ix in 0..count {
-                let band = |y: u32| ((y + 13 * ix) / 24 % 3) as usize;
-                let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
-                    image::Rgb(CLASSES[band(y)].1.map(|c| c + ((x * 7 + y * 3 + ix) % 11) as u8))
-                });
-                let label = image::GrayImage::from_fn(SIDE, SIDE, |_, y| image::Luma([CLASSES[band(y)].0]));
-                image.save(dir.join(format!("{split}/{ix:02}.png"))).unwrap();
-                label.save(dir.join(format!("{split}/{ix:02}_labelTrainIds.png"))).unwrap();
-            }
+fn labelled(bench: &Bench) -> PathBuf {
+    let dir = bench.path("labelled");
+    for (split, count) in [("train", 12), ("val", 5)] {
+        fs::create_dir_all(dir.join(split)).unwrap();
+        for ix in 0..count {
+            let band = |y: u32| ((y + 13 * ix) / 24 % 3) as usize;
+            let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
+                image::Rgb(CLASSES[band(y)].1.map(|c| c + ((x * 7 + y * 3 + ix) % 11) as u8))
+            });
+            let label = image::GrayImage::from_fn(SIDE, SIDE, |_, y| image::Luma([CLASSES[band(y)].0]));
+            image.save(dir.join(format!("{split}/{ix:02}.png"))).unwrap();
+            label.save(dir.join(format!("{split}/{ix:02}_labelTrainIds.png"))).unwrap();
         }
-        dir
-    })
+    }
+    dir
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -42,8 +38,10 @@ fn json(arguments: &[&str]) -> Value {
 
 #[test]
 fn a_probe_finds_what_the_maps_tell_and_repeats() {
-    let data = labelled().to_str().unwrap();
-    let picture = Bench::get().path("probe.png");
+    let bench = Bench::new();
+    let data = labelled(&bench);
+    let data = data.to_str().unwrap();
+    let picture = bench.path("probe.png");
     let arguments = ["probe", "random", "--arch", "resnet18", "--layer4-stride", "1", "--layer3-stride", "1"];
     let of_set = ["--data", data, "--height", "64", "--device", "cpu", "--json", "--epochs", "60"];
     let drawn = ["--pictures", picture.to_str().unwrap()];
@@ -60,10 +58,10 @@ fn a_probe_finds_what_the_maps_tell_and_repeats() {
 
 #[test]
 fn a_run_is_probed_without_being_changed() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let (plain, probed) = (bench.path("unprobed"), bench.path("probed"));
     assert_success(&bench.run(&plain, &[]));
-    let data = format!("probe.data={:?}", labelled());
+    let data = format!("probe.data={:?}", labelled(&bench));
     let probe = ["--set", "probe.every=3", "--set", &data, "--set", "probe.height=64", "--set", "probe.epochs=2"];
     assert_success(&bench.run(&probed, &probe));
     let rows = |run: &Path| metrics::read(run).unwrap();
@@ -81,8 +79,9 @@ fn a_run_is_probed_without_being_changed() {
 
 #[test]
 fn fine_tuning_learns_and_resumes_to_the_same_weights() {
-    let bench = Bench::get();
-    let data = labelled().to_str().unwrap();
+    let bench = Bench::new();
+    let data = labelled(&bench);
+    let data = data.to_str().unwrap();
     let tune = |out: &Path, more: &[&str]| {
         let recipe = ["crop_px=64", "iterations=24", "batch=4", "channels=16", "checkpoint_every=10", "log_every=4"];
         let mut arguments = vec!["transfer", "seg", "random", "--arch", "resnet18", "--config", "small", "--json"];

@@ -12,7 +12,6 @@ mod train;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
@@ -35,29 +34,25 @@ warmup_steps = 2
 [run]
 log_every_steps = 2
 checkpoint_every_steps = 3
+keep_checkpoints = 2
 threads = 1
 "#;
 
-/// Shards and a config that all tests share, and a folder for what they write.
+/// Shards, a config, and a folder for what one test writes, removed with all that is in it when the test ends.
 struct Bench {
-    _dir: TempDir,
-    root: PathBuf,
+    dir: TempDir,
 }
 
 impl Bench {
-    fn get() -> &'static Bench {
-        static BENCH: OnceLock<Bench> = OnceLock::new();
-        BENCH.get_or_init(|| {
-            let dir = tempfile::tempdir().unwrap();
-            let root = dir.path().to_owned();
-            shards::make(&root.join("shards"), 20);
-            std::fs::write(root.join("small.toml"), CONFIG).unwrap();
-            Bench { _dir: dir, root }
-        })
+    fn new() -> Bench {
+        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        shards::make(&bench.path("shards"), 20);
+        std::fs::write(bench.path("small.toml"), CONFIG).unwrap();
+        bench
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+        self.dir.path().join(name)
     }
 
     /// `trainer run` on the shared shards and config into `out`.

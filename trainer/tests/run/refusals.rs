@@ -17,7 +17,7 @@ fn assert_refused(output: &Output, parts: &[&str]) {
 
 #[test]
 fn missing_shards_say_how_to_make_them() {
-    let out = Bench::get().path("never");
+    let out = Bench::new().path("never");
     let mut command = trainer(&["run", "no/such/shards", "--device", "cpu", "--out"]);
     assert_refused(&command.arg(&out).output().unwrap(), &["no/such/shards", "ingest waymo"]);
     assert!(!out.exists());
@@ -25,7 +25,7 @@ fn missing_shards_say_how_to_make_them() {
 
 #[test]
 fn empty_and_foreign_folders_are_no_shards() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let empty = bench.path("empty");
     std::fs::create_dir_all(&empty).unwrap();
     let out = bench.path("never");
@@ -36,7 +36,7 @@ fn empty_and_foreign_folders_are_no_shards() {
 
 #[test]
 fn unknown_devices_and_absent_gpus() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("never");
     let with = |device| {
         let mut command = trainer(&["run", "--device", device]);
@@ -49,7 +49,7 @@ fn unknown_devices_and_absent_gpus() {
 
 #[test]
 fn bad_configs_name_key_place_and_choices() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("never");
     let with = |set: &str| bench.run(&out, &["--set", set]);
     assert_refused(&with("data.batchh=3"), &["data.batchh", "[data]", "accumulate"]);
@@ -70,7 +70,7 @@ fn bad_configs_name_key_place_and_choices() {
 
 #[test]
 fn a_changed_config_is_shown_and_refused() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("changed");
     assert_success(&bench.run(&out, &["--steps", "1"]));
     let output = bench.run(&out, &["--set", "method.k=4", "--seed", "6"]);
@@ -87,7 +87,7 @@ fn a_changed_config_is_shown_and_refused() {
 
 #[test]
 fn folders_that_are_no_runs() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     assert_refused(&bench.run(&bench.path("small.toml"), &[]), &["is a file"]);
     assert_refused(&bench.run(&bench.path("shards"), &[]), &["no run's"]);
     let output = trainer(&["export", "no/such/run", "--out", "x.safetensors"]).output().unwrap();
@@ -96,7 +96,7 @@ fn folders_that_are_no_runs() {
 
 #[test]
 fn a_run_that_diverges_stops_at_its_step() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("diverged");
     let output = bench.run(&out, &["--set", "optim.base_lr=1e36", "--set", "schedule.warmup_steps=0"]);
     let text = stderr(&output);

@@ -22,7 +22,7 @@ fn result(run: &Path) -> Outcome {
 fn undisturbed() -> &'static Outcome {
     static RESULT: std::sync::OnceLock<Outcome> = std::sync::OnceLock::new();
     RESULT.get_or_init(|| {
-        let bench = Bench::get();
+        let bench = Bench::new();
         let out = bench.path("undisturbed");
         assert_success(&bench.run(&out, &[]));
         result(&out)
@@ -60,7 +60,7 @@ fn wait_for_step(run: &Path, step: u64) {
 
 #[test]
 fn stopping_by_steps_changes_nothing() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("by-steps");
     // 5 is neither a step with a checkpoint of its own nor one with a row.
     assert_success(&bench.run(&out, &["--steps", "5"]));
@@ -74,7 +74,7 @@ fn stopping_by_steps_changes_nothing() {
 
 #[test]
 fn sigterm_checkpoints_and_ends_with_a_code_of_its_own() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("sigterm");
     let mut child = bench.command(&out, &[]).spawn().unwrap();
     wait_for_step(&out, 1);
@@ -88,7 +88,7 @@ fn sigterm_checkpoints_and_ends_with_a_code_of_its_own() {
 
 #[test]
 fn kill_9_loses_only_what_came_after_the_checkpoint() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("kill-9");
     for step in [4, 6] {
         let mut child = bench.command(&out, &[]).spawn().unwrap();
@@ -102,7 +102,7 @@ fn kill_9_loses_only_what_came_after_the_checkpoint() {
 
 #[test]
 fn a_damaged_newest_checkpoint_costs_only_its_steps() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("damaged");
     assert_success(&bench.run(&out, &["--steps", "6"]));
     let (step, newest) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
@@ -118,7 +118,7 @@ fn a_damaged_newest_checkpoint_costs_only_its_steps() {
 
 #[test]
 fn queues_and_random_seeds_resume_too() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let sets = ["method.name=multisiam-moco", "method.queue=32", "method.km_init=random", "model.bn_splits=2"];
     let sets: Vec<&str> = sets.into_iter().chain(["optim.name=sgd"]).flat_map(|set| ["--set", set]).collect();
     let (whole, parts) = (bench.path("moco-whole"), bench.path("moco-parts"));
@@ -135,7 +135,7 @@ fn queues_and_random_seeds_resume_too() {
 
 #[test]
 fn a_finished_run_stays_as_it_is() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("finished");
     assert_success(&bench.run(&out, &[]));
     assert_success(&bench.run(&out, &[]));

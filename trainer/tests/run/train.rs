@@ -6,7 +6,7 @@ use trainer::metrics;
 
 #[test]
 fn the_loss_falls_and_projections_stay_apart() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("falls");
     let output = bench.run(
         &out,
@@ -34,7 +34,7 @@ fn the_loss_falls_and_projections_stay_apart() {
 
 #[test]
 fn json_and_metrics_have_the_promised_keys() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("keys");
     let output = bench.run(&out, &["--steps", "2", "--json"]);
     assert_success(&output);
@@ -51,7 +51,7 @@ fn json_and_metrics_have_the_promised_keys() {
 
 #[test]
 fn every_method_runs() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     for (method, has_cells) in [("byol", false), ("moco", false), ("mocov2", false), ("multisiam-moco", true)] {
         let out = bench.path(method);
         let sets = [format!("method.name={method}"), "method.queue=32".to_owned(), "optim.name=sgd".to_owned()];
@@ -64,7 +64,7 @@ fn every_method_runs() {
 
 #[test]
 fn an_accumulated_step_moves_the_target_once() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("accumulated");
     let sets = ["--set", "data.accumulate=3", "--set", "schedule.tau=0.5", "--set", "schedule.tau_shape=constant"];
     let after = |steps: &str| {
@@ -90,7 +90,7 @@ fn an_accumulated_step_moves_the_target_once() {
 
 #[test]
 fn a_dry_run_shows_everything_and_touches_nothing() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("dry");
     let output = bench.run(&out, &["--dry-run"]);
     assert_success(&output);
@@ -113,7 +113,7 @@ fn built_in_configs_are_listed() {
 
 #[test]
 fn a_cluster_picture_is_drawn() {
-    let bench = Bench::get();
+    let bench = Bench::new();
     let out = bench.path("pictured");
     assert_success(&bench.run(&out, &["--steps", "1"]));
     let png = bench.path("clusters.png");
