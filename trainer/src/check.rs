@@ -17,6 +17,7 @@ impl RunConfig {
         self.check_views()?;
         self.check_optim()?;
         self.check_schedule()?;
+        self.check_probe()?;
         let run = &self.run;
         at_least("run.log_every_steps", run.log_every_steps, 1)?;
         at_least("run.checkpoint_every_steps", run.checkpoint_every_steps, 1)?;
@@ -75,6 +76,19 @@ impl RunConfig {
             false => Err(usage(format!("{keys}: {warmup} is not below {total}"))),
         }
     }
+
+    fn check_probe(&self) -> Result<()> {
+        let p = &self.probe;
+        if p.every > 0 && p.data.as_os_str().is_empty() {
+            return Err(usage(format!(
+                "probe.every = {}: probe.data, the folder of a labelled set, is missing",
+                p.every
+            )));
+        }
+        within("probe.height", p.height as f64, 32.0, 4096.0)?;
+        at_least("probe.images", p.images as u64, 1)?;
+        at_least("probe.epochs", p.epochs, 1)
+    }
 }
 
 fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
@@ -115,6 +129,8 @@ mod tests {
         assert!(refusal(|c| c.optim.base_lr = f64::NAN).contains("optim.base_lr"));
         assert!(refusal(|c| c.schedule.epochs = 5.0).contains("warmup_epochs"));
         assert!(refusal(|c| c.schedule.warmup_steps = 5).contains("total_steps"));
+        assert!(refusal(|c| c.probe.every = 5).contains("probe.data"));
+        assert!(refusal(|c| c.probe.images = 0).contains("probe.images"));
         assert!(refusal(|c| c.run.keep_checkpoints = 0).contains("run.keep_checkpoints"));
     }
 }

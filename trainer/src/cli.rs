@@ -1,8 +1,9 @@
 //! The command line, parsed and nothing more.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::layers::{Override, parse_override};
 use crate::model::Arch;
@@ -156,7 +157,7 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Height of its images as the backbone sees them, in pixels.
-    #[arg(long, value_name = "PX", default_value_t = 256)]
+    #[arg(long, value_name = "PX", default_value_t = 256, value_parser = value_parser!(i64).range(32..=4096))]
     pub height: i64,
     /// Which network of a run.
     #[arg(long, value_enum, default_value = "online")]
@@ -171,17 +172,17 @@ pub struct ProbeArgs {
     #[arg(long, value_enum, default_value = "resnet50")]
     pub arch: Arch,
     /// Epochs of the classifier.
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
     pub epochs: u64,
     /// Score on this many training images, held out in blocks of neighbours, instead of the split val.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub holdout: usize,
     /// Take only the first N training images.
     #[arg(long, value_name = "N")]
-    pub limit_train: Option<usize>,
+    pub limit_train: Option<NonZeroUsize>,
     /// Take only the first N images to score on.
     #[arg(long, value_name = "N")]
-    pub limit_test: Option<usize>,
+    pub limit_test: Option<NonZeroUsize>,
     /// Names the classifier's initial weights and order, and a random network.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -109,12 +109,18 @@ impl Uploader {
 }
 
 /// Factor and summand that normalise bytes: `(x / 255 - mean) / std`.
-pub fn normalisation(device: Device) -> (Tensor, Tensor) {
+fn normalisation(device: Device) -> (Tensor, Tensor) {
     let channels = |value: fn(usize) -> f32| {
         let values: Vec<f32> = (0..3).map(value).collect();
         Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device)
     };
     (channels(|c| 1.0 / (255.0 * STD[c])), channels(|c| -MEAN[c] / STD[c]))
+}
+
+/// Bytes `[n, h, w, 3]` on any device to a network's input `[n, 3, h, w]` on `device`: 32-bit floats, normalised.
+pub fn normalised(bytes: &Tensor, device: Device) -> Tensor {
+    let (scale, shift) = normalisation(device);
+    bytes.to_device(device).permute([0, 3, 1, 2]).to_kind(Kind::Float) * scale + shift
 }
 
 /// `[n, 2, 7]`: x, y, width, height of the crop and width, height of the frame in frame pixels, and 1 where the view is
@@ -145,9 +151,8 @@ mod tests {
 
     #[test]
     fn normalisation_is_torchvisions() {
-        let (scale, shift) = normalisation(Device::Cpu);
-        let byte = Tensor::full([1, 3, 1, 1], 200.0, (Kind::Float, Device::Cpu));
-        let ours = Vec::<f32>::try_from((byte * scale + shift).view([3])).unwrap();
+        let bytes = Tensor::full([1, 1, 1, 3], 200, (Kind::Uint8, Device::Cpu));
+        let ours = Vec::<f32>::try_from(normalised(&bytes, Device::Cpu).view([3])).unwrap();
         for c in 0..3 {
             let expected = (200.0 / 255.0 - MEAN[c]) / STD[c];
             assert!((ours[c] - expected).abs() < 1e-6);

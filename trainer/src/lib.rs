@@ -31,6 +31,7 @@ pub mod pickle;
 pub mod probe;
 pub mod progress;
 pub mod pth;
+pub mod random;
 pub mod recalibrate;
 pub mod run;
 pub mod run_dir;

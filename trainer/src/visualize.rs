@@ -18,7 +18,7 @@ use crate::checkpoint::Checkpoint;
 use crate::cli::VisualizeArgs;
 use crate::cluster::{self, KMeans};
 use crate::config::RunConfig;
-use crate::device::{self, normalisation};
+use crate::device::{self, normalised};
 use crate::error::{torch, usage};
 use crate::frames::{self, Frame};
 use crate::layers;
@@ -166,10 +166,9 @@ fn network_input(picture: &Canvas, width: u32, cell_px: i64, device: Device) -> 
     let size = Size::new(whole(f64::from(width)), whole(height));
     let small = picture.resized(size);
     ensure!(!small.rgb().is_empty(), "an empty frame");
-    let bytes = Tensor::f_from_slice(small.rgb()).map_err(torch)?.to_device(device);
+    let bytes = Tensor::f_from_slice(small.rgb()).map_err(torch)?;
     let shape = [1, i64::from(size.height), i64::from(size.width), 3];
-    let (scale, shift) = normalisation(device);
-    Ok(bytes.view(shape).permute([0, 3, 1, 2]).to_kind(Kind::Float) * scale + shift)
+    Ok(normalised(&bytes.view(shape), device))
 }
 
 fn mean_agreement(rows: &[Row<'_>]) -> (f64, f64) {

@@ -62,6 +62,17 @@ impl Weights {
         Ok(Self { origin: path.display().to_string(), model: ModelConfig { arch, ..ModelConfig::default() }, tensors })
     }
 
+    /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of random ones.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn named(name: &Path, network: NetworkArg, arch: Arch, seed: u64) -> Result<Self> {
+        match name.to_str() {
+            Some("random") => Ok(Self::random(ModelConfig { arch, ..ModelConfig::default() }, seed)),
+            _ => Self::open(name, network),
+        }
+    }
+
     /// A network that has learned nothing.
     pub fn random(model: ModelConfig, seed: u64) -> Self {
         let mut registry = Registry::default();

@@ -42,7 +42,7 @@ fn real_waymo_frames_lose_little() {
     let report = fidelity(out.path(), &input, &[]);
     assert_eq!((&report["crops"], &report["frames"]), (&1000.into(), &5.into()));
     let db = |figure: &str| report["psnr_db"][figure].as_f64().unwrap();
-    assert!(db("median") >= 42.0 && db("min") >= 33.0, "{report}");
+    assert!(db("median") >= 42.0 && db("min") >= 34.0, "{report}");
     assert!(report["bytes_ratio"].as_f64().unwrap() <= 1.55, "{report}");
     let crops: Vec<_> = report["levels"].as_array().unwrap().iter().map(|level| &level["crops"]).collect();
     assert!(crops[0] == 0 && crops[1].as_u64() > Some(300) && crops[2].as_u64() > Some(300), "{report}");

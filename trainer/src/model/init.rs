@@ -4,8 +4,9 @@
 //! and a layer added elsewhere changes no other tensor.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use tch::Tensor;
+
+use crate::random::{stream, unit};
 
 /// How a weight starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,10 +32,8 @@ impl Init {
 
     /// The values of the tensor called `name`, float64 on the CPU: a function of the arguments alone.
     pub fn draw(self, seed: u64, name: &str, shape: &[i64]) -> Tensor {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(fnv1a(name));
         let num = shape.iter().product::<i64>() as usize;
-        Tensor::from_slice(&self.values(num, &mut rng)).view(shape)
+        Tensor::from_slice(&self.values(num, &mut stream(seed, fnv1a(name)))).view(shape)
     }
 
     fn values(self, num: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
@@ -52,11 +51,6 @@ impl Init {
             Init::Uniform(bound) => (0..num).map(|_| (2.0 * unit(rng) - 1.0) * bound).collect(),
         }
     }
-}
-
-/// U[0, 1) with 53 bits.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Two independent N(0, 1), Box and Muller; `libm`, so the same on any machine.

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::images::Images;
-use crate::device::normalisation;
+use crate::device::normalised;
 use crate::recalibrate;
 use crate::weights::Backbone;
 
@@ -94,11 +94,6 @@ impl Features {
 fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
     let len = images.len();
     (0..len).step_by(BATCH as usize).map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
-}
-
-fn normalised(pixels: &Tensor, device: Device) -> Tensor {
-    let (scale, shift) = normalisation(device);
-    pixels.to_device(device).permute([0, 3, 1, 2]).to_kind(Kind::Float) * scale + shift
 }
 
 /// Over images and cells, in single precision, a part at a time: the whole would need as much memory again.

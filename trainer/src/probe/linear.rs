@@ -3,12 +3,11 @@
 //! Every pixel of a cell counts as one example with the cell's features: the loss of a cell is the cross-entropy of its
 //! class shares, so that labels need not be stored at full resolution and an epoch takes seconds.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use tch::{COptimizer, Kind, Tensor, no_grad};
 
 use crate::model::init::Init;
 use crate::optim::schedule::half_cosine;
+use crate::random::{shuffled, stream};
 use crate::segmentation::NUM_CLASSES;
 
 /// How the classifier is trained.
@@ -64,12 +63,14 @@ pub fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Classifier
     for tensor in [&classifier.weight, &classifier.bias] {
         adamw.add_parameters(tensor, 0).expect("a leaf that is trained");
     }
+    let n = n as usize;
     let total_steps = config.epochs * (n as u64).div_ceil(config.batch as u64);
-    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut rng = stream(config.seed, 0);
     let mut step = 0;
     for _ in 0..config.epochs {
-        for chosen in shuffled(n, &mut rng).chunks(config.batch) {
-            let chosen = Tensor::from_slice(chosen).to_device(maps.device());
+        for chosen in shuffled(n, n, &mut rng).chunks(config.batch) {
+            let chosen: Vec<i64> = chosen.iter().map(|&image| image as i64).collect();
+            let chosen = Tensor::from_slice(&chosen).to_device(maps.device());
             let logits = classifier.forward(&maps.index_select(0, &chosen));
             let shares = shares.index_select(0, &chosen);
             let log_likelihood = (logits.log_softmax(1, Kind::Float) * &shares).sum(Kind::Float);
@@ -85,15 +86,6 @@ pub fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Classifier
     classifier
 }
 
-/// 0..n in a random order (Fisher and Yates).
-fn shuffled(n: i64, rng: &mut ChaCha8Rng) -> Vec<i64> {
-    let mut order: Vec<i64> = (0..n).collect();
-    for last in (1..order.len()).rev() {
-        order.swap(last, (rng.next_u64() % (last as u64 + 1)) as usize);
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,15 +94,14 @@ mod tests {
     fn a_linear_rule_is_learned_and_runs_repeat() {
         // Channel c of a cell is high where class c is, for three classes; the rest is noise.
         let classes = [0i64, 1, 2, 2, 1, 0, 1, 0];
-        let mut shares = Tensor::zeros([8, 19, 1, 1], (Kind::Float, tch::Device::Cpu));
+        let shares = Tensor::zeros([8, 19, 1, 1], (Kind::Float, tch::Device::Cpu));
         let noise = Init::Normal(0.3).draw(1, "noise", &[8, 6, 1, 1]).to_kind(Kind::Float);
-        let mut maps = noise;
+        let maps = noise;
         for (image, &class) in classes.iter().enumerate() {
             let _ = shares.get(image as i64).get(class).fill_(1.0);
             let mut cell = maps.get(image as i64).get(class);
             cell += 2.0;
         }
-        let _ = (&mut shares, &mut maps);
         let config = LinearConfig { epochs: 60, lr: 0.05, batch: 3, ..LinearConfig::default() };
         let logits = train(&maps, &shares, config).logits(&maps);
         let guesses = Vec::<i64>::try_from(logits.argmax(1, false).view([8])).unwrap();

@@ -14,6 +14,7 @@ pub mod neighbours;
 mod report;
 mod watch;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,7 +24,6 @@ use tch::{Device, Tensor};
 use crate::cli::ProbeArgs;
 use crate::device;
 use crate::error::usage;
-use crate::model::ModelConfig;
 use crate::segmentation::picture::{self, Row};
 use crate::segmentation::{Confusion, Dataset};
 use crate::weights::Weights;
@@ -49,10 +49,7 @@ pub struct Options {
 pub fn probe(args: &ProbeArgs) -> Result<()> {
     let device = device::select(&args.device)?;
     let (train, test) = splits(args)?;
-    let mut weights = match args.weights.as_os_str().to_str() {
-        Some("random") => Weights::random(ModelConfig { arch: args.arch, ..ModelConfig::default() }, args.seed),
-        _ => Weights::open(&args.weights, args.network)?,
-    };
+    let mut weights = Weights::named(&args.weights, args.network, args.arch, args.seed)?;
     for (stride, given) in
         [(&mut weights.model.layer3_stride, args.layer3_stride), (&mut weights.model.layer4_stride, args.layer4_stride)]
     {
@@ -76,7 +73,7 @@ fn splits(args: &ProbeArgs) -> Result<(Dataset, Dataset)> {
         held if held < train.len() => train.hold_out(held),
         held => return Err(usage(format!("--holdout {held}: the training split has {} images", train.len()))),
     };
-    let limited = |set: Dataset, limit: Option<usize>| limit.map_or(set.clone(), |limit| set.first(limit));
+    let limited = |set: Dataset, limit: Option<NonZeroUsize>| limit.map_or(set.clone(), |limit| set.first(limit.get()));
     Ok((limited(train, args.limit_train), limited(test, args.limit_test)))
 }
 

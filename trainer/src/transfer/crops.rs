@@ -6,12 +6,12 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 use schemas::geom::{BoxPx, Size};
 use tch::Tensor;
 
 use super::TransferConfig;
+use crate::random::{shuffled, stream, unit};
 use crate::segmentation::{Dataset, IGNORED, Pair};
 
 /// Batches that wait while a step computes.
@@ -65,7 +65,7 @@ impl Loader {
 fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops> {
     let first = iteration * config.batch;
     let crops = (first..first + config.batch).into_par_iter().map(|number| {
-        let sample = &set.samples()[place(number, set.len() as u64, config.seed) as usize];
+        let sample = &set.samples()[place(number, set.len(), config.seed)];
         let mut rng = stream(config.seed, 1 + number);
         Ok(crop(&sample.load()?, config, &mut rng))
     });
@@ -79,27 +79,10 @@ fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops>
     })
 }
 
-fn stream(seed: u64, number: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(number);
-    rng
-}
-
 /// Which of `len` samples is the `number`-th to be seen: each epoch is a permutation of its own.
-fn place(number: u64, len: u64, seed: u64) -> u64 {
-    let (epoch, position) = (number / len, number % len);
-    let mut rng = stream(seed ^ 0x5EED_0F0E_90C5, epoch);
-    let mut order: Vec<u64> = (0..len).collect();
-    // Fisher and Yates, from the front: only the places up to `position` are needed.
-    for place in 0..=position {
-        let other = place + rng.next_u64() % (len - place);
-        order.swap(place as usize, other as usize);
-    }
-    order[position as usize]
-}
-
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+fn place(number: u64, len: usize, seed: u64) -> usize {
+    let (epoch, position) = (number / len as u64, (number % len as u64) as usize);
+    shuffled(len, position + 1, &mut stream(seed ^ 0x5EED_0F0E_90C5, epoch))[position]
 }
 
 /// Scales by a random factor, crops at a random place, mirrors half of the time. Only what the crop shows is resized.

@@ -13,10 +13,9 @@ use schemas::geom::Size;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::cli::TransferArgs;
-use crate::device::{self, normalisation};
+use crate::device::{self, normalised};
 use crate::error::usage;
 use crate::layers;
-use crate::model::ModelConfig;
 use crate::segmentation::picture::{self, Row};
 use crate::segmentation::{Confusion, Dataset, Pair};
 use crate::weights::Weights;
@@ -41,10 +40,7 @@ pub fn transfer(args: &TransferArgs) -> Result<()> {
     let config = config::resolve(&args.config, &args.overrides)?;
     let device = device::select(&args.device)?;
     let (train, test) = (Dataset::open(data, "train")?, Dataset::open(data, "val")?);
-    let weights = match weights.as_os_str().to_str() {
-        Some("random") => Weights::random(ModelConfig { arch: args.arch, ..ModelConfig::default() }, config.seed),
-        _ => Weights::open(weights, args.network)?,
-    };
+    let weights = Weights::named(weights, args.network, args.arch, config.seed)?;
     let mut tuning = Tuning::prepare(&weights, config, out, device)?;
     let result = tuning.run(&train, &test, args.iterations)?;
     match args.json {
@@ -84,10 +80,4 @@ fn predict(fcn: &Fcn, rgb: &[u8], size: Size) -> Vec<u8> {
         fcn.forward(&input, false).argmax(1, false).to_kind(Kind::Uint8).view([-1])
     });
     Vec::try_from(classes.to_device(tch::Device::Cpu)).expect("classes are bytes")
-}
-
-/// Bytes `[n, h, w, 3]` to the network's input `[n, 3, h, w]`.
-fn normalised(pixels: &Tensor, device: tch::Device) -> Tensor {
-    let (scale, shift) = normalisation(device);
-    pixels.to_device(device).permute([0, 3, 1, 2]).to_kind(Kind::Float) * scale + shift
 }

@@ -13,8 +13,9 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::crops::Loader;
 use super::fcn::Fcn;
-use super::{TransferConfig, evaluate, normalised};
+use super::{TransferConfig, evaluate};
 use crate::config::Precision;
+use crate::device::normalised;
 use crate::error::usage;
 use crate::native;
 use crate::optim::{Sgd, SgdConfig};
@@ -159,6 +160,9 @@ impl Tuning {
         tensors.extend(self.sgd.state().into_iter().map(|(name, tensor)| (format!("optim.{name}"), tensor)));
         let tensors: Vec<HostTensor> =
             tensors.iter().map(|(name, tensor)| HostTensor::copy_of(name, tensor)).collect::<Result<_>>()?;
+        if let Some(bad) = tensors.iter().find(|tensor| !tensor.is_finite()) {
+            bail!("{} is not finite after iteration {}; a lower lr may help", bad.name, self.iteration);
+        }
         let metadata = [(ITERATION_KEY, self.iteration.to_string()), (CONFIG_KEY, self.identity()?)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         tensor_file::write(&self.out.join(CHECKPOINT), &metadata, &tensors)
