@@ -23,8 +23,11 @@ impl Defect {
 }
 
 /// Why an item becomes no frame: the item's fault, which is reported, or not, which ends the run.
-pub(crate) enum Trouble {
+#[derive(Debug)]
+pub enum Trouble {
+    /// What is wrong with the item.
     Item(Defect),
+    /// What went wrong.
     Run(Error),
 }
 

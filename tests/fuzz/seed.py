@@ -5,8 +5,11 @@
 """
 
 import io
+import json
 import struct
 import sys
+import tarfile
+import zipfile
 from itertools import islice
 from pathlib import Path
 
@@ -139,6 +142,27 @@ def camera_images(jpeg):
             yield f"{codec}_{version}", out.getvalue()
 
 
+def archives(jpeg):
+    """Images and their tags in the forms of archives, after the byte that names the kind."""
+    tags = {"images": [{"file_name": "HT_TRAIN_000001_SH_000.jpg", "period": "Night", "city": "Shanghai"}]}
+    members = {"labeled/train/HT_TRAIN_000001_SH_000.jpg": jpeg, "labeled/annotations/tags.json": json.dumps(tags).encode()}
+    long_name = "unlabeled/split_0/" + "deep/" * 30 + "0.jpg"
+    for name, form in [("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)]:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+            for path, content in (members if name == "ustar" else members | {long_name: jpeg}).items():
+                info = tarfile.TarInfo(path)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        yield name, b"\0" + out.getvalue()
+    for name, method in [("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)]:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            for path, content in members.items():
+                archive.writestr(path, content)
+        yield name, b"\1" + out.getvalue()
+
+
 def raw(data, corpus, pictures):
     images = list(islice(opened(data), 3))
     small_jpeg = encoded(images[0].resize(SMALL), quality=30)
@@ -157,6 +181,7 @@ def raw(data, corpus, pictures):
             write(corpus / "tfrecord", {f"{number}_length": b"\1" + header + b"data", f"{number}_payload": b"\2" + frame})
             if len(payload) < 10_000:
                 write(corpus / "tfrecord", {f"{number}": b"\0" + header + payload + footer})
+    write(corpus / "archive", dict(archives(small_jpeg)))
     write(corpus / "waymo_table", dict(camera_images(small_jpeg)))
 
 

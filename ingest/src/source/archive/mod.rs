@@ -170,7 +170,10 @@ pub struct MemberImage {
 
 impl MemberImage {
     /// Its bytes.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, Trouble> {
+    ///
+    /// # Errors
+    /// [`Trouble::Item`] if the member is damaged or too large, [`Trouble::Run`] if the archive cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, Trouble> {
         let len = self.member.len();
         if len > MAX_FILE_BYTES {
             return Err(Defect::new("too-large", format!("{len} bytes")).into());
