@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Train, or go on where the run's last checkpoint is.
     Run(RunArgs),
+    /// Begin a run with the weights of another, or of torchvision.
+    Import(ImportArgs),
     /// Score a frozen backbone: a linear classifier for every cell of labelled street scenes.
     Probe(ProbeArgs),
     /// Fine-tune a backbone for another task and score it.
@@ -48,24 +50,41 @@ pub enum Command {
 The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT and SIGUSR1 write a checkpoint
 and end with exit code 75. Exit codes: 0 done, 1 failed, 2 not possible as asked.")]
 pub struct RunArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub setup: SetupArgs,
+    /// List the built-in configs and end.
+    #[arg(long)]
+    pub list_configs: bool,
+    /// Stop after this optimizer step, with a checkpoint; the schedule stays that of the whole run.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Show what would run, and end.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Resume although this config key (or `shards`) has changed; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub allow_change: Vec<String>,
+    /// One JSON object on stdout at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which run: its data, its config, its folder.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
     /// Folder of shards, as `ingest` writes it.
     #[arg(default_value = "shards")]
     pub shards: PathBuf,
     /// A TOML file, or the name of a built-in config.
     #[arg(long, value_name = "FILE|NAME", default_value = "multisiam_waymo")]
     pub config: String,
-    /// List the built-in configs and end.
-    #[arg(long)]
-    pub list_configs: bool,
     /// Folder of the run [default: runs/ and the config's name].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// cpu, cuda, cuda:N, or auto: a GPU if there is one.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Stop after this optimizer step, with a checkpoint; the schedule stays that of the whole run.
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u64>,
     /// Pairs in a forward pass (data.batch).
     #[arg(long, value_name = "N")]
     pub batch: Option<u64>,
@@ -81,18 +100,29 @@ pub struct RunArgs {
     /// Change a config key, as in optim.base_lr=0.3; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<Override>,
-    /// Show what would run, and end.
-    #[arg(long)]
-    pub dry_run: bool,
     /// Start over: an earlier run in the folder is moved aside, not deleted.
     #[arg(long)]
     pub fresh: bool,
-    /// Resume although this config key (or `shards`) has changed; may be repeated.
-    #[arg(long, value_name = "KEY")]
-    pub allow_change: Vec<String>,
-    /// One JSON object on stdout at the end.
-    #[arg(long)]
-    pub json: bool,
+}
+
+/// `trainer import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer import resnet50.pth shards/ --out runs/warm             torchvision's weights
+  trainer import runs/byol shards/ --config multisiam_waymo --out runs/warm
+  trainer run shards/ --out runs/warm                             the run that starts from them
+
+The folder gets a checkpoint of step 0 with these weights in both backbones; heads start at random. `trainer run`
+with the same config and folder goes on from there. `fc` and the heads of the file are left alone.")]
+pub struct ImportArgs {
+    /// A run, a checkpoint, a .safetensors or .pth file.
+    pub weights: PathBuf,
+    /// Which run.
+    #[command(flatten)]
+    pub setup: SetupArgs,
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
 }
 
 /// `trainer export`.
@@ -253,10 +283,18 @@ pub struct TransferArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer visualize runs/multisiam_waymo shards/ --out clusters.png
-  trainer visualize runs/x --frames 4 --where \"time_of_day = 'Night'\" --k 5 --out night.png")]
+  trainer visualize runs/x --frames 4 --where \"time_of_day = 'Night'\" --k 5 --out night.png
+  trainer visualize runs/x --beside runs/byol --beside runs/x/checkpoints/step_0000005000.safetensors --out three.png
+  trainer visualize runs/x --where \"frame_id in ('a/1', 'a/7')\" --out chosen.png")]
 pub struct VisualizeArgs {
-    /// Folder of a run, or one of its checkpoints.
+    /// A run, a checkpoint, a .safetensors or .pth file.
     pub run: PathBuf,
+    /// Another one, beside it; may be repeated.
+    #[arg(long, value_name = "RUN")]
+    pub beside: Vec<PathBuf>,
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
     /// Folder of shards to take frames from.
     #[arg(default_value = "shards")]
     pub shards: PathBuf,
@@ -269,7 +307,7 @@ pub struct VisualizeArgs {
     /// SQL filter over the catalog's columns.
     #[arg(long = "where", value_name = "SQL")]
     pub filter: Option<String>,
-    /// Clusters in a frame [default: the run's method.k].
+    /// Clusters in a frame [default: the (first) run's method.k].
     #[arg(long)]
     pub k: Option<i64>,
     /// Width of the frames as the network sees them, in pixels [default: 20 cells of its map].

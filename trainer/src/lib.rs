@@ -20,6 +20,7 @@ pub mod error;
 pub mod events;
 pub mod export;
 pub mod frames;
+pub mod import;
 pub mod layers;
 pub mod length;
 pub mod method;

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use toml::Value;
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, SetupArgs};
+use crate::config::RunConfig;
 use crate::dry_run;
 use crate::embedded::EMBEDDED;
 use crate::layers::{self, Override};
@@ -19,17 +20,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         }
         return Ok(0);
     }
-    let source = layers::find(&args.config)?;
-    let config = layers::resolve(&source, &overrides(args))?;
-    let out = args.out.clone();
-    let request = Request {
-        shards: args.shards.clone(),
-        out: out.unwrap_or_else(|| ["runs", &source.name].iter().collect()),
-        device: args.device.clone(),
-        steps: args.steps,
-        fresh: args.fresh,
-        allow_change: args.allow_change.clone(),
-    };
+    let (mut request, config) = resolve(&args.setup)?;
+    request.steps = args.steps;
+    request.allow_change.clone_from(&args.allow_change);
     if args.dry_run {
         dry_run::show(&request, config, args.json)?;
         return Ok(0);
@@ -41,8 +34,26 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     Ok(if outcome.interrupted_by.is_some() { EXIT_INTERRUPTED } else { 0 })
 }
 
+/// The run that the arguments name, and its config.
+///
+/// # Errors
+/// One line that names the key, or the config that there is none of.
+pub fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
+    let source = layers::find(&args.config)?;
+    let config = layers::resolve(&source, &overrides(args))?;
+    let request = Request {
+        shards: args.shards.clone(),
+        out: args.out.clone().unwrap_or_else(|| ["runs", &source.name].iter().collect()),
+        device: args.device.clone(),
+        steps: None,
+        fresh: args.fresh,
+        allow_change: Vec::new(),
+    };
+    Ok((request, config))
+}
+
 /// `--set`, then the flags that stand for one key.
-fn overrides(args: &RunArgs) -> Vec<Override> {
+fn overrides(args: &SetupArgs) -> Vec<Override> {
     let number = |key: &str, value: Option<u64>| Some((key.to_owned(), Value::Integer(value? as i64)));
     let text = |key: &str, value: &Option<String>| Some((key.to_owned(), Value::String(value.clone()?)));
     let flags = [

@@ -12,8 +12,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::NetworkArg;
+use crate::cluster::KMeans;
 use crate::error::usage;
 use crate::layers;
+use crate::method::MethodConfig;
 use crate::model::params::Scope;
 use crate::model::{Arch, ModelConfig, Registry, ResNet};
 use crate::native;
@@ -30,6 +32,8 @@ pub struct Weights {
     pub origin: String,
     /// Form of the backbone they belong to: that of the run, or torchvision's.
     pub model: ModelConfig,
+    /// How the run clusters cells; the paper's way for weights of no run.
+    pub kmeans: KMeans,
     tensors: BTreeMap<String, Tensor>,
 }
 
@@ -59,7 +63,8 @@ impl Weights {
         let all = read_file(path)?;
         let tensors = backbone_of(&all).with_context(|| format!("{path:?}"))?;
         let arch = arch_of(&tensors);
-        Ok(Self { origin: path.display().to_string(), model: ModelConfig { arch, ..ModelConfig::default() }, tensors })
+        let model = ModelConfig { arch, ..ModelConfig::default() };
+        Ok(Self::of_tensors(path.display().to_string(), model, tensors))
     }
 
     /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of random ones.
@@ -78,7 +83,7 @@ impl Weights {
         let mut registry = Registry::default();
         let _net = ResNet::new(Scope::root(&mut registry, seed, Kind::Float, Device::Cpu), &model);
         let tensors = registry.state("").into_iter().collect();
-        Self { origin: format!("random, seed {seed}"), model, tensors }
+        Self::of_tensors(format!("random, seed {seed}"), model, tensors)
     }
 
     fn of_checkpoint(checkpoint: &Checkpoint, path: &Path, network: NetworkArg) -> Result<Self> {
@@ -88,12 +93,17 @@ impl Weights {
             NetworkArg::Target => "target.backbone.",
         };
         let origin = format!("{}, step {}", path.display(), checkpoint.header.step);
-        Ok(Self::of_state(&origin, config.model, &checkpoint.tensors, prefix))
+        let kmeans = config.method.kmeans();
+        Ok(Self { kmeans, ..Self::of_state(&origin, config.model, &checkpoint.tensors, prefix) })
     }
 
     /// The tensors of `state` whose names begin with `prefix`, as handles, not copies.
     pub fn of_state(origin: &str, model: ModelConfig, state: &BTreeMap<String, Tensor>, prefix: &str) -> Self {
-        Self { origin: origin.to_owned(), model, tensors: below(state, prefix) }
+        Self::of_tensors(origin.to_owned(), model, below(state, prefix))
+    }
+
+    fn of_tensors(origin: String, model: ModelConfig, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { origin, model, kmeans: MethodConfig::default().kmeans(), tensors }
     }
 
     /// The tensors by torchvision's names.

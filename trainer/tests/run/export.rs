@@ -1,6 +1,6 @@
 //! Exported files have the names and shapes that others expect, and open in Python where there is one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use safetensors::Dtype;
@@ -65,6 +65,33 @@ fn target_and_heads_can_be_had() {
     let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors")).unwrap().1;
     assert!(whole.len() > online.len());
     assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
+}
+
+#[test]
+fn a_run_begins_with_imported_weights() {
+    let exported = Exported::new();
+    let file = exported.export("pth", &[], "r18.pth");
+    let out = exported.bench.path("warm");
+    let import = |out: &Path, more: &[&str]| {
+        let mut command = trainer(&["import", "--device", "cpu", "--seed", "9"]);
+        command.arg(&file).arg(exported.bench.path("shards")).arg("--config").arg(exported.bench.path("small.toml"));
+        command.arg("--out").arg(out).args(more).output().unwrap()
+    };
+    assert_success(&import(&out, &[]));
+    let imported = Checkpoint::open(&out).unwrap();
+    assert_eq!(imported.header.step, 0);
+    let original = Checkpoint::open(&exported.run).unwrap().part("online.backbone.");
+    assert_eq!(imported.part("online.backbone."), original);
+    assert_eq!(imported.part("target.backbone."), original);
+    let output = exported.bench.run(&out, &["--seed", "9", "--steps", "1"]);
+    assert_success(&output);
+    assert!(stderr(&output).contains("resuming after step 0 of 8"), "{}", stderr(&output));
+
+    let twice = import(&out, &[]);
+    assert!(stderr(&twice).contains("holds a run"), "{}", stderr(&twice));
+    let other = import(&exported.bench.path("other"), &["--set", "model.arch=resnet50"]);
+    assert!(stderr(&other).contains("Resnet18") && other.status.code() == Some(2), "{}", stderr(&other));
+    assert!(!exported.bench.path("other").exists());
 }
 
 #[test]

@@ -117,10 +117,15 @@ fn a_cluster_picture_is_drawn() {
     let out = bench.path("pictured");
     assert_success(&bench.run(&out, &["--steps", "1"]));
     let png = bench.path("clusters.png");
-    let mut command = trainer(&["visualize", "--device", "cpu", "--frames", "2", "--where", "camera = 'SIDE'"]);
-    let output = command.arg(&out).arg(bench.path("shards")).arg("--out").arg(&png).output().unwrap();
-    assert_success(&output);
-    assert!(stderr(&output).contains("2 frames"), "{}", stderr(&output));
-    let bytes = std::fs::read(png).unwrap();
-    assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000);
+    let draw = |more: &[&str]| {
+        let mut command = trainer(&["visualize", "--device", "cpu", "--frames", "2", "--where", "camera = 'SIDE'"]);
+        let output = command.arg(&out).arg(bench.path("shards")).args(more).arg("--out").arg(&png).output().unwrap();
+        assert_success(&output);
+        assert!(stderr(&output).contains("2 frames"), "{}", stderr(&output));
+        image::open(&png).unwrap().width()
+    };
+    let alone = draw(&[]);
+    let (_, checkpoint) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
+    let beside = draw(&["--beside", checkpoint.to_str().unwrap(), "--network", "target"]);
+    assert!(beside > alone, "a column more");
 }
