@@ -5,6 +5,8 @@
 //! outside the canvas is clipped. Charts are drawn by plotters into a part of the canvas ([`Canvas::chart`]), enlarged
 //! and averaged down: plotters places glyphs on whole pixels, which shows in small print.
 
+mod axes;
+
 use std::path::Path;
 use std::sync::{LazyLock, Once};
 
@@ -18,6 +20,7 @@ use plotters::style::{Color as _, FontStyle, IntoFont, RGBColor, TextStyle, regi
 use schemas::geom::{BoxPx, Rect, Size};
 
 use crate::error::{Error, Result};
+pub use axes::{Axes, Chart};
 
 /// A colour: red, green, blue.
 pub type Color = [u8; 3];

@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 
 use schemas::geom::Size;
 
-use crate::support::{assert_same_tree, framed, ingest_json, ingest_to, jpeg, record, stderr, tree, write_waymo};
+use crate::support::{
+    assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree, write_waymo,
+};
 use crate::traced::{Call, Moment, Traced};
 
 /// Asserts that a run failed with exactly one line, which holds all of `expected`.
@@ -99,7 +101,7 @@ fn disturbed(
     at: fn(&Moment) -> bool,
     change: impl FnOnce(),
 ) -> Option<(i32, String)> {
-    let mut run = Traced::spawn(arguments, out)?;
+    let mut run = Traced::spawn(&mut command(arguments), out)?;
     assert!(run.any(|moment| at(&moment)), "the moment is never reached");
     change();
     let (code, message) = run.finish();
@@ -154,11 +156,11 @@ fn an_input_that_vanishes_is_one_line_and_a_later_run_continues() {
 
 /// Runs `ingest` as somebody whom file permissions concern; `None` if that user cannot run it.
 fn as_nobody(arguments: &[&OsStr]) -> Option<Output> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+    let mut command = command(arguments);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         command.uid(65534).gid(65534);
     }
-    let output = command.args(arguments).output();
+    let output = command.output();
     output.inspect_err(|error| println!("skipped: the user nobody cannot run ingest: {error}")).ok()
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::support::{assert_same_tree, ingest_json, ingest_to, stderr, write_waymo};
+use crate::support::{assert_same_tree, command, ingest_json, ingest_to, stderr, write_waymo};
 use crate::traced::{Call, Moment, Traced};
 
 const SHARDS: usize = 8;
@@ -58,7 +58,7 @@ fn killed_at_thirty_moments_a_set_ends_up_with_the_same_bytes() {
     let root = dir.path().canonicalize().unwrap();
     let (input, undisturbed, killed) = (root.join("in"), root.join("a"), root.join("b"));
     write_waymo(&input, SHARDS, 2);
-    let Some(run) = Traced::spawn(arguments(&input, &undisturbed), &undisturbed) else {
+    let Some(run) = Traced::spawn(&mut command(arguments(&input, &undisturbed)), &undisturbed) else {
         return killed_while_growing(&input, &root, 30);
     };
     let moments = thirty(&run.collect::<Vec<_>>());
@@ -66,7 +66,7 @@ fn killed_at_thirty_moments_a_set_ends_up_with_the_same_bytes() {
 
     let mut finished = BTreeMap::new();
     for (ix, moment) in moments.iter().enumerate() {
-        let mut run = Traced::spawn(arguments(&input, &killed), &killed).unwrap();
+        let mut run = Traced::spawn(&mut command(arguments(&input, &killed)), &killed).unwrap();
         assert!(run.any(|reached| reached == *moment), "kill {ix}: {moment:?} was not reached");
         drop(run);
         let now = finished_shards(&killed);
@@ -104,12 +104,7 @@ fn killed_while_growing(input: &Path, root: &Path, kills: u64) {
     let whole = bytes_in(&undisturbed);
     let mut finished = BTreeMap::new();
     for ix in 1..=kills {
-        let mut run = Command::new(env!("CARGO_BIN_EXE_ingest"))
-            .args(arguments(input, &killed))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut run = command(arguments(input, &killed)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while run.try_wait().unwrap().is_none() && bytes_in(&killed) < whole * ix / (kills + 1) {}
         run.kill().unwrap();
         run.wait().unwrap();
@@ -135,14 +130,14 @@ fn a_second_run_is_refused_until_the_first_has_ended() {
     };
     let writes = |moment: Moment| moment.call == Call::Write;
 
-    let Some(mut whole) = Traced::spawn(arguments(&input, &out), &out) else { return };
+    let Some(mut whole) = Traced::spawn(&mut command(arguments(&input, &out)), &out) else { return };
     assert!(whole.any(writes), "halted while it writes its first shard");
     is_refused("0/1", "another ingest is writing");
     is_refused("0/2", "another ingest is writing");
     drop(whole);
 
     let of_part = arguments(&input, &out).into_iter().chain(["--part".as_ref(), "0/2".as_ref()]);
-    let mut part = Traced::spawn(of_part, &out).unwrap();
+    let mut part = Traced::spawn(&mut command(of_part), &out).unwrap();
     assert!(part.any(writes), "halted while it writes its first shard");
     is_refused("0/1", "another ingest is writing");
     is_refused("0/2", "another ingest is writing");

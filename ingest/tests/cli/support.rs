@@ -26,7 +26,14 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
 
 /// Runs `ingest` with `args`.
 pub fn ingest<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ingest")).args(args).output().unwrap()
+    command(args).output().unwrap()
+}
+
+/// `ingest` with `args`, to be run.
+pub fn command<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+    command.args(args);
+    command
 }
 
 /// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`; it must succeed.

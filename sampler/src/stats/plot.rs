@@ -1,8 +1,8 @@
 //! The picture of `sampler stats`: six panels.
 
-use plotters::prelude::{ChartBuilder, DrawingArea, Rectangle};
+use plotters::prelude::{DrawingArea, Rectangle};
 use plotters::style::Color as _;
-use sampler::draw::{Align, CHART_SCALE, Canvas, Color, Text, Weight, chart_color, chart_font, palette};
+use sampler::draw::{Align, Axes, Canvas, Color, Text, Weight, chart_color, palette};
 use schemas::geom::{Rect, Size};
 
 use super::{Counted, Distribution};
@@ -116,12 +116,6 @@ fn draw_bars<DB: plotters::prelude::DrawingBackend>(
     let low = panel.bars.first().map_or(0.0, |bar| bar.0);
     let high = panel.bars.last().map_or(1.0, |bar| bar.1).max(low + 1e-9);
     let top = panel.bars.iter().map(|bar| bar.2).fold(0.0, f64::max).max(1e-9);
-    let mut chart = ChartBuilder::on(area)
-        .x_label_area_size(26 * CHART_SCALE)
-        .y_label_area_size(46 * CHART_SCALE)
-        .margin_right(8 * CHART_SCALE)
-        .margin_top(6 * CHART_SCALE)
-        .build_cartesian_2d(low..high, 0.0..top * 1.06)?;
     let whole = panel.classes;
     let label = |value: &f64| match (whole, high - low > 20.0) {
         (true, _) if (value - value.round()).abs() < 1e-6 => format!("{value:.0}"),
@@ -129,19 +123,14 @@ fn draw_bars<DB: plotters::prelude::DrawingBackend>(
         (false, true) => format!("{value:.0}"),
         (false, false) => format!("{:.2}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
     };
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(plotters::style::TRANSPARENT)
-        .bold_line_style(chart_color(palette::FAINT).stroke_width(CHART_SCALE))
-        .axis_style(chart_color(palette::MUTED).stroke_width(CHART_SCALE))
-        .set_all_tick_mark_size(4 * CHART_SCALE)
-        .x_labels(if whole && high - low < 12.0 { (high - low) as usize + 1 } else { 7 })
-        .y_labels(5)
-        .x_label_formatter(&label)
-        .y_label_formatter(&|value| format!("{} %", format!("{value:.1}").trim_end_matches(".0")))
-        .label_style(chart_font(13.0, palette::MUTED))
-        .draw()?;
+    let axes = Axes {
+        x: low..high,
+        y: 0.0..top * 1.06,
+        x_labels: if whole && high - low < 12.0 { (high - low) as usize + 1 } else { 7 },
+        x_label: &label,
+        y_label: &|value| format!("{} %", format!("{value:.1}").trim_end_matches(".0")),
+    };
+    let mut chart = axes.draw(area)?;
     let color = chart_color(panel.color).mix(0.85).filled();
     chart.draw_series(panel.bars.iter().map(|&(from, to, share)| {
         let gap = (to - from) * 0.04;

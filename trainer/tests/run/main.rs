@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod export;
+mod kill;
 mod labelled;
 #[path = "../python/mod.rs"]
 mod python;
 mod refusals;
 mod resume;
 mod shards;
+#[allow(dead_code, reason = "other programs' tests use more of it")]
+#[path = "../../../tests/support/traced.rs"]
+mod traced;
 mod train;
 
 use std::path::{Path, PathBuf};

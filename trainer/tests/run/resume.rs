@@ -40,7 +40,7 @@ fn assert_same(found: &Outcome, expected: &Outcome) {
 }
 
 #[track_caller]
-fn assert_same_as_undisturbed(run: &Path) {
+pub fn assert_same_as_undisturbed(run: &Path) {
     assert_same(&result(run), undisturbed());
 }
 

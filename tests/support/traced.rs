@@ -1,4 +1,4 @@
-//! An `ingest` that halts before and after every system call that changes its output folder, so that a test can look at
+//! A program that halts before and after every system call that changes its output folder, so that a test can look at
 //! the folder at that moment, or end the process there.
 //!
 //! `ptrace(2)`: the kernel stops the program at the entry and the exit of each call and tells this thread, which must be
@@ -56,10 +56,9 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Starts `ingest` with `args`, to be halted when it changes something in `dir`; `None` where tracing is forbidden.
-    pub fn spawn<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>, dir: &Path) -> Option<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is forbidden.
+    pub fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let ask_to_be_traced = || match ptrace(libc::PTRACE_TRACEME, 0, 0) {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
