@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use crate::config::RunConfig;
 use crate::device;
 use crate::length::Length;
+use crate::memory::Memory;
 use crate::method;
 use crate::model::Registry;
 use crate::session::{self, Request};
@@ -23,6 +24,8 @@ struct Plan {
     device: String,
     frames: u64,
     parameters: Vec<(String, usize)>,
+    /// In bytes.
+    memory: Memory,
     batches_per_epoch: u64,
     total_steps: u64,
     warmup_steps: u64,
@@ -55,6 +58,7 @@ fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
         device: format!("{device:?}").to_lowercase(),
         frames: sampler.num_frames(),
         parameters: parameters(method.params()),
+        memory: Memory::estimate(&config, &method),
         batches_per_epoch: sampler.steps_per_epoch(),
         total_steps: length.total_steps(),
         warmup_steps: length.warmup_steps(),
@@ -92,6 +96,15 @@ fn describe(plan: &Plan) -> Result<String> {
         plan.batches_per_epoch,
         plan.config.data.batch,
         plan.config.pairs_per_step()
+    )?;
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let Memory { networks, maps, slots } = plan.memory;
+    writeln!(
+        text,
+        "# memory, about: {:.1} GB networks, gradients and momentum, {:.1} GB maps of a batch, {:.1} GB slots of the loader",
+        gb(networks),
+        gb(maps),
+        gb(slots)
     )?;
     writeln!(text, "# {} steps, {} of them warm-up", plan.total_steps, plan.warmup_steps)?;
     let peak = plan.curve.iter().map(|(_, lr, _)| *lr).fold(f64::MIN_POSITIVE, f64::max);

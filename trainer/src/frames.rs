@@ -1,17 +1,111 @@
-//! Whole frames out of shards, for pictures: not the training path, which the sampler owns.
+//! Whole frames out of shards, for pictures and features: not the training path, which the sampler owns.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sampler::BrokenFrame;
+use sampler::decode::{Decoder, Levels, Region};
 use sampler::draw::Canvas;
+use sampler::stages::{Clock, StageTimes};
 use schemas::catalog::Catalog;
 use schemas::filter::Filter;
 use schemas::frame::FrameMeta;
-use schemas::geom::Size;
+use schemas::geom::{Rect, Size};
 use schemas::index::{FrameIndex, LevelSlot, ShardSet};
-use turbojpeg::PixelFormat;
 
 use crate::error::usage;
+
+/// The frames of a set, or those of them that a filter keeps, in catalog order.
+pub struct Frames {
+    /// The whole set's catalog.
+    pub catalog: Catalog,
+    /// What keeps these frames.
+    pub filter: Option<Filter>,
+    /// Where they lie.
+    pub index: FrameIndex,
+    shards: ShardSet,
+}
+
+impl Frames {
+    /// Opens the set in `dir`.
+    ///
+    /// # Errors
+    /// If there is no whole set, the filter is no SQL over its columns, or no frame passes it.
+    pub fn open(dir: &Path, sql: Option<&str>) -> Result<Self> {
+        if !dir.exists() {
+            return Err(usage(format!(
+                "no shards at {dir:?}: make them with `ingest waymo INPUT --out {}`",
+                dir.display()
+            )));
+        }
+        let catalog = Catalog::open(dir).map_err(usage)?;
+        let filter = sql.map(Filter::parse).transpose().map_err(usage)?;
+        let index = catalog.index(filter.as_ref()).map_err(usage)?;
+        if index.is_empty() {
+            return Err(usage(format!("no frame in {dir:?} passes the filter")));
+        }
+        Ok(Self { shards: ShardSet::new(&catalog), catalog, filter, index })
+    }
+
+    /// One of them, by its number in the index.
+    pub fn stored(&self, frame: usize) -> Stored<'_> {
+        Stored { frames: self, frame }
+    }
+}
+
+/// A frame in its shard.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    frames: &'a Frames,
+    frame: usize,
+}
+
+impl Stored<'_> {
+    /// Size of level 0 in pixels.
+    pub fn size(&self) -> Size {
+        self.frames.index.size(self.frame)
+    }
+
+    /// All of it, from the coarsest stored level that suffices for a picture whose shorter side has `min_side` pixels.
+    ///
+    /// # Errors
+    /// [`BrokenFrame`] if its bytes are not what they were when it was ingested.
+    pub fn decode<'d>(&self, decoder: &'d mut Decoder, min_side: u32) -> Result<Region<'d>, BrokenFrame> {
+        let Size { width, height } = self.size();
+        let whole = Rect::new(0, 0, width, height);
+        let [region, _] =
+            decoder.decode_pair(self, [whole; 2], min_side, false, &mut StageTimes::new(Clock::Off))?;
+        Ok(region)
+    }
+
+    /// Tells the system that it will soon be decoded for `min_side`.
+    pub fn will_need(&self, min_side: u32) {
+        let chosen = self.choose(self.size(), min_side, false);
+        if let Some(slot) = chosen.and_then(|(level_ix, _)| self.slot(level_ix)) {
+            self.frames.shards.will_need(slot);
+        }
+    }
+
+    fn picture(&self, decoder: &mut Decoder, min_side: u32) -> Result<Canvas, BrokenFrame> {
+        let region = self.decode(decoder, min_side)?;
+        // A stored level may be padded beyond its size.
+        Ok(Canvas::from_rgb(region.size, region.rgb).cropped(self.size().at_level(region.level)))
+    }
+}
+
+impl Levels for Stored<'_> {
+    fn numbers(&self) -> &[u8] {
+        self.frames.index.levels()
+    }
+
+    fn slot(&self, level_ix: usize) -> Option<LevelSlot> {
+        self.frames.index.level(self.frame, level_ix)
+    }
+
+    fn bytes<'a>(&'a self, slot: LevelSlot, _buffer: &'a mut Vec<u8>) -> schemas::Result<&'a [u8]> {
+        self.frames.shards.bytes(slot)
+    }
+}
 
 /// A frame at a stored resolution.
 pub struct Frame {
@@ -21,28 +115,21 @@ pub struct Frame {
     pub picture: Canvas,
 }
 
-/// `count` frames of the set, evenly spread over it, each from its smallest level that is at least `width` pixels wide.
+/// `count` frames of the set, evenly spread over it, each from a level that suffices to be shown `width` pixels wide.
+///
+/// # Errors
+/// As [`Frames::open`]; if one of the frames is broken.
 pub fn pick(shards: &Path, sql: Option<&str>, count: usize, width: u32) -> Result<Vec<Frame>> {
-    if !shards.exists() {
-        return Err(usage(format!(
-            "no shards at {shards:?}: make them with `ingest waymo INPUT --out {}`",
-            shards.display()
-        )));
-    }
-    let catalog = Catalog::open(shards)?;
-    let filter = sql.map(Filter::parse).transpose()?;
-    let index = catalog.index(filter.as_ref())?;
-    if index.is_empty() {
-        return Err(usage(format!("no frame in {shards:?} passes the filter")));
-    }
-    let count = count.clamp(1, index.len());
-    let set = ShardSet::new(&catalog);
-    let chosen = (0..count).map(|i| (2 * i + 1) * index.len() / (2 * count));
+    let frames = Frames::open(shards, sql)?;
+    let mut decoder = Decoder::new()?;
+    let count = count.clamp(1, frames.index.len());
+    let chosen = (0..count).map(|i| (2 * i + 1) * frames.index.len() / (2 * count));
     chosen
         .map(|frame| {
-            let meta = meta_of_row(&catalog, index.row(frame))?;
-            let picture = decode(&set, &index, frame, width).with_context(|| meta.frame_id.clone())?;
-            Ok(Frame { meta, picture })
+            let meta = meta_of_row(&frames.catalog, frames.index.row(frame))?;
+            let min_side = u64::from(width) * u64::from(meta.size.min_side()) / u64::from(meta.size.width.max(1));
+            let picture = frames.stored(frame).picture(&mut decoder, min_side as u32);
+            Ok(Frame { picture: picture.with_context(|| meta.frame_id.clone())?, meta })
         })
         .collect()
 }
@@ -57,24 +144,4 @@ fn meta_of_row(catalog: &Catalog, row: u32) -> Result<FrameMeta> {
         first += batch.len();
     }
     anyhow::bail!("the catalog has no row {row}")
-}
-
-fn decode(set: &ShardSet, index: &FrameIndex, frame: usize, width: u32) -> Result<Canvas> {
-    let size = index.size(frame);
-    let stored = index.levels().iter().enumerate();
-    let stored: Vec<(u8, LevelSlot)> =
-        stored.filter_map(|(level_ix, level)| Some((*level, index.level(frame, level_ix)?))).collect();
-    let wide_enough = |level: u8| size.width.div_ceil(1 << level) >= width;
-    let (level, slot) = stored
-        .iter()
-        .rev()
-        .find(|(level, _)| wide_enough(*level))
-        .or(stored.first())
-        .context("the frame has no stored level")?;
-    let image = turbojpeg::decompress(set.bytes(*slot)?, PixelFormat::RGB)?;
-    // A stored level may be padded beyond its size.
-    let (w, h) = (size.width.div_ceil(1 << level) as usize, size.height.div_ceil(1 << level) as usize);
-    let rows = image.pixels.chunks_exact(image.pitch).take(h);
-    let rgb: Vec<u8> = rows.flat_map(|row| &row[..3 * w]).copied().collect();
-    Ok(Canvas::from_rgb(Size::new(w as u32, h as u32), &rgb))
 }

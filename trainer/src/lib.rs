@@ -23,6 +23,7 @@ pub mod frames;
 pub mod import;
 pub mod layers;
 pub mod length;
+pub mod memory;
 pub mod method;
 pub mod metrics;
 pub mod model;
