@@ -267,13 +267,18 @@ impl Canvas {
     /// # Errors
     /// [`Error::Draw`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let failed = |detail: String| Error::Draw { path: path.to_owned(), detail };
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        self.image.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| failed(error.to_string()))?;
         let temporary = path.with_extension("png.tmp");
-        std::fs::write(&temporary, bytes.get_ref())
+        std::fs::write(&temporary, self.png())
             .and_then(|()| std::fs::rename(&temporary, path))
-            .map_err(|error| failed(error.to_string()))
+            .map_err(|error| Error::Draw { path: path.to_owned(), detail: error.to_string() })
+    }
+
+    /// The picture as the bytes of a PNG file.
+    pub fn png(&self) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let written = self.image.write_to(&mut bytes, image::ImageFormat::Png);
+        written.expect("a picture that is not empty becomes PNG, and memory takes it");
+        bytes.into_inner()
     }
 }
 

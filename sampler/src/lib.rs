@@ -37,7 +37,7 @@
 //! [`order`] says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into memory, ahead of time
 //! when the page cache is cold; [`decode`] cuts the tiles that the boxes touch out of the right stored level and
 //! decodes them; [`resize`] and [`augment`] make the views, in place, in a slot of the
-//! ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each of these. [`draw`] is for pictures of it all.
+//! ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each of these. [`draw`] and [`picture`] are for pictures of it all.
 #![deny(missing_docs)]
 
 pub mod augment;
@@ -53,6 +53,7 @@ mod fetch;
 mod goodness;
 mod maker;
 pub mod order;
+pub mod picture;
 mod pipeline;
 pub mod plan;
 pub mod resize;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use sampler::draw::{Align, Canvas, Text, Weight, palette};
+use sampler::picture::draw_view;
 use sampler::{Batch, CropMeta, Cursor, PairMeta, Sampler, SamplerConfig};
 use schemas::frame::FrameMeta;
 use schemas::geom::{BoxPx, Size};
@@ -101,7 +102,7 @@ fn draw_cell(frame: &Canvas, frame_width: u32, meta: Option<&FrameMeta>, batch: 
     for (view_ix, color) in [palette::ORANGE, palette::BLUE].into_iter().enumerate() {
         let crop = &pair.crops[view_ix];
         let x = frame_width as i32 + GAP + view_ix as i32 * (side as i32 + GAP);
-        cell.paste(&draw_view(batch, ix, view_ix, color), x, 0);
+        cell.paste(&draw_view(batch, ix, view_ix, PICTURE_HEIGHT, color), x, 0);
         let title = Text { weight: Weight::Bold, color, ..Text::default() };
         cell.text(x, caption_y, title, if view_ix == 0 { "view 1" } else { "view 2" });
         let end = Text { align: Align::Right, ..caption_look() };
@@ -144,36 +145,6 @@ fn draw_frame(picture: &Canvas, pair: &PairMeta) -> Canvas {
         pale.outline(crop, color, 3.0);
     }
     pale
-}
-
-/// One view as it lies in the batch, in the colour of its box, with the common part outlined.
-fn draw_view(batch: &Batch, ix: usize, view_ix: usize, color: [u8; 3]) -> Canvas {
-    let output = batch.output();
-    let bytes = (output * output * 3) as usize;
-    let pixels = &batch.view(view_ix)[ix * bytes..][..bytes];
-    let side = PICTURE_HEIGHT;
-    let mut view = Canvas::from_rgb(Size::new(output, output), pixels).resized(Size::new(side, side));
-    let crop = &batch.pairs()[ix].crops[view_ix];
-    let seen = scaled(overlap_as_seen(crop), side as f32, side as f32);
-    view.outline(BoxPx::from_xywh(0.0, 0.0, side as f32, side as f32), color, 3.0);
-    if seen.area() > 0.0 {
-        // Inside the view's own edge, so that both stay visible.
-        let inner = BoxPx {
-            x0: seen.x0.max(4.0),
-            y0: seen.y0.max(4.0),
-            x1: seen.x1.min(side as f32 - 4.0),
-            y1: seen.y1.min(side as f32 - 4.0),
-        };
-        view.outline(grown(inner, 1.0), palette::PAPER, 4.0);
-        view.outline(inner, palette::GREEN, 2.0);
-    }
-    view
-}
-
-/// The common part in unit coordinates of the pixels: mirrored, if they are.
-fn overlap_as_seen(crop: &CropMeta) -> BoxPx {
-    let overlap = crop.overlap_in_view;
-    if crop.flip { BoxPx { x0: 1.0 - overlap.x1, x1: 1.0 - overlap.x0, ..overlap } } else { overlap }
 }
 
 fn scaled(area: BoxPx, x: f32, y: f32) -> BoxPx {
@@ -257,16 +228,6 @@ fn draw_header(sheet: &mut Canvas, min_iou: Option<f32>, args: &PreviewArgs) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flipped_view_shows_the_overlap_mirrored() {
-        let overlap = BoxPx { x0: 0.1, y0: 0.2, x1: 0.5, y1: 1.0 };
-        let crop = CropMeta { crop_in_frame: overlap, overlap_in_view: overlap, flip: true, level: 0 };
-        let seen = overlap_as_seen(&crop);
-        assert!((seen.x0 - 0.5).abs() < 1e-6 && (seen.x1 - 0.9).abs() < 1e-6);
-        assert_eq!((seen.y0, seen.y1), (0.2, 1.0));
-        assert_eq!(overlap_as_seen(&CropMeta { flip: false, ..crop }), overlap);
-    }
 
     #[test]
     fn frames_fit_into_their_place() {
