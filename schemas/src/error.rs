@@ -111,15 +111,6 @@ impl Error {
         }
     }
 
-    /// A file that is not, or not any more, the Parquet that it should be.
-    pub(crate) fn unreadable(path: impl Into<PathBuf>) -> impl FnOnce(ParquetError) -> Self {
-        let path = path.into();
-        move |source| match Self::parquet("read", &path)(source) {
-            Self::Parquet { source, .. } => Self::damaged(&path, source.to_string()),
-            refused => refused,
-        }
-    }
-
     pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {
         Self::Damaged { detail: detail.into(), path: path.into() }
     }

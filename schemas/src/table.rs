@@ -3,7 +3,7 @@
 //! Nothing in it is trusted ([`crate::untrusted`]), and memory is reserved for as many rows as a file of its size can
 //! hold.
 
-use std::fs::File;
+use std::fmt::Display;
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::Length;
 use serde::de::DeserializeOwned;
 
 use crate::shard::{FORMAT_VERSION, key};
-use crate::untrusted::{caught, check_page_index, check_schema};
+use crate::untrusted::{Input, caught, check_page_index, check_schema};
 use crate::{Error, Result};
 
 /// An open file of this format version. Opening reads the footer, and where its pages lie if that is asked for.
@@ -31,14 +32,13 @@ impl Table {
     /// # Errors
     /// [`Error::Io`], [`Error::Version`] or [`Error::Damaged`].
     pub(crate) fn open(path: &Path, offset_index: PageIndexPolicy) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let file_bytes = file.metadata().map_err(Error::io("read the size of", path))?.len();
+        let input = Input::open(path).map_err(Error::io("open", path))?;
         // Types follow from the Parquet schema; what the footer says of Arrow's is more that can be wrong.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let load = || ArrowReaderMetadata::try_new(Arc::new(load(&file, offset_index)?), options);
-        let metadata = guarded(path, || load().map_err(Error::unreadable(path)))?;
+        let load = || ArrowReaderMetadata::try_new(Arc::new(load(&input, offset_index)?), options);
+        let metadata = guarded(path, &input, load)?;
         check_version(metadata.metadata(), path)?;
-        let num_rows = num_rows(metadata.metadata()).filter(|&rows| rows <= file_bytes);
+        let num_rows = num_rows(metadata.metadata()).filter(|&rows| rows <= input.len());
         let num_rows = num_rows.ok_or_else(|| Error::damaged(path, "its footer claims rows that it cannot have"))?;
         Ok(Self { path: path.to_owned(), metadata, num_rows })
     }
@@ -76,24 +76,19 @@ impl Table {
         batch_rows: usize,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
-        let file = File::open(&self.path).map_err(Error::io("open", &self.path))?;
+        let input = Input::open(&self.path).map_err(Error::io("open", &self.path))?;
         let build = || {
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), self.metadata.clone());
             let schema = builder.parquet_schema();
             let columns = (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
             let mask = ProjectionMask::leaves(schema, columns.collect::<Vec<_>>());
-            let reader = builder.with_projection(mask).with_batch_size(batch_rows).build();
-            reader.map_err(Error::unreadable(&self.path))
+            builder.with_projection(mask).with_batch_size(batch_rows).build()
         };
         // `None` behind the end and an error.
-        let mut reader = Some(guarded(&self.path, build)?);
+        let mut reader = Some(guarded(&self.path, &input, build)?);
         let mut rows_left = self.num_rows;
         Ok(iter::from_fn(move || {
-            let next = || {
-                let batch = reader.as_mut().and_then(Iterator::next).transpose();
-                batch.map_err(|error| Error::damaged(&self.path, error.to_string()))
-            };
-            let batch = guarded(&self.path, next);
+            let batch = guarded(&self.path, &input, || reader.as_mut().and_then(Iterator::next).transpose());
             let batch = batch.and_then(|batch| self.counted(batch, &mut rows_left)).transpose();
             if !matches!(batch, Some(Ok(_))) {
                 reader = None;
@@ -114,7 +109,7 @@ impl Table {
     }
 }
 
-fn load(file: &File, offset_index: PageIndexPolicy) -> Result<ParquetMetaData, ParquetError> {
+fn load(file: &Input, offset_index: PageIndexPolicy) -> Result<ParquetMetaData, ParquetError> {
     check_schema(file)?;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
     if offset_index == PageIndexPolicy::Skip {
@@ -126,8 +121,16 @@ fn load(file: &File, offset_index: PageIndexPolicy) -> Result<ParquetMetaData, P
     reader.finish()
 }
 
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(read).unwrap_or_else(|| Err(Error::damaged(path, "its parts contradict each other")))
+fn guarded<T, E: Display>(path: &Path, input: &Input, read: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    let detail = match caught(read) {
+        Some(Ok(value)) => return Ok(value),
+        Some(Err(error)) => error.to_string(),
+        None => "its parts contradict each other".to_owned(),
+    };
+    match input.take_refusal() {
+        Some(refusal) => Err(Error::io("read", path)(refusal)),
+        None => Err(Error::damaged(path, detail)),
+    }
 }
 
 /// The number of rows, if the footer agrees with its row groups.

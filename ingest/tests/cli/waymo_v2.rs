@@ -208,3 +208,14 @@ fn damage_costs_only_what_it_hits() {
     assert_eq!(frames_of(&out).len(), 2 + 3 + 2 + 3 + 4);
     assert!(ingest(["verify".as_ref(), out.as_os_str()]).status.success());
 }
+
+#[test]
+fn a_page_header_that_goes_on_behind_the_end_of_the_file_is_damage() {
+    // Found by fuzzing: the header ends in a list of a billion entries, all of them behind the end of the file.
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("camera_image"), dir.path().join("out"));
+    fs::create_dir(&input).unwrap();
+    fs::write(input.join("drive.parquet"), include_bytes!("../fixtures/endless_page_header.parquet")).unwrap();
+    let output = ingest_to("waymo", &input, &out, &[]);
+    assert!(skipped_in(&out).iter().any(|(_, reason)| reason == "bad-parquet"), "{}", stderr(&output));
+}

@@ -2,10 +2,12 @@
 //!
 //! The Parquet library is not made for damaged files alone: over some contradictions it panics, and it reserves memory
 //! by numbers that it has not checked. [`caught`] makes the one an error; [`check_schema`] and [`check_page_index`] come
-//! before the other, which no process survives.
+//! before the other, which no process survives. Its reads go through [`Input`].
 
 mod caught;
 mod claims;
+mod input;
 
 pub use caught::caught;
 pub use claims::{check_page_index, check_schema};
+pub use input::Input;

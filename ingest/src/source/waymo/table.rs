@@ -1,14 +1,10 @@
 //! Chosen columns of a Parquet file that somebody else wrote, a few rows at a time.
 //!
 //! Damage costs the row group that it hits; an answer of the operating system ends the run. The Parquet library turns
-//! both into text, so its reads go through [`Input`], which keeps the system's answer and checks lengths against the
-//! file before a byte is allocated. Its panics over damaged pages are damage like any other.
+//! both into text, so its reads go through [`Input`], which keeps the system's answer. Its panics over damaged pages are
+//! damage like any other.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
@@ -16,10 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
-use prost::bytes::Bytes;
-use schemas::untrusted::{caught, check_schema};
+use schemas::untrusted::{Input, caught, check_schema};
 
 use crate::error::{Defect, Error, Result, Trouble};
 
@@ -99,69 +92,4 @@ fn guarded<T, E: std::fmt::Display>(
 
 pub(super) fn bad(detail: String) -> Defect {
     Defect::new("bad-parquet", detail)
-}
-
-/// A file as the Parquet library reads it.
-#[derive(Clone)]
-struct Input {
-    file: Arc<File>,
-    bytes: u64,
-    /// What the operating system answered to a read that failed.
-    refusal: Arc<Mutex<Option<io::Error>>>,
-}
-
-impl Input {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), bytes, refusal: Arc::default() })
-    }
-
-    fn refuse(&self, error: io::Error) -> io::Error {
-        let kind = error.kind();
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        kind.into()
-    }
-
-    fn take_refusal(&self) -> Option<io::Error> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Length for Input {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl ChunkReader for Input {
-    type T = BufReader<Tail>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(Tail { input: self.clone(), offset: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
-            let detail = format!("{length} bytes should be at {start}, the file has {}", self.bytes);
-            return Err(ParquetError::EOF(detail));
-        }
-        let mut buffer = vec![0; length];
-        self.file.read_exact_at(&mut buffer, start).map_err(|error| self.refuse(error))?;
-        Ok(buffer.into())
-    }
-}
-
-/// A file from some place on.
-struct Tail {
-    input: Input,
-    offset: u64,
-}
-
-impl Read for Tail {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.file.read_at(buffer, self.offset).map_err(|error| self.input.refuse(error))?;
-        self.offset += read as u64;
-        Ok(read)
-    }
 }
