@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::Length;
 use serde::de::DeserializeOwned;
 
 use crate::shard::{FORMAT_VERSION, key};
-use crate::untrusted::{Input, caught, check_page_index, check_schema};
+use crate::untrusted::{Input, caught, check_page_index, check_schema, read_groups};
 use crate::{Error, Result};
 
 /// An open file of this format version. Opening reads the footer, and where its pages lie if that is asked for.
@@ -78,11 +78,11 @@ impl Table {
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
         let input = Input::open(&self.path).map_err(Error::io("open", &self.path))?;
         let build = || {
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input.clone(), self.metadata.clone());
-            let schema = builder.parquet_schema();
+            let schema = self.metadata.parquet_schema();
             let columns = (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
             let mask = ProjectionMask::leaves(schema, columns.collect::<Vec<_>>());
-            builder.with_projection(mask).with_batch_size(batch_rows).build()
+            let groups = (0..self.metadata().num_row_groups()).collect();
+            read_groups(&input, &self.metadata, mask, groups, batch_rows)
         };
         // `None` behind the end and an error.
         let mut reader = Some(guarded(&self.path, &input, build)?);

@@ -209,13 +209,27 @@ fn damage_costs_only_what_it_hits() {
     assert!(ingest(["verify".as_ref(), out.as_os_str()]).status.success());
 }
 
-#[test]
-fn a_page_header_that_goes_on_behind_the_end_of_the_file_is_damage() {
-    // Found by fuzzing: the header ends in a list of a billion entries, all of them behind the end of the file.
+/// What the report says of `content` as a file of camera images.
+fn report_of(content: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (input, out) = (dir.path().join("camera_image"), dir.path().join("out"));
     fs::create_dir(&input).unwrap();
-    fs::write(input.join("drive.parquet"), include_bytes!("../fixtures/endless_page_header.parquet")).unwrap();
-    let output = ingest_to("waymo", &input, &out, &[]);
-    assert!(skipped_in(&out).iter().any(|(_, reason)| reason == "bad-parquet"), "{}", stderr(&output));
+    fs::write(input.join("drive.parquet"), content).unwrap();
+    ingest_to("waymo", &input, &out, &[]);
+    fs::read_to_string(out.join("report.json")).unwrap()
+}
+
+// Both files were found by fuzzing.
+
+#[test]
+fn a_page_header_that_goes_on_behind_the_end_of_the_file_is_damage() {
+    // It ends in a list of a billion entries, none of which is there.
+    let report = report_of(include_bytes!("../fixtures/endless_page_header.parquet"));
+    assert!(report.contains("bad-parquet"), "{report}");
+}
+
+#[test]
+fn a_dictionary_of_more_values_than_bytes_is_damage_and_reserves_no_memory() {
+    let report = report_of(include_bytes!("../fixtures/huge_dictionary.parquet"));
+    assert!(report.contains("bad-parquet") && report.contains("a dictionary of"), "{report}");
 }

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
-use schemas::untrusted::{Input, caught, check_schema};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
+use schemas::untrusted::{Input, caught, check_schema, read_groups};
 
 use crate::error::{Defect, Error, Result, Trouble};
 
@@ -60,11 +58,7 @@ impl Table {
     /// Begins to read row group `group`.
     pub(super) fn read_group(&self, group: usize) -> Result<ParquetRecordBatchReader, Trouble> {
         guarded(&self.path, &self.input, || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.input.clone(), self.metadata.clone())
-                .with_row_groups(vec![group])
-                .with_projection(self.mask.clone())
-                .with_batch_size(BATCH_ROWS)
-                .build()
+            read_groups(&self.input, &self.metadata, self.mask.clone(), vec![group], BATCH_ROWS)
         })
     }
 
