@@ -48,7 +48,8 @@ impl RunConfig {
 
     fn check_optim(&self) -> Result<()> {
         let o = &self.optim;
-        within("optim.base_lr", o.base_lr, 0.0, f64::MAX)?;
+        // A rate that single precision cannot hold stops libtorch.
+        within("optim.base_lr", o.base_lr, 0.0, 1e30)?;
         within("optim.momentum", o.momentum, 0.0, 0.9999)?;
         within("optim.weight_decay", o.weight_decay, 0.0, 1.0)?;
         within("optim.eta", o.eta, 0.0, 1.0)

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::layers::{Override, parse_override};
 use crate::model::Arch;
+use crate::plot::By;
 
 /// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
 #[derive(Debug, Parser)]
@@ -32,8 +33,12 @@ pub enum Command {
         #[command(subcommand)]
         task: Task,
     },
+    /// Write a feature of every frame into a Parquet file.
+    Embed(EmbedArgs),
     /// Write a run's network in a format that others read.
     Export(ExportArgs),
+    /// Draw the curves of runs beside each other.
+    Plot(PlotArgs),
     /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
     Visualize(VisualizeArgs),
 }
@@ -316,4 +321,65 @@ pub struct VisualizeArgs {
     /// cpu, cuda, cuda:N or auto.
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+/// `trainer embed`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer embed runs/multisiam_waymo shards/ --out features.parquet
+  trainer embed r50.pth shards/ --where \"camera = 'FRONT'\" --height 384 --out front.parquet
+
+  polars.read_parquet(\"features.parquet\").join(polars.read_parquet(\"shards/catalog.parquet\"), on=\"frame_id\")
+
+A feature is the mean of the backbone's last map over the whole frame. Rows are in the catalog's order. Batch norms use the
+statistics of training; a frame that cannot be decoded has a null.")]
+pub struct EmbedArgs {
+    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    pub weights: PathBuf,
+    /// Folder of shards.
+    #[arg(default_value = "shards")]
+    pub shards: PathBuf,
+    /// The Parquet file to write; an earlier one is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// SQL filter over the catalog's columns.
+    #[arg(long = "where", value_name = "SQL")]
+    pub filter: Option<String>,
+    /// Height of the frames as the backbone sees them, in pixels; widths follow, in whole cells.
+    #[arg(long, value_name = "PX", default_value_t = 256, value_parser = value_parser!(i64).range(32..=4096))]
+    pub height: i64,
+    /// Frames that pass through the backbone together.
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub batch: NonZeroUsize,
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
+    /// Form of a random network.
+    #[arg(long, value_enum, default_value = "resnet50")]
+    pub arch: Arch,
+    /// cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `trainer plot`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer plot runs/multisiam_waymo --out curves.png
+  trainer plot runs/multisiam_waymo runs/byol --by step --out curves.png
+
+Losses, collapse, schedules, probe and speed, from metrics.jsonl. Runs that are still under way can be drawn too.")]
+pub struct PlotArgs {
+    /// Folders of runs.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The PNG to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What runs from left to right.
+    #[arg(long, value_enum, default_value = "epoch")]
+    pub by: By,
 }

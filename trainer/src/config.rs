@@ -148,6 +148,8 @@ pub struct ScheduleConfig {
 pub struct RunSettings {
     /// Optimizer steps between two rows of `metrics.jsonl` (reading them waits for the device).
     pub log_every_steps: u64,
+    /// Optimizer steps between two pictures of crop pairs and clusters in TensorBoard; 0 draws none.
+    pub pictures_every_steps: u64,
     /// Optimizer steps between two checkpoints.
     pub checkpoint_every_steps: u64,
     /// Checkpoints kept beside the milestones.
@@ -214,6 +216,7 @@ impl Default for RunSettings {
     fn default() -> Self {
         RunSettings {
             log_every_steps: 10,
+            pictures_every_steps: 500,
             checkpoint_every_steps: 500,
             keep_checkpoints: 3,
             milestone_every_steps: 0,

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
+use sampler::draw::Canvas;
 use tfrecord::protobuf::{Event, event::What, summary};
 use tfrecord::{Record, RecordWriter, Summary};
 
-/// Appends scalars to a run's events file.
+/// Appends scalars and pictures to a run's events file.
 pub struct EventWriter {
     records: RecordWriter<Event, File>,
 }
@@ -35,6 +36,24 @@ impl EventWriter {
         };
         let summary = Summary { value: values.iter().map(value).collect() };
         self.send(step, What::Summary(summary))
+    }
+
+    /// Writes one picture.
+    pub fn picture(&mut self, step: u64, tag: &str, picture: &Canvas) -> Result<()> {
+        let size = picture.size();
+        let image = summary::Image {
+            height: size.height as i32,
+            width: size.width as i32,
+            // RGB.
+            colorspace: 3,
+            encoded_image_string: picture.png(),
+        };
+        let value = summary::Value {
+            tag: tag.to_owned(),
+            value: Some(summary::value::Value::Image(image)),
+            ..summary::Value::default()
+        };
+        self.send(step, What::Summary(Summary { value: vec![value] }))
     }
 
     fn create(path: &Path) -> Result<Self> {

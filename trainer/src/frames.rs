@@ -73,8 +73,7 @@ impl Stored<'_> {
     pub fn decode<'d>(&self, decoder: &'d mut Decoder, min_side: u32) -> Result<Region<'d>, BrokenFrame> {
         let Size { width, height } = self.size();
         let whole = Rect::new(0, 0, width, height);
-        let [region, _] =
-            decoder.decode_pair(self, [whole; 2], min_side, false, &mut StageTimes::new(Clock::Off))?;
+        let [region, _] = decoder.decode_pair(self, [whole; 2], min_side, false, &mut StageTimes::new(Clock::Off))?;
         Ok(region)
     }
 

@@ -11,7 +11,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use trainer::cli::{Cli, Command, Task};
 use trainer::error::{Usage, first_line};
-use trainer::{export, import, probe, run, transfer, visualize};
+use trainer::{embed, export, import, plot, probe, run, transfer, visualize};
 
 fn main() -> ExitCode {
     restart_with_resting_openmp();
@@ -59,7 +59,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Import(args) => import::import(args).map(|()| 0),
         Command::Probe(args) => probe::probe(args).map(|()| 0),
         Command::Transfer { task: Task::Seg(args) } => transfer::transfer(args).map(|()| 0),
+        Command::Embed(args) => embed::embed(args).map(|()| 0),
         Command::Export(args) => export::export(args).map(|()| 0),
+        Command::Plot(args) => plot::plot(args).map(|()| 0),
         Command::Visualize(args) => visualize::visualize(args).map(|()| 0),
     }
 }

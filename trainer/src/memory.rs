@@ -12,7 +12,7 @@ use crate::model::{Arch, ModelConfig};
 /// Bytes by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Both networks, queue, gradients and momentum.
+    /// Both networks, queue and momentum, each twice (`gate`), and gradients.
     pub networks: u64,
     /// Maps of both views that the backward pass reads.
     pub maps: u64,
@@ -25,13 +25,14 @@ impl Memory {
     pub fn estimate(config: &RunConfig, method: &Method) -> Self {
         let held: usize =
             method.state().iter().map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum();
-        // Gradient and momentum, single precision.
-        let trained = 2 * 4 * method.params().num_parameters();
+        let momentum = 4 * method.params().num_parameters();
+        let gradients = momentum;
         let element = if config.optim.precision == Precision::Bf16 { 2 } else { 4 };
         let pairs = config.data.batch;
         let side = u64::from(config.augment.view_px);
         Self {
-            networks: (held + trained) as u64,
+            // The gate keeps a copy of all that a step changes.
+            networks: (2 * (held + momentum) + gradients) as u64,
             maps: 2 * pairs * element * elements_of_view(&config.model, side),
             slots: config.data.depth * pairs * 2 * side * side * 3,
         }

@@ -10,8 +10,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sampler::draw::Canvas;
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostics::Diagnostics;
 use crate::events::EventWriter;
 
 /// One line of `metrics.jsonl`.
@@ -41,6 +43,9 @@ pub struct Row {
     /// mIoU of the linear probe in percent, at steps that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_miou: Option<f64>,
+    /// Norms, trust ratios and further signs of collapse, each a key of its own.
+    #[serde(flatten)]
+    pub diagnostics: Diagnostics,
     /// Pairs a second since the last row. Timing.
     pub pairs_per_s: f64,
     /// Mean seconds of a step since the last row, the wait included. Timing.
@@ -71,7 +76,7 @@ impl Row {
             ("speed/step_s", Some(self.step_s)),
             ("speed/data_wait_s", Some(self.data_wait_s)),
         ];
-        all.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect()
+        all.into_iter().chain(self.diagnostics.scalars()).filter_map(|(tag, value)| Some((tag, value?))).collect()
     }
 }
 
@@ -95,6 +100,11 @@ impl Recorder {
         line.push('\n');
         self.lines.write_all(line.as_bytes()).context("writing metrics.jsonl")?;
         self.events.scalars(row.step, &row.scalars())
+    }
+
+    /// Shows pictures in TensorBoard.
+    pub fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
+        pictures.iter().try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))
     }
 }
 
@@ -196,6 +206,7 @@ mod tests {
             tau: 0.996,
             iou: 0.6,
             probe_miou: None,
+            diagnostics: Diagnostics { grad_norm: Some(1.0 / 3.0), ..Diagnostics::default() },
             pairs_per_s: 10.0,
             step_s: 0.1,
             data_wait_s: 0.001,
@@ -231,6 +242,15 @@ mod tests {
             "data_wait_s",
             "z_std",
             "z2d_std",
+            "z_rank",
+            "cluster_min",
+            "cluster_max",
+            "cluster_empty",
+            "grad_norm",
+            "weight_norm",
+            "trust_min",
+            "trust_median",
+            "trust_max",
         ] {
             assert!(object.contains_key(key), "{key}");
         }

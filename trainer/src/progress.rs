@@ -16,6 +16,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The console of one run.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    started: Instant,
     last_line: Option<Instant>,
     stop: u64,
 }
@@ -31,7 +32,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Progress { bar, last_line: None, stop }
+        Progress { bar, started: Instant::now(), last_line: None, stop }
     }
 
     /// Counts one step on the bar.
@@ -43,12 +44,23 @@ impl Progress {
 
     /// Shows a row: at once on a terminal, else every ten seconds and for the last step.
     pub fn row(&mut self, row: &Row) {
-        let text = describe(row, self.stop);
+        self.show("step ", row.step, describe(row, self.stop));
+    }
+
+    /// Counts `done` of the things of which there are as many as steps, likewise; `what` is their name.
+    pub fn count(&mut self, done: u64, what: &str) {
+        let per_s = done as f64 / self.started.elapsed().as_secs_f64();
+        let eta = Duration::from_secs_f64((self.stop - done.min(self.stop)) as f64 / per_s.max(1e-3));
+        self.step(done);
+        self.show("", done, format!("{what}  {per_s:.1} {what}/s  ETA {}", HumanDuration(eta)));
+    }
+
+    fn show(&mut self, before: &str, done: u64, text: String) {
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            None if row.step == self.stop || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {
+            None if done == self.stop || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {
                 self.last_line = Some(Instant::now());
-                eprintln!("step {}/{}  {text}", row.step, self.stop);
+                eprintln!("{before}{done}/{}  {text}", self.stop);
             }
             None => {}
         }

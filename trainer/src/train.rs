@@ -1,23 +1,27 @@
 //! The loop, to be read from top to bottom.
 //!
-//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA. Whatever happens
-//! beside it (log, checkpoint, stop) is one `if` and one call. Nothing waits for the device but a row that is due and a
-//! checkpoint.
+//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA, behind a gate that lets
+//! no bad step through. Whatever happens beside it (log, checkpoint, stop) is one `if` and one call. Nothing waits for the
+//! device but a row that is due and a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use sampler::Batch;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
+use crate::checkpoint;
 use crate::checkpoint_writer::CheckpointWriter;
 use crate::config::Precision;
 use crate::device::Uploader;
+use crate::diagnostics::{Diagnostics, Sample};
+use crate::gate::Gate;
 use crate::length::Length;
 use crate::method::Losses;
 use crate::metrics::{Meter, Pace, Recorder, Row};
 use crate::native;
+use crate::pictures::Pictures;
 use crate::probe;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -54,7 +58,10 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
     let mut progress = Progress::new(s.step, stop);
     s.notes.iter().for_each(|line| progress.note(line));
     let mut uploader = Uploader::new(s.device, s.config.data.depth as usize);
-    let mut watch = Watch::new(s.device);
+    let mut gate = Gate::new(&s.method, &s.optim, s.device);
+    let mut watch = Watch::default();
+    let every = s.config.run.pictures_every_steps;
+    let mut pictures = Pictures::new(every, s.config.method.kmeans(), s.device);
     let probe = probe::Watch::new(&s.config.probe, &s.config.model, s.device)?;
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
 
@@ -63,21 +70,25 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
     while s.step < stop && interrupted_by.is_none() {
         let (lr, tau) = (s.length.lr(s.step), s.length.tau(s.step));
         let mut sums = Sums::default();
+        gate.begin(s.step + 1);
         for _ in 0..accumulate {
             let batch = meter.data(|| batches.next_batch()).context("loading a batch")?;
             sums.add_pairs(&batch);
+            pictures.note(s.step + 1, &batch);
             let views = uploader.upload(batch)?;
             let losses = {
                 let _autocast = autocast(&s);
                 s.method.losses(&views)
             };
             (&losses.total / accumulate as f64).backward();
-            watch.note(s.step + 1, &losses);
+            gate.add_losses(&losses);
             sums.add_losses(losses);
         }
-        s.optim.step(lr);
+        gate.end(|| {
+            s.optim.step(lr);
+            s.method.update_target(tau);
+        });
         s.method.params().drop_grads();
-        s.method.update_target(tau);
         s.step += 1;
         s.cursor = batches.cursor();
         meter.step(s.config.pairs_per_step());
@@ -85,10 +96,15 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
 
         interrupted_by = signals.received();
         let ends = s.step == stop || interrupted_by.is_some();
-        if grid.is_due(s.step) || ends {
-            refuse_non_finite(&watch, &mut checkpoints)?;
+        let has_row = ends || grid.is_due(s.step);
+        let has_checkpoint = ends || s.step.is_multiple_of(s.config.run.checkpoint_every_steps);
+        if has_row || has_checkpoint {
+            refuse_bad_step(&mut gate, &mut checkpoints, s.run_dir.path())?;
+        }
+        if has_row {
             let pace = meter.read().context("a row follows a step")?;
             let mut row = sums.row(s.step, &s.length, (lr, tau), pace);
+            row.diagnostics = Diagnostics::measure(sums.sample(), &gate, &s.optim);
             row.probe_miou = probe.after_step(s.step, &s.method).context("probing")?;
             recorder.write(&row)?;
             progress.row(&row);
@@ -96,8 +112,8 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
             first.get_or_insert_with(|| row.clone());
             last = Some(row);
         }
-        if s.step.is_multiple_of(s.config.run.checkpoint_every_steps) || ends {
-            refuse_non_finite(&watch, &mut checkpoints)?;
+        recorder.show(s.step, &pictures.draw(&s.method))?;
+        if has_checkpoint {
             checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
         }
     }
@@ -118,14 +134,15 @@ fn autocast(s: &Session) -> Option<native::Autocast> {
     (s.config.optim.precision == Precision::Bf16).then(|| native::autocast(s.device, Kind::BFloat16))
 }
 
-/// Stops the run at the first loss that is no number, before anything is written.
-fn refuse_non_finite(watch: &Watch, checkpoints: &mut CheckpointWriter) -> Result<()> {
-    let Some((step, term)) = watch.first_bad() else {
+/// Stops the run at its first bad step, before anything is written of it or after it.
+fn refuse_bad_step(gate: &mut Gate, checkpoints: &mut CheckpointWriter, run_dir: &Path) -> Result<()> {
+    let Some((step, term)) = gate.first_bad() else {
         return Ok(());
     };
-    let good = match checkpoints.wait()? {
-        Some(path) => format!("the last good checkpoint is {}", path.display()),
-        None => "no checkpoint was written since the start of this call".to_owned(),
+    checkpoints.wait()?;
+    let good = match checkpoint::list(run_dir)?.pop() {
+        Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet".to_owned(),
     };
     Err(anyhow!("{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"))
 }
@@ -163,6 +180,8 @@ impl LogGrid {
 struct Sums {
     /// `[total, 1D, z_std]`, and `[.., 2D, z2d_std]` for methods with a 2D branch; summed over the batches.
     losses: Option<Tensor>,
+    /// Of the last batch.
+    sample: Option<Sample>,
     batches: u32,
     iou: f64,
     pairs: u64,
@@ -175,7 +194,7 @@ impl Sums {
     }
 
     fn add_losses(&mut self, losses: Losses) {
-        let Losses { total, loss_1d, loss_2d, z_std, z2d_std } = losses;
+        let Losses { total, loss_1d, loss_2d, z_std, z2d_std, z, clusters } = losses;
         let scalars = [Some(total), Some(loss_1d), Some(z_std), loss_2d, z2d_std].into_iter().flatten();
         let scalars: Vec<Tensor> = scalars.map(|t| t.detach().to_kind(Kind::Float)).collect();
         let now = Tensor::stack(&scalars, 0);
@@ -183,7 +202,12 @@ impl Sums {
             None => now,
             Some(before) => before + now,
         });
+        self.sample = Some(Sample { z, clusters });
         self.batches += 1;
+    }
+
+    fn sample(&self) -> &Sample {
+        self.sample.as_ref().expect("a step has at least one batch")
     }
 
     /// Means over the batches. Waits for the device.
@@ -203,6 +227,7 @@ impl Sums {
             tau,
             iou: self.iou / self.pairs as f64,
             probe_miou: None,
+            diagnostics: Diagnostics::default(),
             pairs_per_s: pace.pairs_per_s,
             step_s: pace.step_s,
             data_wait_s: pace.data_wait_s,

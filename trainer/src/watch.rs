@@ -1,100 +1,107 @@
-//! Sees trouble: a loss that is no number, a collapse, a starving step.
+//! Sees trouble in a row that its numbers alone do not tell everyone: a collapse, a starving step.
 //!
-//! Finiteness is noted on the device at every step and read only when a row is logged or a checkpoint is due, so nothing
-//! waits for it; the exact step is known all the same.
+//! What is not a number is no matter of this file: `gate` stops it.
 
-use tch::{Device, Kind, Tensor};
-
-use crate::method::Losses;
 use crate::metrics::Row;
 
 /// Below this spread the projections have all but collapsed (1 is uniform on the sphere).
-const COLLAPSED_BELOW: f64 = 0.05;
+const COLLAPSED_STD_BELOW: f64 = 0.05;
+/// Below this effective rank they lie on a line or two.
+const COLLAPSED_RANK_BELOW: f64 = 2.0;
+/// Above this share of the cells in one cluster, a map is all but the same everywhere.
+const COLLAPSED_CLUSTER_ABOVE: f64 = 0.95;
 /// Above this share of the step, waiting for data is worth a line.
 const STARVING_ABOVE: f64 = 0.25;
 
-const TERMS: [&str; 3] = ["loss_1d", "loss_2d", "loss"];
-
-/// Watches one run.
+/// Watches one run; says each thing once.
+#[derive(Debug, Default)]
 pub struct Watch {
-    /// `[3]` int64: per term the first step (1-based) at which it was not finite, 0 as long as there is none.
-    first_bad: Tensor,
     told_collapse: bool,
     told_starving: bool,
 }
 
 impl Watch {
-    /// A watch whose notes lie on `device`.
-    pub fn new(device: Device) -> Self {
-        Watch {
-            first_bad: Tensor::zeros([TERMS.len() as i64], (Kind::Int64, device)),
-            told_collapse: false,
-            told_starving: false,
-        }
-    }
-
-    /// Notes whether this step's losses are finite. Does not wait for the device.
-    pub fn note(&mut self, step: u64, losses: &Losses) {
-        let kind = losses.total.kind();
-        let second = losses.loss_2d.as_ref().unwrap_or(&losses.loss_1d);
-        let terms = [&losses.loss_1d, second, &losses.total].map(|t| t.detach().to_kind(kind).view([1]));
-        let bad_now = Tensor::cat(&terms, 0).isfinite().logical_not();
-        let first = bad_now.logical_and(&self.first_bad.eq(0));
-        self.first_bad = self.first_bad.masked_fill(&first, step as i64);
-    }
-
-    /// The first bad step and its term, if there is one. Waits for the device.
-    pub fn first_bad(&self) -> Option<(u64, &'static str)> {
-        let steps = Vec::<i64>::try_from(&self.first_bad).expect("three integers");
-        let bad = steps.into_iter().zip(TERMS).filter(|(step, _)| *step > 0);
-        bad.min_by_key(|(step, _)| *step).map(|(step, term)| (step as u64, term))
-    }
-
-    /// Lines worth telling about a row: collapse and starvation, each when it begins.
+    /// Lines worth telling about a row.
     pub fn warnings(&mut self, row: &Row) -> Vec<String> {
-        let collapsed = row.z_std < COLLAPSED_BELOW;
-        let starving = row.data_wait_s > STARVING_ABOVE * row.step_s;
         let mut lines = Vec::new();
-        if collapsed && !self.told_collapse {
+        let signs = collapse_signs(row);
+        if !signs.is_empty() && !self.told_collapse {
+            self.told_collapse = true;
             lines.push(format!(
-                "warning: step {}: projections are collapsing (z_std {:.3}; 1 is spread over the sphere, 0 is one point): a falling loss means nothing now",
-                row.step, row.z_std
+                "warning: step {}: the projections are collapsing ({}): a falling loss means nothing now",
+                row.step,
+                signs.join("; ")
             ));
         }
-        if starving && !self.told_starving {
+        if row.data_wait_s > STARVING_ABOVE * row.step_s && !self.told_starving {
+            self.told_starving = true;
             lines.push(format!(
                 "warning: step {}: {:.0} % of the step waits for data: the loader is the bottleneck (more --threads, faster disk; `sampler bench` measures it)",
                 row.step,
                 100.0 * row.data_wait_s / row.step_s
             ));
         }
-        (self.told_collapse, self.told_starving) = (collapsed, self.told_starving || starving);
         lines
     }
+}
+
+/// Every number of a row that says collapse, and what it means.
+fn collapse_signs(row: &Row) -> Vec<String> {
+    let Row { z_std, z2d_std, diagnostics, .. } = row;
+    let std = |name: &str, value: f64| {
+        (value < COLLAPSED_STD_BELOW)
+            .then(|| format!("{name} {value:.3}, where 1 is spread over the sphere and 0 is one point"))
+    };
+    let rank = diagnostics.z_rank.filter(|rank| *rank < COLLAPSED_RANK_BELOW);
+    let cluster = diagnostics.cluster_max.filter(|share| *share > COLLAPSED_CLUSTER_ABOVE);
+    let signs = [
+        std("z_std", *z_std),
+        z2d_std.and_then(|value| std("z2d_std", value)),
+        rank.map(|rank| format!("z_rank {rank:.1}, where 1 is a line")),
+        cluster.map(|share| format!("{:.0} % of an image's cells in one cluster", 100.0 * share)),
+    ];
+    signs.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Diagnostics;
 
-    fn losses(one: f64, two: f64) -> Losses {
-        let scalar = |x: f64| Tensor::from(x).to_kind(Kind::Float);
-        Losses {
-            total: scalar(one + two),
-            loss_1d: scalar(one),
-            loss_2d: Some(scalar(two)),
-            z_std: scalar(1.0),
-            z2d_std: None,
-        }
+    fn row(z_std: f64, diagnostics: Diagnostics) -> Row {
+        let text = r#"{"step": 7, "epoch": 0, "loss": 0, "loss_1d": 0, "loss_2d": null, "z_std": 0, "z2d_std": 0.8,
+            "lr": 0, "tau": 0, "iou": 0, "pairs_per_s": 0, "step_s": 1, "data_wait_s": 0.1}"#;
+        Row { z_std, diagnostics, ..serde_json::from_str(text).unwrap() }
     }
 
     #[test]
-    fn the_first_bad_step_and_term_are_kept() {
-        let mut watch = Watch::new(Device::Cpu);
-        watch.note(1, &losses(-1.0, -1.0));
-        assert_eq!(watch.first_bad(), None);
-        watch.note(2, &losses(-1.0, f64::NAN));
-        watch.note(3, &losses(f64::INFINITY, f64::NAN));
-        assert_eq!(watch.first_bad(), Some((2, "loss_2d")));
+    fn a_healthy_row_says_nothing() {
+        let healthy = Diagnostics { z_rank: Some(9.0), cluster_max: Some(0.6), ..Diagnostics::default() };
+        assert_eq!(Watch::default().warnings(&row(0.8, healthy)), [""; 0]);
+        assert_eq!(Watch::default().warnings(&row(0.8, Diagnostics::default())), [""; 0]);
+    }
+
+    #[test]
+    fn a_collapse_is_told_once_in_one_line_with_all_its_signs() {
+        let mut watch = Watch::default();
+        let collapsed = Diagnostics { z_rank: Some(1.2), cluster_max: Some(1.0), ..Diagnostics::default() };
+        let lines = watch.warnings(&row(0.01, collapsed));
+        assert_eq!(lines.len(), 1);
+        for part in ["step 7", "z_std 0.010", "z_rank 1.2", "100 % of an image's cells"] {
+            assert!(lines[0].contains(part) && !lines[0].contains('\n'), "{part:?} in {lines:?}");
+        }
+        assert!(watch.warnings(&row(0.8, Diagnostics::default())).is_empty());
+        assert!(watch.warnings(&row(0.01, collapsed)).is_empty());
+    }
+
+    #[test]
+    fn each_sign_alone_is_enough() {
+        let healthy = Diagnostics { z_rank: Some(9.0), cluster_max: Some(0.6), ..Diagnostics::default() };
+        let rank = Diagnostics { z_rank: Some(1.9), ..healthy };
+        let cluster = Diagnostics { cluster_max: Some(0.96), ..healthy };
+        let cells = Row { z2d_std: Some(0.01), ..row(0.8, healthy) };
+        for row in [row(0.04, healthy), row(0.8, rank), row(0.8, cluster), cells] {
+            assert_eq!(Watch::default().warnings(&row).len(), 1, "{row:?}");
+        }
     }
 }

@@ -81,6 +81,11 @@ impl Clusters {
         per_cell.view([n, h, w, d]).permute([0, 3, 1, 2])
     }
 
+    /// Share of its map's cells that each cluster has: `[n, k]`, float32.
+    pub fn shares(&self) -> Tensor {
+        self.membership(Kind::Float).mean_dim([1].as_slice(), false, None::<Kind>)
+    }
+
     /// Membership as numbers: `[n, h*w, k]`, 1 where the cell is in the cluster.
     pub fn membership(&self, kind: Kind) -> Tensor {
         one_hot(&self.labels.flatten(1, -1), self.centroids.size()[1], kind)

@@ -7,7 +7,7 @@ use tch::no_grad;
 
 use super::config::MethodConfig;
 use super::direction::{Direction, Term, Terms, Weights};
-use super::loss::{neg_cos, pool, spread};
+use super::loss::{neg_cos, pool};
 use super::networks::{Roots, Twin};
 use super::{Heads, Losses};
 use crate::model::ModelConfig;
@@ -41,7 +41,7 @@ impl ImageBranch {
         let q = self.predictor.forward(&z, train); // [n, d]
         let z_target = no_grad(|| self.projectors.target.forward(&pool(&direction.to.map), train)); // [n, d]
         let _exact = native::autocast_off(q.device());
-        Term { loss: neg_cos(&q, &z_target), spread: spread(&z) }
+        Term { loss: neg_cos(&q, &z_target), projections: z.detach() }
     }
 }
 
@@ -62,6 +62,6 @@ impl Heads for Byol {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
         let terms = directions.iter().map(|d| Terms { image: self.branch.term(d, train), cells: None });
         let weights = Weights { image: self.config.cos_scale, cells: 0.0 };
-        Losses::join(&terms.collect::<Vec<_>>(), weights, self.config.symmetric)
+        Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 }

@@ -6,8 +6,8 @@
 use tch::{Tensor, no_grad};
 
 use super::config::{Align, AttentionInput, MethodConfig, Target};
-use super::direction::{Direction, Seen, Term};
-use super::loss::{neg_cos, neg_cos_dense, spread_of_cells};
+use super::direction::{CellTerm, Direction, Seen, Term};
+use super::loss::{neg_cos, neg_cos_dense};
 use super::networks::{Roots, Twin};
 use crate::align::flip_back;
 use crate::align::offset::offset_map;
@@ -49,7 +49,7 @@ impl CellBranch {
     }
 
     /// Equation 10.
-    pub fn term(&self, projectors: &Twin<Head>, direction: &Direction<'_>, train: bool) -> Term {
+    pub fn term(&self, projectors: &Twin<Head>, direction: &Direction<'_>, train: bool) -> CellTerm {
         let project = |head: &Head, seen: &Seen<'_>| {
             at_least_f32(&flip_back(&head.forward(&seen.map, train), &seen.view.flip)) // [n, d, h, w]
         };
@@ -60,7 +60,9 @@ impl CellBranch {
 
         let _exact = native::autocast_off(v.device());
         let q = self.attend(&g, &r, &at_least_f32(&v)); // Q, [n, d, h, w]
-        Term { loss: self.compare(&q, &r_target), spread: spread_of_cells(&g) }
+        let clusters = self.clusters(&r_target);
+        let loss = self.compare(&q, &r_target, clusters.as_ref());
+        CellTerm { term: Term { loss, projections: g.detach() }, clusters }
     }
 
     /// R and R' of equations 3 to 7.
@@ -98,21 +100,24 @@ impl CellBranch {
     }
 
     /// Equation 10 and its ablations.
-    fn compare(&self, q: &Tensor, r_target: &Tensor) -> Tensor {
-        match self.config.target {
-            Target::Centroid => neg_cos(q, &self.clusters(r_target).centroid_map()),
-            Target::Dense => neg_cos_dense(q, r_target, &self.clusters(r_target)),
-            Target::Pixel => neg_cos(q, r_target),
+    fn compare(&self, q: &Tensor, r_target: &Tensor, clusters: Option<&Clusters>) -> Tensor {
+        match (self.config.target, clusters) {
+            (Target::Centroid, Some(clusters)) => neg_cos(q, &clusters.centroid_map()),
+            (Target::Dense, Some(clusters)) => neg_cos_dense(q, r_target, clusters),
+            (_, None) | (Target::Pixel, _) => neg_cos(q, r_target),
         }
     }
 
-    /// Kmeans(R'); random seeds are drawn anew each time.
-    fn clusters(&self, r_target: &Tensor) -> Clusters {
+    /// Kmeans(R'), where the loss asks for it; random seeds are drawn anew each time.
+    fn clusters(&self, r_target: &Tensor) -> Option<Clusters> {
+        if self.config.target == Target::Pixel {
+            return None;
+        }
         let number = self.draws.as_ref().map_or(0, |draws| {
             let number = draws.int64_value(&[]);
             no_grad(|| drop(draws.shallow_clone().g_add_scalar_(1)));
             number as u64
         });
-        kmeans(r_target, KMeans { draw: Draw { seed: self.seed, number }, ..self.config.kmeans() })
+        Some(kmeans(r_target, KMeans { draw: Draw { seed: self.seed, number }, ..self.config.kmeans() }))
     }
 }

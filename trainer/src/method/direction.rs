@@ -3,7 +3,9 @@
 use tch::Tensor;
 
 use super::config::Symmetric;
+use super::loss::{spread, spread_of_cells};
 use super::{Losses, View};
+use crate::cluster::Clusters;
 
 /// A view behind the backbone of one network.
 pub struct Seen<'a> {
@@ -25,8 +27,16 @@ pub struct Direction<'a> {
 pub struct Term {
     /// Mean loss over the batch, with graph.
     pub loss: Tensor,
-    /// Spread of the online projections; detached.
-    pub spread: Tensor,
+    /// Online projections, `[n, d]` or `[n, d, h, w]`; detached.
+    pub projections: Tensor,
+}
+
+/// What the 2D branch says of one direction.
+pub struct CellTerm {
+    /// As of every branch.
+    pub term: Term,
+    /// Clusters of the target's map, where the loss has any.
+    pub clusters: Option<Clusters>,
 }
 
 /// What a method says of one direction.
@@ -34,7 +44,7 @@ pub struct Terms {
     /// Image branch.
     pub image: Term,
     /// 2D branch.
-    pub cells: Option<Term>,
+    pub cells: Option<CellTerm>,
 }
 
 /// Factors of the branches' losses in the total.
@@ -48,19 +58,21 @@ pub struct Weights {
 
 impl Losses {
     /// Weighs the branches and joins the directions; there is one or more.
-    pub fn join(terms: &[Terms], weights: Weights, symmetric: Symmetric) -> Self {
+    pub fn join(mut terms: Vec<Terms>, weights: Weights, symmetric: Symmetric) -> Self {
         let num = terms.len() as f64;
         let mean = |part: &dyn Fn(&Terms) -> Option<Tensor>| {
             let parts: Option<Vec<Tensor>> = terms.iter().map(part).collect();
             parts.map(|parts| parts.into_iter().reduce(|sum, part| sum + part).expect("a direction") / num)
         };
-        let image = |part: fn(&Term) -> &Tensor| mean(&|t| Some(part(&t.image).shallow_clone()));
-        let cells = |part: fn(&Term) -> &Tensor| mean(&|t| t.cells.as_ref().map(|term| part(term).shallow_clone()));
-        let (loss_1d, loss_2d) = (image(|t| &t.loss).expect("every method has it"), cells(|t| &t.loss));
+        let image = |part: fn(&Term) -> Tensor| mean(&|t| Some(part(&t.image))).expect("every method has it");
+        let cells = |part: fn(&Term) -> Tensor| mean(&|t| t.cells.as_ref().map(|cells| part(&cells.term)));
+        let (loss_1d, loss_2d) = (image(|t| t.loss.shallow_clone()), cells(|t| t.loss.shallow_clone()));
         let weighted = match &loss_2d {
             Some(loss_2d) => &loss_1d * weights.image + loss_2d * weights.cells,
             None => &loss_1d * weights.image,
         };
+        let (z_std, z2d_std) = (image(|t| spread(&t.projections)), cells(|t| spread_of_cells(&t.projections)));
+        let first = terms.swap_remove(0);
         Losses {
             total: match symmetric {
                 Symmetric::Sum => weighted * num,
@@ -68,8 +80,10 @@ impl Losses {
             },
             loss_1d: loss_1d.detach(),
             loss_2d: loss_2d.map(|loss| loss.detach()),
-            z_std: image(|t| &t.spread).expect("every method has it"),
-            z2d_std: cells(|t| &t.spread),
+            z_std,
+            z2d_std,
+            z: first.image.projections,
+            clusters: first.cells.and_then(|cells| cells.clusters),
         }
     }
 }

@@ -8,7 +8,7 @@ use tch::{Tensor, no_grad};
 
 use super::config::{MethodConfig, MocoHead};
 use super::direction::{Direction, Term, Terms, Weights};
-use super::loss::{info_nce, pool, spread};
+use super::loss::{info_nce, pool};
 use super::networks::{Roots, Twin};
 use super::queue::Queue;
 use super::{Heads, Losses};
@@ -55,7 +55,8 @@ impl ContrastiveBranch {
         let k = no_grad(|| self.projectors.target.forward(&pool(&direction.to.map))); // [n, d]
         let _exact = native::autocast_off(q.device());
         let k = unit(&at_least_f32(&k), 1);
-        (Term { loss: info_nce(&q, &k, negatives, self.temperature), spread: spread(&q) }, k)
+        let loss = info_nce(&q, &k, negatives, self.temperature);
+        (Term { loss, projections: q.detach() }, k)
     }
 }
 
@@ -75,6 +76,6 @@ impl Moco {
 impl Heads for Moco {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
         let terms = self.branch.terms(directions, train).into_iter().map(|image| Terms { image, cells: None });
-        Losses::join(&terms.collect::<Vec<_>>(), Weights { image: 1.0, cells: 0.0 }, self.config.symmetric)
+        Losses::join(terms.collect(), Weights { image: 1.0, cells: 0.0 }, self.config.symmetric)
     }
 }

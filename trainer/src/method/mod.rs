@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::cluster::Clusters;
 use crate::model::{Head, ModelConfig, Registry, ResNet};
 
 use byol::Byol;
@@ -72,6 +73,10 @@ pub struct Losses {
     pub z_std: Tensor,
     /// The same for the cells of the projected maps, over batch and cells; `None` for methods without a 2D branch.
     pub z2d_std: Option<Tensor>,
+    /// Online projections of the first direction's view, `[n, d]`. Detached.
+    pub z: Tensor,
+    /// Clusters of the first direction's target map; `None` for methods that do not cluster.
+    pub clusters: Option<Clusters>,
 }
 
 /// One of a method's two networks.
@@ -117,6 +122,11 @@ impl Method {
     /// target keeps its own.
     pub fn update_target(&mut self, tau: f64) {
         self.networks.follow(tau);
+    }
+
+    /// Handles to what a forward pass in training mode moves: both networks' running statistics, queues and counters.
+    pub fn buffers(&self) -> Vec<Tensor> {
+        self.networks.buffers()
     }
 
     /// Everything a checkpoint needs, as detached handles (not copies): `online.*`, then `target.*`, batch-norm buffers

@@ -44,7 +44,7 @@ impl Heads for MultiSiam {
         });
         let (lambda, scale) = (self.config.lambda, self.config.cos_scale);
         let weights = Weights { image: scale * lambda, cells: scale * (1.0 - lambda) };
-        Losses::join(&terms.collect::<Vec<_>>(), weights, self.config.symmetric)
+        Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 
     fn cell_projector(&self, network: Network) -> Option<&Head> {

@@ -40,7 +40,7 @@ impl Heads for MultiSiamMoco {
         let terms = images.into_iter().zip(cells).map(|(image, cells)| Terms { image, cells: Some(cells) });
         let lambda = self.config.lambda;
         let weights = Weights { image: lambda, cells: self.config.cos_scale * (1.0 - lambda) };
-        Losses::join(&terms.collect::<Vec<_>>(), weights, self.config.symmetric)
+        Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 
     fn cell_projector(&self, network: Network) -> Option<&Head> {

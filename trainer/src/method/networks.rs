@@ -157,6 +157,11 @@ impl Networks {
         self.registries().flat_map(|(prefix, registry)| registry.state(prefix)).collect()
     }
 
+    /// Handles to the buffers of all three registries: running statistics, queues, counters.
+    pub fn buffers(&self) -> Vec<Tensor> {
+        self.registries().flat_map(|(_, registry)| registry.buffer_tensors()).collect()
+    }
+
     /// Takes a state back.
     ///
     /// # Errors

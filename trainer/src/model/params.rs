@@ -78,10 +78,9 @@ impl Registry {
         native::drop_grads(&self.trainable_tensors());
     }
 
-    /// Euclidean norm over all gradients that exist: a scalar on the device, nothing waits for it.
-    pub fn grad_norm(&self) -> Option<Tensor> {
-        let grads: Vec<Tensor> = self.trainable().map(|e| e.tensor.grad()).filter(Tensor::defined).collect();
-        (!grads.is_empty()).then(|| native::foreach_norm(&grads).square().sum(None::<Kind>).sqrt())
+    /// Handles to the buffers, in order.
+    pub fn buffer_tensors(&self) -> Vec<Tensor> {
+        self.entries.iter().filter(|e| e.role == Role::Buffer).map(|e| e.tensor.shallow_clone()).collect()
     }
 
     /// Every entry as `prefix` + name and a detached handle (not a copy).

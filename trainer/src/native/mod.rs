@@ -44,6 +44,8 @@ unsafe extern "C" {
     fn trainer_foreach_mul(xs: TensorList, ys: TensorList, n: usize) -> Message;
     fn trainer_foreach_add(xs: TensorList, ys: TensorList, n: usize, alpha: f64) -> Message;
     fn trainer_foreach_lerp(xs: TensorList, ys: TensorList, n: usize, weight: f64) -> Message;
+    fn trainer_foreach_copy(xs: TensorList, ys: TensorList, n: usize) -> Message;
+    fn trainer_foreach_restore(xs: TensorList, ys: TensorList, n: usize, keep: *mut C_tensor) -> Message;
     fn trainer_foreach_norm(xs: TensorList, n: usize, out: *mut *mut C_tensor) -> Message;
     fn trainer_drop_grads(xs: TensorList, n: usize) -> Message;
     fn trainer_read_state_dict(bytes: *const u8, len: usize, context: *mut c_void, each: EachTensor) -> Message;
@@ -183,6 +185,23 @@ pub fn foreach_lerp(xs: &[Tensor], ys: &[Tensor], weight: f64) {
     must(unsafe { trainer_foreach_lerp(xs.as_list(), ys.as_list(), xs.len(), weight) });
 }
 
+/// `x = y` pairwise. Call under `no_grad`.
+pub fn foreach_copy(xs: &[Tensor], ys: &[Tensor]) {
+    assert_eq!(xs.len(), ys.len(), "one source per tensor");
+    let (xs, ys) = (Pointers::of(xs), Pointers::of(ys));
+    // SAFETY: both lists hold `len` live tensors for the time of the call.
+    must(unsafe { trainer_foreach_copy(xs.as_list(), ys.as_list(), xs.len()) });
+}
+
+/// `x = y` pairwise where the flag `keep` (a bool on their device) is false; else every `x` stays to the bit. Nothing waits
+/// for the flag. Call under `no_grad`.
+pub fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
+    assert_eq!(xs.len(), ys.len(), "one source per tensor");
+    let (xs, ys) = (Pointers::of(xs), Pointers::of(ys));
+    // SAFETY: both lists hold `len` live tensors for the time of the call; `keep` lives as long and is only read.
+    must(unsafe { trainer_foreach_restore(xs.as_list(), ys.as_list(), xs.len(), keep.as_ptr().cast_mut()) });
+}
+
 /// The Euclidean norm of every tensor: `[n]`, on their device; nothing waits for it. `xs` is not empty.
 pub fn foreach_norm(xs: &[Tensor]) -> Tensor {
     let xs = Pointers::of(xs);
@@ -313,6 +332,9 @@ mod tests {
         check(&|xs| foreach_mul(xs, &[Tensor::from(2.0), Tensor::from(0.5)]), [2.0, 4.0, 1.5]);
         check(&|xs| foreach_add(xs, &ys, 0.5), [6.0, 12.0, 18.0]);
         check(&|xs| foreach_lerp(xs, &ys, 0.25), [3.25, 6.5, 9.75]);
+        check(&|xs| foreach_copy(xs, &ys), [10.0, 20.0, 30.0]);
+        check(&|xs| foreach_restore(xs, &ys, &Tensor::from(true)), [1.0, 2.0, 3.0]);
+        check(&|xs| foreach_restore(xs, &ys, &Tensor::from(false)), [10.0, 20.0, 30.0]);
         let norms = foreach_norm(&[Tensor::from_slice(&[3.0, 4.0]), Tensor::from_slice(&[-2.0])]);
         assert_eq!(flat(&[norms]), [5.0, 2.0]);
     }

@@ -18,10 +18,12 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/jit/serialization/pickle.h>
@@ -130,6 +132,18 @@ char* trainer_foreach_add(at::Tensor* const* xs, at::Tensor* const* ys, size_t n
 // x_i += weight (y_i - x_i)
 char* trainer_foreach_lerp(at::Tensor* const* xs, at::Tensor* const* ys, size_t n, double weight) {
   return guarded([=] { at::_foreach_lerp_(list(xs, n), list(ys, n), weight); });
+}
+
+// x_i = y_i
+char* trainer_foreach_copy(at::Tensor* const* xs, at::Tensor* const* ys, size_t n) {
+  return guarded([=] { at::_foreach_copy_(list(xs, n), list(ys, n)); });
+}
+
+// x_i = keep ? x_i : y_i, decided on the device
+char* trainer_foreach_restore(at::Tensor* const* xs, at::Tensor* const* ys, size_t n, at::Tensor* keep) {
+  return guarded([=] {
+    for (size_t i = 0; i < n; ++i) at::where_out(*xs[i], *keep, *xs[i], *ys[i]);
+  });
 }
 
 // *out = new tensor [n] of the Euclidean norms

@@ -73,6 +73,8 @@ pub struct Lars {
     config: LarsConfig,
     scaled: Group,
     excluded: Group,
+    /// Trust ratios of the last step, `[tensors]`.
+    trust: Option<Tensor>,
 }
 
 impl Lars {
@@ -82,7 +84,7 @@ impl Lars {
             Exclude::OneAxis => tensor.dim() == 1,
             Exclude::NamePattern => matches_openselfsup(name),
         });
-        Lars { config, scaled, excluded }
+        Lars { config, scaled, excluded, trust: None }
     }
 
     /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them afterwards.
@@ -90,14 +92,14 @@ impl Lars {
         let _guard = tch::no_grad_guard();
         let scaled = self.scaled.active();
         if !scaled.params.is_empty() {
-            self.scale_by_trust(&scaled);
+            self.trust = Some(self.scale_by_trust(&scaled));
         }
         self.apply(&scaled, lr);
         self.apply(&self.excluded.active(), lr);
     }
 
-    /// Turns each gradient g into trust · (g + wd p).
-    fn scale_by_trust(&self, active: &Active) {
+    /// Turns each gradient g into trust · (g + wd p); returns the trust ratios.
+    fn scale_by_trust(&self, active: &Active) -> Tensor {
         let LarsConfig { arithmetic, weight_decay, eta, eps, .. } = self.config;
         let params = native::foreach_norm(&active.params); // [tensors]
         let raw = (arithmetic == Arithmetic::OpenSelfSup).then(|| native::foreach_norm(&active.grads));
@@ -113,6 +115,7 @@ impl Lars {
         let usable = params.gt(0.0).logical_and(&guard.gt(0.0));
         let trust = (&params * eta / denominator).where_self(&usable, &params.ones_like());
         native::foreach_mul(&active.grads, &trust.unbind(0));
+        trust
     }
 
     /// Momentum and update; the gradients already hold trust · d (or g for excluded tensors).
@@ -125,6 +128,11 @@ impl Lars {
         native::foreach_mul_scalar(&active.momentum, self.config.momentum);
         native::foreach_add(&active.momentum, &active.grads, lr_inside);
         native::foreach_add(&active.params, &active.momentum, -lr_outside);
+    }
+
+    /// Trust ratios of the last step, `[tensors]`, without those of excluded tensors. `None` before the first step.
+    pub fn trust_ratios(&self) -> Option<&Tensor> {
+        self.trust.as_ref()
     }
 
     /// `momentum.` + parameter name, handles (not copies).

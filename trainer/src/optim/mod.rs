@@ -34,6 +34,14 @@ impl Optimizer {
         }
     }
 
+    /// Trust ratios of the last step, `[tensors]`; `None` for rules without any.
+    pub fn trust_ratios(&self) -> Option<&Tensor> {
+        match self {
+            Optimizer::Lars(lars) => lars.trust_ratios(),
+            Optimizer::Sgd(_) => None,
+        }
+    }
+
     /// Everything a checkpoint needs: `momentum.` + parameter name, handles (not copies).
     pub fn state(&self) -> Vec<(String, Tensor)> {
         match self {

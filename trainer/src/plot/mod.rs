@@ -36,7 +36,7 @@ impl By {
         match self {
             Self::Step => "steps",
             Self::Epoch => "epochs",
-            Self::Hour => "hours of training",
+            Self::Hour => "hours",
         }
     }
 }

@@ -64,7 +64,7 @@ struct Panel {
     y: Range<f64>,
     /// One a run; empty for a run without this quantity.
     curves: Vec<(Color, Vec<Point>)>,
-    /// The last value of every run that has one.
+    /// What is written above it: the last value of every run that has one.
     last: Vec<(Color, f64)>,
 }
 
@@ -153,7 +153,7 @@ impl Panel {
     fn draw(&self, canvas: &mut Canvas, area: Rect) -> sampler::Result<()> {
         let (x, y) = (area.x as i32, area.y as i32 + 10);
         canvas.text(x, y, Text { size: 16.0, weight: Weight::Bold, ..Text::default() }, self.title);
-        let format = number_format(&self.y);
+        let format = number_format(&self.y, 1);
         let mut end = x + area.width as i32;
         for &(color, value) in self.last.iter().rev().filter(|_| self.last.len() <= MOST_NOTES) {
             let look = Text { align: Align::Right, color, size: 13.5, weight: Weight::Bold };
@@ -173,16 +173,19 @@ impl Panel {
             x: self.x.clone(),
             y: self.y.clone(),
             x_labels: 7,
-            x_label: &number_format(&self.x),
-            y_label: &number_format(&self.y),
+            x_label: &number_format(&self.x, 0),
+            y_label: &number_format(&self.y, 0),
         };
         let mut chart = axes.draw(area)?;
         for (color, points) in &self.curves {
             let color = chart_color(*color);
-            let above = points.iter().map(|point| (point.x, point.high));
-            let below = points.iter().rev().map(|point| (point.x, point.low));
-            let band: Vec<(f64, f64)> = above.chain(below).collect();
-            chart.draw_series([Polygon::new(band, color.mix(0.18))])?;
+            // plotters smears a polygon without area.
+            if points.iter().any(|point| point.low < point.high) {
+                let above = points.iter().map(|point| (point.x, point.high));
+                let below = points.iter().rev().map(|point| (point.x, point.low));
+                let band: Vec<(f64, f64)> = above.chain(below).collect();
+                chart.draw_series([Polygon::new(band, color.mix(0.18))])?;
+            }
             let line = || points.iter().map(|point| (point.x, point.mean));
             chart.draw_series(LineSeries::new(line(), color.stroke_width(2 * CHART_SCALE)))?;
             let marks = line().filter(|_| points.len() < FEW_POINTS);
@@ -192,9 +195,9 @@ impl Panel {
     }
 }
 
-/// Writes numbers with as many decimals as tell values of `range` apart.
-fn number_format(range: &Range<f64>) -> impl Fn(&f64) -> String + use<> {
-    let decimals = (2.0 - (range.end - range.start).log10()).floor().clamp(0.0, 6.0) as usize;
+/// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`.
+fn number_format(range: &Range<f64>, more: usize) -> impl Fn(&f64) -> String + use<> {
+    let decimals = (2.0 - (range.end - range.start).log10()).floor().clamp(0.0, 6.0) as usize + more;
     move |value| {
         let text = format!("{value:.decimals$}");
         let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
@@ -208,12 +211,13 @@ mod tests {
 
     #[test]
     fn labels_tell_values_of_a_range_apart() {
-        let written = |low: f64, high: f64, value: f64| number_format(&(low..high))(&value);
+        let written = |low: f64, high: f64, value: f64| number_format(&(low..high), 0)(&value);
         assert_eq!(written(0.0, 80.0, 20.0), "20");
         assert_eq!(written(-3.4, -0.1, -2.5), "−2.5");
-        assert_eq!(written(0.99, 1.0, 0.9925), "0.9925");
+        assert_eq!(written(0.991, 1.0, 0.9925), "0.9925");
         assert_eq!(written(0.0, 4.8, -1e-17), "0");
         assert_eq!(written(0.0, 200_000.0, 150_000.0), "150000");
+        assert_eq!(number_format(&(-3.4..-0.1), 1)(&-3.2468), "−3.25");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::device::{self, normalised};
 use crate::error::{torch, usage};
 use crate::frames::{self, Frame};
 use crate::weights::{Backbone, Weights};
+pub use sheet::tinted;
 use sheet::{Column, PANEL_PX};
 
 /// Cells along a frame that make clusters worth looking at.
@@ -86,7 +87,7 @@ impl Network {
 }
 
 /// The clusters of one map.
-struct Clustering {
+pub struct Clustering {
     /// Similarity of each cell to each centroid, `[1, k, h, w]`; clusters sorted by mean height, top first.
     similarity: Tensor,
     /// Share of neighbouring cells that are in the same cluster.
@@ -94,7 +95,8 @@ struct Clustering {
 }
 
 impl Clustering {
-    fn of(map: &Tensor, knobs: KMeans) -> Self {
+    /// Of a map `[1, c, h, w]`.
+    pub fn of(map: &Tensor, knobs: KMeans) -> Self {
         no_grad(|| {
             let clusters = cluster::kmeans(map, knobs);
             let heights = mean_heights(&clusters, map);
@@ -109,7 +111,7 @@ impl Clustering {
     }
 
     /// The cluster of every pixel of a picture of `size`: similarities are interpolated, then the nearest centroid wins.
-    fn labels(&self, size: Size) -> Vec<i64> {
+    pub fn labels(&self, size: Size) -> Vec<i64> {
         let to = [i64::from(size.height), i64::from(size.width)];
         let smooth = self.similarity.upsample_bilinear2d(to, false, None, None);
         let labels = smooth.argmax(1, false).view([-1]).to_device(Device::Cpu);

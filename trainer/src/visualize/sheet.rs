@@ -108,7 +108,7 @@ fn panel_size(frame: &Frame) -> Size {
 }
 
 /// The picture in grey under its clusters' colours, with a light line between them.
-fn tinted(picture: &Canvas, labels: &[i64]) -> Canvas {
+pub fn tinted(picture: &Canvas, labels: &[i64]) -> Canvas {
     let size = picture.size();
     let width = size.width as usize;
     let mut rgb = Vec::with_capacity(3 * labels.len());

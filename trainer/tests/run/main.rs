@@ -1,9 +1,11 @@
 //! The `trainer` program from outside: trains on small made-up shards, stops, resumes, refuses, exports, draws.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod embed;
 mod export;
 mod kill;
 mod labelled;
+mod plot;
 #[path = "../python/mod.rs"]
 mod python;
 mod refusals;

@@ -5,7 +5,7 @@ use std::process::Output;
 use super::{Bench, assert_success, stderr, trainer};
 
 #[track_caller]
-fn assert_refused(output: &Output, parts: &[&str]) {
+pub fn assert_refused(output: &Output, parts: &[&str]) {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     let line = text.trim_end();
@@ -94,16 +94,39 @@ fn folders_that_are_no_runs() {
     assert_refused(&output, &["no/such/run"]);
 }
 
+/// A rate of zero at the first step, then one that breaks any network.
+const DIVERGES: [&str; 4] = ["--set", "optim.base_lr=1e24", "--set", "schedule.warmup_steps=4"];
+
+/// The term and the step that a diverged run's last line names.
+fn stopped_by(text: &str) -> (String, u64) {
+    let line = text.lines().find_map(|line| line.strip_prefix("trainer: ")).unwrap_or_else(|| panic!("{text}"));
+    let (term, rest) = line.split_once(" is not finite at step ").unwrap_or_else(|| panic!("{line}"));
+    (term.to_owned(), rest.split_once(';').unwrap().0.parse().unwrap())
+}
+
 #[test]
 fn a_run_that_diverges_stops_at_its_step() {
     let bench = Bench::new();
     let out = bench.path("diverged");
-    let output = bench.run(&out, &["--set", "optim.base_lr=1e36", "--set", "schedule.warmup_steps=0"]);
+    let output = bench.run(&out, &[&DIVERGES[..], &["--set", "run.checkpoint_every_steps=1"]].concat());
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("not finite at step"), "{text}");
-    for (_, path) in trainer::checkpoint::list(&out).unwrap() {
-        let (_, tensors) = trainer::tensor_file::read(&path).unwrap();
+    let (term, step) = stopped_by(&text);
+    let checkpoints = trainer::checkpoint::list(&out).unwrap();
+    let (newest, path) = checkpoints.last().unwrap();
+    assert_eq!(*newest, step - 1, "{text}");
+    assert!(text.contains(&format!("the last good checkpoint is {}", path.display())), "{text}");
+    for (_, path) in &checkpoints {
+        let (_, tensors) = trainer::tensor_file::read(path).unwrap();
         assert!(tensors.iter().all(|t| t.is_finite()), "{path:?}");
     }
+    assert!(trainer::metrics::read(&out).unwrap().iter().all(|row| row.step < step));
+
+    // Asked only at steps 1 and 8, the run names the same step and term.
+    let out = bench.path("asked_late");
+    let seldom = ["--set", "run.checkpoint_every_steps=100", "--set", "run.log_every_steps=100"];
+    let text = stderr(&bench.run(&out, &[&DIVERGES[..], &seldom].concat()));
+    assert_eq!(stopped_by(&text), (term, step), "{text}");
+    assert!(text.contains("there is no checkpoint yet"), "{text}");
+    assert!(trainer::checkpoint::list(&out).unwrap().is_empty());
 }

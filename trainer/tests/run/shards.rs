@@ -12,15 +12,20 @@ const SIZE: Size = Size { width: 320, height: 240 };
 /// Height of an MCU row at 4:2:0.
 const STRIP: usize = 16;
 
-/// Writes one shard of `count` frames with level 0, and its catalog.
+/// Writes one shard of `count` different frames with level 0, and its catalog.
 pub fn make(dir: &Path, count: u64) {
+    make_scenes(dir, &(0..count).collect::<Vec<_>>());
+}
+
+/// The same with a frame for each of `scenes`; equal ones look alike.
+pub fn make_scenes(dir: &Path, scenes: &[u64]) {
     let settings = Settings { levels: vec![0], ..Settings::default() };
     let id = ShardId { input: "made-up".into(), first_item: 0, end_item: None };
     let frames = dir.join("frames");
     std::fs::create_dir_all(&frames).unwrap();
     let mut writer = ShardWriter::create(&frames, &id, &settings).unwrap();
-    for ix in 0..count {
-        let jpeg = tiled::embed_index(&tiled_jpeg(&scene(ix))).unwrap();
+    for (ix, scene_ix) in (0..).zip(scenes) {
+        let jpeg = tiled::embed_index(&tiled_jpeg(&scene(*scene_ix))).unwrap();
         let level = LevelImage { jpeg, size: SIZE, encoding: Encoding::Lossless };
         writer.push(FrameRow { meta: meta(ix), levels: vec![Some(level)] }).unwrap();
     }

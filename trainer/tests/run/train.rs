@@ -1,5 +1,7 @@
 //! A run learns, and says so in the promised words.
 
+use std::path::Path;
+
 use super::{Bench, assert_success, stderr, trainer};
 use trainer::checkpoint::Checkpoint;
 use trainer::metrics;
@@ -47,6 +49,12 @@ fn json_and_metrics_have_the_promised_keys() {
     {
         assert!(row[key].is_number(), "{key}: {row}");
     }
+    for key in ["z_rank", "cluster_min", "cluster_max", "cluster_empty", "grad_norm", "weight_norm"] {
+        assert!(row[key].is_number(), "{key}: {row}");
+    }
+    let trust = ["trust_min", "trust_median", "trust_max"].map(|key| row[key].as_f64().unwrap());
+    assert!(0.0 < trust[0] && trust.is_sorted(), "{row}");
+    assert!(!stderr(&output).contains("z_rank"), "the terminal shows none of them");
 }
 
 #[test]
@@ -59,6 +67,9 @@ fn every_method_runs() {
         assert_success(&bench.run(&out, &[&sets[..], &["--steps", "1"]].concat()));
         let rows = metrics::read(&out).unwrap();
         assert_eq!((rows[0].loss_2d.is_some(), rows[0].z2d_std.is_some()), (has_cells, has_cells), "{method}");
+        let measured = rows[0].diagnostics;
+        assert_eq!((measured.cluster_max.is_some(), measured.trust_max), (has_cells, None), "{method}");
+        assert!(measured.z_rank.is_some() && measured.grad_norm.is_some(), "{method}");
     }
 }
 
@@ -128,4 +139,23 @@ fn a_cluster_picture_is_drawn() {
     let (_, checkpoint) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
     let beside = draw(&["--beside", checkpoint.to_str().unwrap(), "--network", "target"]);
     assert!(beside > alone, "a column more");
+}
+
+#[test]
+fn tensorboard_shows_pairs_and_clusters_without_a_change_of_the_run() {
+    let bench = Bench::new();
+    let [plain, shown] = ["plain", "shown"].map(|name| bench.path(name));
+    assert_success(&bench.run(&plain, &["--steps", "4", "--set", "run.pictures_every_steps=0"]));
+    assert_success(&bench.run(&shown, &["--steps", "4", "--set", "run.pictures_every_steps=3"]));
+    let weights = |run: &Path| Checkpoint::open(run).unwrap().tensors;
+    assert_eq!(weights(&plain), weights(&shown));
+    let events = |run: &Path| {
+        let mut files = std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
+        std::fs::read(files.find(|path| path.to_string_lossy().contains("tfevents")).unwrap()).unwrap()
+    };
+    let count = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).filter(|window| *window == part).count();
+    for part in [&b"\x89PNG"[..], b"crop_pairs", b"clusters"] {
+        let expected = if part == b"\x89PNG" { 2 } else { 1 };
+        assert_eq!((count(&events(&plain), part), count(&events(&shown), part)), (0, expected), "{part:?}");
+    }
 }
