@@ -82,18 +82,25 @@ impl TiledJpeg<'_> {
     fn row_bytes(&self, row: u32) -> Result<&[u8]> {
         let scan = &self.header.jpeg[self.header.scan.clone()];
         let bad_index = || Error::Tiled("its tile index does not point at its restart markers");
+        // Where the marker before `row` begins.
+        let marker_at = |row: u32, start: usize| {
+            let number = row.wrapping_mul(self.columns()).wrapping_sub(1);
+            let at = start.checked_sub(2).ok_or_else(bad_index)?;
+            match scan.get(at..start) == Some(&[0xFF, 0xD0 + (number % 8) as u8]) {
+                true => Ok(at),
+                false => Err(bad_index()),
+            }
+        };
         let start = self.rows.get(row).ok_or_else(bad_index)?;
+        match row {
+            0 if start != 0 => return Err(bad_index()),
+            0 => {}
+            _ => drop(marker_at(row, start)?),
+        }
         let end = match self.rows.get(row + 1) {
-            Some(next) => next.checked_sub(2).ok_or_else(bad_index)?,
+            Some(next) => marker_at(row + 1, next)?,
             None => scan.len(),
         };
-        if row > 0 {
-            let number = row.wrapping_mul(self.columns()).wrapping_sub(1);
-            let marker = start.checked_sub(2).and_then(|at| scan.get(at..start));
-            if marker != Some(&[0xFF, 0xD0 + (number % 8) as u8]) {
-                return Err(bad_index());
-            }
-        }
         scan.get(start..end).ok_or_else(bad_index)
     }
 }

@@ -60,6 +60,31 @@ fn a_whole_cut_is_the_original() {
 }
 
 #[test]
+fn no_entry_of_the_index_is_trusted() {
+    // Found by fuzzing: the entry of the first row led into the middle of its first tile.
+    let jpeg = embed_index(&skeleton(Size::new(128, 64), 4, named)).unwrap();
+    let at = jpeg.windows(8).position(|window| window == b"MSTILES\0").unwrap() + 9;
+    let row = |jpeg: &[u8], row: u32| {
+        let mut out = Vec::new();
+        let tiled = TiledJpeg::parse(jpeg).unwrap();
+        tiled.cut(Rect::new(8, row * tiled.tile().height + 4, 1, 1), &mut out).map(|_| out)
+    };
+    let rows = TiledJpeg::parse(&jpeg).unwrap().rows();
+    let mut refused = 0;
+    for byte in at..at + 4 * rows as usize {
+        let mut wrong = jpeg.clone();
+        wrong[byte] ^= 1;
+        for ix in 0..rows {
+            match row(&wrong, ix) {
+                Ok(cut) => assert_eq!(cut, row(&jpeg, ix).unwrap(), "byte {byte}, row {ix}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused >= 4 * rows, "{refused}");
+}
+
+#[test]
 fn a_cut_allocates_once() {
     let tiled = embed_index(&skeleton(Size::new(960, 640), 10, named)).unwrap();
     let tiled = TiledJpeg::parse(&tiled).unwrap();
