@@ -67,6 +67,9 @@ pub struct RunArgs {
     /// Show what would run, and end.
     #[arg(long)]
     pub dry_run: bool,
+    /// Time the phases of the steps (waits for the device after each), and show them at the end.
+    #[arg(long)]
+    pub profile: bool,
     /// Resume although this config key (or `shards`) has changed; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub allow_change: Vec<String>,

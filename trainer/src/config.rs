@@ -94,7 +94,7 @@ pub struct OptimConfig {
     pub arithmetic: Arithmetic,
     /// LARS: which tensors take neither decay nor trust ratio, `one-axis` or `name-pattern`.
     pub exclude: Exclude,
-    /// `fp32`, `bf16` (autocast; norms, cosines, attention and K-means stay fp32) or `auto`: bf16 on CUDA, else fp32.
+    /// `fp32`, `tf32` (CUDA), `bf16` (autocast; norms, cosines, attention and K-means stay fp32) or `auto`: bf16 on CUDA, else fp32.
     pub precision: Precision,
 }
 
@@ -114,8 +114,10 @@ pub enum OptimName {
 pub enum Precision {
     /// bf16 on CUDA, fp32 elsewhere. Resolved before the run starts, so that a checkpoint names what it used.
     Auto,
-    /// Single precision.
+    /// Single precision, without TensorFloat-32.
     Fp32,
+    /// Single precision, multiplied as TensorFloat-32 (10 bits of mantissa); CUDA only.
+    Tf32,
     /// bfloat16 autocast.
     Bf16,
 }

@@ -45,7 +45,7 @@ pub fn show(request: &Request, config: RunConfig, json: bool) -> Result<()> {
 
 fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
     let device = device::select(&request.device)?;
-    config.optim.precision = session::resolve_precision(config.optim.precision, device);
+    config.optim.precision = session::resolve_precision(config.optim.precision, device)?;
     let sampler = session::open_sampler(&request.shards, &config, Device::Cpu)?;
     let length = Length::new(&config, sampler.steps_per_epoch())?;
     let method = method::build(&config.method, &config.model, Device::Cpu, Kind::Float, config.seed)?;

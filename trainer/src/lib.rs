@@ -36,6 +36,7 @@ pub mod pickle;
 pub mod pictures;
 pub mod plot;
 pub mod probe;
+pub mod profile;
 pub mod progress;
 pub mod pth;
 pub mod random;

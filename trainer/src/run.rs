@@ -29,7 +29,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     }
     // From here on a signal means: checkpoint, then leave.
     let signals = Signals::listen()?;
-    let outcome = train::train(Session::prepare(&request, config)?, request.steps, &signals)?;
+    let outcome = train::train(Session::prepare(&request, config)?, request.steps, &signals, args.profile)?;
     report(&outcome, args.json)?;
     Ok(if outcome.interrupted_by.is_some() { EXIT_INTERRUPTED } else { 0 })
 }
@@ -69,6 +69,9 @@ fn report(outcome: &Outcome, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string(outcome).context("encoding the outcome")?);
         return Ok(());
+    }
+    if let Some(profile) = &outcome.profile {
+        eprintln!("{profile}");
     }
     let run = outcome.run.display();
     match (outcome.interrupted_by, outcome.step == outcome.total_steps) {

@@ -18,6 +18,7 @@ use crate::error::usage;
 use crate::layers;
 use crate::length::Length;
 use crate::method::{self, Method};
+use crate::native;
 use crate::optim::Optimizer;
 use crate::run_dir::RunDir;
 
@@ -66,7 +67,8 @@ impl Session {
     /// Builds everything, restored from the newest checkpoint if the run folder has one.
     pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
         let device = device::select(&request.device)?;
-        config.optim.precision = resolve_precision(config.optim.precision, device);
+        config.optim.precision = resolve_precision(config.optim.precision, device)?;
+        allow_tf32(config.optim.precision)?;
         let sampler = open_sampler(&request.shards, &config, device)?;
         let length = Length::new(&config, sampler.steps_per_epoch())?;
         let run_dir = RunDir::open(&request.out, request.fresh)?;
@@ -207,12 +209,27 @@ pub fn num_threads(config: &RunConfig) -> usize {
 }
 
 /// `auto` as it turns out on `device`.
-pub fn resolve_precision(precision: Precision, device: Device) -> Precision {
+///
+/// # Errors
+/// For `tf32` on a CPU, which has no such arithmetic.
+pub fn resolve_precision(precision: Precision, device: Device) -> Result<Precision> {
     match precision {
-        Precision::Auto if device.is_cuda() => Precision::Bf16,
-        Precision::Auto => Precision::Fp32,
-        named => named,
+        Precision::Auto if device.is_cuda() => Ok(Precision::Bf16),
+        Precision::Auto => Ok(Precision::Fp32),
+        Precision::Tf32 if !device.is_cuda() => {
+            Err(usage("precision = \"tf32\": only GPUs have it; fp32, bf16 or auto is expected on cpu"))
+        }
+        named => Ok(named),
     }
+}
+
+/// Lets CUDA multiply single precision as TensorFloat-32 if `precision` says so: all of it, the loss's products too.
+/// Otherwise nothing is, though libtorch would by default.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn allow_tf32(precision: Precision) -> Result<()> {
+    native::set_tf32(precision == Precision::Tf32)
 }
 
 /// Before libtorch's first computation: later it would be too late.

@@ -23,6 +23,7 @@ use crate::metrics::{Meter, Pace, Recorder, Row};
 use crate::native;
 use crate::pictures::Pictures;
 use crate::probe;
+use crate::profile::{Phase, Phases, Profile};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -45,10 +46,13 @@ pub struct Outcome {
     pub checkpoint: Option<PathBuf>,
     /// The run's folder.
     pub run: PathBuf,
+    /// Times of the phases of a step, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Phases>,
 }
 
-/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes.
-pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Result<Outcome> {
+/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times the phases of its steps.
+pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profiled: bool) -> Result<Outcome> {
     let total = s.length.total_steps();
     let stop = stop_after.unwrap_or(total).min(total);
     let accumulate = s.config.data.accumulate;
@@ -64,6 +68,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
     let mut pictures = Pictures::new(every, s.config.method.kmeans(), s.device);
     let probe = probe::Watch::new(&s.config.probe, &s.config.model, s.device)?;
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
+    let mut profile = Profile::new(profiled, s.device);
 
     let mut batches = s.sampler.start(s.cursor)?;
     let mut meter = Meter::start();
@@ -72,21 +77,23 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
         let mut sums = Sums::default();
         gate.begin(s.step + 1);
         for _ in 0..accumulate {
-            let batch = meter.data(|| batches.next_batch()).context("loading a batch")?;
+            let batch = profile.time(Phase::Data, || meter.data(|| batches.next_batch())).context("loading a batch")?;
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);
-            let views = uploader.upload(batch)?;
-            let losses = {
+            let views = profile.time(Phase::Upload, || uploader.upload(batch))?;
+            let losses = profile.time(Phase::Forward, || {
                 let _autocast = autocast(&s);
                 s.method.losses(&views)
-            };
-            (&losses.total / accumulate as f64).backward();
+            });
+            profile.time(Phase::Backward, || (&losses.total / accumulate as f64).backward());
             gate.add_losses(&losses);
             sums.add_losses(losses);
         }
-        gate.end(|| {
-            s.optim.step(lr);
-            s.method.update_target(tau);
+        profile.time(Phase::Update, || {
+            gate.end(|| {
+                s.optim.step(lr);
+                s.method.update_target(tau);
+            });
         });
         s.method.params().drop_grads();
         s.step += 1;
@@ -116,6 +123,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
         if has_checkpoint {
             checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
         }
+        profile.step();
     }
     progress.finish();
     Ok(Outcome {
@@ -126,6 +134,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals) -> Resu
         last,
         checkpoint: checkpoints.wait()?.map(PathBuf::from),
         run: s.run_dir.path().to_owned(),
+        profile: profile.phases(),
     })
 }
 

@@ -50,7 +50,7 @@ unsafe extern "C" {
     fn trainer_drop_grads(xs: TensorList, n: usize) -> Message;
     fn trainer_read_state_dict(bytes: *const u8, len: usize, context: *mut c_void, each: EachTensor) -> Message;
     fn trainer_set_deterministic(on: c_int) -> Message;
-    fn trainer_set_tf32(convolutions: c_int, products: c_int) -> Message;
+    fn trainer_set_tf32(on: c_int) -> Message;
     fn trainer_load_library(name: *const c_char) -> Message;
 }
 
@@ -252,12 +252,10 @@ pub fn set_deterministic(on: bool) -> Result<()> {
     outcome(unsafe { trainer_set_deterministic(c_int::from(on)) })
 }
 
-/// Lets float32 convolutions, and float32 matrix products, use TF32 tensor cores.
-///
-/// The loss's own products (cosines, attention, K-means) are promised float32: leave `products` off for them.
-pub fn set_tf32(convolutions: bool, products: bool) -> Result<()> {
+/// Lets float32 convolutions and matrix products use TF32 tensor cores.
+pub fn set_tf32(on: bool) -> Result<()> {
     // SAFETY: sets flags of libtorch's global context.
-    outcome(unsafe { trainer_set_tf32(c_int::from(convolutions), c_int::from(products)) })
+    outcome(unsafe { trainer_set_tf32(c_int::from(on)) })
 }
 
 fn load_library(name: &str) -> Result<()> {

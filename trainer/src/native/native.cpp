@@ -209,10 +209,10 @@ char* trainer_set_deterministic(int on) {
 }
 
 // TF32 tensor cores for float32 convolutions and for float32 matrix products.
-char* trainer_set_tf32(int convolutions, int products) {
+char* trainer_set_tf32(int on) {
   return guarded([=] {
-    at::globalContext().setAllowTF32CuDNN(convolutions != 0);
-    at::globalContext().setAllowTF32CuBLAS(products != 0);
+    at::globalContext().setAllowTF32CuDNN(on != 0);
+    at::globalContext().setAllowTF32CuBLAS(on != 0);
   });
 }
 

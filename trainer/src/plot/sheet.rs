@@ -195,13 +195,15 @@ impl Panel {
     }
 }
 
-/// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`.
+/// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`; large ones in thousands.
 fn number_format(range: &Range<f64>, more: usize) -> impl Fn(&f64) -> String + use<> {
-    let decimals = (2.0 - (range.end - range.start).log10()).floor().clamp(0.0, 6.0) as usize + more;
+    let span = range.end - range.start;
+    let (unit, suffix) = if span < 10_000.0 { (1.0, "") } else { (1000.0, "k") };
+    let decimals = (2.0 - (span / unit).log10()).floor().clamp(0.0, 6.0) as usize + more;
     move |value| {
-        let text = format!("{value:.decimals$}");
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        if text == "-0" { "0".to_owned() } else { text.replace('-', "−") }
+        let text = format!("{:.decimals$}", value / unit);
+        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text.as_str() };
+        if ["0", "-0"].contains(&text) { "0".to_owned() } else { text.replace('-', "−") + suffix }
     }
 }
 
@@ -216,7 +218,9 @@ mod tests {
         assert_eq!(written(-3.4, -0.1, -2.5), "−2.5");
         assert_eq!(written(0.991, 1.0, 0.9925), "0.9925");
         assert_eq!(written(0.0, 4.8, -1e-17), "0");
-        assert_eq!(written(0.0, 200_000.0, 150_000.0), "150000");
+        assert_eq!(written(0.0, 8000.0, 4000.0), "4000");
+        assert_eq!(written(0.0, 250_000.0, 150_000.0), "150k");
+        assert_eq!(written(0.0, 250_000.0, 0.0), "0");
         assert_eq!(number_format(&(-3.4..-0.1), 1)(&-3.2468), "−3.25");
     }
 

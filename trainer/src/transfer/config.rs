@@ -40,7 +40,7 @@ pub struct TransferConfig {
     pub channels: i64,
     /// Dilation of the head's 3×3 filters.
     pub dilation: i64,
-    /// `fp32`, `bf16` or `auto`: bf16 on CUDA, else fp32.
+    /// `fp32`, `tf32`, `bf16` or `auto`: bf16 on CUDA, else fp32.
     pub precision: Precision,
     /// Iterations between two rows of `metrics.jsonl`.
     pub log_every: u64,

@@ -22,7 +22,7 @@ use crate::optim::{Sgd, SgdConfig};
 use crate::progress::Progress;
 use crate::segmentation::confusion::Scores;
 use crate::segmentation::{Dataset, IGNORED};
-use crate::session::resolve_precision;
+use crate::session::{allow_tf32, resolve_precision};
 use crate::tensor_file::{self, HostTensor};
 use crate::weights::Weights;
 
@@ -79,7 +79,8 @@ impl Tuning {
     /// # Errors
     /// If the weights do not fit, or the folder holds another fine-tuning.
     pub fn prepare(weights: &Weights, mut config: TransferConfig, out: &Path, device: Device) -> Result<Self> {
-        config.precision = resolve_precision(config.precision, device);
+        config.precision = resolve_precision(config.precision, device)?;
+        allow_tf32(config.precision)?;
         fs::create_dir_all(out).map_err(|error| usage(format!("cannot make the folder {out:?} (--out): {error}")))?;
         let fcn = Fcn::new(weights, &config, device)?;
         let (momentum, weight_decay) = (config.momentum, config.weight_decay);

@@ -55,6 +55,8 @@ fn bad_configs_name_key_place_and_choices() {
     assert_refused(&with("data.batchh=3"), &["data.batchh", "[data]", "accumulate"]);
     assert_refused(&with("method.align=diagonal"), &["diagonal", "`roi`", "`offset`"]);
     assert_refused(&with("augment.pair.min_iou=1.5"), &["min_iou", "1.5"]);
+    assert_refused(&with("optim.precision=tf32"), &["tf32", "fp32, bf16 or auto"]);
+    assert_refused(&with("optim.precision=fp8"), &["fp8", "`tf32`"]);
     assert_refused(&with("data.batch=500"), &["500", "20"]);
     let configured = |config: &str| {
         let mut command = trainer(&["run", "--device", "cpu", "--config", config]);

@@ -100,6 +100,24 @@ fn an_accumulated_step_moves_the_target_once() {
 }
 
 #[test]
+fn a_profile_says_where_the_time_goes_and_changes_nothing() {
+    let bench = Bench::new();
+    let [plain, profiled] = ["plain", "profiled"].map(|name| bench.path(name));
+    assert_success(&bench.run(&plain, &["--steps", "3"]));
+    let output = bench.run(&profiled, &["--steps", "3", "--profile", "--json"]);
+    assert_success(&output);
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["profile"]["steps"], 2);
+    let phases = outcome["profile"]["phases"].as_array().unwrap();
+    let ms = |name: &str| phases.iter().find(|phase| phase[0] == name).unwrap()[1].as_f64().unwrap();
+    for (longer, shorter) in [("forward", "upload"), ("backward", "upload"), ("backward", "update")] {
+        assert!(ms(longer) > ms(shorter) && ms(shorter) > 0.0, "{phases:?}");
+    }
+    let weights = |run: &Path| Checkpoint::open(run).unwrap().tensors;
+    assert_eq!(weights(&plain), weights(&profiled));
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_touches_nothing() {
     let bench = Bench::new();
     let out = bench.path("dry");
