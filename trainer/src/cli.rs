@@ -139,7 +139,8 @@ pub struct ImportArgs {
   trainer export runs/multisiam_waymo --format torchvision --out r50.safetensors
   trainer export runs/x --format pth --out r50.pth               torch.load(..., weights_only=True)
   trainer export runs/x --format detectron2 --out r50.pkl        MODEL.WEIGHTS of Detectron2
-  trainer export runs/x --format safetensors --network target --out target.safetensors")]
+  trainer export runs/x --format safetensors --network target --out target.safetensors
+  trainer export runs/x --recalibrate shards/ --out r50.safetensors  batch-norm statistics of whole, clean frames")]
 pub struct ExportArgs {
     /// Folder of a run, or one of its checkpoints.
     pub run: PathBuf,
@@ -152,6 +153,13 @@ pub struct ExportArgs {
     /// Which network.
     #[arg(long, value_enum, default_value = "online")]
     pub network: NetworkArg,
+    /// Replace the batch norms' statistics, which are those of augmented crops, by those of up to 512 whole frames of this
+    /// set.
+    #[arg(long, value_name = "SHARDS")]
+    pub recalibrate: Option<PathBuf>,
+    /// Height of those frames as the backbone sees them, in pixels.
+    #[arg(long, value_name = "PX", default_value_t = 256, value_parser = value_parser!(i64).range(32..=4096), requires = "recalibrate")]
+    pub height: i64,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

@@ -8,12 +8,15 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use tch::{Device, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::cli::{ExportArgs, Format, NetworkArg};
 use crate::error::usage;
+use crate::frames::Frames;
 use crate::tensor_file::{self, HostTensor};
-use crate::{detectron2, pth};
+use crate::weights::Weights;
+use crate::{detectron2, pth, recalibrate};
 
 /// What was written.
 #[derive(Debug, Serialize)]
@@ -36,7 +39,8 @@ pub fn export(args: &ExportArgs) -> Result<()> {
         return Err(usage(format!("no run at {:?}", args.run)));
     }
     let checkpoint = Checkpoint::open(&args.run)?;
-    let written = write(&checkpoint, args.format, args.network, &args.out)?;
+    let statistics = args.recalibrate.as_deref().map(|shards| recalibrated(args, shards)).transpose()?;
+    let written = write(&checkpoint, args.format, args.network, &statistics.unwrap_or_default(), &args.out)?;
     match args.json {
         true => println!("{}", serde_json::to_string(&written)?),
         false => eprintln!(
@@ -51,20 +55,42 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Writes one network of a checkpoint.
-pub fn write(checkpoint: &Checkpoint, format: Format, network: NetworkArg, out: &Path) -> Result<Written> {
+/// The backbone's running statistics on whole frames, by their names in the checkpoint's network.
+fn recalibrated(args: &ExportArgs, shards: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let weights = Weights::open(&args.run, args.network)?;
+    let backbone = weights.build(&weights.model, Device::Cpu)?;
+    let frames = Frames::open(shards, None)?;
+    let num = recalibrate::on_frames(&backbone, weights.model.cell_px(), &frames, args.height, Device::Cpu)?;
+    eprintln!("batch norms recalibrated on {num} whole frames, {} pixels high", args.height);
+    let state = backbone.registry.state("backbone.").into_iter();
+    Ok(state.filter(|(name, _)| name.contains(".running_")).collect())
+}
+
+/// Writes one network of a checkpoint, with `statistics` in the place of its own of the same names.
+pub fn write(
+    checkpoint: &Checkpoint,
+    format: Format,
+    network: NetworkArg,
+    statistics: &BTreeMap<String, Tensor>,
+    out: &Path,
+) -> Result<Written> {
     let prefix = match network {
         NetworkArg::Online => "online.",
         NetworkArg::Target => "target.",
     };
-    let (prefix, description) = match format {
-        Format::Safetensors => (prefix.to_owned(), "safetensors with heads"),
-        Format::Torchvision => (format!("{prefix}backbone."), "safetensors with torchvision's names"),
-        Format::Pth => (format!("{prefix}backbone."), "PyTorch state dict with torchvision's names"),
-        Format::Detectron2 => (format!("{prefix}backbone."), "Detectron2 pickle"),
+    let (part, description) = match format {
+        Format::Safetensors => ("", "safetensors with heads"),
+        Format::Torchvision => ("backbone.", "safetensors with torchvision's names"),
+        Format::Pth => ("backbone.", "PyTorch state dict with torchvision's names"),
+        Format::Detectron2 => ("backbone.", "Detectron2 pickle"),
     };
-    let tensors = host_tensors(checkpoint, &prefix)?;
-    ensure!(!tensors.is_empty(), "the checkpoint has no tensors called {prefix}*");
+    let tensors = checkpoint.part(&format!("{prefix}{part}"));
+    let tensors = tensors.iter().map(|(name, tensor)| {
+        let anew = statistics.get(&format!("{part}{name}"));
+        HostTensor::copy_of(name, anew.unwrap_or(tensor))
+    });
+    let tensors: Vec<HostTensor> = tensors.collect::<Result<_>>()?;
+    ensure!(!tensors.is_empty(), "the checkpoint has no tensors called {prefix}{part}*");
     match format {
         Format::Safetensors | Format::Torchvision => tensor_file::write(out, &metadata(checkpoint, network), &tensors)?,
         Format::Pth => pth::write(out, &tensors)?,
@@ -77,11 +103,6 @@ pub fn write(checkpoint: &Checkpoint, format: Format, network: NetworkArg, out: 
         values: tensors.iter().map(HostTensor::num_values).sum(),
         step: checkpoint.header.step,
     })
-}
-
-fn host_tensors(checkpoint: &Checkpoint, prefix: &str) -> Result<Vec<HostTensor>> {
-    let part = checkpoint.part(prefix);
-    part.iter().map(|(name, tensor)| HostTensor::copy_of(name, tensor)).collect()
 }
 
 /// `format: pt` is what `safetensors.torch` and the libraries above it look for.

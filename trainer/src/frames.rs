@@ -47,6 +47,12 @@ impl Frames {
         Ok(Self { shards: ShardSet::new(&catalog), catalog, filter, index })
     }
 
+    /// `count` of them, or all if they are fewer, evenly spread, by their numbers in the index.
+    pub fn spread(&self, count: usize) -> impl Iterator<Item = usize> {
+        let (len, count) = (self.index.len(), count.clamp(1, self.index.len()));
+        (0..count).map(move |i| (2 * i + 1) * len / (2 * count))
+    }
+
     /// One of them, by its number in the index.
     pub fn stored(&self, frame: usize) -> Stored<'_> {
         Stored { frames: self, frame }
@@ -85,7 +91,11 @@ impl Stored<'_> {
         }
     }
 
-    fn picture(&self, decoder: &mut Decoder, min_side: u32) -> Result<Canvas, BrokenFrame> {
+    /// All of it as a picture, from the level of [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn picture(&self, decoder: &mut Decoder, min_side: u32) -> Result<Canvas, BrokenFrame> {
         let region = self.decode(decoder, min_side)?;
         // A stored level may be padded beyond its size.
         Ok(Canvas::from_rgb(region.size, region.rgb).cropped(self.size().at_level(region.level)))
@@ -106,6 +116,14 @@ impl Levels for Stored<'_> {
     }
 }
 
+/// The size at which a network with cells of `cell_px` pixels is shown a whole frame: about `height` pixels high, in the
+/// frame's proportions, whole cells.
+pub fn shown_size(frame: Size, height: i64, cell_px: i64) -> Size {
+    let whole_cells = |px: f64| (px / cell_px as f64).round().max(1.0) as u32 * cell_px as u32;
+    let height = height as f64;
+    Size::new(whole_cells(height * f64::from(frame.width) / f64::from(frame.height)), whole_cells(height))
+}
+
 /// A frame at a stored resolution.
 pub struct Frame {
     /// Where and when it was taken.
@@ -121,8 +139,7 @@ pub struct Frame {
 pub fn pick(shards: &Path, sql: Option<&str>, count: usize, width: u32) -> Result<Vec<Frame>> {
     let frames = Frames::open(shards, sql)?;
     let mut decoder = Decoder::new()?;
-    let count = count.clamp(1, frames.index.len());
-    let chosen = (0..count).map(|i| (2 * i + 1) * frames.index.len() / (2 * count));
+    let chosen = frames.spread(count);
     chosen
         .map(|frame| {
             let meta = meta_of_row(&frames.catalog, frames.index.row(frame))?;

@@ -3,10 +3,22 @@
 //! The statistics of a training run belong to augmented crops. Each batch's own are what one pass adds to zeroed
 //! buffers; the mean over all batches becomes the running value ("precise BN" of Detectron2).
 
-use tch::{Kind, Tensor, no_grad};
+use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
+use sampler::decode::Decoder;
+use sampler::draw::Canvas;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::device::normalised;
+use crate::frames::{Frames, shown_size};
 use crate::model::norm::MOMENTUM;
 use crate::model::params::{Registry, Role};
+use crate::weights::Backbone;
+
+/// Frames that [`on_frames`] looks at, and how many together.
+const NUM_FRAMES: usize = 512;
+const BATCH: usize = 32;
 
 /// Replaces the running means and variances of `registry` by those over all `inputs`, each one batch (of more than one
 /// value a channel). `forward` runs the network in training mode. Without inputs, nothing changes.
@@ -30,12 +42,39 @@ pub fn recalibrate(registry: &Registry, inputs: impl Iterator<Item = Tensor>, fo
     });
 }
 
+/// Gives `backbone` the statistics of whole frames, evenly spread over a set, about `height` pixels high. Frames pass in
+/// batches of one size; broken ones, and sizes that only one frame has, are left out. Returns how many frames passed.
+///
+/// # Errors
+/// If no batch comes together.
+pub fn on_frames(backbone: &Backbone, cell_px: i64, frames: &Frames, height: i64, device: Device) -> Result<usize> {
+    let mut decoder = Decoder::new()?;
+    let mut by_size: BTreeMap<(u32, u32), Vec<Canvas>> = BTreeMap::new();
+    for frame in frames.spread(NUM_FRAMES) {
+        let frame = frames.stored(frame);
+        let size = shown_size(frame.size(), height, cell_px);
+        if let Ok(picture) = frame.picture(&mut decoder, size.min_side()) {
+            by_size.entry((size.height, size.width)).or_default().push(picture.resized(size));
+        }
+    }
+    let batches: Vec<&[Canvas]> =
+        by_size.values().flat_map(|pictures| pictures.chunks(BATCH)).filter(|batch| batch.len() > 1).collect();
+    ensure!(!batches.is_empty(), "no two whole frames of one size to recalibrate the batch norms with");
+    let inputs = batches.iter().map(|batch| {
+        let size = batch[0].size();
+        let rgb: Vec<u8> = batch.iter().flat_map(Canvas::rgb).copied().collect();
+        let bytes = Tensor::from_slice(&rgb).view([-1, i64::from(size.height), i64::from(size.width), 3]);
+        normalised(&bytes, device)
+    });
+    recalibrate(&backbone.registry, inputs, |input| drop(backbone.net.forward(input, true)));
+    Ok(batches.iter().map(|batch| batch.len()).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::norm::BatchNorm;
     use crate::model::params::Scope;
-    use tch::Device;
 
     #[test]
     fn statistics_become_those_of_the_inputs() {

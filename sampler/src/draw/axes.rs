@@ -40,7 +40,7 @@ impl Axes<'_> {
         let mut chart = ChartBuilder::on(area)
             .x_label_area_size(26 * CHART_SCALE)
             .y_label_area_size(54 * CHART_SCALE)
-            .margin_right(8 * CHART_SCALE)
+            .margin_right(14 * CHART_SCALE)
             .margin_top(6 * CHART_SCALE)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
         chart

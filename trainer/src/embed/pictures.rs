@@ -17,7 +17,7 @@ use sampler::decode::Decoder;
 use schemas::geom::Size;
 
 use super::table::GROUP_ROWS;
-use crate::frames::{Frames, Stored};
+use crate::frames::{Frames, Stored, shown_size};
 
 /// Batches that are decoded together, and that wait for the network.
 const BATCHES_AHEAD: usize = 4;
@@ -91,7 +91,7 @@ impl<'a> Pictures<'a> {
     fn plan(&self, group: Range<usize>) -> Vec<Planned> {
         let mut by_size: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
         for frame in group {
-            let Size { width, height } = self.shown_size(self.frames.index.size(frame));
+            let Size { width, height } = shown_size(self.frames.index.size(frame), self.height, self.cell_px);
             by_size.entry((height, width)).or_default().push(frame);
         }
         let batches = by_size.iter().flat_map(|(&(height, width), frames)| {
@@ -99,13 +99,6 @@ impl<'a> Pictures<'a> {
             of_size.map(move |frames| Planned { size: Size::new(width, height), frames: frames.to_vec() })
         });
         batches.collect()
-    }
-
-    /// About [`height`](Self::height) pixels high, in the frame's proportions, whole cells.
-    fn shown_size(&self, frame: Size) -> Size {
-        let whole_cells = |px: f64| (px / self.cell_px as f64).round().max(1.0) as u32 * self.cell_px as u32;
-        let height = self.height as f64;
-        Size::new(whole_cells(height * f64::from(frame.width) / f64::from(frame.height)), whole_cells(height))
     }
 
     fn advise(&self, batches: &[Planned]) {

@@ -7,6 +7,7 @@ use safetensors::Dtype;
 
 use super::{Bench, assert_success, python, stderr, trainer};
 use trainer::checkpoint::Checkpoint;
+use trainer::cli::NetworkArg;
 use trainer::tensor_file::{self, HostTensor};
 
 /// A run of two steps, and what is exported of it.
@@ -65,6 +66,24 @@ fn target_and_heads_can_be_had() {
     let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors")).unwrap().1;
     assert!(whole.len() > online.len());
     assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
+}
+
+#[test]
+fn recalibrated_statistics_are_those_of_whole_frames() {
+    let exported = Exported::new();
+    let shards = exported.bench.path("shards");
+    let plain = tensor_file::read(&exported.export("torchvision", &[], "plain.safetensors")).unwrap().1;
+    let more = ["--recalibrate", shards.to_str().unwrap(), "--height", "64"];
+    let anew = tensor_file::read(&exported.export("torchvision", &more, "anew.safetensors")).unwrap().1;
+    let backbone =
+        trainer::weights::Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
+    assert_eq!(backbone.tensors().len(), plain.len());
+    for (before, after) in plain.iter().zip(&anew) {
+        let is_statistic = before.name.contains(".running_");
+        assert_eq!(before.bytes != after.bytes, is_statistic, "{}", before.name);
+    }
+    let heads = tensor_file::read(&exported.export("safetensors", &more, "heads.safetensors")).unwrap().1;
+    assert!(find(&heads, "backbone.bn1.running_mean").bytes == find(&anew, "bn1.running_mean").bytes);
 }
 
 #[test]
