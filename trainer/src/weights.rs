@@ -18,7 +18,7 @@ use crate::layers;
 use crate::method::MethodConfig;
 use crate::model::params::Scope;
 use crate::model::{Arch, ModelConfig, Registry, ResNet};
-use crate::native;
+use crate::state_dict;
 use crate::tensor_file;
 
 /// The first filter of a ResNet; what precedes it in a name precedes every name of the backbone.
@@ -141,7 +141,7 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         return tensors.iter().map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?))).collect();
     }
     let bytes = fs::read(path).with_context(|| format!("reading {path:?}"))?;
-    native::read_state_dict(&bytes).map_err(|error| {
+    state_dict::read(&bytes).map_err(|error| {
         usage(format!("{path:?} is neither a checkpoint nor .safetensors nor a state dict of torch.save ({error:#})"))
     })
 }

@@ -1,6 +1,6 @@
 //! The Rust face of `native.cpp`: what tch does not expose of libtorch.
 //!
-//! Autocast with a dtype, multi-tensor updates, gradient release, events, state dicts of `torch.save`, process-wide
+//! Autocast with a dtype, multi-tensor updates, gradient release, events, process-wide
 //! switches, and the CUDA library that the linker drops. Everything here is safe to call; nothing of it appears in a method's public types.
 //!
 //! The functions that a caller cannot provoke to fail with valid tensors (`foreach_*`, guards) panic with libtorch's
@@ -10,8 +10,7 @@
 
 mod event;
 
-use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -23,7 +22,6 @@ pub use event::Event;
 
 type Message = *mut c_char;
 type TensorList = *const *const C_tensor;
-type EachTensor = unsafe extern "C" fn(*mut c_void, *const c_char, *mut C_tensor);
 
 // `at::ScalarType` of c10/core/ScalarType.h, fixed by its serialised form; tch keeps its own table private.
 const HALF: c_int = 5;
@@ -48,7 +46,6 @@ unsafe extern "C" {
     fn trainer_foreach_restore(xs: TensorList, ys: TensorList, n: usize, keep: *mut C_tensor) -> Message;
     fn trainer_foreach_norm(xs: TensorList, n: usize, out: *mut *mut C_tensor) -> Message;
     fn trainer_drop_grads(xs: TensorList, n: usize) -> Message;
-    fn trainer_read_state_dict(bytes: *const u8, len: usize, context: *mut c_void, each: EachTensor) -> Message;
     fn trainer_set_deterministic(on: c_int) -> Message;
     fn trainer_set_tf32(on: c_int) -> Message;
     fn trainer_load_library(name: *const c_char) -> Message;
@@ -220,28 +217,6 @@ pub fn drop_grads(xs: &[Tensor]) {
 }
 
 // ---------------------------------------------------------------- files of torch.save
-
-/// The tensors of a file that Python's `torch.save` wrote, by name; names of nested dictionaries are joined by dots.
-/// Nothing of the file is executed.
-///
-/// # Errors
-/// If `bytes` are no such file, or hold objects other than tensors, numbers, strings and containers of them.
-pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    unsafe extern "C" fn collect(context: *mut c_void, name: *const c_char, tensor: *mut C_tensor) {
-        // SAFETY: `context` is the map below, which nothing else uses during the call; `name` is NUL-terminated;
-        // `tensor` is a new `at::Tensor`, whose only owner this becomes.
-        unsafe {
-            let found = &mut *context.cast::<BTreeMap<String, Tensor>>();
-            found.insert(CStr::from_ptr(name).to_string_lossy().into_owned(), Tensor::from_ptr(tensor));
-        }
-    }
-    let mut found: BTreeMap<String, Tensor> = BTreeMap::new();
-    // SAFETY: `bytes` are read for the time of the call; `collect` gets `found` back as what it is.
-    outcome(unsafe {
-        trainer_read_state_dict(bytes.as_ptr(), bytes.len(), std::ptr::from_mut(&mut found).cast(), collect)
-    })?;
-    Ok(found)
-}
 
 // ---------------------------------------------------------------- process-wide switches
 

@@ -1,5 +1,4 @@
-// What tch does not expose of libtorch: autocast with a dtype, multi-tensor updates, events, state dicts of torch.save,
-// global switches.
+// What tch does not expose of libtorch: autocast with a dtype, multi-tensor updates, events, global switches.
 //
 // Every function is `extern "C"`, takes tensors as `at::Tensor*` (tch's own representation, borrowed for the call), and
 // returns null or an error message that the caller frees with `trainer_free_message`: no exception crosses into Rust.
@@ -26,7 +25,6 @@
 #include <ATen/ops/where.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <torch/csrc/jit/serialization/pickle.h>
 
 namespace {
 
@@ -54,20 +52,6 @@ std::vector<at::Tensor> list(at::Tensor* const* tensors, size_t n) {
 }
 
 c10::Device cuda(int ordinal) { return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(ordinal)); }
-
-// Calls `each` for every tensor in nested dictionaries; names of the levels are joined by dots.
-void visit(const c10::IValue& value, const std::string& name, void* context,
-           void (*each)(void*, const char*, at::Tensor*)) {
-  if (value.isTensor()) {
-    each(context, name.c_str(), new at::Tensor(value.toTensor().detach()));
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) {
-      if (!entry.key().isString()) continue;
-      const auto& key = entry.key().toStringRef();
-      visit(entry.value(), name.empty() ? key : name + "." + key, context, each);
-    }
-  }
-}
 
 // An event together with the device it belongs to.
 struct DeviceEvent {
@@ -188,15 +172,6 @@ char* trainer_event_block_stream(void* event) {
 }
 
 void trainer_event_free(void* event) { delete static_cast<DeviceEvent*>(event); }
-
-// ---------------------------------------------------------------- files of torch.save
-
-// Hands every tensor of a file that Python's torch.save wrote to `each`, which owns it. Nothing of the file is executed:
-// this is the unpickler that torch.load(weights_only=True) stands for.
-char* trainer_read_state_dict(const char* bytes, size_t len, void* context,
-                              void (*each)(void*, const char*, at::Tensor*)) {
-  return guarded([=] { visit(torch::jit::pickle_load(std::vector<char>(bytes, bytes + len)), "", context, each); });
-}
 
 // ---------------------------------------------------------------- process-wide switches
 

@@ -6,9 +6,11 @@ use std::process::Command;
 use safetensors::Dtype;
 
 use super::{Bench, assert_success, python, stderr, trainer};
+use tch::Kind;
 use trainer::checkpoint::Checkpoint;
 use trainer::cli::NetworkArg;
 use trainer::tensor_file::{self, HostTensor};
+use trainer::weights::Weights;
 
 /// A run of two steps, and what is exported of it.
 struct Exported {
@@ -75,8 +77,7 @@ fn recalibrated_statistics_are_those_of_whole_frames() {
     let plain = tensor_file::read(&exported.export("torchvision", &[], "plain.safetensors")).unwrap().1;
     let more = ["--recalibrate", shards.to_str().unwrap(), "--height", "64"];
     let anew = tensor_file::read(&exported.export("torchvision", &more, "anew.safetensors")).unwrap().1;
-    let backbone =
-        trainer::weights::Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
+    let backbone = Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
     assert_eq!(backbone.tensors().len(), plain.len());
     for (before, after) in plain.iter().zip(&anew) {
         let is_statistic = before.name.contains(".running_");
@@ -84,6 +85,38 @@ fn recalibrated_statistics_are_those_of_whole_frames() {
     }
     let heads = tensor_file::read(&exported.export("safetensors", &more, "heads.safetensors")).unwrap().1;
     assert!(find(&heads, "backbone.bn1.running_mean").bytes == find(&anew, "bn1.running_mean").bytes);
+}
+
+#[test]
+fn what_torch_saves_is_read() {
+    let Some(python) = python::with("torch") else {
+        println!("skipped: no Python with torch");
+        return;
+    };
+    let exported = Exported::new();
+    let plain = exported.export("pth", &[], "plain.pth");
+    let script = r#"
+import collections, sys, torch
+plain, nested, small = sys.argv[1:]
+state = torch.load(plain, weights_only=True)
+model = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2)})
+ordered = collections.OrderedDict(("module.encoder_q." + name, tensor) for name, tensor in state.items())
+ordered._metadata = model.state_dict()._metadata
+torch.save({"epoch": 3, "lr": 0.1, "arch": "resnet18", "flags": [True, None, {1}], "state_dict": ordered}, nested)
+torch.save({"turned": torch.arange(6.0).view(2, 3).t(), "part": torch.arange(10)[3:5], "half": torch.full((2,), 1.5).half(),
+            "parameter": torch.nn.Parameter(torch.ones(3)), "none": torch.zeros(0, 4), "one": torch.tensor(7)}, small)
+"#;
+    let [nested, small] = ["nested.pth", "small.pth"].map(|name| exported.bench.path(name));
+    let output = Command::new(python).arg("-c").arg(script).args([&plain, &nested, &small]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let [plain, nested] = [plain, nested].map(|path| Weights::open(&path, NetworkArg::Online).unwrap());
+    assert_eq!(nested.tensors(), plain.tensors());
+
+    let read = trainer::state_dict::read(&std::fs::read(small).unwrap()).unwrap();
+    let values = |name: &str| Vec::<f64>::try_from(read[name].to_kind(Kind::Double).view([-1])).unwrap();
+    assert_eq!((values("turned"), read["turned"].size()), (vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0], vec![3, 2]));
+    assert_eq!((values("part"), values("half")), (vec![3.0, 4.0], vec![1.5, 1.5]));
+    assert_eq!((values("parameter"), values("one"), read["none"].size()), (vec![1.0; 3], vec![7.0], vec![0, 4]));
 }
 
 #[test]
