@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, RgbImage};
 use schemas::geom::Size;
+use schemas::untrusted::caught;
 
 use crate::error::Defect;
 use crate::jpeg::markers::Markers;
@@ -90,7 +91,10 @@ pub fn open_png(png: &[u8], max_pixels: u64) -> Result<impl ImageDecoder, Defect
 /// [`Defect`] if it is damaged.
 pub fn decode_png(mut decoder: impl ImageDecoder) -> Result<DynamicImage, Defect> {
     let orientation = decoder.orientation().map_err(broken_png)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(broken_png)?;
+    // Some contradictions make the library panic.
+    let decoded = caught(|| DynamicImage::from_decoder(decoder));
+    let decoded = decoded.ok_or_else(|| Defect::new("broken-png", "its parts contradict each other"))?;
+    let decoded = decoded.map_err(broken_png)?;
     let has_color = decoded.color().has_color();
     let mut image = if has_color { decoded.into_rgb8().into() } else { DynamicImage::from(decoded.into_luma8()) };
     image.apply_orientation(orientation);

@@ -123,6 +123,8 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("flipped.png", patched(&png, 60, &[!png[60]]), "broken-png"),
         ("no_rows.png", resized_png(&png, 300, 0), "broken-png"),
         ("too_few_rows.png", resized_png(&png, 300, 2000), "broken-png"),
+        // Found by fuzzing: a palette that ends in the middle of a colour.
+        ("cut_palette.png", include_bytes!("../fixtures/cut_palette.png").to_vec(), "broken-png"),
         ("bomb.png", resized_png(&png, 60_000, 60_000), "too-large"),
         ("largest_bomb.png", resized_png(&png, i32::MAX as u32, i32::MAX as u32), "too-large"),
         ("animation.gif", b"GIF87a and so on".to_vec(), "not-an-image"),
