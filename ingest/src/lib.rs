@@ -27,4 +27,4 @@ pub mod source;
 pub mod stages;
 pub mod verify;
 
-pub use error::{Defect, Error, Result};
+pub use error::{Defect, Error, Result, Trouble};

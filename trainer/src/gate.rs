@@ -1,7 +1,7 @@
 //! Lets no bad step through: a step at which something is not finite changes nothing, and neither does any step after it.
 //!
 //! Whether a step is good is known to the device alone until the host asks ([`Gate::first_bad`]), so nothing waits for it:
-//! the first bad step of every one of [`TERMS`] is noted there, and one flag over all of them decides what the state
+//! the first bad step of every term is noted there, and one flag over all of them decides what the state
 //! becomes, `where(good, after, before)`. A good step is the same to the bit as without a gate.
 //!
 //! A forward pass moves running statistics and queues before the loss is known, and an update may itself overflow; so the
