@@ -187,6 +187,20 @@ pub enum NetworkArg {
     Target,
 }
 
+/// Which network of the weights, and where it computes.
+#[derive(Debug, Args)]
+pub struct BackboneArgs {
+    /// Which network of a run.
+    #[arg(long, value_enum, default_value = "online")]
+    pub network: NetworkArg,
+    /// Form of a random network.
+    #[arg(long, value_enum, default_value = "resnet50")]
+    pub arch: Arch,
+    /// cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
 /// `trainer probe`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -205,18 +219,15 @@ pub struct ProbeArgs {
     /// Height of its images as the backbone sees them, in pixels.
     #[arg(long, value_name = "PX", default_value_t = 256, value_parser = value_parser!(i64).range(32..=4096))]
     pub height: i64,
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
+    /// Which network of the weights, and where it computes.
+    #[command(flatten)]
+    pub backbone: BackboneArgs,
     /// Stride of stage 3, 1 or 2 [default: the run's, or 2].
     #[arg(long, value_name = "N")]
     pub layer3_stride: Option<i64>,
     /// Stride of stage 4, 1 or 2 [default: the run's, or 2]; 1 gives twice the cells per side.
     #[arg(long, value_name = "N")]
     pub layer4_stride: Option<i64>,
-    /// Form of a random network.
-    #[arg(long, value_enum, default_value = "resnet50")]
-    pub arch: Arch,
     /// Epochs of the classifier.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
     pub epochs: u64,
@@ -235,9 +246,6 @@ pub struct ProbeArgs {
     /// Draw predictions beside labels into this PNG.
     #[arg(long, value_name = "FILE")]
     pub pictures: Option<PathBuf>,
-    /// cpu, cuda, cuda:N or auto.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -281,15 +289,9 @@ pub struct TransferArgs {
     /// Stop after this iteration; the schedule stays that of the recipe.
     #[arg(long, value_name = "N")]
     pub iterations: Option<u64>,
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
-    /// Form of a random network.
-    #[arg(long, value_enum, default_value = "resnet50")]
-    pub arch: Arch,
-    /// cpu, cuda, cuda:N or auto.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// Which network of the weights, and where it computes.
+    #[command(flatten)]
+    pub backbone: BackboneArgs,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -362,15 +364,9 @@ pub struct EmbedArgs {
     /// Frames that pass through the backbone together.
     #[arg(long, value_name = "N", default_value = "32")]
     pub batch: NonZeroUsize,
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
-    /// Form of a random network.
-    #[arg(long, value_enum, default_value = "resnet50")]
-    pub arch: Arch,
-    /// cpu, cuda, cuda:N or auto.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// Which network of the weights, and where it computes.
+    #[command(flatten)]
+    pub backbone: BackboneArgs,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

@@ -53,8 +53,8 @@ struct Report {
 /// If weights or set cannot be read, or the file not be written.
 pub fn embed(args: &EmbedArgs) -> Result<()> {
     let started = Instant::now();
-    let device = device::select(&args.device)?;
-    let weights = Weights::named(&args.weights, args.network, args.arch, SEED)?;
+    let device = device::select(&args.backbone.device)?;
+    let weights = Weights::named(&args.weights, args.backbone.network, args.backbone.arch, SEED)?;
     let cell_px = weights.model.cell_px();
     if args.height < cell_px {
         return Err(usage(format!("--height {}: a cell of this backbone has {cell_px} pixels", args.height)));

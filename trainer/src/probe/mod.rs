@@ -47,9 +47,9 @@ pub struct Options {
 
 /// Runs the command.
 pub fn probe(args: &ProbeArgs) -> Result<()> {
-    let device = device::select(&args.device)?;
+    let device = device::select(&args.backbone.device)?;
     let (train, test) = splits(args)?;
-    let mut weights = Weights::named(&args.weights, args.network, args.arch, args.seed)?;
+    let mut weights = Weights::named(&args.weights, args.backbone.network, args.backbone.arch, args.seed)?;
     for (stride, given) in
         [(&mut weights.model.layer3_stride, args.layer3_stride), (&mut weights.model.layer4_stride, args.layer4_stride)]
     {

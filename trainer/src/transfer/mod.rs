@@ -38,9 +38,9 @@ pub fn transfer(args: &TransferArgs) -> Result<()> {
         return Err(usage("transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help"));
     };
     let config = config::resolve(&args.config, &args.overrides)?;
-    let device = device::select(&args.device)?;
+    let device = device::select(&args.backbone.device)?;
     let (train, test) = (Dataset::open(data, "train")?, Dataset::open(data, "val")?);
-    let weights = Weights::named(weights, args.network, args.arch, config.seed)?;
+    let weights = Weights::named(weights, args.backbone.network, args.backbone.arch, config.seed)?;
     let mut tuning = Tuning::prepare(&weights, config, out, device)?;
     let result = tuning.run(&train, &test, args.iterations)?;
     match args.json {
