@@ -1,4 +1,4 @@
-//! Compiles `src/native/native.cpp` against the libtorch that `torch-sys` found, and lets the binaries find it again.
+//! Compiles the C++ files of `src/native/` against the libtorch that `torch-sys` found, and lets the binaries find it again.
 //!
 //! `torch-sys` publishes its library folder as `DEP_TCH_LIBTORCH_LIB` (its `links` key is `tch`); the headers lie beside
 //! it. Two run paths go into every binary: the folder itself, and, when that lies inside the workspace, the same folder
@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/native/native.cpp");
+    println!("cargo:rerun-if-changed=src/native");
     let lib = PathBuf::from(env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys publishes libtorch's folder"));
     compile_native(&lib);
     link_arg(&format!("-Wl,-rpath,{}", lib.display()));
+    // NVRTC, in the packages of PyPI.
+    if let Ok(nvidia) = lib.join("../../nvidia/cu13/lib").canonicalize() {
+        link_arg(&format!("-Wl,-rpath,{}", nvidia.display()));
+    }
     for rpath in relative_run_paths(&lib) {
         link_arg(&format!("-Wl,-rpath,{rpath}"));
     }
@@ -35,7 +39,7 @@ fn compile_native(lib: &Path) {
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .file("src/native/native.cpp")
+        .files(["src/native/native.cpp", "src/native/fused.cpp", "src/native/emulator.cpp"])
         .compile("trainer_native");
 }
 

@@ -160,6 +160,8 @@ pub struct RunSettings {
     pub milestone_every_steps: u64,
     /// Threads of the sampler, and of libtorch on CPU; 0 takes every core. Another number rounds differently on CPU.
     pub threads: u64,
+    /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds differently.
+    pub fused_kernels: bool,
 }
 
 impl Default for DataConfig {
@@ -223,6 +225,7 @@ impl Default for RunSettings {
             keep_checkpoints: 3,
             milestone_every_steps: 0,
             threads: 0,
+            fused_kernels: true,
         }
     }
 }

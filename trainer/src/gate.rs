@@ -10,7 +10,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::method::{Losses, Method};
-use crate::native;
+use crate::native::{self, Restore};
 use crate::optim::Optimizer;
 
 /// What has to be finite, in the order of a step: a bad loss makes bad gradients, and is what gets named.
@@ -36,10 +36,8 @@ pub struct Gate {
     weights: Vec<Tensor>,
     /// Both networks' running statistics, and queues.
     statistics: Vec<Tensor>,
-    /// Everything that a step moves, these included, but for the counters.
-    state: Vec<Tensor>,
-    /// The state before the step.
-    before: Vec<Tensor>,
+    /// Of everything that a step moves, these included, but for the counters.
+    state: Restore,
     counters: Vec<Tensor>,
     /// The counters before each step since the host last asked: step and `[counters]`.
     counted: Vec<(u64, Tensor)>,
@@ -61,8 +59,7 @@ impl Gate {
             weight_norm: scalar(),
             weights: method.params().trainable_tensors(),
             statistics: method.buffers().into_iter().filter(|tensor| !is_counter(tensor)).collect(),
-            before: state.iter().map(Tensor::empty_like).collect(),
-            state,
+            state: Restore::new(state),
             counters,
             counted: Vec::new(),
         }
@@ -72,7 +69,7 @@ impl Gate {
     pub fn begin(&mut self, step: u64) {
         self.step = step;
         self.losses = None;
-        no_grad(|| native::foreach_copy(&self.before, &self.state));
+        no_grad(|| self.state.remember());
         self.counted.push((step, Tensor::stack(&self.counters, 0)));
     }
 
@@ -99,7 +96,7 @@ impl Gate {
         let good = self.first_bad.eq(0).all();
         // On CPU, where reading the flag waits for nothing, a good step need not touch its state again.
         if self.device.is_cuda() || good.int64_value(&[]) == 0 {
-            native::foreach_restore(&self.state, &self.before, &good);
+            self.state.unless(&good);
         }
     }
 

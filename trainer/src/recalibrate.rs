@@ -75,6 +75,7 @@ mod tests {
     use super::*;
     use crate::model::norm::BatchNorm;
     use crate::model::params::Scope;
+    use crate::native::After;
 
     #[test]
     fn statistics_become_those_of_the_inputs() {
@@ -83,7 +84,7 @@ mod tests {
         let values: Vec<f64> = (0..48).map(|i| f64::from(i * i % 17)).collect();
         let all = Tensor::from_slice(&values).view([3, 8, 2]);
         let batches = || (0..3).map(|i| all.select(0, i));
-        recalibrate(&registry, batches(), |x| drop(norm.forward(x, true)));
+        recalibrate(&registry, batches(), |x| drop(norm.forward(x, After::Nothing, true)));
         let mean = all.mean_dim([0, 1].as_slice(), false, None::<Kind>);
         let variances: Vec<Tensor> = batches().map(|x| x.var_dim([0].as_slice(), true, false)).collect();
         let variance = Tensor::stack(&variances, 0).mean_dim([0].as_slice(), false, None::<Kind>);

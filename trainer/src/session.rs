@@ -69,6 +69,7 @@ impl Session {
         let device = device::select(&request.device)?;
         config.optim.precision = resolve_precision(config.optim.precision, device)?;
         allow_tf32(config.optim.precision)?;
+        let notes = Vec::from_iter(load_kernels(&config, device));
         let sampler = open_sampler(&request.shards, &config, device)?;
         let length = Length::new(&config, sampler.steps_per_epoch())?;
         let run_dir = RunDir::open(&request.out, request.fresh)?;
@@ -85,7 +86,7 @@ impl Session {
             run_dir,
             step: 0,
             cursor: Cursor::default(),
-            notes: Vec::new(),
+            notes,
         };
         session.restore(&request.allow_change)?;
         session.run_dir.write_config(&session.config_text()?)?;
@@ -230,6 +231,12 @@ pub fn resolve_precision(precision: Precision, device: Device) -> Result<Precisi
 /// If libtorch refuses.
 pub fn allow_tf32(precision: Precision) -> Result<()> {
     native::set_tf32(precision == Precision::Tf32)
+}
+
+/// Loads the fused kernels, if the config wants them; a line about why not, if they are not to be had.
+pub fn load_kernels(config: &RunConfig, device: Device) -> Option<String> {
+    let loaded = if config.run.fused_kernels { native::load_kernels(device) } else { Ok(()) };
+    loaded.err().map(|why| format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower"))
 }
 
 /// Before libtorch's first computation: later it would be too late.

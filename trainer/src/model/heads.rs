@@ -10,6 +10,11 @@ use super::HeadInit;
 use super::init::Init;
 use super::norm::BatchNorm;
 use super::params::{Role, Scope};
+use crate::native::{self, After};
+
+/// Channels of 16 bits come in multiples of this to tensor cores
+/// (<https://docs.nvidia.com/deeplearning/performance/dl-performance-convolutional/index.html>).
+const TENSOR_CORE_CHANNELS: i64 = 8;
 
 /// What a head works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +72,23 @@ impl Affine {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let filters = |weight: &Tensor| x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1);
         match (x.dim(), self.weight.dim()) {
-            (4, 4) => filters(&self.weight),
-            (4, _) => filters(&self.weight.unsqueeze(-1).unsqueeze(-1)),
+            (4, 4) => self.filter(x, &self.weight),
+            (4, _) => self.filter(x, &self.weight.unsqueeze(-1).unsqueeze(-1)),
             _ => x.linear(&self.weight, Some(&self.bias)),
         }
+    }
+
+    /// 1×1 filters. In 16 bits, channels are filled up with zeros to a multiple of 8, without which a GPU's tensor cores
+    /// are of no use: the predictor of the 2D branch has 258, two of them offsets.
+    fn filter(&self, x: &Tensor, weight: &Tensor) -> Tensor {
+        let missing = (-x.size()[1]).rem_euclid(TENSOR_CORE_CHANNELS);
+        let apply = |x: &Tensor, weight: &Tensor| x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1);
+        if missing == 0 || native::autocast_dtype(x.device()).is_none() {
+            return apply(x, weight);
+        }
+        let fill = |t: &Tensor| t.constant_pad_nd([0, 0, 0, 0, 0, missing]);
+        apply(&fill(x), &fill(weight))
     }
 }
 
@@ -90,7 +106,7 @@ impl Head {
 
     /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let hidden = self.norm.forward(&self.first.forward(x), train).relu_();
+        let hidden = self.norm.forward(&self.first.forward(x), After::Relu, train);
         self.second.forward(&hidden)
     }
 }
@@ -126,5 +142,36 @@ fn initial(part: HeadPart, init: HeadInit, fan_in: i64) -> (Init, Init) {
         (HeadInit::OpenSelfSup, HeadPart::Projector) => (Init::kaiming_normal(fan_in), Init::Constant(0.0)),
         (HeadInit::OpenSelfSup, HeadPart::Predictor) => (Init::Normal(0.01), Init::Constant(0.0)),
         (HeadInit::Pytorch, _) => (Init::pytorch_default(fan_in), Init::pytorch_default(fan_in)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::params::Registry;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn channels_that_fill_up_to_eight_change_nothing() {
+        let mut registry = Registry::default();
+        let scope = Scope::root(&mut registry, 3, Kind::Float, Device::Cpu);
+        let init = (Init::kaiming_normal(10), Init::Constant(0.5));
+        let affine = Affine::new(scope, HeadForm::Conv, 10, 6, init);
+        let x = (Tensor::arange(2 * 10 * 3 * 3, (Kind::Float, Device::Cpu)) * 0.37).sin().view([2, 10, 3, 3]);
+        let pass = |in_bf16: bool| {
+            let x = x.copy().set_requires_grad(true);
+            affine.weight.shallow_clone().zero_grad();
+            let y = {
+                let _autocast = in_bf16.then(|| native::autocast(Device::Cpu, Kind::BFloat16));
+                affine.forward(&x)
+            };
+            y.to_kind(Kind::Float).square().sum(Kind::Float).backward();
+            [y.to_kind(Kind::Float), x.grad(), affine.weight.grad().copy()]
+        };
+        for (padded, plain) in pass(true).iter().zip(&pass(false)) {
+            assert_eq!(padded.size(), plain.size());
+            let difference = ((padded - plain).abs().max() / plain.abs().max()).double_value(&[]);
+            assert!(difference < 0.01, "{difference}");
+        }
     }
 }

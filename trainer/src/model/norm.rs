@@ -1,4 +1,5 @@
-//! Batch normalisation, on vectors `[n, c]` and maps `[n, c, h, w]` alike.
+//! Batch normalisation, on vectors `[n, c]` and maps `[n, c, h, w]` alike, and the addition and ReLU that follow it: on a
+//! GPU they are one operation.
 //!
 //! Training normalises by the batch's own mean and biased variance and moves the running ones (with the unbiased
 //! variance, as PyTorch does); evaluation uses the running ones. Every forward pass is one batch: views pass separately.
@@ -8,6 +9,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::init::Init;
 use super::params::{Role, Scope};
+use crate::native::{self, After, NormTensors};
 
 /// PyTorch's defaults, which RECIPE 3.1 keeps.
 const EPS: f64 = 1e-5;
@@ -43,26 +45,34 @@ impl BatchNorm {
         self.parts = parts;
     }
 
-    /// `x` normalised per channel (axis 1), same shape. With `train`, the running statistics move.
-    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        if train {
-            no_grad(|| {
-                let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
-            });
+    /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running statistics move.
+    pub fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
+        if !train {
+            return self.normalise(x, after);
         }
-        match train && self.parts > 1 {
-            true => self.forward_parts(x),
-            false => self.normalise(x, [&self.running_mean, &self.running_var], train),
+        no_grad(|| {
+            let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+        });
+        match self.parts {
+            1 => self.train(x, after, [&self.running_mean, &self.running_var]),
+            _ => self.train_parts(x, after),
         }
     }
 
     /// Training on parts of the batch. The running statistics become the mean of what each part alone makes of them
     /// (`SplitBatchNorm` of MoCo's notebook: <https://github.com/facebookresearch/moco/tree/colab-notebook>).
-    fn forward_parts(&self, x: &Tensor) -> Tensor {
+    fn train_parts(&self, x: &Tensor, after: After<'_>) -> Tensor {
         let running = [&self.running_mean, &self.running_var];
         let inputs = x.chunk(self.parts, 0);
+        let residuals = match after {
+            After::AddRelu(residual) => residual.chunk(self.parts, 0),
+            After::Nothing | After::Relu => Vec::new(),
+        };
         let moved = inputs.iter().map(|_| running.map(Tensor::copy)).collect::<Vec<_>>();
-        let outputs = inputs.iter().zip(&moved).map(|(part, [mean, var])| self.normalise(part, [mean, var], true));
+        let outputs = inputs.iter().zip(&moved).enumerate().map(|(ix, (part, [mean, var]))| {
+            let after = residuals.get(ix).map_or(after, After::AddRelu);
+            self.train(part, after, [mean, var])
+        });
         let out = Tensor::cat(&outputs.collect::<Vec<_>>(), 0);
         for (ix, running) in running.into_iter().enumerate() {
             let moved: Vec<&Tensor> = moved.iter().map(|statistics| &statistics[ix]).collect();
@@ -71,8 +81,24 @@ impl BatchNorm {
         out
     }
 
-    fn normalise(&self, x: &Tensor, [mean, var]: [&Tensor; 2], train: bool) -> Tensor {
+    /// By the batch's statistics, in one operation.
+    fn train(&self, x: &Tensor, after: After<'_>, [running_mean, running_var]: [&Tensor; 2]) -> Tensor {
+        let norm = NormTensors { weight: &self.weight, bias: &self.bias, running_mean, running_var };
+        native::batch_norm(x, norm, after, MOMENTUM, EPS)
+    }
+
+    /// By the running statistics.
+    fn normalise(&self, x: &Tensor, after: After<'_>) -> Tensor {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        x.batch_norm(weight, bias, Some(mean), Some(var), train, MOMENTUM, EPS, true)
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        let mut y = x.batch_norm(weight, bias, mean, var, false, MOMENTUM, EPS, true);
+        match after {
+            After::Nothing => y,
+            After::Relu => y.relu_(),
+            After::AddRelu(residual) => {
+                y += residual;
+                y.relu_()
+            }
+        }
     }
 }

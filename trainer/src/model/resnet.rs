@@ -13,6 +13,7 @@ use super::ModelConfig;
 use super::init::Init;
 use super::norm::BatchNorm;
 use super::params::{Role, Scope};
+use crate::native::After;
 
 /// Which ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -83,8 +84,8 @@ struct ConvNorm {
 }
 
 impl ConvNorm {
-    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        self.norm.forward(&self.conv.forward(x), train)
+    fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
+        self.norm.forward(&self.conv.forward(x), after, train)
     }
 }
 
@@ -128,16 +129,12 @@ impl Block {
 
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let (last, inner) = self.layers.split_last().expect("a block has two or three layers");
-        let mut out = x.shallow_clone();
-        for layer in inner {
-            out = layer.forward(&out, train).relu_();
-        }
-        let mut out = last.forward(&out, train);
-        match &self.shortcut {
-            Some(shortcut) => out += shortcut.forward(x, train),
-            None => out += x,
-        }
-        out.relu_()
+        let out = inner.iter().fold(x.shallow_clone(), |out, layer| layer.forward(&out, After::Relu, train));
+        let residual = match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x, After::Nothing, train),
+            None => x.shallow_clone(),
+        };
+        last.forward(&out, After::AddRelu(&residual), train)
     }
 }
 
@@ -197,7 +194,7 @@ impl ResNet {
 
     /// As [`forward`](Self::forward), the C4 map (half the channels) before it: `(C4, C5)`.
     pub fn maps(&self, view: &Tensor, train: bool) -> (Tensor, Tensor) {
-        let x = self.stem.forward(view, train).relu_().max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let x = self.stem.forward(view, After::Relu, train).max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         let (front, stage4) = self.blocks.split_at(self.first_block_of_stage4());
         let run = |x: Tensor, blocks: &[Block]| blocks.iter().fold(x, |x, block| block.forward(&x, train));
         let c4 = run(x, front);

@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "the one boundary to libtorch beside tch itself")]
 
 mod event;
+mod fused;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
@@ -19,6 +20,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use event::Event;
+pub use fused::{After, NormTensors, Restore, batch_norm, load_kernels, normalise};
 
 type Message = *mut c_char;
 type TensorList = *const *const C_tensor;
@@ -215,8 +217,6 @@ pub fn drop_grads(xs: &[Tensor]) {
     // SAFETY: the list holds `len` live tensors for the time of the call.
     must(unsafe { trainer_drop_grads(xs.as_list(), xs.len()) });
 }
-
-// ---------------------------------------------------------------- files of torch.save
 
 // ---------------------------------------------------------------- process-wide switches
 

@@ -7,8 +7,6 @@
 #include <dlfcn.h>
 
 #include <cstdint>
-#include <cstring>
-#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,22 +24,9 @@
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "guarded.h"
+
 namespace {
-
-char* message(const std::string& text) { return strdup(text.c_str()); }
-
-// Runs `body`; an exception becomes a message.
-template <typename Body>
-char* guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception& error) {
-    return message(error.what());
-  } catch (...) {
-    return message("unknown C++ exception");
-  }
-}
 
 // Cheap: a Tensor is one counted pointer.
 std::vector<at::Tensor> list(at::Tensor* const* tensors, size_t n) {

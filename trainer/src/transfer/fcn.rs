@@ -10,6 +10,7 @@ use crate::model::norm::BatchNorm;
 use crate::model::params::{Registry, Role, Scope};
 use crate::model::resnet::Conv;
 use crate::model::{ModelConfig, ResNet};
+use crate::native::After;
 use crate::segmentation::NUM_CLASSES;
 use crate::weights::Weights;
 
@@ -67,7 +68,7 @@ impl Fcn {
         let (_, _, height, width) = images.size4().expect("images have four axes");
         let mut x = self.backbone.forward(images, train);
         for (conv, norm) in &self.layers {
-            x = norm.forward(&conv.forward(&x), train).relu_();
+            x = norm.forward(&conv.forward(&x), After::Relu, train);
         }
         let (weight, bias) = &self.classifier;
         let logits = x.conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1);

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 use trainer::align::roi::{Sampling, roi_align};
 use trainer::model::Registry;
 use trainer::model::norm::BatchNorm;
+use trainer::native::After;
 use trainer::model::params::Scope;
 
 use super::{arrays, assert_close, fixture, formula};
@@ -47,7 +48,7 @@ fn a_split_batch_norm_is_one_norm_for_each_part() {
         set("weight", formula(&[5], 32) + 1.5);
         set("bias", formula(&[5], 33));
         let x = (formula(&[12, 5, 3, 2], 31) * 4.0).set_requires_grad(true);
-        let y = norm.forward(&x, true);
+        let y = norm.forward(&x, After::Nothing, true);
         let x_grad = gradient(&x, &y, 34);
         let entry = |name: &str| registry.get(name).unwrap();
         let found = BTreeMap::from([
@@ -62,7 +63,7 @@ fn a_split_batch_norm_is_one_norm_for_each_part() {
             assert_close(&format!("{parts} parts, {name}"), &found, &golden[&format!("split.{parts}.{name}")], 1e-12);
         }
         assert_eq!(entry("num_batches_tracked").int64_value(&[]), 1);
-        let together = norm.forward(&x, false);
+        let together = norm.forward(&x, After::Nothing, false);
         let mean = entry("running_mean").view([1, 5, 1, 1]);
         let (scale, shift) = (entry("weight").view([1, 5, 1, 1]), entry("bias").view([1, 5, 1, 1]));
         let by_hand = (&x - mean) / (entry("running_var").view([1, 5, 1, 1]) + 1e-5).sqrt() * scale + shift;

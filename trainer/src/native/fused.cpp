@@ -1,0 +1,296 @@
+// Operations that libtorch has in parts only, each one pass over memory instead of several: batch norm with the addition
+// and the ReLU behind it (forward and backward), bytes to normalised views, the gate's restore.
+//
+// On a GPU they run the kernels of kernels.cu, once `trainer_set_kernels` has named them; everywhere else, and for types
+// and shapes that those do not know, the same is composed of ATen's operations. Both are tested against each other.
+// The conventions are those of native.cpp.
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstring>
+#include <optional>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/native_batch_norm.h>
+#include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/threshold_backward.h>
+#include <ATen/ops/where.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "guarded.h"
+
+namespace {
+
+// Places in a table of kernels, in the order of KERNELS in fused.rs. Of the first five, the one for bfloat16 follows.
+enum Kernel {
+  NORM_MOMENTS = 0,
+  NORM_APPLY = 2,
+  NORM_REDUCE = 4,
+  NORM_INPUT = 6,
+  NORMALISE = 8,
+  NORM_STATISTICS = 10,
+  NORM_PARAMETERS = 11,
+  RESTORE_WORDS = 12,
+  NUM_KERNELS = 13,
+};
+
+// Function, grid and block (three numbers each), stream, pointers to the arguments; returns 0 or an error code.
+using Launch = int (*)(void*, const unsigned*, const unsigned*, void*, void**);
+
+struct Kernels {
+  Launch launch = nullptr;
+  int multiprocessors = 0;
+  std::array<void*, NUM_KERNELS> functions{};
+};
+
+constexpr int MAX_DEVICES = 64;
+constexpr unsigned THREADS = 256;
+
+// By ordinal; written once for each device, before its first use.
+std::array<Kernels, MAX_DEVICES> gpus;
+// What the tests put in the place of a GPU, for tensors on the CPU and for their thread alone.
+thread_local Kernels emulated;
+
+// The kernels for tensors on `device`; null if there are none.
+const Kernels* kernels_of(c10::Device device) {
+  const Kernels& found = device.is_cuda() ? gpus.at(device.index()) : emulated;
+  return found.launch && (device.is_cuda() || device.is_cpu()) ? &found : nullptr;
+}
+
+struct Size {
+  unsigned x, y = 1, z = 1;
+};
+
+template <typename... Arguments>
+void launch(c10::Device device, int kernel, Size grid, Size block, Arguments... arguments) {
+  const Kernels& kernels = *kernels_of(device);
+  const c10::DeviceGuard guard(device);
+  void* stream = device.is_cuda() ? c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(device).native_handle() : nullptr;
+  void* pointers[] = {&arguments...};
+  const int status = kernels.launch(kernels.functions[kernel], &grid.x, &block.x, stream, pointers);
+  TORCH_CHECK(status == 0, "launching fused kernel ", kernel, " failed with CUDA error ", status);
+}
+
+int of_type(Kernel first, const at::Tensor& x) { return first + (x.scalar_type() == at::kBFloat16 ? 1 : 0); }
+
+bool has_kernel_type(const at::Tensor& x) { return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16; }
+
+// ---------------------------------------------------------------- batch norm
+
+// The same values with channels innermost in memory.
+at::Tensor channels_last(const at::Tensor& x) {
+  return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+}
+
+// A map or vectors as rows of channels, and how blocks of threads lie on it.
+struct Rows {
+  int rows, channels;
+  Size block;
+  unsigned across;
+  int multiprocessors;
+
+  explicit Rows(const at::Tensor& x)
+      : rows(static_cast<int>(x.numel() / x.size(1))),
+        channels(static_cast<int>(x.size(1))),
+        multiprocessors(kernels_of(x.device())->multiprocessors) {
+    const unsigned lanes = channels / (16 / x.element_size());
+    block.x = 1;
+    while (block.x < 32 && block.x * 2 <= lanes) block.x *= 2;
+    block.y = THREADS / block.x;
+    across = (lanes + block.x - 1) / block.x;
+  }
+
+  // About `per_multiprocessor` blocks on each, unless there are too few rows for four a thread.
+  Size grid(unsigned per_multiprocessor) const {
+    const unsigned wanted = per_multiprocessor * multiprocessors / across;
+    const unsigned useful = (rows + 4 * block.y - 1) / (4 * block.y);
+    return {across, std::max(1u, std::min(wanted, useful))};
+  }
+
+  static constexpr unsigned SUMS = 4;   // one wave
+  static constexpr unsigned MAPS = 16;  // short blocks even out the end
+
+  // One thread column a channel.
+  Size channel_grid() const { return {static_cast<unsigned>(channels + 31) / 32}; }
+  static constexpr Size CHANNEL_BLOCK{32, 8};
+};
+
+bool norm_has_kernels(const at::Tensor& x, const at::Tensor& weight) {
+  return kernels_of(x.device()) && has_kernel_type(x) && weight.scalar_type() == at::kFloat &&
+         (x.dim() == 2 || x.dim() == 4) && x.numel() > 0 && x.size(1) % (16 / x.element_size()) == 0 &&
+         x.numel() / x.size(1) <= INT_MAX / 2;
+}
+
+float* floats(const at::Tensor& x) { return static_cast<float*>(x.data_ptr()); }
+void* pointer(const at::Tensor& x) { return x.defined() ? x.data_ptr() : nullptr; }
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// relu(norm(x) + residual) by the batch's statistics; residual and ReLU may be absent.
+struct Norm : torch::autograd::Function<Norm> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
+                            const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
+                            const at::Tensor& running_var, bool relu, double momentum, double eps) {
+    const bool fused = norm_has_kernels(x, weight);
+    at::Tensor input, y, mean, invstd;
+    if (fused) {
+      input = channels_last(x);
+      const Rows on(input);
+      const auto device = input.device();
+      const auto options = weight.options().requires_grad(false);
+      const Size sums = on.grid(Rows::SUMS);
+      const auto partial = at::empty({2, sums.y, on.channels}, options);
+      mean = at::empty({on.channels}, options);
+      invstd = at::empty_like(mean);
+      y = at::empty_like(input);
+      const at::Tensor added = residual ? channels_last(residual->to(input.scalar_type())) : at::Tensor();
+      launch(device, of_type(NORM_MOMENTS, x), sums, on.block, pointer(input), on.rows, on.channels, floats(partial));
+      launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), static_cast<int>(sums.y),
+             on.rows, on.channels, static_cast<float>(momentum), static_cast<float>(eps), floats(mean), floats(invstd),
+             floats(running_mean), floats(running_var));
+      launch(device, of_type(NORM_APPLY, x), on.grid(Rows::MAPS), on.block, pointer(input), pointer(added),
+             floats(mean), floats(invstd), floats(weight), floats(bias), on.rows, on.channels, static_cast<int>(relu),
+             pointer(y));
+    } else {
+      input = x;
+      std::tie(y, mean, invstd) =
+          at::native_batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, eps);
+      if (residual) y.add_(*residual);
+      if (relu) y.relu_();
+    }
+    // The kernels read the ReLU's mask off y only where a residual was added.
+    const bool needs_y = relu && (residual || !fused);
+    context->save_for_backward({input, weight, bias, needs_y ? y : at::Tensor(), mean, invstd});
+    context->saved_data["fused"] = fused;
+    context->saved_data["relu"] = relu;
+    context->saved_data["residual"] = residual.has_value();
+    context->saved_data["eps"] = eps;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &y = saved[3], &mean = saved[4],
+                     &invstd = saved[5];
+    const bool relu = context->saved_data["relu"].toBool();
+    const bool has_residual = context->saved_data["residual"].toBool();
+    at::Tensor dz, dx, dweight, dbias;
+    if (context->saved_data["fused"].toBool()) {
+      const Rows on(x);
+      const auto device = x.device();
+      const at::Tensor dy = channels_last(grads[0].to(x.scalar_type()));
+      const bool from_y = y.defined();
+      const int recompute = relu && !from_y;
+      const Size sums = on.grid(Rows::SUMS);
+      const auto partial = at::empty({2, sums.y, on.channels}, mean.options());
+      dweight = at::empty_like(mean);
+      dbias = at::empty_like(mean);
+      dx = at::empty_like(x);
+      dz = from_y ? at::empty_like(x) : dy;
+      launch(device, of_type(NORM_REDUCE, x), sums, on.block, pointer(dy), pointer(x), pointer(y), floats(mean),
+             floats(invstd), floats(weight), floats(bias), on.rows, on.channels, recompute, pointer(dz),
+             floats(partial));
+      launch(device, NORM_PARAMETERS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial),
+             static_cast<int>(sums.y), on.channels, floats(invstd), floats(dweight), floats(dbias));
+      launch(device, of_type(NORM_INPUT, x), on.grid(Rows::MAPS), on.block, pointer(dz), pointer(x), floats(mean),
+             floats(invstd), floats(weight), floats(bias), floats(dweight), floats(dbias), on.rows, on.channels,
+             recompute, pointer(dx));
+    } else {
+      dz = relu ? at::threshold_backward(grads[0], y, 0) : grads[0];
+      std::tie(dx, dweight, dbias) =
+          at::native_batch_norm_backward(dz, x, weight, {}, {}, mean, invstd, /*train=*/true,
+                                         context->saved_data["eps"].toDouble(), {true, true, true});
+    }
+    variable_list out(9);
+    out[0] = dx;
+    if (has_residual) out[1] = dz;
+    out[2] = dweight;
+    out[3] = dbias;
+    return out;
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+// Names the kernels for GPU `ordinal`, or for the CPU tensors of this thread if it is -1. A null `launch` takes them away.
+char* trainer_set_kernels(int ordinal, Launch launch, int multiprocessors, void* const* functions, size_t n) {
+  return guarded([=] {
+    Kernels& kernels = ordinal < 0 ? emulated : gpus.at(ordinal);
+    kernels = Kernels{};
+    if (!launch) return;
+    TORCH_CHECK(n == NUM_KERNELS, "there are ", NUM_KERNELS, " kernels, not ", n);
+    std::copy(functions, functions + n, kernels.functions.begin());
+    kernels.multiprocessors = multiprocessors;
+    kernels.launch = launch;
+  });
+}
+
+// *out = new tensor: relu(norm(x) + residual) with the batch's statistics, which move the running ones; `residual` may be
+// null. Differentiable in x, residual, weight and bias.
+char* trainer_norm(at::Tensor* x, at::Tensor* residual, at::Tensor* weight, at::Tensor* bias, at::Tensor* running_mean,
+                   at::Tensor* running_var, int relu, double momentum, double eps, at::Tensor** out) {
+  return guarded([=] {
+    const auto added = residual ? std::optional<at::Tensor>(*residual) : std::nullopt;
+    *out = new at::Tensor(
+        Norm::apply(*x, added, *weight, *bias, *running_mean, *running_var, relu != 0, momentum, eps));
+  });
+}
+
+// *out = new tensor [n, 3, h, w], channels-last, of scalar type `dtype` (float32 or bfloat16): bytes [n, h, w, 3] times
+// scale plus shift of their channel; `scale_shift` is [2, 3] on the same device.
+char* trainer_normalise(at::Tensor* bytes, at::Tensor* scale_shift, int dtype, at::Tensor** out) {
+  return guarded([=] {
+    const auto type = static_cast<at::ScalarType>(dtype);
+    const auto image = bytes->permute({0, 3, 1, 2});
+    if (kernels_of(bytes->device()) && bytes->is_contiguous() && bytes->numel() > 0) {
+      const auto views = at::empty_like(image, image.options().dtype(type));
+      const long long count = bytes->numel();
+      const auto blocks = static_cast<unsigned>((count + 8 * THREADS - 1) / (8 * THREADS));
+      launch(bytes->device(), of_type(NORMALISE, views), Size{blocks}, Size{THREADS}, pointer(*bytes),
+             floats(*scale_shift), count, pointer(views));
+      *out = new at::Tensor(views);
+      return;
+    }
+    const auto channels = [&](int which) { return scale_shift->select(0, which).view({1, 3, 1, 1}); };
+    *out = new at::Tensor(image.to(at::kFloat).mul_(channels(0)).add_(channels(1)).to(type));
+  });
+}
+
+// *out = new tensor [n, 3] on the device of the tensors: where to, where from, and how many 4-byte words; null if there is
+// no kernel for it. The tensors have to outlive it, and keep their memory.
+char* trainer_restore_table(at::Tensor* const* to, at::Tensor* const* from, size_t n, at::Tensor** out) {
+  return guarded([=] {
+    *out = nullptr;
+    if (n == 0 || !kernels_of(to[0]->device())) return;
+    auto table = at::empty({static_cast<int64_t>(n), 3}, at::kLong);
+    for (size_t i = 0; i < n; ++i) {
+      const at::Tensor &a = *to[i], &b = *from[i];
+      const bool alike = a.is_non_overlapping_and_dense() && a.strides() == b.strides() && a.dtype() == b.dtype();
+      TORCH_CHECK(alike && a.nbytes() % 4 == 0, "a state's copy has to lie in memory as the state does");
+      const int64_t row[3] = {reinterpret_cast<int64_t>(a.data_ptr()), reinterpret_cast<int64_t>(b.data_ptr()),
+                              static_cast<int64_t>(a.nbytes() / 4)};
+      std::memcpy(table.data_ptr<int64_t>() + 3 * i, row, sizeof row);
+    }
+    *out = new at::Tensor(table.to(to[0]->device()));
+  });
+}
+
+// Copies what the table says unless `keep` (a bool on the device); the host does not learn which.
+char* trainer_restore_unless(at::Tensor* keep, at::Tensor* table) {
+  return guarded([=] {
+    const auto device = table->device();
+    launch(device, RESTORE_WORDS, Size{4u * kernels_of(device)->multiprocessors}, Size{THREADS}, pointer(*keep),
+           pointer(*table), static_cast<int>(table->size(0)));
+  });
+}
+
+}  // extern "C"
