@@ -12,6 +12,7 @@ use anyhow::Result;
 use sampler::Batch;
 use tch::{Device, Kind, Tensor};
 
+use crate::config::Precision;
 use crate::error::{torch, usage};
 use crate::method::{View, Views};
 use crate::native;
@@ -38,31 +39,45 @@ pub fn select(name: &str) -> Result<Device> {
     }
 }
 
-/// Turns batches into normalised views on one device.
+/// Turns batches into normalised views on one device, on a GPU beside what it computes.
 pub struct Uploader {
     device: Device,
-    /// `[1, 3, 1, 1]`: normalised = byte * scale + shift.
-    scale: Tensor,
-    shift: Tensor,
+    /// Of the views.
+    kind: Kind,
+    /// `[2, 3]`: normalised = byte * scale + shift.
+    scale_shift: Tensor,
+    stream: native::Stream,
     in_flight: VecDeque<(native::Event, Batch)>,
     /// Batches held at most; more would stall the loader's ring.
     most_in_flight: usize,
 }
 
 impl Uploader {
-    /// An uploader beside a ring of `depth` slots.
-    pub fn new(device: Device, depth: usize) -> Self {
-        let (scale, shift) = normalisation(device);
-        Uploader { device, scale, shift, in_flight: VecDeque::new(), most_in_flight: depth.saturating_sub(2) }
+    /// An uploader beside a ring of `depth` slots. Views are as a forward pass in `precision` wants them.
+    pub fn new(device: Device, precision: Precision, depth: usize) -> Result<Self> {
+        Ok(Uploader {
+            device,
+            kind: if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float },
+            scale_shift: normalisation(device),
+            stream: native::Stream::beside(device)?,
+            in_flight: VecDeque::new(),
+            most_in_flight: depth.saturating_sub(2),
+        })
     }
 
-    /// Uploads and normalises. The batch's slot is free when the copy is done.
+    /// Uploads and normalises. The batch's slot is free when that is done.
     pub fn upload(&mut self, batch: Batch) -> Result<Views> {
-        let boxes = upload_boxes(&batch, self.device)?;
-        let views = Views { a: self.view(&batch, 0, &boxes)?, b: self.view(&batch, 1, &boxes)? };
+        let (views, uploaded) = self.stream.run(|| -> Result<_> {
+            let boxes = upload_boxes(&batch, self.device)?;
+            let views = Views { a: self.view(&batch, 0, &boxes)?, b: self.view(&batch, 1, &boxes)? };
+            Ok((views, native::Event::record(self.device)?))
+        })??;
+        uploaded.block_stream()?;
+        for View { image, crop, frame, flip } in [&views.a, &views.b] {
+            self.stream.keep(&[image, crop, frame, flip].map(Tensor::shallow_clone))?;
+        }
         if self.device.is_cuda() {
-            let copied = native::Event::record(self.device)?;
-            self.in_flight.push_back((copied, batch));
+            self.in_flight.push_back((uploaded, batch));
             self.release()?;
         }
         Ok(views)
@@ -81,7 +96,7 @@ impl Uploader {
         Ok(())
     }
 
-    /// `[n, h, w, 3]` bytes to `[n, 3, h, w]` floats, channels innermost in memory.
+    /// `[n, h, w, 3]` bytes to a view `[n, 3, h, w]`, channels innermost in memory.
     fn view(&self, batch: &Batch, which: usize, boxes: &Tensor) -> Result<View> {
         let (n, side) = (batch.len() as i64, i64::from(batch.output()));
         let bytes = batch.view(which);
@@ -94,10 +109,7 @@ impl Uploader {
             Device::Cpu => host,
             device => host.and_then(|t| t.f_to_device_(device, Kind::Uint8, true, true)),
         };
-        let mut image =
-            on_device.and_then(|t| t.f_permute([0, 3, 1, 2])).and_then(|t| t.f_to_kind(Kind::Float)).map_err(torch)?;
-        image *= &self.scale;
-        image += &self.shift;
+        let image = native::normalise(&on_device.map_err(torch)?, &self.scale_shift, self.kind);
         let boxes = boxes.select(1, which as i64);
         Ok(View {
             image,
@@ -108,19 +120,16 @@ impl Uploader {
     }
 }
 
-/// Factor and summand that normalise bytes: `(x / 255 - mean) / std`.
-fn normalisation(device: Device) -> (Tensor, Tensor) {
-    let channels = |value: fn(usize) -> f32| {
-        let values: Vec<f32> = (0..3).map(value).collect();
-        Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device)
-    };
-    (channels(|c| 1.0 / (255.0 * STD[c])), channels(|c| -MEAN[c] / STD[c]))
+/// `[2, 3]`: factors and summands that normalise bytes, `(x / 255 - mean) / std`.
+fn normalisation(device: Device) -> Tensor {
+    let scales = STD.map(|std| 1.0 / (255.0 * std));
+    let shifts = std::array::from_fn::<f32, 3, _>(|c| -MEAN[c] / STD[c]);
+    Tensor::from_slice2(&[scales, shifts]).to_device(device)
 }
 
 /// Bytes `[n, h, w, 3]` on any device to a network's input `[n, 3, h, w]` on `device`: 32-bit floats, normalised.
 pub fn normalised(bytes: &Tensor, device: Device) -> Tensor {
-    let (scale, shift) = normalisation(device);
-    bytes.to_device(device).permute([0, 3, 1, 2]).to_kind(Kind::Float) * scale + shift
+    native::normalise(&bytes.to_device(device), &normalisation(device), Kind::Float)
 }
 
 /// `[n, 2, 7]`: x, y, width, height of the crop and width, height of the frame in frame pixels, and 1 where the view is

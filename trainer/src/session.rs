@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sampler::{Cursor, Pin, Sampler};
-use tch::{Device, Kind, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::checkpoint::{Checkpoint, DataId, Header, Snapshot};
 use crate::config::{Precision, RunConfig};
@@ -68,8 +68,7 @@ impl Session {
     pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
         let device = device::select(&request.device)?;
         config.optim.precision = resolve_precision(config.optim.precision, device)?;
-        allow_tf32(config.optim.precision)?;
-        let notes = Vec::from_iter(load_kernels(&config, device));
+        let notes = Vec::from_iter(tune_device(&config, device)?);
         let sampler = open_sampler(&request.shards, &config, device)?;
         let length = Length::new(&config, sampler.steps_per_epoch())?;
         let run_dir = RunDir::open(&request.out, request.fresh)?;
@@ -233,10 +232,18 @@ pub fn allow_tf32(precision: Precision) -> Result<()> {
     native::set_tf32(precision == Precision::Tf32)
 }
 
-/// Loads the fused kernels, if the config wants them; a line about why not, if they are not to be had.
-pub fn load_kernels(config: &RunConfig, device: Device) -> Option<String> {
+/// Makes `device` ready for many steps of one shape: precision, the fastest convolution of cuDNN for every layer, fused
+/// kernels. A line about those, if the config wants them and they are not to be had.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn tune_device(config: &RunConfig, device: Device) -> Result<Option<String>> {
+    allow_tf32(config.optim.precision)?;
+    if device.is_cuda() {
+        Cuda::cudnn_set_benchmark(true);
+    }
     let loaded = if config.run.fused_kernels { native::load_kernels(device) } else { Ok(()) };
-    loaded.err().map(|why| format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower"))
+    Ok(loaded.err().map(|why| format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")))
 }
 
 /// Before libtorch's first computation: later it would be too late.

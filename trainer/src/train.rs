@@ -61,7 +61,7 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
     let mut checkpoints = CheckpointWriter::new(s.run_dir.path(), &s.config.run);
     let mut progress = Progress::new(s.step, stop);
     s.notes.iter().for_each(|line| progress.note(line));
-    let mut uploader = Uploader::new(s.device, s.config.data.depth as usize);
+    let mut uploader = Uploader::new(s.device, s.config.optim.precision, s.config.data.depth as usize)?;
     let mut gate = Gate::new(&s.method, &s.optim, s.device);
     let mut watch = Watch::default();
     let every = s.config.run.pictures_every_steps;

@@ -278,6 +278,8 @@ fn new_tensor(make: impl FnOnce(*mut *mut C_tensor) -> Message) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::params::{Registry, Scope};
+    use crate::model::{Arch, ModelConfig, ResNet};
     use tch::no_grad;
 
     const CPU: Device = Device::Cpu;
@@ -499,6 +501,24 @@ mod tests {
         };
         run();
         with_kernels(run);
+    }
+
+    #[test]
+    fn a_network_learns_the_same_with_the_kernels() {
+        let model = ModelConfig { arch: Arch::Resnet18, ..ModelConfig::default() };
+        let images = values(&[2, 64, 96, 3], 0.1, 0.0).to_kind(Kind::Float).permute([0, 3, 1, 2]);
+        let run = || {
+            let mut registry = Registry::default();
+            let net = ResNet::new(Scope::root(&mut registry, 7, Kind::Float, CPU), &model);
+            (net.forward(&images, true) * values(&[2, 512, 2, 3], 0.2, 0.0)).sum(Kind::Float).backward();
+            let weights = registry.trainable_tensors().into_iter().map(|weight| weight.grad());
+            weights.chain(registry.buffer_tensors()).collect::<Vec<_>>()
+        };
+        let (plain, ours) = (run(), with_kernels(run));
+        assert_ne!(plain, ours, "the kernels ran, and round in another order");
+        for (plain, ours) in plain.iter().zip(&ours) {
+            assert!(difference(ours, plain) < 1e-3, "{:?}: {:e}", plain.size(), difference(ours, plain));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The Rust face of `native.cpp`: what tch does not expose of libtorch.
 //!
-//! Autocast with a dtype, multi-tensor updates, gradient release, events, process-wide
+//! Autocast with a dtype, multi-tensor updates, gradient release, streams and events, fused operations, process-wide
 //! switches, and the CUDA library that the linker drops. Everything here is safe to call; nothing of it appears in a method's public types.
 //!
 //! The functions that a caller cannot provoke to fail with valid tensors (`foreach_*`, guards) panic with libtorch's
@@ -10,6 +10,7 @@
 
 mod event;
 mod fused;
+mod stream;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
@@ -21,6 +22,7 @@ use torch_sys::C_tensor;
 
 pub use event::Event;
 pub use fused::{After, NormTensors, Restore, batch_norm, load_kernels, normalise};
+pub use stream::Stream;
 
 type Message = *mut c_char;
 type TensorList = *const *const C_tensor;
@@ -48,7 +50,6 @@ unsafe extern "C" {
     fn trainer_foreach_restore(xs: TensorList, ys: TensorList, n: usize, keep: *mut C_tensor) -> Message;
     fn trainer_foreach_norm(xs: TensorList, n: usize, out: *mut *mut C_tensor) -> Message;
     fn trainer_drop_grads(xs: TensorList, n: usize) -> Message;
-    fn trainer_set_deterministic(on: c_int) -> Message;
     fn trainer_set_tf32(on: c_int) -> Message;
     fn trainer_load_library(name: *const c_char) -> Message;
 }
@@ -219,13 +220,6 @@ pub fn drop_grads(xs: &[Tensor]) {
 }
 
 // ---------------------------------------------------------------- process-wide switches
-
-/// Uses deterministic kernels only; an operation that has none fails. On CUDA, cuBLAS also wants
-/// `CUBLAS_WORKSPACE_CONFIG=:4096:8` in the environment.
-pub fn set_deterministic(on: bool) -> Result<()> {
-    // SAFETY: sets a flag of libtorch's global context.
-    outcome(unsafe { trainer_set_deterministic(c_int::from(on)) })
-}
 
 /// Lets float32 convolutions and matrix products use TF32 tensor cores.
 pub fn set_tf32(on: bool) -> Result<()> {

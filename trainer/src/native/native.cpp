@@ -158,15 +158,32 @@ char* trainer_event_block_stream(void* event) {
 
 void trainer_event_free(void* event) { delete static_cast<DeviceEvent*>(event); }
 
-// ---------------------------------------------------------------- process-wide switches
+// ---------------------------------------------------------------- streams
 
-// Deterministic kernels only; an operation that has none fails.
-char* trainer_set_deterministic(int on) {
+// *id = a stream of libtorch's pool for CUDA device `ordinal`, beside the default one.
+char* trainer_stream_new(int ordinal, int64_t* id) {
+  return guarded(
+      [=] { *id = c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(cuda(ordinal), false).id(); });
+}
+
+// Makes a stream the current one of this thread; *before = the one that was.
+char* trainer_stream_enter(int ordinal, int64_t id, int64_t* before) {
   return guarded([=] {
-    at::globalContext().setDeterministicAlgorithms(on != 0, false);
-    at::globalContext().setDeterministicCuDNN(on != 0);
+    const c10::Stream stream(c10::Stream::UNSAFE, cuda(ordinal), id);
+    *before = c10::impl::VirtualGuardImpl(c10::kCUDA).exchangeStream(stream).id();
   });
 }
+
+// The memory of these CUDA tensors is not given to others before what the current stream has queued by their end.
+char* trainer_stream_keep(at::Tensor* const* tensors, size_t n) {
+  return guarded([=] {
+    for (size_t i = 0; i < n; ++i) {
+      tensors[i]->record_stream(c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(tensors[i]->device()));
+    }
+  });
+}
+
+// ---------------------------------------------------------------- process-wide switches
 
 // TF32 tensor cores for float32 convolutions and for float32 matrix products.
 char* trainer_set_tf32(int on) {
