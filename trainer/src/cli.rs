@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Train, or go on where the run's last checkpoint is.
     Run(RunArgs),
+    /// Time the training step of a config.
+    Bench(BenchArgs),
     /// Begin a run with the weights of another, or of torchvision.
     Import(ImportArgs),
     /// Score a frozen backbone: a linear classifier for every cell of labelled street scenes.
@@ -84,12 +86,23 @@ pub struct SetupArgs {
     /// Folder of shards, as `ingest` writes it.
     #[arg(default_value = "shards")]
     pub shards: PathBuf,
-    /// A TOML file, or the name of a built-in config.
-    #[arg(long, value_name = "FILE|NAME", default_value = "multisiam_waymo")]
-    pub config: String,
     /// Folder of the run [default: runs/ and the config's name].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Everything else that decides it.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Start over: an earlier run in the folder is moved aside, not deleted.
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// A config, changes to it, and the device.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// A TOML file, or the name of a built-in config.
+    #[arg(long, value_name = "FILE|NAME", default_value = "multisiam_waymo")]
+    pub config: String,
     /// cpu, cuda, cuda:N, or auto: a GPU if there is one.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -108,9 +121,39 @@ pub struct SetupArgs {
     /// Change a config key, as in optim.base_lr=0.3; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<Override>,
-    /// Start over: an earlier run in the folder is moved aside, not deleted.
+}
+
+/// `trainer bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer bench --batch 256                          made-up views in page-locked memory: the step alone
+  trainer bench shards/ --batch 256                  the real loader, and how long the step waits for it
+  trainer bench --batch 64 --trace trace.json        open it in chrome://tracing or https://ui.perfetto.dev
+
+The step is that of `trainer run`, at the config's highest learning rate. Time is the median over three blocks of the mean
+over --steps steps, each block between two synchronisations with the device.")]
+pub struct BenchArgs {
+    /// Folder of shards to load pairs from [default: views of random bytes, which nothing has to load].
+    pub shards: Option<PathBuf>,
+    /// Whose step.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Steps in a block.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Steps before the first block.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub warmup: u64,
+    /// In place of the blocks, trace three steps into this file, in Chrome's format.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// In place of the blocks, one forward and backward pass of the weights and views in DIR (state.safetensors,
+    /// inputs.safetensors), and what came out into ours.safetensors: the loss, and each parameter's gradient.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "shards"])]
+    pub agree: Option<PathBuf>,
+    /// One JSON object on stdout.
     #[arg(long)]
-    pub fresh: bool,
+    pub json: bool,
 }
 
 /// `trainer import`.

@@ -9,11 +9,11 @@
 use std::collections::VecDeque;
 
 use anyhow::Result;
-use sampler::Batch;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::Precision;
 use crate::error::{torch, usage};
+use crate::host_batch::{BOX_VALUES, HostBatch};
 use crate::method::{View, Views};
 use crate::native;
 
@@ -47,7 +47,7 @@ pub struct Uploader {
     /// `[2, 3]`: normalised = byte * scale + shift.
     scale_shift: Tensor,
     stream: native::Stream,
-    in_flight: VecDeque<(native::Event, Batch)>,
+    in_flight: VecDeque<(native::Event, Box<dyn HostBatch>)>,
     /// Batches held at most; more would stall the loader's ring.
     most_in_flight: usize,
 }
@@ -66,10 +66,10 @@ impl Uploader {
     }
 
     /// Uploads and normalises. The batch's slot is free when that is done.
-    pub fn upload(&mut self, batch: Batch) -> Result<Views> {
+    pub fn upload(&mut self, batch: Box<dyn HostBatch>) -> Result<Views> {
         let (views, uploaded) = self.stream.run(|| -> Result<_> {
-            let boxes = upload_boxes(&batch, self.device)?;
-            let views = Views { a: self.view(&batch, 0, &boxes)?, b: self.view(&batch, 1, &boxes)? };
+            let boxes = upload_boxes(&*batch, self.device)?;
+            let views = Views { a: self.view(&*batch, 0, &boxes)?, b: self.view(&*batch, 1, &boxes)? };
             Ok((views, native::Event::record(self.device)?))
         })??;
         uploaded.block_stream()?;
@@ -97,8 +97,8 @@ impl Uploader {
     }
 
     /// `[n, h, w, 3]` bytes to a view `[n, 3, h, w]`, channels innermost in memory.
-    fn view(&self, batch: &Batch, which: usize, boxes: &Tensor) -> Result<View> {
-        let (n, side) = (batch.len() as i64, i64::from(batch.output()));
+    fn view(&self, batch: &dyn HostBatch, which: usize, boxes: &Tensor) -> Result<View> {
+        let (n, side) = (boxes.size()[0], batch.side());
         let bytes = batch.view(which);
         assert_eq!(bytes.len() as i64, n * side * side * 3, "a view is n x h x w x 3 bytes");
         let (shape, strides) = ([n, side, side, 3], [side * side * 3, side * 3, 3, 1]);
@@ -132,16 +132,9 @@ pub fn normalised(bytes: &Tensor, device: Device) -> Tensor {
     native::normalise(&bytes.to_device(device), &normalisation(device), Kind::Float)
 }
 
-/// `[n, 2, 7]`: x, y, width, height of the crop and width, height of the frame in frame pixels, and 1 where the view is
-/// flipped. One small copy for both views.
-fn upload_boxes(batch: &Batch, device: Device) -> Result<Tensor> {
-    let mut values = Vec::with_capacity(batch.len() * 14);
-    for (pair, crop) in batch.pairs().iter().flat_map(|pair| pair.crops.iter().map(move |crop| (pair, crop))) {
-        let (b, frame) = (crop.crop_in_frame, pair.frame_size);
-        values.extend([b.x0, b.y0, b.width(), b.height()]);
-        values.extend([frame.width as f32, frame.height as f32, f32::from(u8::from(crop.flip))]);
-    }
-    let host = Tensor::f_from_slice(&values).and_then(|t| t.f_view([batch.len() as i64, 2, 7]));
+/// The boxes `[n, 2, 7]` of a batch: one small copy for both views.
+fn upload_boxes(batch: &dyn HostBatch, device: Device) -> Result<Tensor> {
+    let host = Tensor::f_from_slice(&batch.boxes()).and_then(|t| t.f_view([-1, 2, BOX_VALUES as i64]));
     host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false)).map_err(torch)
 }
 

@@ -49,7 +49,7 @@ pub fn import(args: &ImportArgs) -> Result<()> {
 /// Copies `weights` into both backbones.
 fn load(session: &mut Session, weights: &Weights) -> Result<()> {
     let imported = weights.build(&session.config.model, session.device)?;
-    let mut ours: BTreeMap<String, Tensor> = session.method.state().into_iter().collect();
+    let mut ours: BTreeMap<String, Tensor> = session.stepper.method.state().into_iter().collect();
     for (name, tensor) in imported.registry.state("") {
         for network in ["online", "target"] {
             let ours = ours.get_mut(&format!("{network}.backbone.{name}"));

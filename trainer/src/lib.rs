@@ -6,6 +6,7 @@
 
 pub mod align;
 pub mod attention;
+pub mod bench;
 pub mod check;
 pub mod checkpoint;
 pub mod checkpoint_writer;
@@ -23,6 +24,7 @@ pub mod events;
 pub mod export;
 pub mod frames;
 pub mod gate;
+pub mod host_batch;
 pub mod import;
 pub mod layers;
 pub mod length;
@@ -47,6 +49,7 @@ pub mod segmentation;
 pub mod session;
 pub mod signals;
 pub mod state_dict;
+pub mod step;
 pub mod tensor_file;
 pub mod train;
 pub mod transfer;

@@ -11,7 +11,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use trainer::cli::{Cli, Command, Task};
 use trainer::error::{Usage, first_line};
-use trainer::{embed, export, import, plot, probe, run, transfer, visualize};
+use trainer::{bench, embed, export, import, plot, probe, run, transfer, visualize};
 
 fn main() -> ExitCode {
     restart_with_resting_openmp();
@@ -56,6 +56,7 @@ fn restart_with_resting_openmp() {
 fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
     match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::bench(args).map(|()| 0),
         Command::Import(args) => import::import(args).map(|()| 0),
         Command::Probe(args) => probe::probe(args).map(|()| 0),
         Command::Transfer { task: Task::Seg(args) } => transfer::transfer(args).map(|()| 0),

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use toml::Value;
 
-use crate::cli::{RunArgs, SetupArgs};
+use crate::cli::{ConfigArgs, RunArgs, SetupArgs};
 use crate::config::RunConfig;
 use crate::dry_run;
 use crate::embedded::EMBEDDED;
@@ -39,12 +39,11 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 /// # Errors
 /// One line that names the key, or the config that there is none of.
 pub fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
-    let source = layers::find(&args.config)?;
-    let config = layers::resolve(&source, &overrides(args))?;
+    let (name, config) = resolve_config(&args.config)?;
     let request = Request {
         shards: args.shards.clone(),
-        out: args.out.clone().unwrap_or_else(|| ["runs", &source.name].iter().collect()),
-        device: args.device.clone(),
+        out: args.out.clone().unwrap_or_else(|| ["runs", &name].iter().collect()),
+        device: args.config.device.clone(),
         steps: None,
         fresh: args.fresh,
         allow_change: Vec::new(),
@@ -52,8 +51,18 @@ pub fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
     Ok((request, config))
 }
 
+/// The config that the arguments describe, and its name.
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn resolve_config(args: &ConfigArgs) -> Result<(String, RunConfig)> {
+    let source = layers::find(&args.config)?;
+    let config = layers::resolve(&source, &overrides(args))?;
+    Ok((source.name, config))
+}
+
 /// `--set`, then the flags that stand for one key.
-fn overrides(args: &SetupArgs) -> Vec<Override> {
+fn overrides(args: &ConfigArgs) -> Vec<Override> {
     let number = |key: &str, value: Option<u64>| Some((key.to_owned(), Value::Integer(value? as i64)));
     let text = |key: &str, value: &Option<String>| Some((key.to_owned(), Value::String(value.clone()?)));
     let flags = [

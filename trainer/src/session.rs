@@ -17,10 +17,9 @@ use crate::device;
 use crate::error::usage;
 use crate::layers;
 use crate::length::Length;
-use crate::method::{self, Method};
 use crate::native;
-use crate::optim::Optimizer;
 use crate::run_dir::RunDir;
+use crate::step::Stepper;
 
 /// What a user asks for beside the config.
 #[derive(Clone, Debug)]
@@ -49,10 +48,8 @@ pub struct Session {
     pub length: Length,
     /// The loader.
     pub sampler: Arc<Sampler>,
-    /// The networks and the loss.
-    pub method: Method,
-    /// The update rule and its state.
-    pub optim: Optimizer,
+    /// Networks and optimizer.
+    pub stepper: Stepper,
     /// The run's folder, locked.
     pub run_dir: RunDir,
     /// Optimizer steps done so far.
@@ -66,26 +63,21 @@ pub struct Session {
 impl Session {
     /// Builds everything, restored from the newest checkpoint if the run folder has one.
     pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
-        let device = device::select(&request.device)?;
-        config.optim.precision = resolve_precision(config.optim.precision, device)?;
-        let notes = Vec::from_iter(tune_device(&config, device)?);
+        let (device, note) = settle(&mut config, &request.device)?;
         let sampler = open_sampler(&request.shards, &config, device)?;
         let length = Length::new(&config, sampler.steps_per_epoch())?;
         let run_dir = RunDir::open(&request.out, request.fresh)?;
-        set_torch_threads(&config, device);
-        let method = method::build(&config.method, &config.model, device, Kind::Float, config.seed)?;
-        let optim = config.optim.build(method.params());
+        let stepper = Stepper::new(&config, device)?;
         let mut session = Session {
             config,
             device,
             length,
             sampler,
-            method,
-            optim,
+            stepper,
             run_dir,
             step: 0,
             cursor: Cursor::default(),
-            notes,
+            notes: Vec::from_iter(note),
         };
         session.restore(&request.allow_change)?;
         session.run_dir.write_config(&session.config_text()?)?;
@@ -94,8 +86,8 @@ impl Session {
 
     /// Copies the state after `step` steps to the host.
     pub fn snapshot(&self, step: u64, cursor: Cursor) -> Result<Snapshot> {
-        let mut tensors = self.method.state();
-        let optim = self.optim.state().into_iter();
+        let mut tensors = self.stepper.method.state();
+        let optim = self.stepper.optim.state().into_iter();
         tensors.extend(optim.map(|(name, tensor)| (format!("optim.{name}"), tensor)));
         let header = Header {
             version: 0,
@@ -129,8 +121,8 @@ impl Session {
         };
         let header = &checkpoint.header;
         self.refuse_changes(header, allow_change)?;
-        self.method.load_state(&checkpoint.networks()).context("loading the checkpoint's networks")?;
-        self.optim.load_state(&checkpoint.part("optim.")).context("loading the checkpoint's optimizer")?;
+        self.stepper.method.load_state(&checkpoint.networks()).context("loading the checkpoint's networks")?;
+        self.stepper.optim.load_state(&checkpoint.part("optim.")).context("loading the checkpoint's optimizer")?;
         self.step = header.step;
         self.cursor = header.cursor;
         if self.cursor.step >= self.sampler.steps_per_epoch() {
@@ -182,6 +174,18 @@ impl Session {
             ));
         }
     }
+}
+
+/// Where `config` is to run, and everything about it that has to be said before libtorch's first computation; `auto`
+/// precision becomes a name. A line about what is not to be had.
+///
+/// # Errors
+/// An unknown or absent device; a precision that it lacks.
+pub fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<String>)> {
+    let device = device::select(device)?;
+    config.optim.precision = resolve_precision(config.optim.precision, device)?;
+    set_torch_threads(config, device);
+    Ok((device, tune_device(config, device)?))
 }
 
 /// Opens the shards; a missing folder says how to make one.

@@ -13,14 +13,11 @@ use tch::{Kind, Tensor};
 
 use crate::checkpoint;
 use crate::checkpoint_writer::CheckpointWriter;
-use crate::config::Precision;
-use crate::device::Uploader;
 use crate::diagnostics::{Diagnostics, Sample};
 use crate::gate::Gate;
 use crate::length::Length;
 use crate::method::Losses;
 use crate::metrics::{Meter, Pace, Recorder, Row};
-use crate::native;
 use crate::pictures::Pictures;
 use crate::probe;
 use crate::profile::{Phase, Phases, Profile};
@@ -61,8 +58,6 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
     let mut checkpoints = CheckpointWriter::new(s.run_dir.path(), &s.config.run);
     let mut progress = Progress::new(s.step, stop);
     s.notes.iter().for_each(|line| progress.note(line));
-    let mut uploader = Uploader::new(s.device, s.config.optim.precision, s.config.data.depth as usize)?;
-    let mut gate = Gate::new(&s.method, &s.optim, s.device);
     let mut watch = Watch::default();
     let every = s.config.run.pictures_every_steps;
     let mut pictures = Pictures::new(every, s.config.method.kmeans(), s.device);
@@ -75,27 +70,15 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
     while s.step < stop && interrupted_by.is_none() {
         let (lr, tau) = (s.length.lr(s.step), s.length.tau(s.step));
         let mut sums = Sums::default();
-        gate.begin(s.step + 1);
+        s.stepper.begin(s.step + 1);
         for _ in 0..accumulate {
             let batch = profile.time(Phase::Data, || meter.data(|| batches.next_batch())).context("loading a batch")?;
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);
-            let views = profile.time(Phase::Upload, || uploader.upload(batch))?;
-            let losses = profile.time(Phase::Forward, || {
-                let _autocast = autocast(&s);
-                s.method.losses(&views)
-            });
-            profile.time(Phase::Backward, || (&losses.total / accumulate as f64).backward());
-            gate.add_losses(&losses);
-            sums.add_losses(losses);
+            let views = s.stepper.upload(Box::new(batch), &mut profile)?;
+            sums.add_losses(s.stepper.pass(&views, &mut profile));
         }
-        profile.time(Phase::Update, || {
-            gate.end(|| {
-                s.optim.step(lr);
-                s.method.update_target(tau);
-            });
-        });
-        s.method.params().drop_grads();
+        s.stepper.end((lr, tau), &mut profile);
         s.step += 1;
         s.cursor = batches.cursor();
         meter.step(s.config.pairs_per_step());
@@ -106,20 +89,20 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
         let has_row = ends || grid.is_due(s.step);
         let has_checkpoint = ends || s.step.is_multiple_of(s.config.run.checkpoint_every_steps);
         if has_row || has_checkpoint {
-            refuse_bad_step(&mut gate, &mut checkpoints, s.run_dir.path())?;
+            refuse_bad_step(&mut s.stepper.gate, &mut checkpoints, s.run_dir.path())?;
         }
         if has_row {
             let pace = meter.read().context("a row follows a step")?;
             let mut row = sums.row(s.step, &s.length, (lr, tau), pace);
-            row.diagnostics = Diagnostics::measure(sums.sample(), &gate, &s.optim);
-            row.probe_miou = probe.after_step(s.step, &s.method).context("probing")?;
+            row.diagnostics = Diagnostics::measure(sums.sample(), &s.stepper.gate, &s.stepper.optim);
+            row.probe_miou = probe.after_step(s.step, &s.stepper.method).context("probing")?;
             recorder.write(&row)?;
             progress.row(&row);
             watch.warnings(&row).iter().for_each(|line| progress.note(line));
             first.get_or_insert_with(|| row.clone());
             last = Some(row);
         }
-        recorder.show(s.step, &pictures.draw(&s.method))?;
+        recorder.show(s.step, &pictures.draw(&s.stepper.method))?;
         if has_checkpoint {
             checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
         }
@@ -136,11 +119,6 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
         run: s.run_dir.path().to_owned(),
         profile: profile.phases(),
     })
-}
-
-/// bf16 for the forward passes of one batch, if the config says so.
-fn autocast(s: &Session) -> Option<native::Autocast> {
-    (s.config.optim.precision == Precision::Bf16).then(|| native::autocast(s.device, Kind::BFloat16))
 }
 
 /// Stops the run at its first bad step, before anything is written of it or after it.

@@ -70,7 +70,7 @@ void call(void (*kernel)(A...), void** arguments) {
 
 #define FUNCTION(kernel) [](void** arguments) { call(kernel, arguments); }
 
-// In the order of KERNELS in fused.rs.
+// In the order of KERNELS in kernels.rs.
 const Function functions[] = {
     FUNCTION(norm_moments_f32), FUNCTION(norm_moments_bf16), FUNCTION(norm_apply_f32), FUNCTION(norm_apply_bf16),
     FUNCTION(norm_reduce_f32),  FUNCTION(norm_reduce_bf16),  FUNCTION(norm_input_f32), FUNCTION(norm_input_bf16),

@@ -27,7 +27,7 @@
 
 namespace {
 
-// Places in a table of kernels, in the order of KERNELS in fused.rs. Of the first five, the one for bfloat16 follows.
+// Places in a table of kernels, in the order of KERNELS in kernels.rs. Of the first five, the one for bfloat16 follows.
 enum Kernel {
   NORM_MOMENTS = 0,
   NORM_APPLY = 2,

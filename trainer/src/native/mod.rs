@@ -10,7 +10,9 @@
 
 mod event;
 mod fused;
+mod kernels;
 mod stream;
+mod trace;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
@@ -21,8 +23,10 @@ use tch::{Cuda, Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use event::Event;
-pub use fused::{After, NormTensors, Restore, batch_norm, load_kernels, normalise};
+pub use fused::{After, NormTensors, Restore, batch_norm, normalise};
+pub use kernels::load_kernels;
 pub use stream::Stream;
+pub use trace::{peak_memory_bytes, trace};
 
 type Message = *mut c_char;
 type TensorList = *const *const C_tensor;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <torch/csrc/autograd/profiler_kineto.h>
 
 #include "guarded.h"
 
@@ -180,6 +184,37 @@ char* trainer_stream_keep(at::Tensor* const* tensors, size_t n) {
     for (size_t i = 0; i < n; ++i) {
       tensors[i]->record_stream(c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(tensors[i]->device()));
     }
+  });
+}
+
+// ---------------------------------------------------------------- measurement
+
+// *bytes = the most memory that tensors on a CUDA device have held at once.
+char* trainer_peak_memory(int ordinal, int64_t* bytes) {
+  return guarded([=] {
+    const auto stats = c10::getDeviceAllocator(c10::kCUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(ordinal));
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *bytes = stats.allocated_bytes[all].peak;
+  });
+}
+
+// From now on libtorch's profiler (Kineto) records every operation of this thread and of the backward passes it starts,
+// and with `with_cuda` the kernels behind them.
+char* trainer_trace_begin(int with_cuda) {
+  return guarded([=] {
+    std::set<torch::profiler::impl::ActivityType> activities{torch::profiler::impl::ActivityType::CPU};
+    if (with_cuda) activities.insert(torch::profiler::impl::ActivityType::CUDA);
+    const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
+    torch::autograd::profiler::prepareProfiler(config, activities);
+    torch::autograd::profiler::enableProfiler(config, activities);
+  });
+}
+
+// Ends it. What was recorded goes to a file in Chrome's trace format; with a null path it is dropped.
+char* trainer_trace_end(const char* path) {
+  return guarded([=] {
+    const auto result = torch::autograd::profiler::disableProfiler();
+    if (path) result->save(path);
   });
 }
 
