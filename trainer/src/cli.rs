@@ -126,12 +126,12 @@ pub struct ConfigArgs {
 /// `trainer bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer bench --batch 256                          made-up views in page-locked memory: the step alone
-  trainer bench shards/ --batch 256                  the real loader, and how long the step waits for it
-  trainer bench --batch 64 --trace trace.json        open it in chrome://tracing or https://ui.perfetto.dev
+  trainer bench --batch 256                     the step alone: its pairs are in memory already
+  trainer bench shards/ --batch 256             with the loader, and how long the step waits for it
+  trainer bench --batch 64 --trace trace.json   to be opened in chrome://tracing or ui.perfetto.dev
 
-The step is that of `trainer run`, at the config's highest learning rate. Time is the median over three blocks of the mean
-over --steps steps, each block between two synchronisations with the device.")]
+The step is that of `trainer run`, at the config's highest learning rate. Its time is the median over three
+blocks of --steps steps, each of them between two synchronisations with the device.")]
 pub struct BenchArgs {
     /// Folder of shards to load pairs from [default: views of random bytes, which nothing has to load].
     pub shards: Option<PathBuf>,

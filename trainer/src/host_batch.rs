@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::slice;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sampler::Batch;
 use tch::{Device, Kind, Tensor};
 
@@ -61,7 +61,7 @@ impl FixedBatch {
     pub fn new(views: &Tensor, boxes: &Tensor, device: Device) -> Result<Self> {
         let size = views.size();
         let &[2, n, height, width, 3] = size.as_slice() else {
-            anyhow::bail!("views have shape {size:?}; [2, n, side, side, 3] is expected");
+            bail!("views have shape {size:?}; [2, n, side, side, 3] is expected");
         };
         ensure!(n > 0 && height > 0 && height == width, "views have shape {size:?}; they are squares");
         ensure!(views.kind() == Kind::Uint8, "views are {:?}; bytes are expected", views.kind());

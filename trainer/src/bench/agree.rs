@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::RunConfig;
@@ -25,12 +25,13 @@ use crate::tensor_file::{self, HostTensor};
 /// # Errors
 /// A file that is missing or damaged, or does not hold what belongs in it: one line that names it.
 pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
-    let state = read(&folder.join("state.safetensors"))?;
-    let inputs = folder.join("inputs.safetensors");
-    let batch = batch(&read(&inputs)?, device).map_err(|e| usage(format!("{}: {e:#}", inputs.display())))?;
+    let refused = |path: &Path, why: Error| usage(format!("--agree {}: {why:#}", path.display()));
+    let [state_path, inputs_path] = ["state", "inputs"].map(|name| folder.join(name).with_extension("safetensors"));
+    let state = read(&state_path)?;
+    let batch = batch(&read(&inputs_path)?, device).map_err(|why| refused(&inputs_path, why))?;
 
     let mut stepper = Stepper::new(config, device)?;
-    stepper.method.load_state(&state).map_err(|e| usage(format!("{}: {e:#}", folder.display())))?;
+    stepper.method.load_state(&state).map_err(|why| refused(&state_path, why))?;
     let mut profile = Profile::new(false, device);
     stepper.begin(1);
     let views = stepper.upload(Box::new(Rc::new(batch)), &mut profile)?;
@@ -47,14 +48,14 @@ pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let (_, tensors) = tensor_file::read(path).map_err(|e| usage(format!("--agree: {e:#}")))?;
+    let (_, tensors) = tensor_file::read(path).map_err(|why| usage(format!("--agree: {why:#}")))?;
     tensors.into_iter().map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?))).collect()
 }
 
 /// The batch of `inputs`.
 fn batch(inputs: &BTreeMap<String, Tensor>, device: Device) -> Result<FixedBatch> {
     let take = |name: &str, kind: Kind, shape: &[Option<i64>]| {
-        let tensor = inputs.get(name).ok_or_else(|| anyhow::anyhow!("it lacks {name}"))?;
+        let tensor = inputs.get(name).with_context(|| format!("it lacks {name}"))?;
         let size = tensor.size();
         let fits = size.len() == shape.len() && size.iter().zip(shape).all(|(n, want)| want.is_none_or(|w| w == *n));
         ensure!(fits && tensor.kind() == kind, "{name} is {:?} of shape {size:?}", tensor.kind());

@@ -75,7 +75,11 @@ mod tests {
         assert!(failed.is_err() && !path.exists());
 
         let x = Tensor::ones([3, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        trace(&path, Device::Cpu, || Ok(x.matmul(&x.tr()).sum(Kind::Float).backward())).unwrap();
+        let work = || {
+            x.matmul(&x.tr()).sum(Kind::Float).backward();
+            Ok(())
+        };
+        trace(&path, Device::Cpu, work).unwrap();
         let file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let events = file["traceEvents"].as_array().unwrap();
         let has = |name: &str| events.iter().any(|event| event["name"].as_str().is_some_and(|n| n.contains(name)));

@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 use trainer::align::roi::{Sampling, roi_align};
 use trainer::model::Registry;
 use trainer::model::norm::BatchNorm;
-use trainer::native::After;
 use trainer::model::params::Scope;
+use trainer::native::After;
 
 use super::{arrays, assert_close, fixture, formula};
 

@@ -1,6 +1,7 @@
 //! The `trainer` program from outside: trains on small made-up shards, stops, resumes, refuses, exports, draws.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod bench;
 mod embed;
 mod export;
 mod kill;

@@ -1,0 +1,71 @@
+"""`scripts/bench-gpu`: options, and which stages run."""
+
+import argparse
+import os
+import pathlib
+
+import agree
+import pack
+import sampler
+import table
+import timing
+import tracing
+from machine import PACK, Failed, Machine, fail, say
+
+STAGES = {"agree": agree.run, "time": timing.run, "trace": tracing.run, "sampler": sampler.run}
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="bench-gpu", description="The training step beside PyTorch's.")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    packing = stages.add_parser("pack", help="programs and the peer's script into .gpu/, to be carried to the machine")
+    packing.add_argument("--peers", type=pathlib.Path, required=True, metavar="DIR", help="folder of pytorch_step.py")
+    tabling = stages.add_parser("table", help="results as Markdown")
+    tabling.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR", help="folders of results.jsonl")
+    tabling.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU, dense bf16 (989: H100, H200)")
+    tabling.add_argument("--frames", type=int, default=790_000, help="images of the set (790000: Waymo)")
+    tabling.add_argument("--epochs", type=int, default=325, help="passes over it (325)")
+    for name in [*STAGES, "all"]:
+        stage = stages.add_parser(name, help="see the head of scripts/bench-gpu")
+        add = stage.add_argument
+        add("--peers", type=pathlib.Path, default=PACK / "peers", metavar="DIR", help="folder of pytorch_step.py (.gpu/peers)")
+        add("--device", default="cuda", help="cuda, or cpu for checking (cuda)")
+        add("--precision", choices=["bf16", "fp32"], help="what is timed (bf16; on a CPU fp32)")
+        add("--arch", default="resnet50")
+        add("--size", type=int, default=224, metavar="PX", help="side of a view (224)")
+        add("--batch", type=int, nargs="+", default=[256, 1024], metavar="N", help="pairs in a step (256 1024)")
+        add("--steps", type=int, default=30, metavar="N", help="steps in each of three blocks (30)")
+        add("--warmup", type=int, default=8, metavar="N", help="steps before them (8)")
+        add("--repeats", type=int, default=2, metavar="N", help="turns of every program (2)")
+        add("--sides", nargs="+", choices=timing.SIDES, help="programs (all; on a CPU ours and eager)")
+        add("--shards", type=pathlib.Path, metavar="DIR", help="set for the stage sampler (a made-up one)")
+        add("--minutes", type=float, default=8.5, metavar="M", help="begin nothing that may end later (8.5)")
+        add("--out", type=pathlib.Path, default=os.environ.get("OUT") or PACK / "out", metavar="DIR", help="results ($OUT, .gpu/out)")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    if options.stage == "pack":
+        return pack.run(options.peers)
+    if options.stage == "table":
+        return print(table.write(table.read(options.folders), options))
+    machine = Machine(options)
+    if options.stage == "all":
+        for stage in STAGES.values():
+            stage(machine)
+    else:
+        # Nothing is measured of programs that do different work.
+        if options.stage != "agree" and not machine.has_agreed():
+            agree.run(machine)
+        STAGES[options.stage](machine)
+    say(f"results: {machine.out / 'results.jsonl'}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as error:
+        fail(error)
+    except KeyboardInterrupt:
+        fail("interrupted")

@@ -1,0 +1,51 @@
+"""Where each program's step goes: a trace of three steps, and its kernels by class."""
+
+import gzip
+import json
+import pathlib
+import sys
+
+import classes
+import timing
+from machine import Failed, OutOfMemory, OutOfTime, say
+
+# As many as `trainer bench --trace` traces.
+STEPS = 3
+PEER_TRACE = pathlib.Path(__file__).with_name("peer_trace.py")
+
+
+def trace(machine, side, batch, path):
+    """Writes a Chrome trace of a program's steps."""
+    warmup = machine.options.warmup
+    if side == "ours":
+        machine.trainer(batch, "--trace", path, "--warmup", warmup)
+        return
+    # The peer takes three blocks.
+    options = machine.peer_options(batch, side, STEPS // 3, warmup)
+    machine.run([sys.executable, PEER_TRACE, machine.peer, path, *options])
+
+
+def run(machine):
+    batch = machine.options.batch[0]
+    for side in timing.sides(machine):
+        path = machine.scratch() / f"trace_{side}.json"
+        try:
+            trace(machine, side, batch, path)
+        except OutOfMemory:
+            say(f"trace: {batch} pairs do not fit ({side})")
+            return
+        except Failed as error:
+            if side == "ours":
+                raise
+            say(f"trace: {side} failed: {error}")
+            continue
+        except OutOfTime:
+            say(f"trace: no time is left for {side} in this call; ask for it with --sides")
+            return
+        text = path.read_text()
+        with gzip.open(machine.out / f"trace_{side}.json.gz", "wt", compresslevel=9) as packed:
+            packed.write(text)
+        events = classes.events(json.loads(text))
+        spent = classes.by_class(events, STEPS)
+        machine.record("trace", side=side, batch=batch, ms=spent, longest=classes.longest(events, STEPS))
+        say(f"trace: {side}: " + ", ".join(f"{name} {ms:.1f}" for name, ms in spent.items()) + " ms a step")
