@@ -92,7 +92,7 @@ def main(folder):
     torch.set_num_threads(1)
     worst, num = 0.0, 0
     for set_name, s in SETS.items():
-        for case in cases_of(set_name, s):
+        for case in cases_of(s):
             _, cfg = resolved(case, s)
             results = []
             for total_of in (lambda *args: losses(*args, s["seed"])[0], lambda *args: oracle_total(oracle, *args, s)):
@@ -111,4 +111,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__.strip())
     main(sys.argv[1])
