@@ -40,22 +40,32 @@ struct Quantity {
     from_zero: bool,
 }
 
-const QUANTITIES: [Quantity; 10] = [
+const QUANTITIES: [Quantity; 16] = [
     Quantity { title: "Loss", of: |row| Some(row.loss), from_zero: false },
     Quantity { title: "Loss, 1D", of: |row| Some(row.loss_1d), from_zero: false },
     Quantity { title: "Loss, 2D", of: |row| row.loss_2d, from_zero: false },
     Quantity { title: "Spread of projections (z_std)", of: |row| Some(row.z_std), from_zero: false },
     Quantity { title: "Spread of cells (z2d_std)", of: |row| row.z2d_std, from_zero: false },
+    Quantity { title: "Effective rank of projections", of: |row| row.diagnostics.z_rank, from_zero: true },
+    Quantity { title: "Largest cluster, % of cells", of: |row| percent(row.diagnostics.cluster_max), from_zero: true },
+    Quantity { title: "Smallest cluster, % of cells", of: |row| percent(row.diagnostics.cluster_min), from_zero: true },
     Quantity { title: "Linear probe, mIoU in %", of: |row| row.probe_miou, from_zero: false },
+    Quantity { title: "Gradient norm", of: |row| row.diagnostics.grad_norm, from_zero: true },
+    Quantity { title: "Weight norm", of: |row| row.diagnostics.weight_norm, from_zero: false },
+    Quantity { title: "LARS's trust ratio, median", of: |row| row.diagnostics.trust_median, from_zero: true },
     Quantity { title: "Learning rate", of: |row| Some(row.lr), from_zero: true },
     Quantity { title: "EMA coefficient τ", of: |row| Some(row.tau), from_zero: false },
     Quantity { title: "Pairs a second", of: |row| Some(row.pairs_per_s), from_zero: true },
     Quantity {
         title: "Data wait, % of a step",
-        of: |row| (row.step_s > 0.0).then(|| 100.0 * row.data_wait_s / row.step_s),
+        of: |row| percent((row.step_s > 0.0).then(|| row.data_wait_s / row.step_s)),
         from_zero: true,
     },
 ];
+
+fn percent(share: Option<f64>) -> Option<f64> {
+    share.map(|share| 100.0 * share)
+}
 
 /// One panel.
 struct Panel {
