@@ -2,6 +2,8 @@
 //!
 //! What is not a number is no matter of this file: `gate` stops it.
 
+use std::mem;
+
 use crate::metrics::Row;
 
 /// Below this spread the projections have all but collapsed (1 is uniform on the sphere).
@@ -16,6 +18,8 @@ const STARVING_ABOVE: f64 = 0.25;
 /// Watches one run; says each thing once.
 #[derive(Debug, Default)]
 pub struct Watch {
+    /// Whether the first row has passed, whose steps waited for the loader to fill its slots.
+    has_begun: bool,
     told_collapse: bool,
     told_starving: bool,
 }
@@ -33,7 +37,8 @@ impl Watch {
                 signs.join("; ")
             ));
         }
-        if row.data_wait_s > STARVING_ABOVE * row.step_s && !self.told_starving {
+        let has_begun = mem::replace(&mut self.has_begun, true);
+        if has_begun && row.data_wait_s > STARVING_ABOVE * row.step_s && !self.told_starving {
             self.told_starving = true;
             lines.push(format!(
                 "warning: step {}: {:.0} % of the step waits for data: the loader is the bottleneck (more --threads, faster disk; `sampler bench` measures it)",
@@ -92,6 +97,18 @@ mod tests {
         }
         assert!(watch.warnings(&row(0.8, Diagnostics::default())).is_empty());
         assert!(watch.warnings(&row(0.01, collapsed)).is_empty());
+    }
+
+    #[test]
+    fn starving_is_told_once_and_not_of_the_first_steps() {
+        let mut watch = Watch::default();
+        let healthy = row(0.8, Diagnostics::default());
+        let starving = Row { data_wait_s: 0.4, ..healthy.clone() };
+        let told: Vec<usize> =
+            [&starving, &healthy, &starving, &starving].map(|row| watch.warnings(row).len()).to_vec();
+        assert_eq!(told, [0, 0, 1, 0]);
+        let mut watch = Watch { has_begun: true, ..Watch::default() };
+        assert!(watch.warnings(&starving)[0].starts_with("warning: step 7: 40 % of the step waits for data"));
     }
 
     #[test]
