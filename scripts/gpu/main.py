@@ -13,6 +13,13 @@ import tracing
 from machine import PACK, Failed, Machine, fail, say
 
 STAGES = {"agree": agree.run, "time": timing.run, "trace": tracing.run, "sampler": sampler.run}
+PURPOSES = {
+    "agree": "the same weights and views in both programs: are losses and gradients the same?",
+    "time": "pairs/s of ours and of the peer, eager and compiled, in turns",
+    "trace": "where each program's step goes, by class of kernel",
+    "sampler": "ours with the real loader on all cores",
+    "all": "these four in one call",
+}
 
 
 def parse():
@@ -25,8 +32,8 @@ def parse():
     tabling.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU, dense bf16 (989: H100, H200)")
     tabling.add_argument("--frames", type=int, default=790_000, help="images of the set (790000: Waymo)")
     tabling.add_argument("--epochs", type=int, default=325, help="passes over it (325)")
-    for name in [*STAGES, "all"]:
-        stage = stages.add_parser(name, help="see the head of scripts/bench-gpu")
+    for name, purpose in PURPOSES.items():
+        stage = stages.add_parser(name, help=purpose)
         add = stage.add_argument
         add("--peers", type=pathlib.Path, default=PACK / "peers", metavar="DIR", help="folder of pytorch_step.py (.gpu/peers)")
         add("--device", default="cuda", help="cuda, or cpu for checking (cuda)")

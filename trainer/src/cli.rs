@@ -48,14 +48,15 @@ pub enum Command {
 /// `trainer run`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer run                                        the paper's run on shards/, into runs/multisiam_waymo
+  trainer run                                        the paper's run on shards/
   trainer run shards/ --config demo_cpu --out runs/demo --device cpu
   trainer run --config configs/mine.toml --set optim.base_lr=0.3 --set method.k=5 --out runs/k5
-  trainer run --dry-run                              resolved config, parameters, steps, learning rate
+  trainer run --dry-run                              resolved config, parameters, schedule
   trainer run --batch 256 --set data.accumulate=4    1024 pairs a step on a smaller GPU
 
-The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT and SIGUSR1 write a checkpoint
-and end with exit code 75. Exit codes: 0 done, 1 failed, 2 not possible as asked.")]
+The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT and SIGUSR1
+write a checkpoint and end with exit code 75. Exit codes: 0 done, 1 failed, 2 not possible
+as asked.")]
 pub struct RunArgs {
     /// Which run.
     #[command(flatten)]
@@ -130,8 +131,9 @@ pub struct ConfigArgs {
   trainer bench shards/ --batch 256             with the loader, and how long the step waits for it
   trainer bench --batch 64 --trace trace.json   to be opened in chrome://tracing or ui.perfetto.dev
 
-The step is that of `trainer run`, at the config's highest learning rate. Its time is the median over three
-blocks of --steps steps, each of them between two synchronisations with the device.")]
+The step is that of `trainer run`, at the config's highest learning rate. Its time is the
+median over three blocks of --steps steps, each of them between two synchronisations with
+the device.")]
 pub struct BenchArgs {
     /// Folder of shards to load pairs from [default: views of random bytes, which nothing has to load].
     pub shards: Option<PathBuf>,
@@ -163,8 +165,9 @@ pub struct BenchArgs {
   trainer import runs/byol shards/ --config multisiam_waymo --out runs/warm
   trainer run shards/ --out runs/warm                             the run that starts from them
 
-The folder gets a checkpoint of step 0 with these weights in both backbones; heads start at random. `trainer run`
-with the same config and folder goes on from there. `fc` and the heads of the file are left alone.")]
+The folder gets a checkpoint of step 0 with these weights in both backbones; heads start at
+random. `trainer run` with the same config and folder goes on from there. `fc` and the heads
+of the file are left alone.")]
 pub struct ImportArgs {
     /// A run, a checkpoint, a .safetensors or .pth file.
     pub weights: PathBuf,
@@ -183,7 +186,7 @@ pub struct ImportArgs {
   trainer export runs/x --format pth --out r50.pth               torch.load(..., weights_only=True)
   trainer export runs/x --format detectron2 --out r50.pkl        MODEL.WEIGHTS of Detectron2
   trainer export runs/x --format safetensors --network target --out target.safetensors
-  trainer export runs/x --recalibrate shards/ --out r50.safetensors  batch-norm statistics of whole, clean frames")]
+  trainer export runs/x --recalibrate shards/ --out r50.safetensors  batch norms for whole frames")]
 pub struct ExportArgs {
     /// Folder of a run, or one of its checkpoints.
     pub run: PathBuf,
@@ -249,10 +252,11 @@ pub struct BackboneArgs {
 #[command(after_help = "Examples:
   trainer probe runs/multisiam_waymo --data data/cityscapes
   trainer probe r50.pth --data data/bdd100k --height 384 --layer4-stride 1
-  trainer probe random --arch resnet18 --data data/cityscapes --json      what an untrained network scores
+  trainer probe random --arch resnet18 --data data/cityscapes --json   untrained, for comparison
 
-DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/), BDD100K (images/, labels/),
-or as pairs X.jpg, X_labelTrainIds.png. Batch norms get the statistics of its training images.")]
+DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/),
+BDD100K (images/, labels/), or as pairs X.jpg, X_labelTrainIds.png. Batch norms get the
+statistics of its training images.")]
 pub struct ProbeArgs {
     /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
     pub weights: PathBuf,
@@ -345,7 +349,7 @@ pub struct TransferArgs {
 #[command(after_help = "Examples:
   trainer visualize runs/multisiam_waymo shards/ --out clusters.png
   trainer visualize runs/x --frames 4 --where \"time_of_day = 'Night'\" --k 5 --out night.png
-  trainer visualize runs/x --beside runs/byol --beside runs/x/checkpoints/step_0000005000.safetensors --out three.png
+  trainer visualize runs/x --beside runs/byol --beside runs/moco --out three.png
   trainer visualize runs/x --where \"frame_id in ('a/1', 'a/7')\" --out chosen.png")]
 pub struct VisualizeArgs {
     /// A run, a checkpoint, a .safetensors or .pth file.
@@ -385,10 +389,12 @@ pub struct VisualizeArgs {
   trainer embed runs/multisiam_waymo shards/ --out features.parquet
   trainer embed r50.pth shards/ --where \"camera = 'FRONT'\" --height 384 --out front.parquet
 
-  polars.read_parquet(\"features.parquet\").join(polars.read_parquet(\"shards/catalog.parquet\"), on=\"frame_id\")
+  polars.read_parquet(\"features.parquet\").join(
+      polars.read_parquet(\"shards/catalog.parquet\"), on=\"frame_id\")
 
-A feature is the mean of the backbone's last map over the whole frame. Rows are in the catalog's order. Batch norms use the
-statistics of training; a frame that cannot be decoded has a null.")]
+A feature is the mean of the backbone's last map over the whole frame. Rows are in the
+catalog's order. Batch norms use the statistics of training; a frame that cannot be decoded
+has a null.")]
 pub struct EmbedArgs {
     /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
     pub weights: PathBuf,
@@ -421,7 +427,8 @@ pub struct EmbedArgs {
   trainer plot runs/multisiam_waymo --out curves.png
   trainer plot runs/multisiam_waymo runs/byol --by step --out curves.png
 
-Losses, collapse, schedules, probe and speed, from metrics.jsonl. Runs that are still under way can be drawn too.")]
+Losses, collapse, clusters, norms, schedules, probe and speed, from metrics.jsonl. Runs that are still under
+way can be drawn too.")]
 pub struct PlotArgs {
     /// Folders of runs.
     #[arg(required = true, value_name = "RUN")]

@@ -6,10 +6,11 @@
 
 use std::ffi::c_int;
 
+use anyhow::Result;
 use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
-use super::{BFLOAT16, Message, Pointers, TensorList, must};
+use super::{BFLOAT16, Message, Pointers, TensorList, must, outcome};
 
 /// `at::ScalarType` of float32.
 const FLOAT: c_int = 6;
@@ -64,6 +65,17 @@ pub struct NormTensors<'a> {
 /// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by the batch's statistics,
 /// which move the running ones by `momentum`. Differentiable in x, residual, weight and bias.
 pub fn batch_norm(x: &Tensor, norm: NormTensors<'_>, after: After<'_>, momentum: f64, eps: f64) -> Tensor {
+    f_batch_norm(x, norm, after, momentum, eps).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// [`batch_norm`], whose refusal is an error.
+pub(super) fn f_batch_norm(
+    x: &Tensor,
+    norm: NormTensors<'_>,
+    after: After<'_>,
+    momentum: f64,
+    eps: f64,
+) -> Result<Tensor> {
     let (relu, residual) = match after {
         After::Nothing => (0, std::ptr::null()),
         After::Relu => (1, std::ptr::null()),
@@ -92,6 +104,11 @@ pub fn batch_norm(x: &Tensor, norm: NormTensors<'_>, after: After<'_>, momentum:
 /// Bytes `[n, h, w, 3]` to `[n, 3, h, w]`, channels innermost in memory: byte × scale + shift of its channel, in `kind`
 /// (`Float` or `BFloat16`). `scale_shift` is `[2, 3]`, float32, on the bytes' device.
 pub fn normalise(bytes: &Tensor, scale_shift: &Tensor, kind: Kind) -> Tensor {
+    f_normalise(bytes, scale_shift, kind).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// [`normalise`], whose refusal is an error.
+pub(super) fn f_normalise(bytes: &Tensor, scale_shift: &Tensor, kind: Kind) -> Result<Tensor> {
     let dtype = match kind {
         Kind::Float => FLOAT,
         Kind::BFloat16 => BFLOAT16,
@@ -139,12 +156,12 @@ impl Restore {
 }
 
 /// The tensor that a native function makes.
-fn new_tensor(make: impl FnOnce(*mut *mut C_tensor) -> Message) -> Tensor {
+fn new_tensor(make: impl FnOnce(*mut *mut C_tensor) -> Message) -> Result<Tensor> {
     let mut out: *mut C_tensor = std::ptr::null_mut();
-    must(make(&mut out));
+    outcome(make(&mut out))?;
     // SAFETY: on success `out` is a new `at::Tensor`, whose only owner this becomes.
-    unsafe { Tensor::from_ptr(out) }
+    Ok(unsafe { Tensor::from_ptr(out) })
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use anyhow::{Result, anyhow, ensure};
 use cudarc::driver::{result, sys};
 use cudarc::nvrtc::{self, CompileError, CompileOptions};
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
+use super::self_check::Results;
 use super::{Message, load_library, outcome};
 
 const SOURCE: &str = include_str!("kernels.cu");
@@ -43,19 +44,26 @@ unsafe extern "C" {
     ) -> Message;
 }
 
-/// Compiles the kernels for a GPU, once a process; nothing for the CPU. From then on the fused operations use them there.
+/// Compiles the kernels for a GPU, once a process; nothing for the CPU. From then on the fused operations use them there, if
+/// they compute what libtorch's operations do.
 ///
 /// # Errors
-/// NVRTC cannot be loaded, does not know the GPU, or the driver refuses what it made. Then everything works as before,
-/// without the kernels.
+/// NVRTC cannot be loaded, does not know the GPU, the driver refuses what it made, or the results are others. Then
+/// everything works as before, without the kernels.
 pub fn load_kernels(device: Device) -> Result<()> {
     static LOADED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
     let Device::Cuda(ordinal) = device else { return Ok(()) };
     let mut loaded = LOADED.lock().map_err(|_| anyhow!("an earlier attempt to load the kernels panicked"))?;
     if !loaded.contains(&ordinal) {
         // libtorch makes its context current; the kernels are loaded into it.
-        let _ = Tensor::zeros([1], (Kind::Float, device));
+        let expected = Results::of(device)?;
         load_into_current_context(ordinal)?;
+        let checked = Results::of(device).and_then(|ours| ours.ensure_like(&expected));
+        if checked.is_err() {
+            // SAFETY: without a function to launch, the list of functions is not read.
+            outcome(unsafe { trainer_set_kernels(ordinal as c_int, None, 0, std::ptr::null(), 0) })?;
+        }
+        checked?;
         loaded.insert(ordinal);
     }
     Ok(())

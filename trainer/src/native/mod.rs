@@ -11,6 +11,7 @@
 mod event;
 mod fused;
 mod kernels;
+mod self_check;
 mod stream;
 mod trace;
 

@@ -16,7 +16,7 @@ unsafe extern "C" {
 }
 
 /// Runs `work` with the kernels in the place of libtorch's operations, on CPU tensors of this thread.
-fn with_kernels<T>(work: impl FnOnce() -> T) -> T {
+pub(in crate::native) fn with_kernels<T>(work: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
