@@ -116,7 +116,7 @@ mod tests {
         assert!(ours.0.iter().zip(&expected.0).any(|(a, b)| a.2 != b.2), "the kernels ran, and round in another order");
         ours.ensure_like(&expected).unwrap();
         for bad in [0.0, f64::NAN] {
-            let mut wrong = Results::of(Device::Cpu).unwrap();
+            let wrong = Results::of(Device::Cpu).unwrap();
             let _ = wrong.0[4].2.get(0).get(7).fill_(bad);
             let line = wrong.ensure_like(&expected).unwrap_err().to_string();
             assert!(line.contains("a norm's gradient in Float"), "{line}");
