@@ -8,17 +8,19 @@ import agree
 import pack
 import sampler
 import table
+import tests
 import timing
 import tracing
 from machine import PACK, Failed, Machine, fail, say
 
-STAGES = {"agree": agree.run, "time": timing.run, "trace": tracing.run, "sampler": sampler.run}
+STAGES = {"tests": tests.run, "agree": agree.run, "time": timing.run, "trace": tracing.run, "sampler": sampler.run}
 PURPOSES = {
+    "tests": "the tests that need a GPU",
     "agree": "the same weights and views in both programs: are losses and gradients the same?",
     "time": "pairs/s of ours and of the peer, eager and compiled, in turns",
     "trace": "where each program's step goes, by class of kernel",
     "sampler": "ours with the real loader on all cores",
-    "all": "these four in one call",
+    "all": "these five in one call",
 }
 
 
@@ -63,7 +65,7 @@ def main():
             stage(machine)
     else:
         # Nothing is measured of programs that do different work.
-        if options.stage != "agree" and not machine.has_agreed():
+        if options.stage not in ("tests", "agree") and not machine.has_agreed():
             agree.run(machine)
         STAGES[options.stage](machine)
     say(f"results: {machine.out / 'results.jsonl'}")

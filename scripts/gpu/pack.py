@@ -1,29 +1,42 @@
-"""What a machine without Rust needs: our programs, stripped and compressed, and the peer's script."""
+"""What a machine without Rust needs: our programs and tests, stripped and compressed, and the peer's script."""
 
+import json
 import pathlib
 import shutil
 import subprocess
 import tarfile
 import tempfile
 
-from machine import BUILT, PACK, PEER, PROGRAMS, ROOT, fail, say
+from machine import BUILT, PACK, PEER, PROGRAMS, ROOT, TESTS, fail, say
 
 NAMES = ["trainer", "ingest"]
 MOST_BYTES = 60e6
 
 
+def build():
+    """Paths of the programs and of the tests, by the names that they get."""
+    packages = [word for name in NAMES for word in ("-p", name)]
+    subprocess.run(["cargo", "build", "--release", "--quiet", *packages], cwd=ROOT, check=True)
+    paths = {name: BUILT / name for name in NAMES}
+    for name, options in TESTS.items():
+        command = ["cargo", "test", "--release", "--quiet", "--no-run", "--message-format=json", *options]
+        lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        built = [message["executable"] for message in map(json.loads, lines) if message.get("executable")]
+        paths[name] = pathlib.Path(built[-1])
+    return paths
+
+
 def run(peers):
     if not (peers / PEER).is_file():
         fail(f"no {PEER} in {peers}")
-    packages = [word for name in NAMES for word in ("-p", name)]
-    subprocess.run(["cargo", "build", "--release", "--quiet", *packages], cwd=ROOT, check=True)
+    paths = build()
     (PACK / "peers").mkdir(parents=True, exist_ok=True)
     (PACK / "peers" / PEER).unlink(missing_ok=True)
     shutil.copy(peers / PEER, PACK / "peers" / PEER)
     with tempfile.TemporaryDirectory() as folder, tarfile.open(PROGRAMS, "w:xz", preset=6) as archive:
-        for name in NAMES:
+        for name, path in paths.items():
             stripped = pathlib.Path(folder) / name
-            subprocess.run(["strip", "-o", stripped, BUILT / name], check=True)
+            subprocess.run(["strip", "-o", stripped, path], check=True)
             archive.add(stripped, arcname=name)
     size = PROGRAMS.stat().st_size
     if size > MOST_BYTES:

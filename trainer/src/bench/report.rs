@@ -84,7 +84,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { device, arch, batch, size, precision, data, .. } = self;
-        writeln!(f, "{arch:?}, {batch} pairs of {size} px, {precision:?}, on {device}, pairs from {data}")?;
+        let config = format!("{arch:?}, {batch} pairs of {size} px, {precision:?}").to_lowercase();
+        writeln!(f, "{config}, on {device}, pairs from {data}")?;
         let tflops = self.tflop_per_step / (self.step_ms / 1e3);
         writeln!(f, "step       {:10.2} ms   {tflops:.2} TFLOP/s", self.step_ms)?;
         writeln!(f, "data wait  {:10.2} ms   {:.1} % of the step", self.data_wait_ms, 100.0 * self.data_wait_share)?;

@@ -50,6 +50,7 @@ fn a_gpu_agrees_with_the_cpu_in_float64() {
 #[ignore = "needs CUDA"]
 fn bf16_on_a_gpu_stays_near_float32() {
     let gpu = native::cuda_device(0).unwrap();
+    native::load_kernels(gpu).unwrap();
     let (_, exact, _) = run(gpu, Kind::Float, false);
     let (mut method, found, grads) = run(gpu, Kind::Float, true);
     assert!(max_abs(&(found - exact)) < 0.1);

@@ -50,7 +50,10 @@ fn a_step_is_timed_with_pairs_of_memory_and_of_the_loader() {
     let text = bench.measure(&[]);
     assert_success(&text);
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(["Resnet18, 6 pairs of 64 px", "pairs/s", "data wait"].iter().all(|part| text.contains(part)), "{text}");
+    assert!(
+        ["resnet18, 6 pairs of 64 px, fp32", "pairs/s", "data wait"].iter().all(|part| text.contains(part)),
+        "{text}"
+    );
     assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 2, "shards and config: a measurement leaves nothing");
 }
 
