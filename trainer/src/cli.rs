@@ -427,8 +427,8 @@ pub struct EmbedArgs {
   trainer plot runs/multisiam_waymo --out curves.png
   trainer plot runs/multisiam_waymo runs/byol --by step --out curves.png
 
-Losses, collapse, clusters, norms, schedules, probe and speed, from metrics.jsonl. Runs that are still under
-way can be drawn too.")]
+Losses, collapse, clusters, norms, schedules, probe and speed, from metrics.jsonl. Runs that
+are still under way can be drawn too.")]
 pub struct PlotArgs {
     /// Folders of runs.
     #[arg(required = true, value_name = "RUN")]

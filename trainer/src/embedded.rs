@@ -31,6 +31,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("table4_offset", include_str!("../../configs/table4_offset.toml")),
     ("table4_offset_nonorm", include_str!("../../configs/table4_offset_nonorm.toml")),
     ("ablation_small", include_str!("../../configs/ablation_small.toml")),
+    ("mocov2_small", include_str!("../../configs/mocov2_small.toml")),
     ("demo_cpu", include_str!("../../configs/demo_cpu.toml")),
 ];
 

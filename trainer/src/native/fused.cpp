@@ -9,6 +9,7 @@
 #include <array>
 #include <climits>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 #include <tuple>
 
@@ -121,10 +122,14 @@ struct Rows {
   static constexpr Size CHANNEL_BLOCK{32, 8};
 };
 
-bool norm_has_kernels(const at::Tensor& x, const at::Tensor& weight) {
-  return kernels_of(x.device()) && has_kernel_type(x) && weight.scalar_type() == at::kFloat &&
-         (x.dim() == 2 || x.dim() == 4) && x.numel() > 0 && x.size(1) % (16 / x.element_size()) == 0 &&
-         x.numel() / x.size(1) <= INT_MAX / 2;
+// Whether the kernels know x and what belongs to its channels.
+bool norm_has_kernels(const at::Tensor& x, std::initializer_list<at::Tensor> channels) {
+  const auto is_known = [&](const at::Tensor& t) {
+    return t.scalar_type() == at::kFloat && t.is_contiguous() && t.device() == x.device();
+  };
+  return kernels_of(x.device()) && has_kernel_type(x) && (x.dim() == 2 || x.dim() == 4) && x.numel() > 0 &&
+         x.size(1) % (16 / x.element_size()) == 0 && x.numel() / x.size(1) <= INT_MAX / 2 &&
+         std::all_of(channels.begin(), channels.end(), is_known);
 }
 
 float* floats(const at::Tensor& x) { return static_cast<float*>(x.data_ptr()); }
@@ -138,7 +143,13 @@ struct Norm : torch::autograd::Function<Norm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
                             const at::Tensor& running_var, bool relu, double momentum, double eps) {
-    const bool fused = norm_has_kernels(x, weight);
+    // Neither the kernels nor native_batch_norm ask.
+    for (const at::Tensor& vector : {weight, bias, running_mean, running_var}) {
+      TORCH_CHECK(x.dim() > 1 && vector.numel() == x.size(1), vector.numel(), " values on a norm of shape ", x.sizes());
+    }
+    TORCH_CHECK(!residual || residual->sizes() == x.sizes(), "a residual of shape ", residual->sizes(),
+                " on a norm of shape ", x.sizes());
+    const bool fused = norm_has_kernels(x, {weight, bias, running_mean, running_var});
     at::Tensor input, y, mean, invstd;
     if (fused) {
       input = channels_last(x);
@@ -249,6 +260,11 @@ char* trainer_norm(at::Tensor* x, at::Tensor* residual, at::Tensor* weight, at::
 // scale plus shift of their channel; `scale_shift` is [2, 3] on the same device.
 char* trainer_normalise(at::Tensor* bytes, at::Tensor* scale_shift, int dtype, at::Tensor** out) {
   return guarded([=] {
+    TORCH_CHECK(bytes->scalar_type() == at::kByte && bytes->dim() == 4 && bytes->size(3) == 3,
+                "views are bytes [n, h, w, 3], not ", bytes->toString(), bytes->sizes());
+    TORCH_CHECK(scale_shift->scalar_type() == at::kFloat && scale_shift->is_contiguous() &&
+                    scale_shift->sizes() == at::IntArrayRef({2, 3}) && scale_shift->device() == bytes->device(),
+                "scale and shift are float32 [2, 3] beside the bytes");
     const auto type = static_cast<at::ScalarType>(dtype);
     const auto image = bytes->permute({0, 3, 1, 2});
     if (kernels_of(bytes->device()) && bytes->is_contiguous() && bytes->numel() > 0) {

@@ -98,6 +98,29 @@ struct Moments {
   }
 };
 
+// The moments of a block's threads, one below the other, become those of the first in each column.
+static __device__ void join_down(Moments* shared) {
+  const int me = threadIdx.y * blockDim.x + threadIdx.x;
+  __syncthreads();
+  for (int half = blockDim.y / 2; half > 0; half /= 2) {
+    if (threadIdx.y < half) shared[me].join(shared[me + half * blockDim.x]);
+    __syncthreads();
+  }
+}
+
+// Likewise two sums.
+static __device__ void add_down(float (*shared)[THREADS]) {
+  const int me = threadIdx.y * blockDim.x + threadIdx.x;
+  __syncthreads();
+  for (int half = blockDim.y / 2; half > 0; half /= 2) {
+    if (threadIdx.y < half) {
+      shared[0][me] += shared[0][me + half * blockDim.x];
+      shared[1][me] += shared[1][me + half * blockDim.x];
+    }
+    __syncthreads();
+  }
+}
+
 // ---------------------------------------------------------------- batch norm, forward
 
 // partial[0][block][c] = mean, partial[1][block][c] = sum of squared deviations, over the block's rows.
@@ -133,11 +156,7 @@ static __device__ void norm_moments(const T* x, int rows, int channels, float* p
     const float n = (float)count;
     const float offset = count > 0 ? sum[i] / n : 0.f;
     shared[me] = {n, about[i] + offset, squares[i] - sum[i] * offset};
-    __syncthreads();
-    for (int half = blockDim.y / 2; half > 0; half /= 2) {
-      if (threadIdx.y < half) shared[me].join(shared[me + half * blockDim.x]);
-      __syncthreads();
-    }
+    join_down(shared);
     if (threadIdx.y == 0 && inside) {
       partial[(long long)blockIdx.y * channels + channel + i] = shared[me].mean;
       partial[(long long)(gridDim.y + blockIdx.y) * channels + channel + i] = shared[me].m2;
@@ -170,11 +189,7 @@ KERNEL norm_statistics(const float* partial, int blocks, int rows, int channels,
     }
   }
   shared[me] = all;
-  __syncthreads();
-  for (int half = blockDim.y / 2; half > 0; half /= 2) {
-    if (threadIdx.y < half) shared[me].join(shared[me + half * blockDim.x]);
-    __syncthreads();
-  }
+  join_down(shared);
   if (threadIdx.y != 0 || channel >= channels) return;
   const float n = (float)rows;
   const Moments joined = shared[me];
@@ -284,14 +299,7 @@ static __device__ void norm_reduce(const T* dy, const T* x, const T* y, const fl
 #pragma unroll
   for (int i = 0; i < W; ++i) {
     shared[0][me] = sum[i], shared[1][me] = product[i];
-    __syncthreads();
-    for (int half = blockDim.y / 2; half > 0; half /= 2) {
-      if (threadIdx.y < half) {
-        shared[0][me] += shared[0][me + half * blockDim.x];
-        shared[1][me] += shared[1][me + half * blockDim.x];
-      }
-      __syncthreads();
-    }
+    add_down(shared);
     if (threadIdx.y == 0 && inside) {
       partial[(long long)blockIdx.y * channels + channel + i] = shared[0][me];
       partial[(long long)(gridDim.y + blockIdx.y) * channels + channel + i] = shared[1][me];
@@ -325,14 +333,7 @@ KERNEL norm_parameters(const float* partial, int blocks, int channels, const flo
     }
   }
   shared[0][me] = sum, shared[1][me] = product;
-  __syncthreads();
-  for (int half = blockDim.y / 2; half > 0; half /= 2) {
-    if (threadIdx.y < half) {
-      shared[0][me] += shared[0][me + half * blockDim.x];
-      shared[1][me] += shared[1][me + half * blockDim.x];
-    }
-    __syncthreads();
-  }
+  add_down(shared);
   if (threadIdx.y != 0 || channel >= channels) return;
   dbias[channel] = shared[0][me];
   dweight[channel] = shared[1][me] * invstd[channel];

@@ -1,10 +1,11 @@
 //! Looking at what libtorch did: a trace of its operations, and the memory of a GPU that they took.
 
 use std::ffi::{CString, c_char, c_int};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tch::Device;
 
 use super::{Message, outcome};
@@ -28,14 +29,20 @@ pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
 /// `path` in Chrome's trace format. `work` must have waited for the device when it returns. One at a time.
 ///
 /// # Errors
-/// Those of `work`, and a profiler that does not start. A file that cannot be written is libtorch's to log, not an error.
+/// Those of `work`, a profiler that does not start, and a file that cannot be written.
 pub fn trace<T>(path: &Path, device: Device, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let path = CString::new(path.as_os_str().as_bytes()).context("the trace's path holds a zero byte")?;
+    let name = CString::new(path.as_os_str().as_bytes()).context("the trace's path holds a zero byte")?;
     // SAFETY: a plain integer.
     outcome(unsafe { trainer_trace_begin(c_int::from(device.is_cuda())) })?;
     let tracing = Tracing { ended: false };
     let value = work()?;
-    tracing.end(&path)?;
+    tracing.end(&name)?;
+    // libtorch logs that it could not write, and goes on.
+    ensure!(
+        fs::metadata(path).is_ok_and(|file| file.len() > 0),
+        "the trace could not be written to {}",
+        path.display()
+    );
     Ok(value)
 }
 
@@ -80,10 +87,13 @@ mod tests {
             Ok(())
         };
         trace(&path, Device::Cpu, work).unwrap();
-        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let events = file["traceEvents"].as_array().unwrap();
         let has = |name: &str| events.iter().any(|event| event["name"].as_str().is_some_and(|n| n.contains(name)));
         assert!(has("aten::mm") && has("MmBackward0"));
+        let nowhere = folder.path().join("no/such/folder/trace.json");
+        let refused = trace(&nowhere, Device::Cpu, || Ok(())).unwrap_err().to_string();
+        assert!(refused.contains("no/such/folder"), "{refused}");
     }
 
     #[test]

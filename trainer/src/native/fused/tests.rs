@@ -89,37 +89,63 @@ fn difference(a: &Tensor, b: &Tensor) -> f64 {
 const SHAPES: [&[i64]; 6] =
     [&[2, 64, 5, 7], &[3, 8, 1, 1], &[2, 24, 9, 4], &[5, 40], &[1, 264, 3, 2], &[3, 16, 31, 23]];
 
-#[test]
-fn kernels_agree_with_float64_as_libtorch_does() {
+/// Holds the kernels and libtorch against float64: ours may be off by `factor` times what libtorch is, or by `least`.
+fn assert_kernels_agree(kind: Kind, centre: f64, factor: f64, least: f64) {
     for shape in SHAPES {
         for after in 0..3 {
-            let exact = pass(shape, Kind::Double, after, 3.0);
-            let plain = pass(shape, Kind::Float, after, 3.0);
-            let ours = with_kernels(|| pass(shape, Kind::Float, after, 3.0));
+            let exact = pass(shape, Kind::Double, after, centre);
+            let plain = pass(shape, kind, after, centre);
+            let ours = with_kernels(|| pass(shape, kind, after, centre));
             assert_ne!(plain, ours, "the kernels ran, and round in another order");
             for (((name, exact), (_, plain)), (_, ours)) in exact.iter().zip(&plain).zip(&ours) {
+                assert_eq!((ours.kind(), ours.size()), (plain.kind(), plain.size()), "{name}");
                 let (theirs, ours) = (difference(plain, exact), difference(ours, exact));
-                assert!(ours <= (4.0 * theirs).max(2e-6), "{name}, {shape:?}, {after}: {ours:e}, libtorch {theirs:e}");
+                let allowed = (factor * theirs).max(least);
+                assert!(ours <= allowed, "{name}, {shape:?}, {after}: {ours:e}, libtorch {theirs:e}");
             }
         }
     }
 }
 
 #[test]
+fn kernels_agree_with_float64_as_libtorch_does() {
+    assert_kernels_agree(Kind::Float, 3.0, 4.0, 2e-6);
+}
+
+#[test]
 fn kernels_agree_with_float64_in_bfloat16() {
-    for shape in SHAPES {
-        for after in 0..3 {
-            let exact = pass(shape, Kind::Double, after, 0.5);
-            let plain = pass(shape, Kind::BFloat16, after, 0.5);
-            let ours = with_kernels(|| pass(shape, Kind::BFloat16, after, 0.5));
-            assert_ne!(plain, ours, "the kernels ran, and round in another order");
-            for (((name, exact), (_, plain)), (_, ours)) in exact.iter().zip(&plain).zip(&ours) {
-                assert_eq!((ours.kind(), ours.size()), (plain.kind(), plain.size()), "{name}");
-                let (theirs, ours) = (difference(plain, exact), difference(ours, exact));
-                assert!(ours <= (1.5 * theirs).max(8e-3), "{name}, {shape:?}, {after}: {ours:e}, libtorch {theirs:e}");
-            }
+    assert_kernels_agree(Kind::BFloat16, 0.5, 1.5, 8e-3);
+}
+
+#[test]
+fn shapes_and_kinds_that_do_not_fit_are_refused() {
+    let run = || {
+        let map = |channels| values(&[2, channels, 3, 3], 0.1, 0.0).to_kind(Kind::Float);
+        let vector = |channels: i64| Tensor::ones([channels], (Kind::Float, CPU));
+        let norm = |channels, residual: &Tensor| {
+            let [weight, bias, running_mean, running_var] = [(); 4].map(|()| vector(channels));
+            let norm =
+                NormTensors { weight: &weight, bias: &bias, running_mean: &running_mean, running_var: &running_var };
+            f_batch_norm(&map(8), norm, After::AddRelu(residual), 0.1, 1e-5).map(drop)
+        };
+        norm(8, &map(8)).unwrap();
+        assert!(norm(8, &map(1)).unwrap_err().to_string().contains("residual"));
+        assert!(norm(7, &map(8)).unwrap_err().to_string().contains("7 values"));
+        let bytes = Tensor::zeros([1, 4, 4, 3], (Kind::Uint8, CPU));
+        let scale_shift = Tensor::ones([2, 3], (Kind::Float, CPU));
+        let _ = f_normalise(&bytes, &scale_shift, Kind::Float).unwrap();
+        let refused = [
+            (bytes.to_kind(Kind::Int), scale_shift.copy()),
+            (bytes.narrow(3, 0, 2), scale_shift.copy()),
+            (bytes.copy(), scale_shift.to_kind(Kind::Double)),
+            (bytes.copy(), scale_shift.tr().contiguous()),
+        ];
+        for (bytes, scale_shift) in refused {
+            let _ = f_normalise(&bytes, &scale_shift, Kind::Float).unwrap_err();
         }
-    }
+    };
+    run();
+    with_kernels(run);
 }
 
 #[test]
