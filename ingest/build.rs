@@ -8,7 +8,8 @@ use std::env;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/jpeg/transcoder.c");
-    let include = env::var("DEP_TURBOJPEG_INCLUDE").expect("turbojpeg-sys publishes the headers that it built");
+    let include = env::var("DEP_TURBOJPEG_INCLUDE")
+        .expect("turbojpeg-sys publishes the headers that it built");
     cc::Build::new()
         .std("c11")
         .extra_warnings(true)

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/native");
-    let lib = PathBuf::from(env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys publishes libtorch's folder"));
+    let lib = PathBuf::from(
+        env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys publishes libtorch's folder"),
+    );
     compile_native(&lib);
     link_arg(&format!("-Wl,-rpath,{}", lib.display()));
     // NVRTC, in the packages of PyPI.
@@ -39,16 +41,26 @@ fn compile_native(lib: &Path) {
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .files(["src/native/native.cpp", "src/native/fused.cpp", "src/native/emulator.cpp"])
+        .files([
+            "src/native/native.cpp",
+            "src/native/fused.cpp",
+            "src/native/emulator.cpp",
+        ])
         .compile("trainer_native");
 }
 
 /// `$ORIGIN`-relative run paths of a binary in `target/PROFILE/` and of a test in `target/PROFILE/deps/`.
 fn relative_run_paths(lib: &Path) -> Vec<String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let inside = workspace.canonicalize().ok().and_then(|root| lib.strip_prefix(root).ok().map(Path::to_path_buf));
+    let inside = workspace
+        .canonicalize()
+        .ok()
+        .and_then(|root| lib.strip_prefix(root).ok().map(Path::to_path_buf));
     match inside {
-        Some(inside) => ["../..", "../../.."].iter().map(|up| format!("$ORIGIN/{up}/{}", inside.display())).collect(),
+        Some(inside) => ["../..", "../../.."]
+            .iter()
+            .map(|up| format!("$ORIGIN/{up}/{}", inside.display()))
+            .collect(),
         None => Vec::new(),
     }
 }

@@ -18,7 +18,9 @@ const RECORDS: usize = 16;
 
 /// A file of `RECORDS` records.
 fn write_file(path: &std::path::Path) -> std::io::Result<u64> {
-    let data: Vec<u8> = (0..RECORD_BYTES as u32).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect();
+    let data: Vec<u8> = (0..RECORD_BYTES as u32)
+        .map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24) as u8)
+        .collect();
     let length = (data.len() as u64).to_le_bytes();
     let mut file = File::create(path)?;
     for _ in 0..RECORDS {
@@ -35,12 +37,17 @@ fn read(criterion: &mut Criterion) {
     let path = dir.path().join("records.tfrecord");
     let file_bytes = write_file(&path).expect("the file can be written");
     let mut group = criterion.benchmark_group("tfrecord");
-    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(5));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(5));
     group.throughput(Throughput::Bytes(file_bytes));
     group.bench_function("ingest", |bencher| {
         bencher.iter(|| {
             for event in Records::open(&path).expect("the file is there") {
-                let Event::Record(record) = event.expect("it can be read") else { panic!("a record is lost") };
+                let Event::Record(record) = event.expect("it can be read") else {
+                    panic!("a record is lost")
+                };
                 black_box(record);
             }
         });

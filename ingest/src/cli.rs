@@ -106,7 +106,9 @@ of Cityscapes, *_train_id.png of BDD100K) are passed over; do not give folders o
         json: bool,
     },
     /// Check every checksum, every JPEG, and the catalog against the shards.
-    #[command(after_help = "Example:\n  ingest verify shards/        exits with 1 if anything is wrong, and names it")]
+    #[command(
+        after_help = "Example:\n  ingest verify shards/        exits with 1 if anything is wrong, and names it"
+    )]
     Verify {
         /// Folder of the set.
         #[arg(default_value = "shards")]
@@ -199,18 +201,30 @@ enum ChromaArg {
 }
 
 fn camera(name: &str) -> Result<String, String> {
-    let known = waymo::CAMERAS.iter().find(|camera| camera.eq_ignore_ascii_case(name));
-    known.map(ToString::to_string).ok_or_else(|| format!("cameras are {}", waymo::CAMERAS.join(", ")))
+    let known = waymo::CAMERAS
+        .iter()
+        .find(|camera| camera.eq_ignore_ascii_case(name));
+    known
+        .map(ToString::to_string)
+        .ok_or_else(|| format!("cameras are {}", waymo::CAMERAS.join(", ")))
 }
 
 /// The given number of threads, or one per core.
 pub fn threads(given: Option<u16>) -> usize {
-    given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    given.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        usize::from,
+    )
 }
 
 impl Options {
     /// The request that these options and `inputs` stand for.
-    pub fn into_request(self, dataset: Dataset, inputs: Vec<PathBuf>, cameras: Vec<String>) -> Request {
+    pub fn into_request(
+        self,
+        dataset: Dataset,
+        inputs: Vec<PathBuf>,
+        cameras: Vec<String>,
+    ) -> Request {
         let levels: BTreeSet<u8> = self.levels.into_iter().collect();
         let chroma = match self.chroma {
             ChromaArg::Half => Chroma::C420,
@@ -247,11 +261,28 @@ mod tests {
 
     #[test]
     fn levels_are_sorted_and_defaults_are_the_documented_ones() {
-        let cli = Cli::try_parse_from(["ingest", "waymo", "--out", "x", "--levels", "2,0,2"]).unwrap();
-        let Command::Waymo { input, options, cameras } = cli.command else { panic!("not waymo") };
+        let cli =
+            Cli::try_parse_from(["ingest", "waymo", "--out", "x", "--levels", "2,0,2"]).unwrap();
+        let Command::Waymo {
+            input,
+            options,
+            cameras,
+        } = cli.command
+        else {
+            panic!("not waymo")
+        };
         assert_eq!(input, [PathBuf::from("data/waymo")]);
         let request = options.into_request(Dataset::Waymo, input, cameras);
-        assert_eq!(request.settings, Settings { levels: vec![0, 2], ..Settings::default() });
-        assert_eq!((request.part, request.max_bad), (Part::WHOLE, MaxBad::Percent(1.0)));
+        assert_eq!(
+            request.settings,
+            Settings {
+                levels: vec![0, 2],
+                ..Settings::default()
+            }
+        );
+        assert_eq!(
+            (request.part, request.max_bad),
+            (Part::WHOLE, MaxBad::Percent(1.0))
+        );
     }
 }

@@ -18,7 +18,10 @@ pub struct Defect {
 impl Defect {
     /// A defect counted under `reason`.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -68,7 +71,9 @@ pub enum Error {
         advice: String,
     },
     /// Two inputs would be stored under one name.
-    #[error("{first:?} and {second:?} are both named {name:?}; rename one, or ingest them into two folders")]
+    #[error(
+        "{first:?} and {second:?} are both named {name:?}; rename one, or ingest them into two folders"
+    )]
     SameName {
         /// The name of both.
         name: String,
@@ -103,7 +108,15 @@ pub enum Error {
 impl From<schemas::Error> for Error {
     fn from(error: schemas::Error) -> Self {
         match error {
-            schemas::Error::Io { action, path, source } => Self::Io { action, path, source },
+            schemas::Error::Io {
+                action,
+                path,
+                source,
+            } => Self::Io {
+                action,
+                path,
+                source,
+            },
             other => Self::Schemas(other),
         }
     }
@@ -121,18 +134,35 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; check the permissions, or give another path"
         }
-        io::ErrorKind::NotFound => "; it was moved or removed: put it back and run the same command again",
+        io::ErrorKind::NotFound => {
+            "; it was moved or removed: put it back and run the same command again"
+        }
         _ => "",
     }
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
-    pub(crate) fn input(detail: &'static str, path: impl Into<PathBuf>, advice: impl Into<String>) -> Self {
-        Self::Input { detail, path: path.into(), advice: advice.into() }
+    pub(crate) fn input(
+        detail: &'static str,
+        path: impl Into<PathBuf>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self::Input {
+            detail,
+            path: path.into(),
+            advice: advice.into(),
+        }
     }
 }

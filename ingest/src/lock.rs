@@ -35,9 +35,16 @@ impl Lock {
             vec![hold(dir, LOCK_FILE, File::try_lock)?]
         } else {
             let own = format!("{}{}-of-{}", part_prefix(), part.index, part.count);
-            vec![hold(dir, LOCK_FILE, File::try_lock_shared)?, hold(dir, &own, File::try_lock)?]
+            vec![
+                hold(dir, LOCK_FILE, File::try_lock_shared)?,
+                hold(dir, &own, File::try_lock)?,
+            ]
         };
-        let lock = Self { dir: dir.to_owned(), part, _files: files };
+        let lock = Self {
+            dir: dir.to_owned(),
+            part,
+            _files: files,
+        };
         if part.is_whole() {
             lock.remove_leftovers()?;
         } else {
@@ -50,12 +57,24 @@ impl Lock {
     fn refuse_other_counts(&self) -> Result<()> {
         let same = format!("-of-{}", self.part.count);
         for entry in fs::read_dir(&self.dir).map_err(Error::io("list", &self.dir))? {
-            let name = entry.map_err(Error::io("list", &self.dir))?.file_name().to_string_lossy().into_owned();
+            let name = entry
+                .map_err(Error::io("list", &self.dir))?
+                .file_name()
+                .to_string_lossy()
+                .into_owned();
             let is_other = name.starts_with(&part_prefix()) && !name.ends_with(&same);
             if is_other && try_lock(&self.dir, &name, File::try_lock)?.is_none() {
-                let detail = format!("parts of another number than {} are being written", self.part.count);
-                let advice = "give every part the same N of --part I/N, or wait for the others to end";
-                return Err(Error::Output { detail, dir: self.dir.clone(), advice });
+                let detail = format!(
+                    "parts of another number than {} are being written",
+                    self.part.count
+                );
+                let advice =
+                    "give every part the same N of --part I/N, or wait for the others to end";
+                return Err(Error::Output {
+                    detail,
+                    dir: self.dir.clone(),
+                    advice,
+                });
             }
         }
         Ok(())
@@ -96,15 +115,28 @@ fn part_prefix() -> String {
 fn hold(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     try_lock(dir, name, lock)?.ok_or_else(|| {
         let detail = "another ingest is writing to the output folder".to_owned();
-        Error::Output { detail, dir: dir.to_owned(), advice: "wait for it to end" }
+        Error::Output {
+            detail,
+            dir: dir.to_owned(),
+            advice: "wait for it to end",
+        }
     })
 }
 
 /// The locked file, or `None` if another process has locked it.
-fn try_lock(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<File>> {
+fn try_lock(
+    dir: &Path,
+    name: &str,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<Option<File>> {
     let path = dir.join(name);
     // On network file systems a shared lock needs the right to read, an exclusive one the right to write.
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path);
     let file = file.map_err(Error::io("write to the output folder", &path))?;
     match lock(&file) {
         Ok(()) => Ok(Some(file)),

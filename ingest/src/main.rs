@@ -20,7 +20,10 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
     outlive_file_size_limit();
     match execute(Cli::parse().command) {
         Ok(code) => code,
@@ -44,18 +47,35 @@ fn outlive_file_size_limit() {
 /// Runs one command; the code says whether all it promises is true.
 fn execute(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Waymo { input, cameras, options } => {
+        Command::Waymo {
+            input,
+            cameras,
+            options,
+        } => {
             let json = options.json;
             ingest_set(&options.into_request(Dataset::Waymo, input, cameras), json)
         }
-        Command::Soda10m { input, tags, options } => {
+        Command::Soda10m {
+            input,
+            tags,
+            options,
+        } => {
             let json = options.json;
             let request = options.into_request(Dataset::Soda10m, input, Vec::new());
-            ingest_set(&Request { tag_files: tags, ..request }, json)
+            ingest_set(
+                &Request {
+                    tag_files: tags,
+                    ..request
+                },
+                json,
+            )
         }
         Command::Images { input, options } => {
             let json = options.json;
-            ingest_set(&options.into_request(Dataset::Images, input, Vec::new()), json)
+            ingest_set(
+                &options.into_request(Dataset::Images, input, Vec::new()),
+                json,
+            )
         }
         Command::Demo(args) => {
             let json = args.json;
@@ -77,7 +97,11 @@ fn execute(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Inspect { shards, filter, json } => {
+        Command::Inspect {
+            shards,
+            filter,
+            json,
+        } => {
             let filter = filter.map(|sql| Filter::parse(&sql)).transpose()?;
             let inspection = inspect(&shards, filter.as_ref())?;
             if json {
@@ -87,8 +111,20 @@ fn execute(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Fidelity { shards, input, crops, seed, out, json } => {
-            let request = fidelity::Request { shards, inputs: input, crops: crops as usize, seed };
+        Command::Fidelity {
+            shards,
+            input,
+            crops,
+            seed,
+            out,
+            json,
+        } => {
+            let request = fidelity::Request {
+                shards,
+                inputs: input,
+                crops: crops as usize,
+                seed,
+            };
             let measured = fidelity::measure(&request)?;
             if let Some(path) = out {
                 fidelity::write_contact_sheet(&measured.worst, &path)?;
@@ -100,14 +136,22 @@ fn execute(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Verify { shards, threads, json } => {
+        Command::Verify {
+            shards,
+            threads,
+            json,
+        } => {
             let verdict = verify::verify(&shards, cli::threads(threads))?;
             if json {
                 print_json(&verdict)?
             } else {
                 writeln!(io::stdout(), "{verdict}")?
             }
-            Ok(if verdict.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if verdict.bad.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
     }
 }
@@ -122,7 +166,9 @@ fn ingest_set(request: &Request, json: bool) -> Result<ExitCode> {
     if summary.is_over_limit {
         let (report, max_bad) = (summary.report.display(), request.max_bad);
         let skipped = summary.frames_skipped;
-        eprintln!("ingest: {skipped} items were skipped, more than --max-bad {max_bad} allows; {report} lists them");
+        eprintln!(
+            "ingest: {skipped} items were skipped, more than --max-bad {max_bad} allows; {report} lists them"
+        );
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -130,26 +176,46 @@ fn ingest_set(request: &Request, json: bool) -> Result<ExitCode> {
 
 fn print_summary(summary: &Summary) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let Summary { frames_written, frames_kept, frames_skipped, shards_written, shards_kept, .. } = summary;
+    let Summary {
+        frames_written,
+        frames_kept,
+        frames_skipped,
+        shards_written,
+        shards_kept,
+        ..
+    } = summary;
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let (bytes_in, bytes_out) = (megabytes(summary.bytes_in), megabytes(summary.bytes_out));
     let megabytes_per_s = bytes_in / summary.seconds.max(1e-9);
-    writeln!(out, "written  {frames_written} frames in {shards_written} shards")?;
+    writeln!(
+        out,
+        "written  {frames_written} frames in {shards_written} shards"
+    )?;
     if *shards_kept > 0 {
-        writeln!(out, "kept     {frames_kept} frames in {shards_kept} shards, finished before")?;
+        writeln!(
+            out,
+            "kept     {frames_kept} frames in {shards_kept} shards, finished before"
+        )?;
     }
     writeln!(out, "skipped  {frames_skipped} items")?;
     for (reason, count) in &summary.skipped {
         writeln!(out, "         {count} {reason}")?;
     }
-    writeln!(out, "bytes    {bytes_in:.1} MB of images in, {bytes_out:.1} MB of shards out")?;
+    writeln!(
+        out,
+        "bytes    {bytes_in:.1} MB of images in, {bytes_out:.1} MB of shards out"
+    )?;
     writeln!(
         out,
         "speed    {:.1} frames/s, {megabytes_per_s:.1} MB/s in, {:.1} s",
         summary.frames_per_s, summary.seconds
     )?;
     if *frames_written > 0 {
-        writeln!(out, "CPU      {:.2} ms a frame, by stage", summary.cpu_ms_per_frame)?;
+        writeln!(
+            out,
+            "CPU      {:.2} ms a frame, by stage",
+            summary.cpu_ms_per_frame
+        )?;
         for (name, ms) in summary.stages_ms.iter() {
             writeln!(out, "         {ms:>6.2}  {name}")?;
         }
@@ -163,5 +229,7 @@ fn print_json(value: &impl Serialize) -> Result<()> {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -37,15 +37,30 @@ impl Output {
         for path in shard_paths(dir)? {
             let shard = ShardReader::open(&path)?;
             if shard.settings() != settings {
-                let detail =
-                    format!("the output folder was written with other settings, {}", differences(&shard, settings));
+                let detail = format!(
+                    "the output folder was written with other settings, {}",
+                    differences(&shard, settings)
+                );
                 let advice = "give the same options, or another --out";
-                return Err(Error::Output { detail, dir: dir.to_owned(), advice });
+                return Err(Error::Output {
+                    detail,
+                    dir: dir.to_owned(),
+                    advice,
+                });
             }
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             existing.insert(name, shard.id().clone());
         }
-        Ok(Self { dir: dir.to_owned(), settings: settings.clone(), existing, _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            settings: settings.clone(),
+            existing,
+            _lock: lock,
+        })
     }
 
     /// The folder.
@@ -68,12 +83,18 @@ impl Output {
     /// # Errors
     /// If a finished shard of one of its inputs covers other items: the folder has changed since.
     pub fn check_unchanged(&self, plan: &[Job]) -> Result<()> {
-        let planned: HashMap<String, &ShardId> = plan.iter().map(|job| (job.id.file_name(), &job.id)).collect();
-        let inputs: std::collections::HashSet<&str> = plan.iter().map(|job| job.id.input.as_str()).collect();
+        let planned: HashMap<String, &ShardId> = plan
+            .iter()
+            .map(|job| (job.id.file_name(), &job.id))
+            .collect();
+        let inputs: std::collections::HashSet<&str> =
+            plan.iter().map(|job| job.id.input.as_str()).collect();
         let changed = self
             .existing
             .iter()
-            .filter(|(name, id)| inputs.contains(id.input.as_str()) && planned.get(*name) != Some(id))
+            .filter(|(name, id)| {
+                inputs.contains(id.input.as_str()) && planned.get(*name) != Some(id)
+            })
             .map(|(name, _)| name)
             .min();
         match changed {
@@ -92,12 +113,18 @@ impl Output {
             return Ok(false);
         }
         let shard = ShardReader::open(&self.frames_dir().join(&name))?;
-        if holds_items(&shard, job)? { Ok(true) } else { Err(self.input_changed(&name)) }
+        if holds_items(&shard, job)? {
+            Ok(true)
+        } else {
+            Err(self.input_changed(&name))
+        }
     }
 
     fn input_changed(&self, shard: &str) -> Error {
         Error::Output {
-            detail: format!("files were added to or removed from an input since its shard {shard:?} was written"),
+            detail: format!(
+                "files were added to or removed from an input since its shard {shard:?} was written"
+            ),
             dir: self.dir.clone(),
             advice: "give new images as a folder of their own, or delete the input's shards and run again",
         }
@@ -106,14 +133,21 @@ impl Output {
 
 /// Whether a finished shard of a folder's or an archive's files holds exactly the job's, as frames or as skipped items.
 fn holds_items(shard: &ShardReader, job: &Job) -> Result<bool> {
-    let Content::Files { files, .. } = &job.content else { return Ok(true) };
+    let Content::Files { files, .. } = &job.content else {
+        return Ok(true);
+    };
     let rows = shard.rows()?;
     let mut rows = rows.iter().map(|row| row.meta.source.as_str()).peekable();
-    let mut skipped = shard.skipped().iter().map(|skipped| skipped.source.as_str()).peekable();
+    let mut skipped = shard
+        .skipped()
+        .iter()
+        .map(|skipped| skipped.source.as_str())
+        .peekable();
     let end = job.id.end_item.unwrap_or(files.len());
     let all_found = (job.id.first_item..end).all(|ix| {
         let source = source_name(&job.id.input, &files.relative(ix));
-        rows.next_if_eq(&source.as_str()).is_some() || skipped.next_if_eq(&source.as_str()).is_some()
+        rows.next_if_eq(&source.as_str()).is_some()
+            || skipped.next_if_eq(&source.as_str()).is_some()
     });
     Ok(all_found && rows.next().is_none() && skipped.next().is_none())
 }
@@ -130,7 +164,11 @@ fn check_is_ours(dir: &Path) -> Result<()> {
         return Ok(());
     }
     let detail = "the output folder is not empty and holds no shards".to_owned();
-    Err(Error::Output { detail, dir: dir.to_owned(), advice: "give --out a new or empty folder" })
+    Err(Error::Output {
+        detail,
+        dir: dir.to_owned(),
+        advice: "give --out a new or empty folder",
+    })
 }
 
 /// Which settings differ, as JSON: `"quality":93 instead of "quality":90`.
@@ -140,9 +178,18 @@ fn differences(shard: &ShardReader, wanted: &Settings) -> String {
     };
     let (found, wanted) = (fields(shard.settings()), fields(wanted));
     let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
-    let text = |value: Option<&serde_json::Value>| value.map_or("the default".to_owned(), ToString::to_string);
-    let differing = names.into_iter().filter(|name| found.get(*name) != wanted.get(*name));
-    let differing =
-        differing.map(|name| format!("{name} {} instead of {}", text(found.get(name)), text(wanted.get(name))));
+    let text = |value: Option<&serde_json::Value>| {
+        value.map_or("the default".to_owned(), ToString::to_string)
+    };
+    let differing = names
+        .into_iter()
+        .filter(|name| found.get(*name) != wanted.get(*name));
+    let differing = differing.map(|name| {
+        format!(
+            "{name} {} instead of {}",
+            text(found.get(name)),
+            text(wanted.get(name))
+        )
+    });
     differing.collect::<Vec<_>>().join(", ")
 }

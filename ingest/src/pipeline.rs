@@ -48,7 +48,12 @@ pub struct Written {
 /// What passes from the reader to the writer; items go through a worker on the way.
 enum Step {
     Begin(usize),
-    Item { source: String, weight: u64, bytes_in: u64, result: Result<Box<FrameRow>, Defect> },
+    Item {
+        source: String,
+        weight: u64,
+        bytes_in: u64,
+        result: Result<Box<FrameRow>, Defect>,
+    },
     End,
     Failed(Error),
 }
@@ -72,19 +77,33 @@ pub fn write_shards(
     let capacity = STEPS_PER_THREAD * threads + 2;
     let (token_in, tokens) = bounded(capacity);
     for _ in 0..capacity {
-        token_in.send(()).expect("the receiver is alive, the capacity is not reached");
+        token_in
+            .send(())
+            .expect("the receiver is alive, the capacity is not reached");
     }
     let (work_in, work) = bounded::<Numbered<Item>>(capacity);
     let (done_in, done) = bounded::<Numbered<Step>>(capacity);
     let (written, stages) = thread::scope(|scope| {
-        let reader = Reader { tokens, work: work_in, done: done_in.clone(), next: 0 };
+        let reader = Reader {
+            tokens,
+            work: work_in,
+            done: done_in.clone(),
+            next: 0,
+        };
         let mut others = vec![scope.spawn(move || reader.run(jobs, settings))];
         for _ in 0..threads {
             let (work, done) = (work.clone(), done_in.clone());
             others.push(scope.spawn(move || run_worker(settings, &work, &done)));
         }
         drop((work, done_in));
-        let writer = Writer { jobs, frames_dir, settings, progress, open: None, written: Written::default() };
+        let writer = Writer {
+            jobs,
+            frames_dir,
+            settings,
+            progress,
+            open: None,
+            written: Written::default(),
+        };
         let written = writer.run(&done, &token_in);
         // When the writer has failed, its ends of the channels must go before the threads are waited for.
         drop((done, token_in));
@@ -94,7 +113,11 @@ pub fn write_shards(
         }
         (written, stages)
     });
-    Ok(Written { cpu_ms: stages::process_cpu_ms() - cpu_before_ms, stages, ..written? })
+    Ok(Written {
+        cpu_ms: stages::process_cpu_ms() - cpu_before_ms,
+        stages,
+        ..written?
+    })
 }
 
 struct Reader {
@@ -149,18 +172,41 @@ impl Reader {
     }
 }
 
-fn run_worker(settings: &Settings, work: &Receiver<Numbered<Item>>, done: &Sender<Numbered<Step>>) -> StageTimes {
+fn run_worker(
+    settings: &Settings,
+    work: &Receiver<Numbered<Item>>,
+    done: &Sender<Numbered<Step>>,
+) -> StageTimes {
     let mut builder = Builder::new(settings);
     for (number, item) in work {
         lap(Stage::Read);
-        let Item { source, weight, content } = item;
+        let Item {
+            source,
+            weight,
+            content,
+        } = item;
         let mut bytes_in = 0;
-        let result = catch_unwind(AssertUnwindSafe(|| frame(&mut builder, content?, &mut bytes_in)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            frame(&mut builder, content?, &mut bytes_in)
+        }));
         let step = match result {
-            Ok(Ok(row)) => Step::Item { source, weight, bytes_in, result: Ok(row) },
-            Ok(Err(Trouble::Item(defect))) => Step::Item { source, weight, bytes_in, result: Err(defect) },
+            Ok(Ok(row)) => Step::Item {
+                source,
+                weight,
+                bytes_in,
+                result: Ok(row),
+            },
+            Ok(Err(Trouble::Item(defect))) => Step::Item {
+                source,
+                weight,
+                bytes_in,
+                result: Err(defect),
+            },
             Ok(Err(Trouble::Run(error))) => Step::Failed(error),
-            Err(panic) => Step::Failed(Error::Panic { place: source, detail: panic_message(panic.as_ref()) }),
+            Err(panic) => Step::Failed(Error::Panic {
+                place: source,
+                detail: panic_message(panic.as_ref()),
+            }),
         };
         if done.send((number, step)).is_err() {
             break;
@@ -170,7 +216,11 @@ fn run_worker(settings: &Settings, work: &Receiver<Numbered<Item>>, done: &Sende
     stages::collect()
 }
 
-fn frame(builder: &mut Builder, image: SourceImage, bytes_in: &mut u64) -> Result<Box<FrameRow>, Trouble> {
+fn frame(
+    builder: &mut Builder,
+    image: SourceImage,
+    bytes_in: &mut u64,
+) -> Result<Box<FrameRow>, Trouble> {
     let SourceImage { mut meta, data } = image;
     let bytes = read(data)?;
     lap(Stage::Read);
@@ -211,7 +261,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Trouble> {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
 }
 
 struct Writer<'a> {
@@ -254,7 +305,12 @@ impl Writer<'_> {
     fn take(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Begin(ix) => self.begin(&self.jobs[ix]),
-            Step::Item { source, weight, bytes_in, result } => self.add(source, weight, bytes_in, result),
+            Step::Item {
+                source,
+                weight,
+                bytes_in,
+                result,
+            } => self.add(source, weight, bytes_in, result),
             Step::End => self.end(),
             Step::Failed(error) => Err(error),
         }
@@ -272,21 +328,39 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn add(&mut self, source: String, weight: u64, bytes_in: u64, result: Result<Box<FrameRow>, Defect>) -> Result<()> {
-        let shard = self.open.as_mut().expect("an item comes after the beginning of its shard");
+    fn add(
+        &mut self,
+        source: String,
+        weight: u64,
+        bytes_in: u64,
+        result: Result<Box<FrameRow>, Defect>,
+    ) -> Result<()> {
+        let shard = self
+            .open
+            .as_mut()
+            .expect("an item comes after the beginning of its shard");
         self.written.image_bytes_in += bytes_in;
         let weight = weight.min(shard.weight_left);
         shard.weight_left -= weight;
         match result.and_then(|row| shard.check_new(row)) {
             Ok(row) => {
-                let level_bytes = row.levels.iter().flatten().map(|level| level.jpeg.len() as u64).sum();
+                let level_bytes = row
+                    .levels
+                    .iter()
+                    .flatten()
+                    .map(|level| level.jpeg.len() as u64)
+                    .sum();
                 shard.writer.push(*row)?;
                 shard.level_bytes += level_bytes;
                 self.written.frames += 1;
                 self.progress.add_frame(weight, bytes_in, level_bytes);
             }
             Err(Defect { reason, detail }) => {
-                shard.skipped.push(Skipped { source, reason: reason.to_owned(), detail });
+                shard.skipped.push(Skipped {
+                    source,
+                    reason: reason.to_owned(),
+                    detail,
+                });
                 self.written.skipped += 1;
                 self.progress.add_skipped(weight, bytes_in);
             }
@@ -299,7 +373,8 @@ impl Writer<'_> {
         let summary = shard.writer.finish(&shard.skipped)?;
         self.written.shards += 1;
         self.written.bytes_out += summary.bytes;
-        self.progress.add_shard(shard.weight_left, summary.bytes - shard.level_bytes);
+        self.progress
+            .add_shard(shard.weight_left, summary.bytes - shard.level_bytes);
         Ok(())
     }
 }
@@ -309,6 +384,9 @@ impl OpenShard {
         if self.frame_ids.insert(row.meta.frame_id.clone()) {
             return Ok(row);
         }
-        Err(Defect::new("duplicate-frame", format!("frame {:?} is in this shard already", row.meta.frame_id)))
+        Err(Defect::new(
+            "duplicate-frame",
+            format!("frame {:?} is in this shard already", row.meta.frame_id),
+        ))
     }
 }

@@ -22,7 +22,10 @@ pub struct Part {
 
 impl Part {
     /// The one part of a run on one machine.
-    pub const WHOLE: Self = Self { index: 0, count: NonZeroU32::MIN };
+    pub const WHOLE: Self = Self {
+        index: 0,
+        count: NonZeroU32::MIN,
+    };
 
     /// Whether there are no other parts.
     pub fn is_whole(self) -> bool {
@@ -34,12 +37,17 @@ impl FromStr for Part {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text
-            .split_once('/')
-            .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }));
+        let parsed = text.split_once('/').and_then(|(index, count)| {
+            Some(Self {
+                index: index.parse().ok()?,
+                count: count.parse().ok()?,
+            })
+        });
         parsed
             .filter(|part| part.index < part.count.get())
-            .ok_or_else(|| "give I/N, with I from 0 to N - 1: `--part 0/8` to `--part 7/8`".to_owned())
+            .ok_or_else(|| {
+                "give I/N, with I from 0 to N - 1: `--part 0/8` to `--part 7/8`".to_owned()
+            })
     }
 }
 
@@ -67,7 +75,10 @@ pub fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
 
 /// The jobs of one part.
 pub fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
-    jobs.into_iter().skip(part.index as usize).step_by(part.count.get() as usize).collect()
+    jobs.into_iter()
+        .skip(part.index as usize)
+        .step_by(part.count.get() as usize)
+        .collect()
 }
 
 fn path(job: &Job) -> &Path {
@@ -89,7 +100,11 @@ mod tests {
 
     fn job(path: &str, input: &str) -> Job {
         Job {
-            id: ShardId { input: input.into(), first_item: 0, end_item: None },
+            id: ShardId {
+                input: input.into(),
+                first_item: 0,
+                end_item: None,
+            },
             content: Content::TfRecord(path.into()),
             weight: 1,
         }
@@ -101,10 +116,23 @@ mod tests {
 
     #[test]
     fn parts_are_disjoint_and_complete() {
-        let jobs = || plan((0..10).map(|i| job(&format!("{i}"), &format!("x/{i}"))).collect()).unwrap();
+        let jobs = || {
+            plan(
+                (0..10)
+                    .map(|i| job(&format!("{i}"), &format!("x/{i}")))
+                    .collect(),
+            )
+            .unwrap()
+        };
         let mut all: Vec<Job> = Vec::new();
         for index in 0..3 {
-            all.extend(of_part(jobs(), Part { index, count: NonZeroU32::new(3).unwrap() }));
+            all.extend(of_part(
+                jobs(),
+                Part {
+                    index,
+                    count: NonZeroU32::new(3).unwrap(),
+                },
+            ));
         }
         let joined = plan(all).unwrap();
         assert_eq!(inputs(&joined), inputs(&jobs()));
@@ -116,7 +144,10 @@ mod tests {
         let file = dir.path().join("a.tfrecord");
         std::fs::write(&file, "").unwrap();
         let detour = dir.path().join(".").join("a.tfrecord");
-        let jobs = vec![job(&file.to_string_lossy(), "d/a"), job(&detour.to_string_lossy(), "d/a")];
+        let jobs = vec![
+            job(&file.to_string_lossy(), "d/a"),
+            job(&detour.to_string_lossy(), "d/a"),
+        ];
         assert_eq!(plan(jobs).unwrap().len(), 1);
     }
 

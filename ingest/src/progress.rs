@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    DecimalBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
 
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -41,12 +43,22 @@ impl Progress {
     }
 
     fn with(total_weight: u64, is_terminal: bool) -> Self {
-        let target = if is_terminal { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
+        let target = if is_terminal {
+            ProgressDrawTarget::stderr_with_hz(5)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {msg}  ETA {eta}");
         let bar = ProgressBar::with_draw_target(Some(total_weight.max(1)), target)
             .with_style(style.expect("the template is valid"));
         let now = Instant::now();
-        Self { bar, is_terminal, total_weight, started: now, state: RefCell::new((Counts::default(), now)) }
+        Self {
+            bar,
+            is_terminal,
+            total_weight,
+            started: now,
+            state: RefCell::new((Counts::default(), now)),
+        }
     }
 
     /// Time since the beginning.
@@ -93,7 +105,11 @@ impl Progress {
         } else if last_line.elapsed() >= LINE_INTERVAL {
             *last_line = Instant::now();
             let percent = 100 * counts.weight / self.total_weight.max(1);
-            eprintln!("{percent:>3}%  {}  ETA {:#}", self.message(counts), HumanDuration(self.bar.eta()));
+            eprintln!(
+                "{percent:>3}%  {}  ETA {:#}",
+                self.message(counts),
+                HumanDuration(self.bar.eta())
+            );
         }
     }
 

@@ -48,7 +48,11 @@ pub struct Builder {
 impl Builder {
     /// A builder of the levels that `settings` asks for.
     pub fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone(), codec: Codec::new(), resizer: Resizer::new() }
+        Self {
+            settings: settings.clone(),
+            codec: Codec::new(),
+            resizer: Resizer::new(),
+        }
     }
 
     /// Makes the levels of the image file `bytes`.
@@ -131,14 +135,25 @@ impl Builder {
         markers: &Markers<'_>,
     ) -> Result<LevelImage, Defect> {
         let mcu_width = markers.mcu_width();
-        let restart = Restart(restart_interval(header.size.width.div_ceil(mcu_width), mcu_width));
+        let restart = Restart(restart_interval(
+            header.size.width.div_ceil(mcu_width),
+            mcu_width,
+        ));
         let transcoded = self.codec.transcode(transcoder, header.size, restart)?;
-        let level = LevelImage { jpeg: indexed(transcoded)?, size: header.size, encoding: Encoding::Lossless };
+        let level = LevelImage {
+            jpeg: indexed(transcoded)?,
+            size: header.size,
+            encoding: Encoding::Lossless,
+        };
         lap(Stage::Transcode);
         Ok(level)
     }
 
-    fn decode_half(&self, transcoder: &mut Transcoder<'_>, header: &Header) -> Result<Raster, Defect> {
+    fn decode_half(
+        &self,
+        transcoder: &mut Transcoder<'_>,
+        header: &Header,
+    ) -> Result<Raster, Defect> {
         let layout = match header.color {
             ColorModel::Grey => Layout::Grey,
             _ if header.is_420 && self.settings.chroma == Chroma::C420 => Layout::Ycc420,
@@ -165,8 +180,14 @@ impl Builder {
         let mcus_per_row = raster.padded_width() / raster.mcu_width;
         let restart = Restart(restart_interval(mcus_per_row, raster.mcu_width));
         let has_full_chroma = self.settings.chroma == Chroma::C444;
-        let encoded = self.codec.encode(raster, quality, has_full_chroma, restart)?;
-        let level = LevelImage { jpeg: indexed(encoded)?, size: raster.size, encoding: Encoding::Quality(quality) };
+        let encoded = self
+            .codec
+            .encode(raster, quality, has_full_chroma, restart)?;
+        let level = LevelImage {
+            jpeg: indexed(encoded)?,
+            size: raster.size,
+            encoding: Encoding::Quality(quality),
+        };
         lap(Stage::Encode);
         Ok(level)
     }
@@ -175,16 +196,29 @@ impl Builder {
     fn empty(&self, size: Size) -> Result<Pyramid, Defect> {
         let last = self.last_level(size);
         if !self.settings.levels.iter().any(|&level| level <= last) {
-            let detail = format!("{size} pixels are too few for any of the levels {:?}", self.settings.levels);
+            let detail = format!(
+                "{size} pixels are too few for any of the levels {:?}",
+                self.settings.levels
+            );
             return Err(Defect::new("too-small", detail));
         }
-        Ok(Pyramid { size, levels: vec![None; self.settings.levels.len()] })
+        Ok(Pyramid {
+            size,
+            levels: vec![None; self.settings.levels.len()],
+        })
     }
 
     /// The coarsest level of the settings that a frame of `size` is large enough for; 0 if none.
     fn last_level(&self, size: Size) -> u8 {
-        let is_large_enough = |level: u8| u64::from(size.min_side()) >= u64::from(MIN_SIDE_PX) << level;
-        self.settings.levels.iter().copied().filter(|&level| is_large_enough(level)).max().unwrap_or(0)
+        let is_large_enough =
+            |level: u8| u64::from(size.min_side()) >= u64::from(MIN_SIDE_PX) << level;
+        self.settings
+            .levels
+            .iter()
+            .copied()
+            .filter(|&level| is_large_enough(level))
+            .max()
+            .unwrap_or(0)
     }
 
     fn level_ix(&self, level: u8) -> Option<usize> {
@@ -193,7 +227,11 @@ impl Builder {
 
     /// MCU width of what this builder encodes.
     fn mcu_width(&self, has_color: bool) -> u32 {
-        if has_color && self.settings.chroma == Chroma::C420 { 16 } else { 8 }
+        if has_color && self.settings.chroma == Chroma::C420 {
+            16
+        } else {
+            8
+        }
     }
 }
 

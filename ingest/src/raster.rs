@@ -35,7 +35,12 @@ pub struct Plane {
 impl Plane {
     fn new(size: Size, allocated: Size, channels: u32) -> Self {
         let bytes = allocated.area() as usize * channels as usize;
-        Self { size, allocated, channels, data: vec![0; bytes] }
+        Self {
+            size,
+            allocated,
+            channels,
+            data: vec![0; bytes],
+        }
     }
 
     /// Bytes from one row to the next.
@@ -51,28 +56,50 @@ impl Plane {
             for row in self.data.chunks_exact_mut(stride).take(rows) {
                 let (pixels, margin) = row.split_at_mut(valid);
                 let last = &pixels[valid - channels..];
-                margin.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(last));
+                margin
+                    .chunks_exact_mut(channels)
+                    .for_each(|pixel| pixel.copy_from_slice(last));
             }
         }
         let (image, below) = self.data.split_at_mut(rows * stride);
         let last_row = &image[(rows - 1) * stride..];
-        below.chunks_exact_mut(stride).for_each(|row| row.copy_from_slice(last_row));
+        below
+            .chunks_exact_mut(stride)
+            .for_each(|row| row.copy_from_slice(last_row));
     }
 
     /// Resizes exactly 2 : 1 into `half`, whose size is half of this one's, rounded up.
     fn halve_into(&self, half: &mut Self, resizer: &mut Resizer) {
-        let pixel_type = if self.channels == 3 { PixelType::U8x3 } else { PixelType::U8 };
+        let pixel_type = if self.channels == 3 {
+            PixelType::U8x3
+        } else {
+            PixelType::U8
+        };
         let Size { width, height } = half.size;
-        let source = ImageRef::new(self.allocated.width, self.allocated.height, &self.data, pixel_type)
-            .expect("a plane holds exactly its allocated pixels");
-        let mut target = Image::from_slice_u8(half.allocated.width, half.allocated.height, &mut half.data, pixel_type)
-            .expect("a plane holds exactly its allocated pixels");
-        let mut target = CroppedImageMut::new(&mut target, 0, 0, width, height).expect("it lies inside");
-        let lanczos = Filter::new("Lanczos3 of halving", lanczos_of_halving, 3.0).expect("its radius is positive");
+        let source = ImageRef::new(
+            self.allocated.width,
+            self.allocated.height,
+            &self.data,
+            pixel_type,
+        )
+        .expect("a plane holds exactly its allocated pixels");
+        let mut target = Image::from_slice_u8(
+            half.allocated.width,
+            half.allocated.height,
+            &mut half.data,
+            pixel_type,
+        )
+        .expect("a plane holds exactly its allocated pixels");
+        let mut target =
+            CroppedImageMut::new(&mut target, 0, 0, width, height).expect("it lies inside");
+        let lanczos = Filter::new("Lanczos3 of halving", lanczos_of_halving, 3.0)
+            .expect("its radius is positive");
         let options = ResizeOptions::new()
             .crop(0.0, 0.0, f64::from(2 * width), f64::from(2 * height))
             .resize_alg(ResizeAlg::Convolution(FilterType::Custom(lanczos)));
-        resizer.resize(&source, &mut target, &options).expect("the doubled half lies inside the allocation");
+        resizer
+            .resize(&source, &mut target, &options)
+            .expect("the doubled half lies inside the allocation");
     }
 }
 
@@ -89,7 +116,10 @@ fn lanczos_of_halving(x: f64) -> f64 {
         0.030_021_091_449_581_56,
         0.007_355_926_047_194_188,
     ];
-    AT_ODD_QUARTERS.get((x.abs() * 2.0) as usize).copied().unwrap_or(0.0)
+    AT_ODD_QUARTERS
+        .get((x.abs() * 2.0) as usize)
+        .copied()
+        .unwrap_or(0.0)
 }
 
 /// A decoded image.
@@ -111,7 +141,8 @@ impl Raster {
         let width = schemas::tiled::padded_width(size.width, mcu_width);
         let allocated = Size::new(width, size.height.next_multiple_of(4));
         let plane = |divisor: u32, channels| {
-            let part = |size: Size| Size::new(size.width.div_ceil(divisor), size.height.div_ceil(divisor));
+            let part =
+                |size: Size| Size::new(size.width.div_ceil(divisor), size.height.div_ceil(divisor));
             Plane::new(part(size), part(allocated), channels)
         };
         let planes = match layout {
@@ -119,15 +150,27 @@ impl Raster {
             Layout::Rgb => vec![plane(1, 3)],
             Layout::Ycc420 => vec![plane(1, 1), plane(2, 1), plane(2, 1)],
         };
-        Self { size, layout, mcu_width, planes }
+        Self {
+            size,
+            layout,
+            mcu_width,
+            planes,
+        }
     }
 
     /// A raster of interleaved `pixels`, 1 (grey) or 3 (RGB) bytes each, without gaps between rows.
     pub fn from_pixels(size: Size, layout: Layout, mcu_width: u32, pixels: &[u8]) -> Self {
         let mut raster = Self::new(size, layout, mcu_width);
         let plane = &mut raster.planes[0];
-        let (stride, row_bytes) = (plane.stride(), size.width as usize * plane.channels as usize);
-        for (row, source) in plane.data.chunks_exact_mut(stride).zip(pixels.chunks_exact(row_bytes)) {
+        let (stride, row_bytes) = (
+            plane.stride(),
+            size.width as usize * plane.channels as usize,
+        );
+        for (row, source) in plane
+            .data
+            .chunks_exact_mut(stride)
+            .zip(pixels.chunks_exact(row_bytes))
+        {
             row[..row_bytes].copy_from_slice(source);
         }
         raster.replicate_edges();
@@ -173,7 +216,9 @@ mod tests {
     #[test]
     fn a_ramp_stays_a_ramp_when_halved() {
         let size = Size::new(641, 479);
-        let pixels: Vec<u8> = (0..size.height).flat_map(|_| (0..size.width).map(|x| (x / 4) as u8)).collect();
+        let pixels: Vec<u8> = (0..size.height)
+            .flat_map(|_| (0..size.width).map(|x| (x / 4) as u8))
+            .collect();
         let half = Raster::from_pixels(size, Layout::Grey, 8, &pixels).halved(&mut Resizer::new());
         assert_eq!(half.size, Size::new(321, 240));
         let plane = &half.planes[0];
@@ -190,7 +235,11 @@ mod tests {
         let sinc = |x: f64| (x * std::f64::consts::PI).sin() / (x * std::f64::consts::PI);
         for ix in -13..13 {
             let x = f64::from(2 * ix + 1) / 4.0;
-            let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
+            let expected = if x.abs() < 3.0 {
+                sinc(x) * sinc(x / 3.0)
+            } else {
+                0.0
+            };
             assert!((lanczos_of_halving(x) - expected).abs() < 1e-15, "{x}");
         }
     }

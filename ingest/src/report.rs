@@ -60,7 +60,11 @@ impl Report {
     }
 
     fn add(&mut self, shard: &ShardReader) {
-        let name = shard.path().file_name().unwrap_or_default().to_string_lossy();
+        let name = shard
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         self.shards += 1;
         self.frames_written += shard.num_frames();
         self.frames_skipped += shard.skipped().len() as u64;
@@ -142,7 +146,11 @@ impl FromStr for MaxBad {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let percent = |text: &str| text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+        let percent = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|percent| (0.0..=100.0).contains(percent))
+        };
         let parsed = match text.strip_suffix('%') {
             Some(number) => percent(number).map(Self::Percent),
             None => text.parse().ok().map(Self::Count),

@@ -53,7 +53,9 @@ mod tests {
                         let _room = Room::wait_for(if is_large { large } else { small });
                         let others = under_way.fetch_add(1, Ordering::SeqCst);
                         thread::yield_now();
-                        assert!(!is_large || (others == 0 && under_way.load(Ordering::SeqCst) == 1));
+                        assert!(
+                            !is_large || (others == 0 && under_way.load(Ordering::SeqCst) == 1)
+                        );
                         under_way.fetch_sub(1, Ordering::SeqCst);
                     }
                 });

@@ -83,12 +83,21 @@ pub fn ingest(request: &Request) -> Result<Summary> {
     let pending = unfinished(&output, &jobs)?;
 
     let progress = Progress::new(pending.iter().map(|job| job.weight).sum());
-    let written = write_shards(&pending, &output.frames_dir(), output.settings(), request.threads, &progress);
+    let written = write_shards(
+        &pending,
+        &output.frames_dir(),
+        output.settings(),
+        request.threads,
+        &progress,
+    );
     progress.finish();
     let seconds = progress.elapsed().as_secs_f64();
     let written = written?;
 
-    let shards: Vec<PathBuf> = jobs.iter().map(|job| output.frames_dir().join(job.id.file_name())).collect();
+    let shards: Vec<PathBuf> = jobs
+        .iter()
+        .map(|job| output.frames_dir().join(job.id.file_name()))
+        .collect();
     let of_inputs = Report::of_shards(&shards)?;
     let report = if request.part.is_whole() {
         write_report(&up_to_date_catalog(output.dir(), &written)?)?
@@ -121,7 +130,9 @@ fn up_to_date_catalog(dir: &Path, written: &Written) -> Result<Catalog> {
 }
 
 fn write_report(catalog: &Catalog) -> Result<PathBuf> {
-    let shards: Vec<PathBuf> = (0..catalog.shards().len() as u32).map(|shard| catalog.shard_path(shard)).collect();
+    let shards: Vec<PathBuf> = (0..catalog.shards().len() as u32)
+        .map(|shard| catalog.shard_path(shard))
+        .collect();
     let report = Report::of_shards(&shards)?.write(catalog.dir(), Part::WHOLE)?;
     remove_part_reports(catalog.dir())?;
     Ok(report)
@@ -145,7 +156,13 @@ fn unfinished(output: &Output, jobs: &[Job]) -> Result<Vec<Job>> {
     Ok(pending)
 }
 
-fn summary(request: &Request, of_inputs: &Report, written: &Written, seconds: f64, report: PathBuf) -> Summary {
+fn summary(
+    request: &Request,
+    of_inputs: &Report,
+    written: &Written,
+    seconds: f64,
+    report: PathBuf,
+) -> Summary {
     Summary {
         frames_written: written.frames,
         frames_kept: of_inputs.frames_written - written.frames,
@@ -160,6 +177,8 @@ fn summary(request: &Request, of_inputs: &Report, written: &Written, seconds: f6
         cpu_ms_per_frame: written.cpu_ms / written.frames.max(1) as f64,
         stages_ms: written.stages.per_frame(written.frames),
         report,
-        is_over_limit: request.max_bad.is_exceeded(of_inputs.frames_skipped, of_inputs.frames_written),
+        is_over_limit: request
+            .max_bad
+            .is_exceeded(of_inputs.frames_skipped, of_inputs.frames_written),
     }
 }

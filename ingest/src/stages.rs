@@ -53,7 +53,9 @@ pub struct StageTimes([f64; Stage::ALL.len()]);
 impl StageTimes {
     /// Time and name of every stage, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        Stage::ALL.iter().map(|&(stage, name)| (name, self.0[stage as usize]))
+        Stage::ALL
+            .iter()
+            .map(|&(stage, name)| (name, self.0[stage as usize]))
     }
 
     /// Time of all stages.
@@ -63,7 +65,10 @@ impl StageTimes {
 
     /// Adds another thread's counters.
     pub fn add(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
+        self.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(mine, theirs)| *mine += theirs);
     }
 
     /// The share of one of `count` frames.
@@ -94,7 +99,8 @@ pub fn lap(stage: Stage) {
 
 /// The calling thread's counters, which begin anew.
 pub fn collect() -> StageTimes {
-    LAPS.replace((StageTimes::default(), cpu_ms(ClockId::ThreadCPUTime))).0
+    LAPS.replace((StageTimes::default(), cpu_ms(ClockId::ThreadCPUTime)))
+        .0
 }
 
 /// CPU time of all threads of the process in milliseconds.
@@ -127,7 +133,10 @@ mod tests {
         let times = collect();
         assert!(sum > 0.0);
         assert!(times.0[Stage::Decode as usize] > 0.0 && times.0[Stage::Write as usize] > 0.0);
-        assert!((times.total_ms() / spent_ms - 1.0).abs() < 0.05, "{times:?} of {spent_ms} ms");
+        assert!(
+            (times.total_ms() / spent_ms - 1.0).abs() < 0.05,
+            "{times:?} of {spent_ms} ms"
+        );
         assert_eq!(collect(), StageTimes::default());
     }
 

@@ -56,7 +56,10 @@ fn picture(width: u32, height: u32) -> Vec<u8> {
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
-    group.sample_size(30).warm_up_time(Duration::from_millis(100)).measurement_time(Duration::from_millis(400));
+    group
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(400));
     group
 }
 
@@ -72,18 +75,31 @@ fn resize(criterion: &mut Criterion) {
             let stride = 3 * width as usize;
             group.bench_function(simd.name(), |bencher| {
                 let bicubic = Interpolation::Bicubic;
-                bencher.iter(|| resizer.resize(black_box(&rgb), size, stride, crop, bicubic, &mut workspace.planes));
+                bencher.iter(|| {
+                    resizer.resize(
+                        black_box(&rgb),
+                        size,
+                        stride,
+                        crop,
+                        bicubic,
+                        &mut workspace.planes,
+                    )
+                });
             });
         }
-        let source =
-            fir::images::ImageRef::new(width, height, &rgb, fir::PixelType::U8x3).expect("size and bytes agree");
+        let source = fir::images::ImageRef::new(width, height, &rgb, fir::PixelType::U8x3)
+            .expect("size and bytes agree");
         let mut view = fir::images::Image::new(SIDE as u32, SIDE as u32, fir::PixelType::U8x3);
         let options = fir::ResizeOptions::new()
             .crop(crop[0], crop[1], crop[2], crop[3])
             .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom));
         let mut resizer = fir::Resizer::new();
         group.bench_function("fast_image_resize", |bencher| {
-            bencher.iter(|| resizer.resize(black_box(&source), &mut view, &options).expect("the crop lies inside"));
+            bencher.iter(|| {
+                resizer
+                    .resize(black_box(&source), &mut view, &options)
+                    .expect("the crop lies inside")
+            });
         });
     }
 }
@@ -101,12 +117,50 @@ fn augment(criterion: &mut Criterion) {
     let cases = [
         ("store", none),
         ("flip and store", ViewOps { flip: true, ..none }),
-        ("jitter", ViewOps { jitter: Some(jitter), ..none }),
-        ("grayscale", ViewOps { grayscale: true, ..none }),
-        ("blur 0.8", ViewOps { blur_sigma: Some(0.8), ..none }),
-        ("blur 1.7", ViewOps { blur_sigma: Some(1.7), ..none }),
-        ("solarize", ViewOps { solarize: true, ..none }),
-        ("first view", ViewOps { jitter: Some(jitter), blur_sigma: Some(1.0), flip: true, ..none }),
+        (
+            "jitter",
+            ViewOps {
+                jitter: Some(jitter),
+                ..none
+            },
+        ),
+        (
+            "grayscale",
+            ViewOps {
+                grayscale: true,
+                ..none
+            },
+        ),
+        (
+            "blur 0.8",
+            ViewOps {
+                blur_sigma: Some(0.8),
+                ..none
+            },
+        ),
+        (
+            "blur 1.7",
+            ViewOps {
+                blur_sigma: Some(1.7),
+                ..none
+            },
+        ),
+        (
+            "solarize",
+            ViewOps {
+                solarize: true,
+                ..none
+            },
+        ),
+        (
+            "first view",
+            ViewOps {
+                jitter: Some(jitter),
+                blur_sigma: Some(1.0),
+                flip: true,
+                ..none
+            },
+        ),
     ];
     let rgb = picture(SIDE as u32, SIDE as u32);
     let mut out = vec![0; rgb.len()];
@@ -117,7 +171,14 @@ fn augment(criterion: &mut Criterion) {
         let mut group = group(criterion, &format!("augment {}", simd.name()));
         for (name, ops) in &cases {
             group.bench_function(*name, |bencher| {
-                bencher.iter(|| apply(black_box(ops), &mut workspace, Out::Bytes(&mut out), &mut times));
+                bencher.iter(|| {
+                    apply(
+                        black_box(ops),
+                        &mut workspace,
+                        Out::Bytes(&mut out),
+                        &mut times,
+                    )
+                });
             });
         }
     }

@@ -7,18 +7,35 @@
 use sampler::{Cursor, PairConfig, Sampler, SamplerConfig};
 
 fn main() -> Result<(), sampler::Error> {
-    let shards = std::env::args().nth(1).unwrap_or_else(|| "shards/".to_owned());
-    let pair = PairConfig { min_iou: 0.5, ..PairConfig::default() };
-    let config = SamplerConfig { batch: 4, seed: 1, pair, ..SamplerConfig::default() };
+    let shards = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "shards/".to_owned());
+    let pair = PairConfig {
+        min_iou: 0.5,
+        ..PairConfig::default()
+    };
+    let config = SamplerConfig {
+        batch: 4,
+        seed: 1,
+        pair,
+        ..SamplerConfig::default()
+    };
     let sampler = Sampler::open(shards.as_ref(), config)?;
-    println!("{} frames, {} steps an epoch", sampler.num_frames(), sampler.steps_per_epoch());
+    println!(
+        "{} frames, {} steps an epoch",
+        sampler.num_frames(),
+        sampler.steps_per_epoch()
+    );
 
     let mut batches = sampler.start(Cursor { epoch: 0, step: 0 })?;
     for _ in 0..3 {
         let batch = batches.next_batch()?;
         let side = batch.output() as usize;
         let (first, second) = (batch.view(0), batch.view(1)); // RGB bytes, [4, 224, 224, 3] each
-        assert_eq!(first.len() + second.len(), 2 * batch.len() * side * side * 3);
+        assert_eq!(
+            first.len() + second.len(),
+            2 * batch.len() * side * side * 3
+        );
         for pair in batch.pairs() {
             let [a, b] = pair.crops.map(|crop| crop.crop_in_frame);
             println!("frame {}: IoU {:.2}, {a:?} and {b:?}", pair.frame, pair.iou);

@@ -67,8 +67,18 @@ pub struct PairMeta {
 
 impl Default for PairMeta {
     fn default() -> Self {
-        let nothing = BoxPx { x0: 0.0, y0: 0.0, x1: 0.0, y1: 0.0 };
-        let crop = CropMeta { crop_in_frame: nothing, overlap_in_view: nothing, flip: false, level: 0 };
+        let nothing = BoxPx {
+            x0: 0.0,
+            y0: 0.0,
+            x1: 0.0,
+            y1: 0.0,
+        };
+        let crop = CropMeta {
+            crop_in_frame: nothing,
+            overlap_in_view: nothing,
+            flip: false,
+            level: 0,
+        };
         Self {
             key: 0,
             frame: 0,
@@ -95,7 +105,12 @@ pub struct Batch {
 
 impl Batch {
     pub(crate) fn new(slots: Arc<Slots>, ready: Ready, at: Cursor, output: u32) -> Self {
-        Self { slots, ready: Some(ready), at, output }
+        Self {
+            slots,
+            ready: Some(ready),
+            at,
+            output,
+        }
     }
 
     /// Pass through the set that the batch belongs to.

@@ -51,28 +51,54 @@ struct Measured {
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    ensure!(args.seconds > 0.0 && args.seconds.is_finite(), "--seconds is {}, but must be more than 0", args.seconds);
+    ensure!(
+        args.seconds > 0.0 && args.seconds.is_finite(),
+        "--seconds is {}, but must be more than 0",
+        args.seconds
+    );
     let time = Duration::from_secs_f64(args.seconds);
     let sampler = Sampler::open(&args.set.shards, args.config())?;
-    let batch = args.batch.unwrap_or(DEFAULT_BATCH.min(sampler.num_frames() as usize));
-    let sampler = sampler.with_config(SamplerConfig { batch, ..sampler.config().clone() })?;
+    let batch = args
+        .batch
+        .unwrap_or(DEFAULT_BATCH.min(sampler.num_frames() as usize));
+    let sampler = sampler.with_config(SamplerConfig {
+        batch,
+        ..sampler.config().clone()
+    })?;
     // First: pages that this process has mapped cannot be dropped.
-    let cache = args.cold.then(|| cache::measure(&args.set.shards, sampler.config(), time)).transpose()?;
+    let cache = args
+        .cold
+        .then(|| cache::measure(&args.set.shards, sampler.config(), time))
+        .transpose()?;
     let main = measure(&sampler, time)?;
-    let sweep = args.sweep.as_ref().map(|threads| sweep::measure(&sampler, threads, time)).transpose()?;
+    let sweep = args
+        .sweep
+        .as_ref()
+        .map(|threads| sweep::measure(&sampler, threads, time))
+        .transpose()?;
     let report = Report { main, sweep, cache };
-    if args.json { print_json(&report.to_json(args)) } else { print(&report.to_table(&sampler, args)) }
+    if args.json {
+        print_json(&report.to_json(args))
+    } else {
+        print(&report.to_table(&sampler, args))
+    }
 }
 
 fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measured> {
     let mut batches = sampler.start(Cursor::default())?;
     let (seconds, counters) = throughput(&mut batches, time)?;
     let (threads, pinned) = (batches.num_threads(), batches.is_pinned());
-    let upload_bytes_per_s = batches.next_batch().context("sampling failed")?.upload_bytes_per_s();
+    let upload_bytes_per_s = batches
+        .next_batch()
+        .context("sampling failed")?
+        .upload_bytes_per_s();
     let from = batches.cursor();
     drop(batches);
 
-    let timed = sampler.with_config(SamplerConfig { clock: Clock::ThreadCpu, ..sampler.config().clone() })?;
+    let timed = sampler.with_config(SamplerConfig {
+        clock: Clock::ThreadCpu,
+        ..sampler.config().clone()
+    })?;
     let mut batches = timed.start(from)?;
     warm_up(&mut batches)?;
     let before = batches.profile();
@@ -96,7 +122,10 @@ fn throughput(batches: &mut Batches, time: Duration) -> anyhow::Result<(f64, Cou
     let before = batches.counters();
     let started = Instant::now();
     take_for(batches, time, "measuring throughput")?;
-    Ok((started.elapsed().as_secs_f64(), difference(batches.counters(), before)))
+    Ok((
+        started.elapsed().as_secs_f64(),
+        difference(batches.counters(), before),
+    ))
 }
 
 /// Every thread makes a few samples, and every slot is written once: the system gives out its memory at that time.

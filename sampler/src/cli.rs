@@ -224,11 +224,19 @@ impl SetArgs {
             RecipeName::MocoV2 => Recipe::MocoV2,
         };
         let default = PairConfig::default();
-        let (area, ratio) = (self.area.unwrap_or(recipe.area()), self.ratio.unwrap_or(default.ratio));
+        let (area, ratio) = (
+            self.area.unwrap_or(recipe.area()),
+            self.ratio.unwrap_or(default.ratio),
+        );
         SamplerConfig {
             seed: self.seed,
             batch: 1,
-            pair: PairConfig { min_iou, area, ratio, ..default },
+            pair: PairConfig {
+                min_iou,
+                area,
+                ratio,
+                ..default
+            },
             output: self.output,
             views: recipe.views(),
             exact: self.exact,
@@ -252,7 +260,11 @@ impl BenchArgs {
                 ReadingName::Mmap => Reading::Mmap,
                 ReadingName::Pread => Reading::Pread,
             },
-            pixels: if self.float { Pixels::Floats } else { Pixels::Bytes },
+            pixels: if self.float {
+                Pixels::Floats
+            } else {
+                Pixels::Bytes
+            },
             pin: self.pinned.map_or(Pin::Never, Pin::Auto),
             ..self.set.config(self.iou)
         }
@@ -260,8 +272,9 @@ impl BenchArgs {
 }
 
 fn parse_range(text: &str) -> Result<[f64; 2], String> {
-    let parsed =
-        text.split_once(',').and_then(|(least, most)| Some([least.trim().parse().ok()?, most.trim().parse().ok()?]));
+    let parsed = text
+        .split_once(',')
+        .and_then(|(least, most)| Some([least.trim().parse().ok()?, most.trim().parse().ok()?]));
     parsed.ok_or_else(|| "expected two numbers, as in 0.2,1".to_owned())
 }
 
@@ -269,9 +282,13 @@ fn parse_threads(text: &str) -> Result<ThreadList, String> {
     if text == "doubling" {
         return Ok(ThreadList::Doubling);
     }
-    let numbers: Option<Vec<usize>> =
-        text.split(',').map(|number| number.trim().parse().ok().filter(|&threads| threads > 0)).collect();
-    numbers.map(ThreadList::Given).ok_or_else(|| "expected numbers of threads, as in 1,2,4".to_owned())
+    let numbers: Option<Vec<usize>> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok().filter(|&threads| threads > 0))
+        .collect();
+    numbers
+        .map(ThreadList::Given)
+        .ok_or_else(|| "expected numbers of threads, as in 1,2,4".to_owned())
 }
 
 #[cfg(test)]
@@ -287,10 +304,18 @@ mod tests {
     #[test]
     fn options_reach_the_config() {
         let line = "sampler bench set --where x=1 --seed 7 --iou 0.3 --area 0.2,1 --recipe moco-v2 --exact --pinned";
-        let Command::Bench(args) = Cli::parse_from(line.split(' ')).command else { panic!("bench") };
+        let Command::Bench(args) = Cli::parse_from(line.split(' ')).command else {
+            panic!("bench")
+        };
         let config = args.config();
-        assert_eq!((config.seed, config.pair.min_iou, config.pair.area), (7, 0.3, [0.2, 1.0]));
-        assert_eq!((config.filter.as_deref(), config.exact, config.pin), (Some("x=1"), true, Pin::Auto(0)));
+        assert_eq!(
+            (config.seed, config.pair.min_iou, config.pair.area),
+            (7, 0.3, [0.2, 1.0])
+        );
+        assert_eq!(
+            (config.filter.as_deref(), config.exact, config.pin),
+            (Some("x=1"), true, Pin::Auto(0))
+        );
         assert_eq!(config.views, Recipe::MocoV2.views());
         assert!(Cli::try_parse_from(["sampler", "stats", "--area", "1"]).is_err());
     }
@@ -301,9 +326,15 @@ mod tests {
             Ok(Command::Bench(args)) => Some((args.sweep, args.set.shards)),
             _ => None,
         };
-        assert_eq!(sweep("sampler bench --sweep set"), Some((Some(ThreadList::Doubling), "set".into())));
+        assert_eq!(
+            sweep("sampler bench --sweep set"),
+            Some((Some(ThreadList::Doubling), "set".into()))
+        );
         let list = Some(ThreadList::Given(vec![1, 8]));
-        assert_eq!(sweep("sampler bench --sweep=1,8 set"), Some((list, "set".into())));
+        assert_eq!(
+            sweep("sampler bench --sweep=1,8 set"),
+            Some((list, "set".into()))
+        );
         assert_eq!(sweep("sampler bench --sweep=1,0"), None);
     }
 }

@@ -97,7 +97,12 @@ pub struct PairConfig {
 
 impl Default for PairConfig {
     fn default() -> Self {
-        Self { min_iou: 0.5, max_tries: 100, area: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] }
+        Self {
+            min_iou: 0.5,
+            max_tries: 100,
+            area: [0.08, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+        }
     }
 }
 
@@ -172,7 +177,11 @@ impl ViewAugment {
 }
 
 /// What MoCo's two versions have in common.
-const MOCO: ViewAugment = ViewAugment { interpolation: Interpolation::Bilinear, saturation: 0.4, ..ViewAugment::BYOL };
+const MOCO: ViewAugment = ViewAugment {
+    interpolation: Interpolation::Bilinear,
+    saturation: 0.4,
+    ..ViewAugment::BYOL
+};
 
 /// Published augmentation recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,10 +201,30 @@ impl Recipe {
         match self {
             Self::Byol => {
                 let first = ViewAugment::default();
-                [first, ViewAugment { blur_p: 0.1, solarize_p: 0.2, ..first }]
+                [
+                    first,
+                    ViewAugment {
+                        blur_p: 0.1,
+                        solarize_p: 0.2,
+                        ..first
+                    },
+                ]
             }
-            Self::MocoV1 => [ViewAugment { grayscale_first: true, jitter_p: 1.0, hue: 0.4, blur_p: 0.0, ..MOCO }; 2],
-            Self::MocoV2 => [ViewAugment { blur_p: 0.5, ..MOCO }; 2],
+            Self::MocoV1 => {
+                [ViewAugment {
+                    grayscale_first: true,
+                    jitter_p: 1.0,
+                    hue: 0.4,
+                    blur_p: 0.0,
+                    ..MOCO
+                }; 2]
+            }
+            Self::MocoV2 => {
+                [ViewAugment {
+                    blur_p: 0.5,
+                    ..MOCO
+                }; 2]
+            }
         }
     }
 
@@ -226,13 +255,38 @@ impl SamplerConfig {
     /// # Errors
     /// [`Error::Config`] for the first field outside its range.
     pub fn validate(&self) -> Result<()> {
-        check("batch", self.batch, (1..=65_536).contains(&self.batch), "1 to 65536")?;
-        check("depth", self.depth, (1..=256).contains(&self.depth), "1 to 256")?;
-        check("threads", self.threads, self.threads <= 1024, "0 (all cores) to 1024")?;
-        check("output", self.output, (8..=2048).contains(&self.output), "8 to 2048 pixels")?;
+        check(
+            "batch",
+            self.batch,
+            (1..=65_536).contains(&self.batch),
+            "1 to 65536",
+        )?;
+        check(
+            "depth",
+            self.depth,
+            (1..=256).contains(&self.depth),
+            "1 to 256",
+        )?;
+        check(
+            "threads",
+            self.threads,
+            self.threads <= 1024,
+            "0 (all cores) to 1024",
+        )?;
+        check(
+            "output",
+            self.output,
+            (8..=2048).contains(&self.output),
+            "8 to 2048 pixels",
+        )?;
         check("world", self.world, self.world >= 1, "at least 1")?;
         check("rank", self.rank, self.rank < self.world, "below `world`")?;
-        check("max_broken", self.max_broken, (0.0..=1.0).contains(&self.max_broken), "0 to 1")?;
+        check(
+            "max_broken",
+            self.max_broken,
+            (0.0..=1.0).contains(&self.max_broken),
+            "0 to 1",
+        )?;
         self.pair.validate()?;
         self.views.iter().try_for_each(ViewAugment::validate)
     }
@@ -249,13 +303,33 @@ impl SamplerConfig {
 impl PairConfig {
     fn validate(&self) -> Result<()> {
         let [least, most] = self.area;
-        check("pair.min_iou", self.min_iou, (0.0..1.0).contains(&self.min_iou), "0 (any pair) to below 1")?;
-        check("pair.max_tries", self.max_tries, (1..=60_000).contains(&self.max_tries), "1 to 60000")?;
+        check(
+            "pair.min_iou",
+            self.min_iou,
+            (0.0..1.0).contains(&self.min_iou),
+            "0 (any pair) to below 1",
+        )?;
+        check(
+            "pair.max_tries",
+            self.max_tries,
+            (1..=60_000).contains(&self.max_tries),
+            "1 to 60000",
+        )?;
         let area_fits = 0.0 < least && least <= most && most <= 1.0;
-        check("pair.area", format!("{:?}", self.area), area_fits, "[least, most] with 0 < least <= most <= 1")?;
+        check(
+            "pair.area",
+            format!("{:?}", self.area),
+            area_fits,
+            "[least, most] with 0 < least <= most <= 1",
+        )?;
         let [narrow, wide] = self.ratio;
         let ratio_fits = 0.0 < narrow && narrow <= wide && wide.is_finite();
-        check("pair.ratio", format!("{:?}", self.ratio), ratio_fits, "[least, most] with 0 < least <= most")
+        check(
+            "pair.ratio",
+            format!("{:?}", self.ratio),
+            ratio_fits,
+            "[least, most] with 0 < least <= most",
+        )
     }
 }
 
@@ -267,7 +341,12 @@ impl ViewAugment {
         unit("views.brightness", self.brightness)?;
         unit("views.contrast", self.contrast)?;
         unit("views.saturation", self.saturation)?;
-        check("views.hue", self.hue, (0.0..=0.5).contains(&self.hue), "0 to 0.5 turns")?;
+        check(
+            "views.hue",
+            self.hue,
+            (0.0..=0.5).contains(&self.hue),
+            "0 to 0.5 turns",
+        )?;
         unit("views.grayscale_p", self.grayscale_p)?;
         unit("views.blur_p", self.blur_p)?;
         let [least, most] = self.blur_sigma;
@@ -286,7 +365,11 @@ fn check(field: &'static str, found: impl ToString, fits: bool, allowed: &str) -
     if fits {
         return Ok(());
     }
-    Err(Error::Config { field, found: found.to_string(), allowed: allowed.to_owned() })
+    Err(Error::Config {
+        field,
+        found: found.to_string(),
+        allowed: allowed.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -298,54 +381,155 @@ mod tests {
         let config = SamplerConfig::default();
         config.validate().unwrap();
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<SamplerConfig>(&text).unwrap(), config);
+        assert_eq!(
+            serde_json::from_str::<SamplerConfig>(&text).unwrap(),
+            config
+        );
         assert!(serde_json::from_str::<SamplerConfig>(r#"{"seeds": 1}"#).is_err());
     }
 
     #[test]
     fn all_recipes_are_valid() {
         for recipe in [Recipe::Byol, Recipe::MocoV1, Recipe::MocoV2] {
-            let pair = PairConfig { area: recipe.area(), ..PairConfig::default() };
-            SamplerConfig { views: recipe.views(), pair, ..SamplerConfig::default() }.validate().unwrap();
+            let pair = PairConfig {
+                area: recipe.area(),
+                ..PairConfig::default()
+            };
+            SamplerConfig {
+                views: recipe.views(),
+                pair,
+                ..SamplerConfig::default()
+            }
+            .validate()
+            .unwrap();
         }
     }
 
     /// The table of RECIPE 5.
     #[test]
     fn moco_differs_from_byol_as_published() {
-        for (recipe, jitter_p, hue, grayscale_first, blur_p) in
-            [(Recipe::MocoV1, 1.0, 0.4, true, 0.0), (Recipe::MocoV2, 0.8, 0.1, false, 0.5)]
-        {
+        for (recipe, jitter_p, hue, grayscale_first, blur_p) in [
+            (Recipe::MocoV1, 1.0, 0.4, true, 0.0),
+            (Recipe::MocoV2, 0.8, 0.1, false, 0.5),
+        ] {
             let [first, second] = recipe.views();
             assert_eq!(first, second);
-            assert_eq!((first.jitter_p, first.hue, first.blur_p), (jitter_p, hue, blur_p));
-            assert_eq!((first.brightness, first.contrast, first.saturation), (0.4, 0.4, 0.4));
-            assert_eq!((first.grayscale_p, first.grayscale_first, first.solarize_p), (0.2, grayscale_first, 0.0));
-            assert_eq!((first.interpolation, recipe.area()), (Interpolation::Bilinear, [0.2, 1.0]));
+            assert_eq!(
+                (first.jitter_p, first.hue, first.blur_p),
+                (jitter_p, hue, blur_p)
+            );
+            assert_eq!(
+                (first.brightness, first.contrast, first.saturation),
+                (0.4, 0.4, 0.4)
+            );
+            assert_eq!(
+                (first.grayscale_p, first.grayscale_first, first.solarize_p),
+                (0.2, grayscale_first, 0.0)
+            );
+            assert_eq!(
+                (first.interpolation, recipe.area()),
+                (Interpolation::Bilinear, [0.2, 1.0])
+            );
         }
     }
 
     #[test]
     fn errors_name_the_field_and_its_range() {
         let base = SamplerConfig::default();
-        let pair = |pair| SamplerConfig { pair, ..base.clone() };
-        let view = |view| SamplerConfig { views: [ViewAugment::default(), view], ..base.clone() };
+        let pair = |pair| SamplerConfig {
+            pair,
+            ..base.clone()
+        };
+        let view = |view| SamplerConfig {
+            views: [ViewAugment::default(), view],
+            ..base.clone()
+        };
         let cases = [
-            ("batch", SamplerConfig { batch: 0, ..base.clone() }),
-            ("depth", SamplerConfig { depth: 0, ..base.clone() }),
-            ("output", SamplerConfig { output: 4, ..base.clone() }),
-            ("rank", SamplerConfig { rank: 2, world: 2, ..base.clone() }),
-            ("max_broken", SamplerConfig { max_broken: f64::NAN, ..base.clone() }),
-            ("pair.min_iou", pair(PairConfig { min_iou: 1.0, ..base.pair })),
-            ("pair.min_iou", pair(PairConfig { min_iou: f32::NAN, ..base.pair })),
-            ("pair.area", pair(PairConfig { area: [0.5, 0.2], ..base.pair })),
-            ("pair.ratio", pair(PairConfig { ratio: [0.0, 1.0], ..base.pair })),
-            ("views.hue", view(ViewAugment { hue: 0.6, ..ViewAugment::default() })),
-            ("views.blur_sigma", view(ViewAugment { blur_sigma: [2.0, 1.0], ..ViewAugment::default() })),
+            (
+                "batch",
+                SamplerConfig {
+                    batch: 0,
+                    ..base.clone()
+                },
+            ),
+            (
+                "depth",
+                SamplerConfig {
+                    depth: 0,
+                    ..base.clone()
+                },
+            ),
+            (
+                "output",
+                SamplerConfig {
+                    output: 4,
+                    ..base.clone()
+                },
+            ),
+            (
+                "rank",
+                SamplerConfig {
+                    rank: 2,
+                    world: 2,
+                    ..base.clone()
+                },
+            ),
+            (
+                "max_broken",
+                SamplerConfig {
+                    max_broken: f64::NAN,
+                    ..base.clone()
+                },
+            ),
+            (
+                "pair.min_iou",
+                pair(PairConfig {
+                    min_iou: 1.0,
+                    ..base.pair
+                }),
+            ),
+            (
+                "pair.min_iou",
+                pair(PairConfig {
+                    min_iou: f32::NAN,
+                    ..base.pair
+                }),
+            ),
+            (
+                "pair.area",
+                pair(PairConfig {
+                    area: [0.5, 0.2],
+                    ..base.pair
+                }),
+            ),
+            (
+                "pair.ratio",
+                pair(PairConfig {
+                    ratio: [0.0, 1.0],
+                    ..base.pair
+                }),
+            ),
+            (
+                "views.hue",
+                view(ViewAugment {
+                    hue: 0.6,
+                    ..ViewAugment::default()
+                }),
+            ),
+            (
+                "views.blur_sigma",
+                view(ViewAugment {
+                    blur_sigma: [2.0, 1.0],
+                    ..ViewAugment::default()
+                }),
+            ),
         ];
         for (field, config) in cases {
             let message = config.validate().expect_err(field).to_string();
-            assert!(message.contains(&format!("`{field}`")) && message.contains("must be"), "{message}");
+            assert!(
+                message.contains(&format!("`{field}`")) && message.contains("must be"),
+                "{message}"
+            );
         }
     }
 }

@@ -33,12 +33,27 @@ pub struct CropPair {
 
 /// Draws a pair of crops of a frame of size `frame` (paper, section 3.2).
 pub fn draw_pair(stream: &mut Stream, frame: Size, config: &PairConfig) -> CropPair {
-    let mut best = CropPair { a: whole(frame), b: whole(frame), iou: -1.0, tries: 0, fell_back: true };
+    let mut best = CropPair {
+        a: whole(frame),
+        b: whole(frame),
+        iou: -1.0,
+        tries: 0,
+        fell_back: true,
+    };
     for tries in 1..=config.max_tries {
-        let (a, b) = (draw_crop(stream, frame, config), draw_crop(stream, frame, config));
+        let (a, b) = (
+            draw_crop(stream, frame, config),
+            draw_crop(stream, frame, config),
+        );
         let iou = box_of(a).iou(box_of(b));
         if iou >= f64::from(config.min_iou) {
-            return CropPair { a, b, iou, tries, fell_back: false };
+            return CropPair {
+                a,
+                b,
+                iou,
+                tries,
+                fell_back: false,
+            };
         }
         if iou > best.iou {
             best = CropPair { a, b, iou, ..best };
@@ -79,7 +94,12 @@ fn central_crop(frame: Size, [narrow, wide]: [f64; 2]) -> Rect {
     } else {
         (frame.width, frame.height)
     };
-    Rect::new((frame.width - width) / 2, (frame.height - height) / 2, width, height)
+    Rect::new(
+        (frame.width - width) / 2,
+        (frame.height - height) / 2,
+        width,
+        height,
+    )
 }
 
 fn whole(frame: Size) -> Rect {
@@ -88,7 +108,12 @@ fn whole(frame: Size) -> Rect {
 
 /// The same rectangle as a continuous box.
 pub fn box_of(rect: Rect) -> BoxPx {
-    BoxPx::from_xywh(rect.x as f32, rect.y as f32, rect.width as f32, rect.height as f32)
+    BoxPx::from_xywh(
+        rect.x as f32,
+        rect.y as f32,
+        rect.width as f32,
+        rect.height as f32,
+    )
 }
 
 /// What `crop` sees of the common part of a pair, in unit coordinates of `crop`'s un-flipped view (paper eq. 3);
@@ -97,7 +122,12 @@ pub fn overlap_in_view(crop: Rect, other: Rect) -> BoxPx {
     let crop = box_of(crop);
     match crop.intersection(box_of(other)) {
         Some(common) => common.relative_to(crop),
-        None => BoxPx { x0: 0.0, y0: 0.0, x1: 0.0, y1: 0.0 },
+        None => BoxPx {
+            x0: 0.0,
+            y0: 0.0,
+            x1: 0.0,
+            y1: 0.0,
+        },
     }
 }
 
@@ -148,7 +178,11 @@ mod tests {
     #[test]
     fn boxes_are_what_they_always_were() {
         let boxes = [0, 1, 2].map(|number| {
-            let pair = draw_pair(&mut stream(number), Size::new(1920, 1280), &PairConfig::default());
+            let pair = draw_pair(
+                &mut stream(number),
+                Size::new(1920, 1280),
+                &PairConfig::default(),
+            );
             let [a, b] = [pair.a, pair.b].map(|crop| [crop.x, crop.y, crop.width, crop.height]);
             (a, b, pair.tries)
         });
@@ -242,23 +276,39 @@ mod tests {
     fn acceptance_area_and_iou_are_those_of_the_simulation() {
         for simulated in SIMULATIONS {
             for &(min_iou, acceptance, area_mean, iou_mean) in simulated.thresholds {
-                let config =
-                    PairConfig { min_iou, area: [simulated.least_area, 1.0], max_tries: 10_000, ..Default::default() };
+                let config = PairConfig {
+                    min_iou,
+                    area: [simulated.least_area, 1.0],
+                    max_tries: 10_000,
+                    ..Default::default()
+                };
                 let (mut tries, mut area, mut iou) = (0, 0.0, 0.0);
                 let num_pairs = 30_000u32;
                 for number in 0..num_pairs {
                     let pair = draw_pair(&mut stream(number.into()), simulated.size, &config);
                     tries += pair.tries;
                     iou += pair.iou;
-                    area += (pair.a.size().area() + pair.b.size().area()) as f64 / simulated.size.area() as f64 / 2.0;
+                    area += (pair.a.size().area() + pair.b.size().area()) as f64
+                        / simulated.size.area() as f64
+                        / 2.0;
                 }
-                let close = |found: f64, expected: f64, tolerance: f64| (found - expected).abs() <= tolerance;
+                let close = |found: f64, expected: f64, tolerance: f64| {
+                    (found - expected).abs() <= tolerance
+                };
                 let what = format!("{} at {min_iou}", simulated.size);
                 let num_pairs = f64::from(num_pairs);
                 let found = num_pairs / f64::from(tries);
                 assert!(close(found, acceptance, 0.01), "{what}: acceptance {found}");
-                assert!(close(area / num_pairs, area_mean, 0.005), "{what}: area {}", area / num_pairs);
-                assert!(close(iou / num_pairs, iou_mean, 0.005), "{what}: IoU {}", iou / num_pairs);
+                assert!(
+                    close(area / num_pairs, area_mean, 0.005),
+                    "{what}: area {}",
+                    area / num_pairs
+                );
+                assert!(
+                    close(iou / num_pairs, iou_mean, 0.005),
+                    "{what}: IoU {}",
+                    iou / num_pairs
+                );
             }
         }
     }
@@ -267,14 +317,39 @@ mod tests {
     #[test]
     fn area_is_uniform_ratio_log_uniform_and_place_uniform() {
         let frame = Size::new(1920, 1280);
-        let config = PairConfig { area: [0.02, 0.2], ..PairConfig::default() };
-        let crops: Vec<Rect> = (0..20_000).map(|number| draw_crop(&mut stream(number), frame, &config)).collect();
+        let config = PairConfig {
+            area: [0.02, 0.2],
+            ..PairConfig::default()
+        };
+        let crops: Vec<Rect> = (0..20_000)
+            .map(|number| draw_crop(&mut stream(number), frame, &config))
+            .collect();
         let of = |value: fn(&Rect) -> f64| crops.iter().map(value).collect::<Vec<_>>();
         let cases = [
-            ("area", of(|crop| crop.size().area() as f64 / (1920.0 * 1280.0)), 0.02, 0.2),
-            ("ratio", of(|crop| libm::log(f64::from(crop.width) / f64::from(crop.height))), -0.28768, 0.28768),
-            ("x", of(|crop| (f64::from(crop.x) + 0.5) / f64::from(1920 - crop.width + 1)), 0.0, 1.0),
-            ("y", of(|crop| (f64::from(crop.y) + 0.5) / f64::from(1280 - crop.height + 1)), 0.0, 1.0),
+            (
+                "area",
+                of(|crop| crop.size().area() as f64 / (1920.0 * 1280.0)),
+                0.02,
+                0.2,
+            ),
+            (
+                "ratio",
+                of(|crop| libm::log(f64::from(crop.width) / f64::from(crop.height))),
+                -0.28768,
+                0.28768,
+            ),
+            (
+                "x",
+                of(|crop| (f64::from(crop.x) + 0.5) / f64::from(1920 - crop.width + 1)),
+                0.0,
+                1.0,
+            ),
+            (
+                "y",
+                of(|crop| (f64::from(crop.y) + 0.5) / f64::from(1280 - crop.height + 1)),
+                0.0,
+                1.0,
+            ),
         ];
         for (what, values, low, high) in cases {
             let distance = ks_distance(values, low, high);
@@ -285,7 +360,11 @@ mod tests {
     #[test]
     fn the_cap_keeps_the_best_pair_seen() {
         let frame = Size::new(1920, 1280);
-        let config = PairConfig { min_iou: 0.95, max_tries: 5, ..PairConfig::default() };
+        let config = PairConfig {
+            min_iou: 0.95,
+            max_tries: 5,
+            ..PairConfig::default()
+        };
         for number in 0..200 {
             let pair = draw_pair(&mut stream(number), frame, &config);
             if !pair.fell_back {
@@ -293,7 +372,10 @@ mod tests {
             }
             let mut replay = stream(number);
             let ious = (0..5).map(|_| {
-                let (a, b) = (draw_crop(&mut replay, frame, &config), draw_crop(&mut replay, frame, &config));
+                let (a, b) = (
+                    draw_crop(&mut replay, frame, &config),
+                    draw_crop(&mut replay, frame, &config),
+                );
                 box_of(a).iou(box_of(b))
             });
             assert_eq!(pair.tries, 5);
@@ -304,7 +386,11 @@ mod tests {
     #[test]
     fn a_disjoint_best_pair_becomes_one_crop_twice() {
         // Thin crops of a wide frame hardly ever overlap.
-        let config = PairConfig { max_tries: 1, area: [1e-4, 1e-4], ..PairConfig::default() };
+        let config = PairConfig {
+            max_tries: 1,
+            area: [1e-4, 1e-4],
+            ..PairConfig::default()
+        };
         let pair = draw_pair(&mut stream(1), Size::new(60_000, 300), &config);
         assert!(pair.fell_back);
         assert_eq!((pair.a, pair.iou), (pair.b, 1.0));
@@ -319,6 +405,9 @@ mod tests {
             let crop = draw_crop(&mut stream(number), Size::new(100, 4000), &config);
             assert_eq!((crop.width, crop.height, crop.y), (100, 133, 1933));
         }
-        assert_eq!(draw_crop(&mut stream(0), Size::new(1, 1), &config), Rect::new(0, 0, 1, 1));
+        assert_eq!(
+            draw_crop(&mut stream(0), Size::new(1, 1), &config),
+            Rect::new(0, 0, 1, 1)
+        );
     }
 }

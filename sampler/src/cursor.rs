@@ -16,7 +16,10 @@ impl Cursor {
     /// The cursor `batches` later, with `steps` steps in an epoch.
     pub fn advanced(self, batches: u64, steps: u64) -> Self {
         let total = self.step + batches;
-        Self { epoch: self.epoch + total / steps, step: total % steps }
+        Self {
+            epoch: self.epoch + total / steps,
+            step: total % steps,
+        }
     }
 }
 

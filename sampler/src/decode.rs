@@ -36,7 +36,9 @@ pub trait Levels {
     /// `exact` the finest one.
     fn choose(&self, crop: Size, output: u32, exact: bool) -> Option<(usize, u8)> {
         let output = if exact { u32::MAX } else { output };
-        choose_level(crop, output, self.numbers(), |level_ix| self.slot(level_ix).is_some())
+        choose_level(crop, output, self.numbers(), |level_ix| {
+            self.slot(level_ix).is_some()
+        })
     }
 }
 
@@ -68,7 +70,12 @@ impl LevelCrop {
     fn new(crop: Rect, level_ix: usize, level: u8) -> Self {
         let scale = f64::from(1u32 << level);
         let exact = [crop.x, crop.y, crop.width, crop.height].map(|value| f64::from(value) / scale);
-        Self { level_ix, level, exact, touched: crop.at_level(level) }
+        Self {
+            level_ix,
+            level,
+            exact,
+            touched: crop.at_level(level),
+        }
     }
 }
 
@@ -105,9 +112,17 @@ impl Decoder {
     /// # Errors
     /// When libjpeg-turbo has no memory left.
     pub fn new() -> Result<Self, turbojpeg::Error> {
-        let cutter =
-            Cutter { decompressor: Decompressor::new()?, jpeg: Vec::new(), rgb: Default::default(), bytes_read: 0 };
-        Ok(Self { fetched: Default::default(), last_fetch: Fetched::default(), cutter })
+        let cutter = Cutter {
+            decompressor: Decompressor::new()?,
+            jpeg: Vec::new(),
+            rgb: Default::default(),
+            bytes_read: 0,
+        };
+        Ok(Self {
+            fetched: Default::default(),
+            last_fetch: Fetched::default(),
+            cutter,
+        })
     }
 
     /// JPEG bytes cut out and decoded so far.
@@ -135,21 +150,38 @@ impl Decoder {
     ) -> Result<[Region<'_>; 2], BrokenFrame> {
         let at_level = |crop: Rect| {
             let chosen = frame.choose(crop.size(), output, exact);
-            chosen.map(|(level_ix, level)| LevelCrop::new(crop, level_ix, level)).ok_or(BrokenFrame::NoLevel)
+            chosen
+                .map(|(level_ix, level)| LevelCrop::new(crop, level_ix, level))
+                .ok_or(BrokenFrame::NoLevel)
         };
         let [a, b] = [at_level(crops[0])?, at_level(crops[1])?];
-        let Self { fetched: [buffer_a, buffer_b], last_fetch, cutter } = self;
+        let Self {
+            fetched: [buffer_a, buffer_b],
+            last_fetch,
+            cutter,
+        } = self;
         let started = Instant::now();
         let bytes_a = fetch(frame, a.level_ix, buffer_a)?;
-        let bytes_b = if a.level_ix == b.level_ix { bytes_a } else { fetch(frame, b.level_ix, buffer_b)? };
-        *last_fetch = Fetched { time: started.elapsed(), bytes: bytes_a.len().max(bytes_b.len()) };
+        let bytes_b = if a.level_ix == b.level_ix {
+            bytes_a
+        } else {
+            fetch(frame, b.level_ix, buffer_b)?
+        };
+        *last_fetch = Fetched {
+            time: started.elapsed(),
+            bytes: bytes_a.len().max(bytes_b.len()),
+        };
         let jpeg_a = TiledJpeg::parse(bytes_a)?;
-        let jpeg_b = if a.level_ix == b.level_ix { jpeg_a.clone() } else { TiledJpeg::parse(bytes_b)? };
+        let jpeg_b = if a.level_ix == b.level_ix {
+            jpeg_a.clone()
+        } else {
+            TiledJpeg::parse(bytes_b)?
+        };
         times.lap(Stage::Fetch);
 
         let hull = a.touched.hull(b.touched);
-        let shares =
-            a.level_ix == b.level_ix && cost(&jpeg_a, hull) <= cost(&jpeg_a, a.touched) + cost(&jpeg_a, b.touched);
+        let shares = a.level_ix == b.level_ix
+            && cost(&jpeg_a, hull) <= cost(&jpeg_a, a.touched) + cost(&jpeg_a, b.touched);
         if shares {
             let shown = cutter.decode(&jpeg_a, hull, 0, times)?;
             let rgb = &cutter.rgb[0][..];
@@ -157,7 +189,10 @@ impl Decoder {
         }
         let shown_a = cutter.decode(&jpeg_a, a.touched, 0, times)?;
         let shown_b = cutter.decode(&jpeg_b, b.touched, 1, times)?;
-        Ok([region(a, shown_a, &cutter.rgb[0]), region(b, shown_b, &cutter.rgb[1])])
+        Ok([
+            region(a, shown_a, &cutter.rgb[0]),
+            region(b, shown_b, &cutter.rgb[1]),
+        ])
     }
 }
 
@@ -180,14 +215,24 @@ impl Cutter {
             rgb.resize(needed, 0);
         }
         let pixels = &mut rgb[..needed];
-        let image = Image { pixels, width, pitch: width * RGB_BYTES, height, format: PixelFormat::RGB };
+        let image = Image {
+            pixels,
+            width,
+            pitch: width * RGB_BYTES,
+            height,
+            format: PixelFormat::RGB,
+        };
         self.decompressor.decompress(&self.jpeg, image)?;
         times.lap(Stage::Decode);
         Ok(shown)
     }
 }
 
-fn fetch<'a>(frame: &'a impl Levels, level_ix: usize, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], BrokenFrame> {
+fn fetch<'a>(
+    frame: &'a impl Levels,
+    level_ix: usize,
+    buffer: &'a mut Vec<u8>,
+) -> Result<&'a [u8], BrokenFrame> {
     let slot = frame.slot(level_ix).ok_or(BrokenFrame::NoLevel)?;
     Ok(frame.bytes(slot, buffer)?)
 }
@@ -195,7 +240,9 @@ fn fetch<'a>(frame: &'a impl Levels, level_ix: usize, buffer: &'a mut Vec<u8>) -
 /// Pixels of all tiles that `rect` and its margin touch, and the call.
 fn cost(jpeg: &TiledJpeg<'_>, rect: Rect) -> u64 {
     let tile = jpeg.tile();
-    let tiles = |start: u32, end: u32, side: u32| u64::from((end + 1).div_ceil(side) - start.saturating_sub(1) / side);
+    let tiles = |start: u32, end: u32, side: u32| {
+        u64::from((end + 1).div_ceil(side) - start.saturating_sub(1) / side)
+    };
     let columns = tiles(rect.x, rect.right(), tile.width);
     let rows = tiles(rect.y, rect.bottom(), tile.height);
     columns * rows * tile.area() + CALL_COST_PX
@@ -207,7 +254,12 @@ fn region(crop: LevelCrop, shown: Rect, rgb: &[u8]) -> Region<'_> {
         level: crop.level,
         rgb: &rgb[..shown.size().area() as usize * RGB_BYTES],
         size: shown.size(),
-        crop: [x - f64::from(shown.x), y - f64::from(shown.y), width, height],
+        crop: [
+            x - f64::from(shown.x),
+            y - f64::from(shown.y),
+            width,
+            height,
+        ],
     }
 }
 

@@ -44,8 +44,16 @@ pub mod palette {
     /// What both views share.
     pub const GREEN: Color = [0, 170, 120];
     /// Further series, in order.
-    pub const SERIES: [Color; 8] =
-        [ORANGE, BLUE, GREEN, [204, 80, 160], [240, 200, 40], [90, 190, 235], [150, 80, 30], [120, 120, 120]];
+    pub const SERIES: [Color; 8] = [
+        ORANGE,
+        BLUE,
+        GREEN,
+        [204, 80, 160],
+        [240, 200, 40],
+        [90, 190, 235],
+        [150, 80, 30],
+        [120, 120, 120],
+    ];
 }
 
 /// Weight of a text.
@@ -83,7 +91,12 @@ pub struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { size: 15.0, weight: Weight::Regular, color: palette::INK, align: Align::Left }
+        Self {
+            size: 15.0,
+            weight: Weight::Regular,
+            color: palette::INK,
+            align: Align::Left,
+        }
     }
 }
 
@@ -111,13 +124,17 @@ fn parse_font(bytes: &'static [u8]) -> FontRef<'static> {
 impl Canvas {
     /// A canvas of one colour; `size` must not be empty.
     pub fn new(size: Size, color: Color) -> Self {
-        Self { image: RgbImage::from_pixel(size.width, size.height, Rgb(color)) }
+        Self {
+            image: RgbImage::from_pixel(size.width, size.height, Rgb(color)),
+        }
     }
 
     /// A picture from RGB bytes, rows without gaps; `rgb` must hold `size`'s pixels.
     pub fn from_rgb(size: Size, rgb: &[u8]) -> Self {
         let image = RgbImage::from_raw(size.width, size.height, rgb.to_vec());
-        Self { image: image.expect("the bytes of an RGB image are 3 · width · height") }
+        Self {
+            image: image.expect("the bytes of an RGB image are 3 · width · height"),
+        }
     }
 
     /// Width and height.
@@ -132,24 +149,38 @@ impl Canvas {
 
     /// A copy of another size; averages when it is smaller.
     pub fn resized(&self, size: Size) -> Self {
-        Self { image: imageops::resize(&self.image, size.width, size.height, FilterType::CatmullRom) }
+        Self {
+            image: imageops::resize(&self.image, size.width, size.height, FilterType::CatmullRom),
+        }
     }
 
     /// A copy with left and right exchanged.
     pub fn flipped(&self) -> Self {
-        Self { image: imageops::flip_horizontal(&self.image) }
+        Self {
+            image: imageops::flip_horizontal(&self.image),
+        }
     }
 
     /// A copy of the top left `size` pixels (of what there is of them).
     pub fn cropped(&self, size: Size) -> Self {
-        Self { image: imageops::crop_imm(&self.image, 0, 0, size.width, size.height).to_image() }
+        Self {
+            image: imageops::crop_imm(&self.image, 0, 0, size.width, size.height).to_image(),
+        }
     }
 
     /// A copy of the pixels in `area` (of what there is of it).
     pub fn part(&self, area: BoxPx) -> Self {
-        let (x0, y0) = (area.x0.round().max(0.0) as u32, area.y0.round().max(0.0) as u32);
-        let (x1, y1) = (area.x1.round().max(0.0) as u32, area.y1.round().max(0.0) as u32);
-        Self { image: imageops::crop_imm(&self.image, x0, y0, x1 - x0, y1 - y0).to_image() }
+        let (x0, y0) = (
+            area.x0.round().max(0.0) as u32,
+            area.y0.round().max(0.0) as u32,
+        );
+        let (x1, y1) = (
+            area.x1.round().max(0.0) as u32,
+            area.y1.round().max(0.0) as u32,
+        );
+        Self {
+            image: imageops::crop_imm(&self.image, x0, y0, x1 - x0, y1 - y0).to_image(),
+        }
     }
 
     /// Puts another picture with its top left corner at (`x`, `y`).
@@ -179,16 +210,46 @@ impl Canvas {
     /// The edge of `area`, `width` pixels wide, inside it.
     pub fn outline(&mut self, area: BoxPx, color: Color, width: f32) {
         let BoxPx { x0, y0, x1, y1 } = area;
-        self.fill(BoxPx { y1: y0 + width, ..area }, color);
-        self.fill(BoxPx { y0: y1 - width, ..area }, color);
-        self.fill(BoxPx { x1: x0 + width, ..area }, color);
-        self.fill(BoxPx { x0: x1 - width, ..area }, color);
+        self.fill(
+            BoxPx {
+                y1: y0 + width,
+                ..area
+            },
+            color,
+        );
+        self.fill(
+            BoxPx {
+                y0: y1 - width,
+                ..area
+            },
+            color,
+        );
+        self.fill(
+            BoxPx {
+                x1: x0 + width,
+                ..area
+            },
+            color,
+        );
+        self.fill(
+            BoxPx {
+                x0: x1 - width,
+                ..area
+            },
+            color,
+        );
     }
 
     fn for_each_in(&mut self, area: BoxPx, mut change: impl FnMut(&mut Color, u32, u32)) {
         let clip = |value: f32, limit: u32| value.round().clamp(0.0, limit as f32) as u32;
-        let (x0, x1) = (clip(area.x0, self.image.width()), clip(area.x1, self.image.width()));
-        let (y0, y1) = (clip(area.y0, self.image.height()), clip(area.y1, self.image.height()));
+        let (x0, x1) = (
+            clip(area.x0, self.image.width()),
+            clip(area.x1, self.image.width()),
+        );
+        let (y0, y1) = (
+            clip(area.y0, self.image.height()),
+            clip(area.y1, self.image.height()),
+        );
         for y in y0..y1 {
             for x in x0..x1 {
                 change(&mut self.image.get_pixel_mut(x, y).0, x, y);
@@ -211,10 +272,15 @@ impl Canvas {
         lay_out(look, text, |glyph, offset| {
             let scale = PxScale::from(look.size as f32);
             let glyph = glyph.with_scale_and_position(scale, point(left + offset, baseline));
-            let Some(outline) = font.outline_glyph(glyph) else { return };
+            let Some(outline) = font.outline_glyph(glyph) else {
+                return;
+            };
             let corner = outline.px_bounds().min;
             outline.draw(|dx, dy, coverage| {
-                let (x, y) = (corner.x as i64 + i64::from(dx), corner.y as i64 + i64::from(dy));
+                let (x, y) = (
+                    corner.x as i64 + i64::from(dx),
+                    corner.y as i64 + i64::from(dy),
+                );
                 if (0..i64::from(columns)).contains(&x) && (0..i64::from(rows)).contains(&y) {
                     let pixel = &mut self.image.get_pixel_mut(x as u32, y as u32).0;
                     *pixel = mixed(*pixel, look.color, coverage.min(1.0));
@@ -251,11 +317,15 @@ impl Canvas {
         draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>) -> Result<(), E>,
     ) -> Result<()> {
         load_chart_font();
-        let part = imageops::crop_imm(&self.image, area.x, area.y, area.width, area.height).to_image();
+        let part =
+            imageops::crop_imm(&self.image, area.x, area.y, area.width, area.height).to_image();
         let (width, height) = (part.width() * CHART_SCALE, part.height() * CHART_SCALE);
         let mut large = imageops::resize(&part, width, height, FilterType::Nearest);
         let backend = BitMapBackend::with_buffer(&mut large, (width, height));
-        let failed = |detail: String| Error::Draw { path: "chart".into(), detail };
+        let failed = |detail: String| Error::Draw {
+            path: "chart".into(),
+            detail,
+        };
         draw(&backend.into_drawing_area()).map_err(|error| failed(error.to_string()))?;
         let small = imageops::resize(&large, part.width(), part.height(), FilterType::Triangle);
         imageops::replace(&mut self.image, &small, area.x.into(), area.y.into());
@@ -270,7 +340,10 @@ impl Canvas {
         let temporary = path.with_extension("png.tmp");
         std::fs::write(&temporary, self.png())
             .and_then(|()| std::fs::rename(&temporary, path))
-            .map_err(|error| Error::Draw { path: path.to_owned(), detail: error.to_string() })
+            .map_err(|error| Error::Draw {
+                path: path.to_owned(),
+                detail: error.to_string(),
+            })
     }
 
     /// The picture as the bytes of a PNG file.
@@ -286,7 +359,11 @@ impl Canvas {
 pub fn chart_font(size: f64, color: Color) -> TextStyle<'static> {
     load_chart_font();
     let font = (CHART_FONT, size * f64::from(CHART_SCALE)).into_font();
-    TextStyle { font, color: chart_color(color).to_backend_color(), pos: Pos::default() }
+    TextStyle {
+        font,
+        color: chart_color(color).to_backend_color(),
+        pos: Pos::default(),
+    }
 }
 
 /// A colour as plotters has it.
@@ -299,7 +376,10 @@ fn load_chart_font() {
     static LOADED: Once = Once::new();
     LOADED.call_once(|| {
         let registered = register_font(CHART_FONT, FontStyle::Normal, dejavu::sans::regular());
-        assert!(registered.is_ok(), "the fonts that are part of this program are fonts");
+        assert!(
+            registered.is_ok(),
+            "the fonts that are part of this program are fonts"
+        );
     });
 }
 
@@ -327,7 +407,11 @@ fn lay_out(look: Text, text: &str, mut place: impl FnMut(ab_glyph::GlyphId, f32)
 
 fn mixed(pixel: Color, color: Color, share: f32) -> Color {
     let mix = |a: u8, b: u8| (f32::from(a) + (f32::from(b) - f32::from(a)) * share).round() as u8;
-    [mix(pixel[0], color[0]), mix(pixel[1], color[1]), mix(pixel[2], color[2])]
+    [
+        mix(pixel[0], color[0]),
+        mix(pixel[1], color[1]),
+        mix(pixel[2], color[2]),
+    ]
 }
 
 #[cfg(test)]
@@ -335,7 +419,11 @@ mod tests {
     use super::*;
 
     fn count(canvas: &Canvas, color: Color) -> usize {
-        canvas.rgb().chunks_exact(3).filter(|pixel| **pixel == color).count()
+        canvas
+            .rgb()
+            .chunks_exact(3)
+            .filter(|pixel| **pixel == color)
+            .count()
     }
 
     #[test]
@@ -350,16 +438,35 @@ mod tests {
     #[test]
     fn text_leaves_ink_about_its_position() {
         let mut canvas = Canvas::new(Size::new(200, 40), palette::PAPER);
-        canvas.text(100, 20, Text { align: Align::Center, ..Text::default() }, "IoU ≥ 0.5");
-        let inked: Vec<usize> =
-            canvas.rgb().chunks_exact(3).enumerate().filter(|(_, pixel)| pixel[0] < 128).map(|(ix, _)| ix).collect();
+        canvas.text(
+            100,
+            20,
+            Text {
+                align: Align::Center,
+                ..Text::default()
+            },
+            "IoU ≥ 0.5",
+        );
+        let inked: Vec<usize> = canvas
+            .rgb()
+            .chunks_exact(3)
+            .enumerate()
+            .filter(|(_, pixel)| pixel[0] < 128)
+            .map(|(ix, _)| ix)
+            .collect();
         assert!(inked.len() > 50);
         let columns = inked.iter().map(|ix| ix % 200);
         let (left, right) = (columns.clone().min().unwrap(), columns.max().unwrap());
-        assert!((90..110).contains(&((left + right) / 2)), "{left} to {right}");
+        assert!(
+            (90..110).contains(&((left + right) / 2)),
+            "{left} to {right}"
+        );
         let rows = inked.iter().map(|ix| ix / 200);
         let (top, bottom) = (rows.clone().min().unwrap(), rows.max().unwrap());
-        assert!((15..25).contains(&((top + bottom) / 2)), "{top} to {bottom}");
+        assert!(
+            (15..25).contains(&((top + bottom) / 2)),
+            "{top} to {bottom}"
+        );
     }
 
     #[test]

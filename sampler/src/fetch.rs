@@ -72,7 +72,10 @@ impl Shards {
             bytes: info.bytes,
             file: OnceLock::new(),
         };
-        Self { maps: ShardSet::new(catalog), files: infos.map(shard).collect() }
+        Self {
+            maps: ShardSet::new(catalog),
+            files: infos.map(shard).collect(),
+        }
     }
 
     /// The JPEG in `slot`; it was waited for, if it was not in memory. `buffer` holds it if it had to be read.
@@ -107,7 +110,12 @@ impl Shards {
             Reading::Mmap => self.maps.will_need(slot),
             Reading::Pread => {
                 if let Ok(file) = self.files[slot.shard as usize].open() {
-                    let _ = fadvise(file, slot.offset, u64::from(slot.len).try_into().ok(), Advice::WillNeed);
+                    let _ = fadvise(
+                        file,
+                        slot.offset,
+                        u64::from(slot.len).try_into().ok(),
+                        Advice::WillNeed,
+                    );
                 }
             }
         }
@@ -124,19 +132,31 @@ impl Shard {
         let found = file.metadata().map_err(failed)?.len();
         if found != self.bytes {
             let detail = format!("{found} bytes, the catalog says {}", self.bytes);
-            return Err(schemas::Error::Damaged { detail, path: self.path.clone() });
+            return Err(schemas::Error::Damaged {
+                detail,
+                path: self.path.clone(),
+            });
         }
         Ok(self.file.get_or_init(|| file))
     }
 }
 
 fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> schemas::Error {
-    schemas::Error::Io { action, path: path.to_owned(), source }
+    schemas::Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Reads a byte here and there, so that waiting for pages is over before the work on them begins.
 fn touch(bytes: &[u8]) {
-    std::hint::black_box(bytes.iter().step_by(TOUCH_BYTES).fold(0, |sum: u8, byte| sum ^ byte));
+    std::hint::black_box(
+        bytes
+            .iter()
+            .step_by(TOUCH_BYTES)
+            .fold(0, |sum: u8, byte| sum ^ byte),
+    );
 }
 
 /// Whether sample `number` of an epoch is a probe: not to be asked for ahead of time.
@@ -159,7 +179,9 @@ impl Lookahead {
 
     /// The bytes of sample `number` of an epoch have come.
     pub fn note(&mut self, number: u64, fetched: Fetched) {
-        if fetched.time > WARM_FETCH + Duration::from_nanos((fetched.bytes as f64 * WARM_NS_PER_BYTE) as u64) {
+        if fetched.time
+            > WARM_FETCH + Duration::from_nanos((fetched.bytes as f64 * WARM_NS_PER_BYTE) as u64)
+        {
             self.warm_probes = 0;
         } else if is_probe(number) {
             self.warm_probes = self.warm_probes.saturating_add(1);
@@ -172,14 +194,21 @@ mod tests {
     use super::*;
 
     fn note(lookahead: &mut Lookahead, number: u64, micros: u64) {
-        lookahead.note(number, Fetched { time: Duration::from_micros(micros), bytes: 150_000 });
+        lookahead.note(
+            number,
+            Fetched {
+                time: Duration::from_micros(micros),
+                bytes: 150_000,
+            },
+        );
     }
 
     #[test]
     fn fast_probes_end_requests_and_a_slow_fetch_starts_them_again() {
         let mut lookahead = Lookahead::default();
         assert!(lookahead.is_cold(), "nothing is known at the start");
-        (0..=PROBE_EVERY * u64::from(WARM_PROBES - 1)).for_each(|number| note(&mut lookahead, number, 3));
+        (0..=PROBE_EVERY * u64::from(WARM_PROBES - 1))
+            .for_each(|number| note(&mut lookahead, number, 3));
         assert!(!lookahead.is_cold());
         note(&mut lookahead, 5, 40);
         assert!(!lookahead.is_cold(), "a copy of 150 kB may take so long");
@@ -191,7 +220,11 @@ mod tests {
     fn samples_that_were_asked_for_do_not_make_a_set_warm() {
         let mut lookahead = Lookahead::default();
         for number in 0..1000 {
-            note(&mut lookahead, number, if is_probe(number) { 200 } else { 3 });
+            note(
+                &mut lookahead,
+                number,
+                if is_probe(number) { 200 } else { 3 },
+            );
             assert!(lookahead.is_cold());
         }
     }

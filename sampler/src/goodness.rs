@@ -6,7 +6,10 @@
 /// Chi-square statistic of `counts` against equal probabilities; the degrees of freedom are one less than the counts.
 pub fn chi_square(counts: &[u32]) -> f64 {
     let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-    counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
+    counts
+        .iter()
+        .map(|&count| (f64::from(count) - expected).powi(2) / expected)
+        .sum()
 }
 
 /// Kolmogorov–Smirnov distance of `values` from the uniform distribution on `low..high`.
@@ -15,7 +18,9 @@ pub fn ks_distance(mut values: Vec<f64>, low: f64, high: f64) -> f64 {
     let n = values.len() as f64;
     let gap = |(ix, value): (usize, &f64)| {
         let expected = (value - low) / (high - low);
-        (expected - ix as f64 / n).abs().max((expected - (ix + 1) as f64 / n).abs())
+        (expected - ix as f64 / n)
+            .abs()
+            .max((expected - (ix + 1) as f64 / n).abs())
     };
     values.iter().enumerate().map(gap).fold(0.0, f64::max)
 }

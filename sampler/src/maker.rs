@@ -58,7 +58,15 @@ impl Maker {
         attempt: u32,
         place: &mut PlaceMut<'_>,
     ) -> Result<(), BrokenFrame> {
-        let Self { set, decoder, lookahead, resizer, workspace, times, .. } = self;
+        let Self {
+            set,
+            decoder,
+            lookahead,
+            resizer,
+            workspace,
+            times,
+            ..
+        } = self;
         let config = &set.config;
         let (plan, meta) = set.planned(frame_ix, epoch, attempt);
         times.lap(Stage::Plan);
@@ -66,7 +74,13 @@ impl Maker {
             set.advise(frame_ix, &plan.pair);
         }
         let crops = [plan.pair.a, plan.pair.b];
-        let regions = decoder.decode_pair(&set.levels(frame_ix), crops, config.output, config.exact, times)?;
+        let regions = decoder.decode_pair(
+            &set.levels(frame_ix),
+            crops,
+            config.output,
+            config.exact,
+            times,
+        )?;
         let views = plan.views.iter().zip(&config.views);
         for ((region, (ops, augment)), out) in regions.iter().zip(views).zip(&mut place.views) {
             resize(resizer, region, augment.interpolation, workspace);
@@ -90,9 +104,21 @@ impl Maker {
     }
 }
 
-fn resize(resizer: &mut Resizer, region: &Region<'_>, interpolation: Interpolation, workspace: &mut Workspace) {
+fn resize(
+    resizer: &mut Resizer,
+    region: &Region<'_>,
+    interpolation: Interpolation,
+    workspace: &mut Workspace,
+) {
     let stride = region.size.width as usize * 3;
-    resizer.resize(region.rgb, region.size, stride, region.crop, interpolation, &mut workspace.planes);
+    resizer.resize(
+        region.rgb,
+        region.size,
+        stride,
+        region.crop,
+        interpolation,
+        &mut workspace.planes,
+    );
 }
 
 impl Make for Maker {
@@ -119,10 +145,15 @@ impl Make for Maker {
                 Err(broken) => last = self.set.report_broken(frame_ix, &broken),
             }
         }
-        Err(Error::AllBroken { tried: MAX_REPLACEMENTS + 1, last, path: self.set.path().to_owned() })
+        Err(Error::AllBroken {
+            tried: MAX_REPLACEMENTS + 1,
+            last,
+            path: self.set.path().to_owned(),
+        })
     }
 
     fn profile(&self) -> Option<(StageTimes, u64)> {
-        (self.set.config.clock != Clock::Off).then(|| (self.times.clone(), self.decoder.bytes_read()))
+        (self.set.config.clock != Clock::Off)
+            .then(|| (self.times.clone(), self.decoder.bytes_read()))
     }
 }

@@ -43,12 +43,20 @@ impl Permutation {
     /// The permutation of `0..len` that `stream` names.
     pub fn new(len: u64, stream: &mut Stream) -> Self {
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
-        Self { len, half_bits: bits.div_ceil(2).max(1), round_keys: std::array::from_fn(|_| stream.bits()) }
+        Self {
+            len,
+            half_bits: bits.div_ceil(2).max(1),
+            round_keys: std::array::from_fn(|_| stream.bits()),
+        }
     }
 
     /// Element at `position`, which must be below the length.
     pub fn at(&self, position: u64) -> u64 {
-        assert!(position < self.len, "position {position} of a permutation of {}", self.len);
+        assert!(
+            position < self.len,
+            "position {position} of a permutation of {}",
+            self.len
+        );
         let mut value = position;
         loop {
             value = self.encrypt(value);
@@ -112,7 +120,12 @@ impl EpochOrder {
                 }
             }
         };
-        Self { seed, epoch, num_frames, layout }
+        Self {
+            seed,
+            epoch,
+            num_frames,
+            layout,
+        }
     }
 
     /// The frame at `position`; positions from `num_frames` on start over at the front.
@@ -122,15 +135,27 @@ impl EpochOrder {
         let position = position % self.num_frames;
         match &mut self.layout {
             Layout::Full(permutation) => permutation.at(position),
-            Layout::Block { blocks, num_blocks, rotation, window } => {
+            Layout::Block {
+                blocks,
+                num_blocks,
+                rotation,
+                window,
+            } => {
                 let window_frames = WINDOW_BLOCKS * BLOCK_FRAMES;
                 let window_ix = position / window_frames;
                 if window.0 != window_ix {
-                    *window = (window_ix, window_permutation(self.seed, self.epoch, window_ix, self.num_frames));
+                    *window = (
+                        window_ix,
+                        window_permutation(self.seed, self.epoch, window_ix, self.num_frames),
+                    );
                 }
                 let mixed = window_ix * window_frames + window.1.at(position % window_frames);
                 let (place, inside) = (mixed / BLOCK_FRAMES, mixed % BLOCK_FRAMES);
-                let block = if place < *num_blocks { blocks.at(place) } else { place };
+                let block = if place < *num_blocks {
+                    blocks.at(place)
+                } else {
+                    place
+                };
                 (block * BLOCK_FRAMES + inside + *rotation) % self.num_frames
             }
         }
@@ -145,7 +170,10 @@ impl EpochOrder {
 fn window_permutation(seed: u64, epoch: u64, window_ix: u64, num_frames: u64) -> Permutation {
     let window_frames = WINDOW_BLOCKS * BLOCK_FRAMES;
     let len = window_frames.min(num_frames - window_ix * window_frames);
-    Permutation::new(len, &mut Stream::new(seed, epoch, Purpose::Window, 0, window_ix))
+    Permutation::new(
+        len,
+        &mut Stream::new(seed, epoch, Purpose::Window, 0, window_ix),
+    )
 }
 
 /// Which positions of an epoch a rank takes.
@@ -180,7 +208,8 @@ mod tests {
     fn is_permutation(kind: OrderKind, seed: u64, epoch: u64, len: u64) -> bool {
         let mut order = EpochOrder::new(kind, seed, epoch, len);
         let mut seen = vec![false; len as usize];
-        (0..len).all(|position| !std::mem::replace(&mut seen[order.frame_at(position) as usize], true))
+        (0..len)
+            .all(|position| !std::mem::replace(&mut seen[order.frame_at(position) as usize], true))
     }
 
     proptest! {
@@ -212,7 +241,11 @@ mod tests {
 
     #[test]
     fn block_order_is_a_permutation_over_many_windows() {
-        for len in [BLOCK_FRAMES * WINDOW_BLOCKS * 3 + 517, BLOCK_FRAMES * WINDOW_BLOCKS, BLOCK_FRAMES - 1] {
+        for len in [
+            BLOCK_FRAMES * WINDOW_BLOCKS * 3 + 517,
+            BLOCK_FRAMES * WINDOW_BLOCKS,
+            BLOCK_FRAMES - 1,
+        ] {
             assert!(is_permutation(OrderKind::Block, 3, 4, len));
         }
     }
@@ -221,12 +254,17 @@ mod tests {
     fn block_order_reads_few_blocks_at_a_time() {
         let len = BLOCK_FRAMES * WINDOW_BLOCKS * 4;
         let mut order = EpochOrder::new(OrderKind::Block, 3, 4, len);
-        let mut blocks: Vec<u64> =
-            (0..BLOCK_FRAMES * WINDOW_BLOCKS).map(|position| order.frame_at(position) / BLOCK_FRAMES).collect();
+        let mut blocks: Vec<u64> = (0..BLOCK_FRAMES * WINDOW_BLOCKS)
+            .map(|position| order.frame_at(position) / BLOCK_FRAMES)
+            .collect();
         blocks.sort_unstable();
         blocks.dedup();
         // A rotated block touches two aligned ones.
-        assert!(blocks.len() as u64 <= 2 * WINDOW_BLOCKS, "{} blocks", blocks.len());
+        assert!(
+            blocks.len() as u64 <= 2 * WINDOW_BLOCKS,
+            "{} blocks",
+            blocks.len()
+        );
     }
 
     #[test]
@@ -234,7 +272,9 @@ mod tests {
         for kind in [OrderKind::Full, OrderKind::Block] {
             let tail = |seed, epoch| {
                 let mut order = EpochOrder::new(kind, seed, epoch, 1003);
-                (1000..1003).map(|position| order.frame_at(position)).collect::<Vec<_>>()
+                (1000..1003)
+                    .map(|position| order.frame_at(position))
+                    .collect::<Vec<_>>()
             };
             assert_ne!(tail(1, 0), tail(1, 1));
             assert_ne!(tail(1, 0), tail(2, 0));

@@ -120,26 +120,60 @@ pub struct Batches {
 }
 
 /// Starts one thread for every maker. The first batch delivered is the one at `from`.
-pub(crate) fn start<M: Make>(shape: Shape, makers: Vec<M>, from: Cursor, limit: BrokenLimit) -> Result<Batches> {
-    let (slots, parkers, parker) =
-        Slots::new(shape.depth, shape.batch, shape.output as usize, makers.len(), shape.pixels, shape.pin)?;
+pub(crate) fn start<M: Make>(
+    shape: Shape,
+    makers: Vec<M>,
+    from: Cursor,
+    limit: BrokenLimit,
+) -> Result<Batches> {
+    let (slots, parkers, parker) = Slots::new(
+        shape.depth,
+        shape.batch,
+        shape.output as usize,
+        makers.len(),
+        shape.pixels,
+        shape.pin,
+    )?;
     let profiles = makers.iter().map(|_| Mutex::default()).collect();
-    let shared = Arc::new(Shared { slots: Arc::new(slots), failure: Mutex::default(), profiles });
+    let shared = Arc::new(Shared {
+        slots: Arc::new(slots),
+        failure: Mutex::default(),
+        profiles,
+    });
     let counters = Counters::default();
     // Made first, so that its drop ends the threads already running should the next one not start.
-    let mut batches = Batches { shared, parker, threads: Vec::new(), from, shape, limit, counters, stopped: false };
+    let mut batches = Batches {
+        shared,
+        parker,
+        threads: Vec::new(),
+        from,
+        shape,
+        limit,
+        counters,
+        stopped: false,
+    };
     for (worker_ix, (maker, parker)) in makers.into_iter().zip(parkers).enumerate() {
         let shared = Arc::clone(&batches.shared);
         let thread = std::thread::Builder::new()
             .name(format!("sampler-{worker_ix}"))
             .spawn(move || work(&shared, worker_ix, maker, &parker, from, shape.steps))
-            .map_err(|source| Error::Io { action: "start a sampler thread", source })?;
+            .map_err(|source| Error::Io {
+                action: "start a sampler thread",
+                source,
+            })?;
         batches.threads.push(thread);
     }
     Ok(batches)
 }
 
-fn work<M: Make>(shared: &Shared, worker_ix: usize, mut maker: M, parker: &Parker, from: Cursor, steps: u64) {
+fn work<M: Make>(
+    shared: &Shared,
+    worker_ix: usize,
+    mut maker: M,
+    parker: &Parker,
+    from: Cursor,
+    steps: u64,
+) {
     let started_ns = thread_cpu_ns();
     while let Some(mut place) = shared.slots.claim(parker) {
         let at = from.advanced(place.batch(), steps);
@@ -153,12 +187,19 @@ fn work<M: Make>(shared: &Shared, worker_ix: usize, mut maker: M, parker: &Parke
                 if let Some((stages, bytes_read)) = maker.profile() {
                     let mut profile = lock(&shared.profiles[worker_ix]);
                     let (cpu_ns, samples) = (thread_cpu_ns() - started_ns, profile.samples + 1);
-                    *profile = Profile { stages, cpu_ns, bytes_read, samples };
+                    *profile = Profile {
+                        stages,
+                        cpu_ns,
+                        bytes_read,
+                        samples,
+                    };
                 }
                 continue;
             }
             Ok(Err(error)) => error,
-            Err(panic) => Error::Panicked { message: panic_message(panic.as_ref()) },
+            Err(panic) => Error::Panicked {
+                message: panic_message(panic.as_ref()),
+            },
         };
         lock(&shared.failure).get_or_insert(error);
         shared.slots.fail(place);
@@ -168,7 +209,8 @@ fn work<M: Make>(shared: &Shared, worker_ix: usize, mut maker: M, parker: &Parke
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// None of these locks guards an invariant that a panic could break.
@@ -187,7 +229,9 @@ impl Batches {
         if self.stopped {
             return Err(Error::Stopped);
         }
-        let taken = self.take().and_then(|batch| self.count(&batch).map(|()| batch));
+        let taken = self
+            .take()
+            .and_then(|batch| self.count(&batch).map(|()| batch));
         self.stopped = taken.is_err();
         taken
     }
@@ -202,7 +246,12 @@ impl Batches {
             self.counters.wait += since.elapsed();
         }
         match ready {
-            Ok(ready) => Ok(Batch::new(Arc::clone(slots), ready, self.cursor(), self.shape.output)),
+            Ok(ready) => Ok(Batch::new(
+                Arc::clone(slots),
+                ready,
+                self.cursor(),
+                self.shape.output,
+            )),
             Err(_poisoned) => Err(lock(&self.shared.failure).take().unwrap_or(Error::Stopped)),
         }
     }
@@ -219,7 +268,9 @@ impl Batches {
             counters.replaced += u64::from(pair.replaced);
         }
         let drawn = counters.pairs + counters.replaced;
-        if counters.replaced <= BROKEN_GRACE || counters.replaced as f64 <= self.limit.share * drawn as f64 {
+        if counters.replaced <= BROKEN_GRACE
+            || counters.replaced as f64 <= self.limit.share * drawn as f64
+        {
             return Ok(());
         }
         Err(Error::TooManyBroken {
@@ -245,7 +296,9 @@ impl Batches {
     /// workers wait for the consumer.
     pub fn num_ready(&self) -> usize {
         let number = self.counters.batches;
-        (0..self.shape.depth as u64).take_while(|ahead| self.shared.slots.is_ready(number + ahead)).count()
+        (0..self.shape.depth as u64)
+            .take_while(|ahead| self.shared.slots.is_ready(number + ahead))
+            .count()
     }
 
     /// Whether batches lie in page-locked memory.

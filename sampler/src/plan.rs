@@ -25,7 +25,10 @@ pub fn plan(config: &SamplerConfig, epoch: u64, key: u64, attempt: u32, frame: S
     let pair = draw_pair(&mut boxes, frame, &config.pair);
     let mut ops = Stream::new(config.seed, epoch, Purpose::Augment, attempt, key);
     let [first, second] = &config.views;
-    Plan { pair, views: [draw_view(&mut ops, first), draw_view(&mut ops, second)] }
+    Plan {
+        pair,
+        views: [draw_view(&mut ops, first), draw_view(&mut ops, second)],
+    }
 }
 
 /// Draws the augmentation of one view. Every decision and every parameter is drawn whether it is used or not, so one
@@ -54,9 +57,20 @@ fn draw_jitter(stream: &mut Stream, augment: &ViewAugment) -> Jitter {
     let contrast = factor(augment.contrast);
     let saturation = factor(augment.saturation);
     let hue = stream.uniform(-augment.hue, augment.hue) as f32;
-    let mut order = [JitterOp::Brightness, JitterOp::Contrast, JitterOp::Saturation, JitterOp::Hue];
+    let mut order = [
+        JitterOp::Brightness,
+        JitterOp::Contrast,
+        JitterOp::Saturation,
+        JitterOp::Hue,
+    ];
     stream.shuffle(&mut order);
-    Jitter { brightness, contrast, saturation, hue, order }
+    Jitter {
+        brightness,
+        contrast,
+        saturation,
+        hue,
+        order,
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +83,9 @@ mod tests {
     const FRAME: Size = Size::new(1920, 1280);
 
     fn plans(config: &SamplerConfig) -> Vec<Plan> {
-        (0..20_000).map(|key| plan(config, 0, key, 0, FRAME)).collect()
+        (0..20_000)
+            .map(|key| plan(config, 0, key, 0, FRAME))
+            .collect()
     }
 
     /// Five standard deviations of a binomial share over 20,000 draws.
@@ -83,7 +99,11 @@ mod tests {
         let plans = plans(&config);
         for (view_ix, augment) in config.views.iter().enumerate() {
             let share = |test: fn(&ViewOps) -> bool| {
-                plans.iter().filter(|plan| test(&plan.views[view_ix])).count() as f64 / plans.len() as f64
+                plans
+                    .iter()
+                    .filter(|plan| test(&plan.views[view_ix]))
+                    .count() as f64
+                    / plans.len() as f64
             };
             assert!(close(share(|ops| ops.flip), augment.flip_p));
             assert!(close(share(|ops| ops.jitter.is_some()), augment.jitter_p));
@@ -96,9 +116,21 @@ mod tests {
     #[test]
     fn factors_and_sigma_are_uniform_over_their_ranges() {
         let plans = plans(&SamplerConfig::default());
-        let jitters: Vec<Jitter> = plans.iter().filter_map(|plan| plan.views[1].jitter).collect();
-        let of = |value: fn(&Jitter) -> f32| jitters.iter().map(|jitter| f64::from(value(jitter))).collect::<Vec<_>>();
-        let sigmas: Vec<f64> = plans.iter().filter_map(|plan| plan.views[0].blur_sigma).map(f64::from).collect();
+        let jitters: Vec<Jitter> = plans
+            .iter()
+            .filter_map(|plan| plan.views[1].jitter)
+            .collect();
+        let of = |value: fn(&Jitter) -> f32| {
+            jitters
+                .iter()
+                .map(|jitter| f64::from(value(jitter)))
+                .collect::<Vec<_>>()
+        };
+        let sigmas: Vec<f64> = plans
+            .iter()
+            .filter_map(|plan| plan.views[0].blur_sigma)
+            .map(f64::from)
+            .collect();
         let cases = [
             (of(|jitter| jitter.brightness), 0.6, 1.4),
             (of(|jitter| jitter.contrast), 0.6, 1.4),
@@ -107,7 +139,11 @@ mod tests {
             (sigmas, 0.1, 2.0),
         ];
         for (values, low, high) in cases {
-            assert!(values.iter().all(|value| (low - 1e-6..=high + 1e-6).contains(value)));
+            assert!(
+                values
+                    .iter()
+                    .all(|value| (low - 1e-6..=high + 1e-6).contains(value))
+            );
             let limit = ks_limit(values.len());
             assert!(ks_distance(values, low, high) < limit, "{low} to {high}");
         }
@@ -140,8 +176,17 @@ mod tests {
 
     #[test]
     fn the_threshold_changes_boxes_and_nothing_else() {
-        let strict = SamplerConfig { pair: PairConfig { min_iou: 0.7, ..Default::default() }, ..Default::default() };
-        let (loose, strict) = (plan(&SamplerConfig::default(), 3, 9, 0, FRAME), plan(&strict, 3, 9, 0, FRAME));
+        let strict = SamplerConfig {
+            pair: PairConfig {
+                min_iou: 0.7,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let (loose, strict) = (
+            plan(&SamplerConfig::default(), 3, 9, 0, FRAME),
+            plan(&strict, 3, 9, 0, FRAME),
+        );
         assert_eq!(loose.views, strict.views);
         assert!(strict.pair.iou >= 0.7);
     }
@@ -155,15 +200,35 @@ mod tests {
             plan(&config, 1, 1, 0, FRAME),
             plan(&config, 0, 2, 0, FRAME),
             plan(&config, 0, 1, 1, FRAME),
-            plan(&SamplerConfig { seed: 1, ..config.clone() }, 0, 1, 0, FRAME),
+            plan(
+                &SamplerConfig {
+                    seed: 1,
+                    ..config.clone()
+                },
+                0,
+                1,
+                0,
+                FRAME,
+            ),
         ];
-        assert!(others.iter().all(|other| other.pair != base.pair && other.views != base.views));
+        assert!(
+            others
+                .iter()
+                .all(|other| other.pair != base.pair && other.views != base.views)
+        );
     }
 
     #[test]
     fn moco_has_no_solarize_and_its_first_version_no_blur() {
-        let config = SamplerConfig { views: Recipe::MocoV1.views(), ..Default::default() };
+        let config = SamplerConfig {
+            views: Recipe::MocoV1.views(),
+            ..Default::default()
+        };
         let clean = |ops: &ViewOps| !ops.solarize && ops.blur_sigma.is_none();
-        assert!(plans(&config).iter().all(|plan| plan.views.iter().all(clean)));
+        assert!(
+            plans(&config)
+                .iter()
+                .all(|plan| plan.views.iter().all(clean))
+        );
     }
 }

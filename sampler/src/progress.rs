@@ -14,10 +14,17 @@ impl Progress {
     pub fn start(what: &str, len: u64) -> Self {
         if !std::io::stderr().is_terminal() {
             eprintln!("{what} …");
-            return Self { bar: ProgressBar::hidden() };
+            return Self {
+                bar: ProgressBar::hidden(),
+            };
         }
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %").expect("the template is valid");
-        Self { bar: ProgressBar::new(len).with_style(style).with_message(what.to_owned()) }
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %")
+            .expect("the template is valid");
+        Self {
+            bar: ProgressBar::new(len)
+                .with_style(style)
+                .with_message(what.to_owned()),
+        }
     }
 
     /// Moves on to `done` units.

@@ -66,7 +66,13 @@ impl Resizer {
 
     /// With the instructions that `simd` names; the pixels are the same.
     pub fn with_simd(simd: Simd) -> Self {
-        Self { simd, horizontal: Horizontal::default(), vertical: Axis::default(), ring: Vec::new(), rgb: Vec::new() }
+        Self {
+            simd,
+            horizontal: Horizontal::default(),
+            vertical: Axis::default(),
+            ring: Vec::new(),
+            rgb: Vec::new(),
+        }
     }
 
     /// Fills `out` with the part `crop`, `[x, y, width, height]`, of an image of RGB triples, rows `stride` bytes apart.
@@ -93,7 +99,10 @@ impl Resizer {
             row_bytes: 3 * x_pixels.len(),
             rows: y_pixels.len(),
         };
-        assert!(stride >= 3 * size.width as usize && crop.rgb.len() >= crop.len_bytes(), "{size} pixels in {stride}");
+        assert!(
+            stride >= 3 * size.width as usize && crop.rgb.len() >= crop.len_bytes(),
+            "{size} pixels in {stride}"
+        );
         self.horizontal.fit(self.simd, interpolation, x_span, side);
         self.vertical.fit(self.simd, interpolation, y_span, side);
         self.run(crop, side);
@@ -116,7 +125,14 @@ impl Resizer {
                 self.horizontal.run(self.simd, strip, out, stride);
                 rows_done += strip.rows;
             }
-            weigh_rows(self.simd, &self.ring, stride, taps.start, self.vertical.weights_of(y), row);
+            weigh_rows(
+                self.simd,
+                &self.ring,
+                stride,
+                taps.start,
+                self.vertical.weights_of(y),
+                row,
+            );
         }
     }
 }
@@ -129,7 +145,11 @@ fn hull(start: f64, length: f64, available: u32) -> (std::ops::Range<usize>, Spa
         "{start} + {length} lies in {available} pixels"
     );
     let (first, last) = (start.floor(), end.ceil());
-    let span = Span { from: (start - first) as f32, to: (end - first) as f32, len: (last - first) as usize };
+    let span = Span {
+        from: (start - first) as f32,
+        to: (end - first) as f32,
+        len: (last - first) as usize,
+    };
     (first as usize..last as usize, span)
 }
 
@@ -146,7 +166,11 @@ struct Strip<'a> {
 impl<'a> Strip<'a> {
     /// Up to `max` rows from `first` on.
     fn part(self, first: usize, max: usize) -> Self {
-        Self { rgb: self.bytes_from(first), rows: max.min(self.rows - first), ..self }
+        Self {
+            rgb: self.bytes_from(first),
+            rows: max.min(self.rows - first),
+            ..self
+        }
     }
 
     /// Everything from the first pixel of row `row` on, to the end of the image.

@@ -109,10 +109,17 @@ impl Ring {
             next: CachePadded::new(AtomicU64::new(0)),
             slots: (0..depth).map(slot).collect(),
             batch: batch as u64,
-            workers: workers.iter().map(|parker| parker.unparker().clone()).collect(),
+            workers: workers
+                .iter()
+                .map(|parker| parker.unparker().clone())
+                .collect(),
             consumer: consumer.unparker().clone(),
         };
-        Parts { ring, workers, consumer }
+        Parts {
+            ring,
+            workers,
+            consumer,
+        }
     }
 
     /// The next sample to make; waits until its slot is free. `None` once the ring is closed.
@@ -130,7 +137,11 @@ impl Ring {
             // Acquire: pairs with the Release in `release`, so that the reader of the slot's previous batch is done
             // with its bytes before we write them. (Filling batches 0..depth pairs with the creation of the thread.)
             if self.slots[slot].turn.load(Ordering::Acquire) == filling(batch) {
-                return Some(Place { batch, slot, index: (number % self.batch) as usize });
+                return Some(Place {
+                    batch,
+                    slot,
+                    index: (number % self.batch) as usize,
+                });
             }
             parker.park();
         }
@@ -157,7 +168,9 @@ impl Ring {
     pub fn fail(&self, place: Place) {
         // The batch can no longer complete (its `remaining` stays above zero), so nobody overwrites this.
         // Release: what the failing worker has left as its reason is visible to who finds the poison.
-        self.slots[place.slot].turn.store(POISONED, Ordering::Release);
+        self.slots[place.slot]
+            .turn
+            .store(POISONED, Ordering::Release);
         self.consumer.unpark();
     }
 

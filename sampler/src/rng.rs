@@ -84,12 +84,17 @@ mod tests {
     fn streams_are_what_they_always_were() {
         let mut stream = Stream::new(1, 2, Purpose::Pair, 0, 3);
         let seen = [stream.bits(), stream.bits(), stream.below(1000)];
-        assert_eq!(seen, [8_717_253_165_124_381_976, 17_682_382_516_291_709_506, 351]);
+        assert_eq!(
+            seen,
+            [8_717_253_165_124_381_976, 17_682_382_516_291_709_506, 351]
+        );
     }
 
     #[test]
     fn every_part_of_the_name_matters() {
-        let first = |seed, epoch, purpose, attempt, number| Stream::new(seed, epoch, purpose, attempt, number).bits();
+        let first = |seed, epoch, purpose, attempt, number| {
+            Stream::new(seed, epoch, purpose, attempt, number).bits()
+        };
         let all = [
             first(0, 0, Purpose::Pair, 0, 0),
             first(1, 0, Purpose::Pair, 0, 0),
@@ -121,7 +126,10 @@ mod tests {
         let mut stream = Stream::new(5, 0, Purpose::Augment, 0, 0);
         assert!((0..1000).all(|_| !stream.chance(0.0) && stream.chance(1.0)));
         let hits = (0..10_000).filter(|_| stream.chance(0.2)).count();
-        assert!((1880..2120).contains(&hits), "{hits} of 10,000 at p = 0.2 (3 sigma = 120)");
+        assert!(
+            (1880..2120).contains(&hits),
+            "{hits} of 10,000 at p = 0.2 (3 sigma = 120)"
+        );
     }
 
     /// 24 orders of four items, 23 degrees of freedom: 49.7 is the 99.9 % quantile.

@@ -57,7 +57,10 @@ impl Sampler {
     pub fn open(shards: &Path, config: SamplerConfig) -> Result<Self> {
         config.validate()?;
         let catalog = Catalog::open(shards)?;
-        Self::new(Arc::new(Frames::new(catalog, config.filter.clone(), shards)?), config)
+        Self::new(
+            Arc::new(Frames::new(catalog, config.filter.clone(), shards)?),
+            config,
+        )
     }
 
     /// The same set with other settings. Unless the filter changes, nothing is read again.
@@ -71,20 +74,33 @@ impl Sampler {
             return Self::new(Arc::clone(frames), config);
         }
         let filter = config.filter.clone();
-        Self::new(Arc::new(Frames::new(frames.catalog.clone(), filter, &frames.path)?), config)
+        Self::new(
+            Arc::new(Frames::new(frames.catalog.clone(), filter, &frames.path)?),
+            config,
+        )
     }
 
     fn new(frames: Arc<Frames>, config: SamplerConfig) -> Result<Self> {
         if config.exact && frames.index.levels().first() != Some(&0) {
             let allowed = "false for this set, which holds no level 0".to_owned();
-            return Err(Error::Config { field: "exact", found: "true".to_owned(), allowed });
+            return Err(Error::Config {
+                field: "exact",
+                found: "true".to_owned(),
+                allowed,
+            });
         }
         let num_frames = frames.index.len() as u64;
         let (batch, world) = (config.batch, config.world);
         if num_frames < batch as u64 * u64::from(world) {
-            return Err(Error::TooFewFrames { batch, world, frames: num_frames });
+            return Err(Error::TooFewFrames {
+                batch,
+                world,
+                frames: num_frames,
+            });
         }
-        Ok(Self { set: Arc::new(OpenSet { config, frames }) })
+        Ok(Self {
+            set: Arc::new(OpenSet { config, frames }),
+        })
     }
 
     /// Frames that pass the filter.
@@ -101,7 +117,11 @@ impl Sampler {
     pub fn fingerprint(&self) -> u64 {
         let frames = &self.set.frames;
         let filter = frames.filter.as_deref().unwrap_or_default();
-        filter.bytes().fold(mix(frames.catalog.fingerprint()), |hash, byte| mix(hash ^ u64::from(byte)))
+        filter
+            .bytes()
+            .fold(mix(frames.catalog.fingerprint()), |hash, byte| {
+                mix(hash ^ u64::from(byte))
+            })
     }
 
     /// The settings it was opened with.
@@ -122,7 +142,10 @@ impl Sampler {
     pub fn start(&self, from: Cursor) -> Result<Batches> {
         let steps = self.steps_per_epoch();
         if from.step >= steps {
-            return Err(Error::Cursor { step: from.step, steps });
+            return Err(Error::Cursor {
+                step: from.step,
+                steps,
+            });
         }
         let config = self.config();
         let shape = Shape {
@@ -133,10 +156,16 @@ impl Sampler {
             pin: config.pin,
             steps,
         };
-        let makers: Result<Vec<Maker>> = (0..config.num_threads()).map(|_| Maker::new(Arc::clone(&self.set))).collect();
+        let makers: Result<Vec<Maker>> = (0..config.num_threads())
+            .map(|_| Maker::new(Arc::clone(&self.set)))
+            .collect();
         let frames = &self.set.frames;
         let last = Arc::clone(&frames.last_broken);
-        let limit = BrokenLimit { share: config.max_broken, last, path: frames.path.clone() };
+        let limit = BrokenLimit {
+            share: config.max_broken,
+            last,
+            path: frames.path.clone(),
+        };
         start(shape, makers?, from, limit)
     }
 
@@ -145,7 +174,15 @@ impl Sampler {
     pub fn planned(&self, at: Cursor) -> Vec<PairMeta> {
         let mut order = self.set.order(at.epoch);
         let share = self.set.share();
-        let pair = |index| self.set.planned(order.frame_at(share.position(at.step, index)) as usize, at.epoch, 0).1;
+        let pair = |index| {
+            self.set
+                .planned(
+                    order.frame_at(share.position(at.step, index)) as usize,
+                    at.epoch,
+                    0,
+                )
+                .1
+        };
         (0..share.batch).map(pair).collect()
     }
 
@@ -156,7 +193,9 @@ impl Sampler {
     /// [`BrokenFrame`] if it is not among the frames of this sampler or does not decode.
     pub fn picture(&self, row: u32, min_side: u32) -> Result<Canvas, BrokenFrame> {
         let index = &self.set.frames.index;
-        let frame_ix = (0..index.len()).find(|&ix| index.row(ix) == row).ok_or(BrokenFrame::Unknown { row })?;
+        let frame_ix = (0..index.len())
+            .find(|&ix| index.row(ix) == row)
+            .ok_or(BrokenFrame::Unknown { row })?;
         let Size { width, height } = index.size(frame_ix);
         let whole = Rect::new(0, 0, width, height);
         let mut decoder = Decoder::new()?;
@@ -174,13 +213,26 @@ impl Frames {
         let index = catalog.index(parsed.as_ref())?;
         if index.is_empty() {
             let detail = match &filter {
-                Some(sql) => format!("none of its {} frames passes --where {sql:?}", catalog.num_frames()),
+                Some(sql) => format!(
+                    "none of its {} frames passes --where {sql:?}",
+                    catalog.num_frames()
+                ),
                 None => "the set is empty".to_owned(),
             };
-            return Err(Error::Empty { detail, path: path.to_owned() });
+            return Err(Error::Empty {
+                detail,
+                path: path.to_owned(),
+            });
         }
         let shards = Shards::new(&catalog);
-        Ok(Self { index, filter, shards, catalog, path: path.to_owned(), last_broken: Arc::default() })
+        Ok(Self {
+            index,
+            filter,
+            shards,
+            catalog,
+            path: path.to_owned(),
+            last_broken: Arc::default(),
+        })
     }
 }
 
@@ -190,12 +242,23 @@ impl OpenSet {
     }
 
     pub(crate) fn share(&self) -> Share {
-        let SamplerConfig { batch, rank, world, .. } = self.config;
-        Share { batch: batch as u64, rank: rank.into(), world: world.into() }
+        let SamplerConfig {
+            batch, rank, world, ..
+        } = self.config;
+        Share {
+            batch: batch as u64,
+            rank: rank.into(),
+            world: world.into(),
+        }
     }
 
     pub(crate) fn order(&self, epoch: u64) -> EpochOrder {
-        EpochOrder::new(self.config.order, self.config.seed, epoch, self.num_frames())
+        EpochOrder::new(
+            self.config.order,
+            self.config.seed,
+            epoch,
+            self.num_frames(),
+        )
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -203,15 +266,24 @@ impl OpenSet {
     }
 
     pub(crate) fn levels(&self, frame_ix: usize) -> FrameLevels<'_> {
-        FrameLevels { frames: &self.frames, frame_ix, reading: self.config.reading }
+        FrameLevels {
+            frames: &self.frames,
+            frame_ix,
+            reading: self.config.reading,
+        }
     }
 
     /// Asks the system for the levels that a pair of the frame is decoded from.
     pub(crate) fn advise(&self, frame_ix: usize, pair: &CropPair) {
         let levels = self.levels(frame_ix);
-        let chosen = [pair.a, pair.b].map(|crop| levels.choose(crop.size(), self.config.output, self.config.exact));
-        let [first, second] = chosen.map(|chosen| chosen.and_then(|(level_ix, _)| levels.slot(level_ix)));
-        for slot in [first, second.filter(|_| second != first)].into_iter().flatten() {
+        let chosen = [pair.a, pair.b]
+            .map(|crop| levels.choose(crop.size(), self.config.output, self.config.exact));
+        let [first, second] =
+            chosen.map(|chosen| chosen.and_then(|(level_ix, _)| levels.slot(level_ix)));
+        for slot in [first, second.filter(|_| second != first)]
+            .into_iter()
+            .flatten()
+        {
             self.frames.shards.will_need(self.config.reading, slot);
         }
     }
@@ -226,9 +298,17 @@ impl OpenSet {
             crop_in_frame: box_of(crop),
             overlap_in_view: overlap_in_view(crop, other),
             flip: plan.views[view_ix].flip,
-            level: levels.choose(crop.size(), self.config.output, self.config.exact).map_or(0, |(_, level)| level),
+            level: levels
+                .choose(crop.size(), self.config.output, self.config.exact)
+                .map_or(0, |(_, level)| level),
         };
-        let CropPair { a, b, iou, tries, fell_back } = plan.pair;
+        let CropPair {
+            a,
+            b,
+            iou,
+            tries,
+            fell_back,
+        } = plan.pair;
         let meta = PairMeta {
             key,
             frame: index.row(frame_ix),
@@ -244,11 +324,22 @@ impl OpenSet {
 
     /// Notes that a frame is broken, and says which. Cold path.
     pub(crate) fn report_broken(&self, frame_ix: usize, reason: &BrokenFrame) -> String {
-        let Frames { index, catalog, last_broken, .. } = &*self.frames;
+        let Frames {
+            index,
+            catalog,
+            last_broken,
+            ..
+        } = &*self.frames;
         let shard = &catalog.shards()[index.shard(frame_ix) as usize].name;
-        let text = format!("row {} of the catalog, in {shard}: {reason}", index.row(frame_ix));
+        let text = format!(
+            "row {} of the catalog, in {shard}: {reason}",
+            index.row(frame_ix)
+        );
         tracing::warn!(frame = text, "broken frame replaced");
-        last_broken.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&text);
+        last_broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&text);
         text
     }
 }

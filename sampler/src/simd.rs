@@ -36,7 +36,10 @@ impl Simd {
 
     /// All that this CPU has, from the baseline to the best. Tests compare them.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Some(Level::Scalar), avx2(), avx512()].into_iter().flatten().map(Self)
+        [Some(Level::Scalar), avx2(), avx512()]
+            .into_iter()
+            .flatten()
+            .map(Self)
     }
 
     /// `scalar`, `avx2` or `avx512`.

@@ -36,9 +36,7 @@ pub struct Slab {
 #[derive(Debug)]
 enum Memory {
     /// Kept for its drop.
-    Plain {
-        _map: MmapMut,
-    },
+    Plain { _map: MmapMut },
     Pinned {
         device: sys::CUdevice,
         context: sys::CUcontext,
@@ -61,13 +59,21 @@ impl Slab {
         if let Pin::Auto(ordinal) = pin {
             match allocate_pinned(bytes, ordinal) {
                 Ok(slab) => return Ok(slab),
-                Err(reason) => tracing::info!(reason, "batches lie in ordinary memory, not page-locked"),
+                Err(reason) => {
+                    tracing::info!(reason, "batches lie in ordinary memory, not page-locked")
+                }
             }
         }
-        let mut map = MmapMut::map_anon(bytes)
-            .map_err(|source| Error::Io { action: "allocate memory for the batches", source })?;
+        let mut map = MmapMut::map_anon(bytes).map_err(|source| Error::Io {
+            action: "allocate memory for the batches",
+            source,
+        })?;
         let start = NonNull::from(&mut map[0]);
-        Ok(Self { start, bytes, memory: Memory::Plain { _map: map } })
+        Ok(Self {
+            start,
+            bytes,
+            memory: Memory::Plain { _map: map },
+        })
     }
 
     /// First byte, on a page boundary.
@@ -83,7 +89,9 @@ impl Slab {
     /// How many bytes a second reach the device when `bytes`, a part of the slab, are copied there. `None` if the slab
     /// is not page-locked, or the device lacks the memory.
     pub fn upload_bytes_per_s(&self, bytes: &[u8]) -> Option<f64> {
-        let Memory::Pinned { context, .. } = self.memory else { return None };
+        let Memory::Pinned { context, .. } = self.memory else {
+            return None;
+        };
         let measured = with_context(context, || {
             // SAFETY: a context is current; freed below, when all copies are done.
             let target = unsafe { result::malloc_sync(bytes.len()) }?;
@@ -103,7 +111,9 @@ impl Slab {
             unsafe { result::free_sync(target) }?;
             seconds
         });
-        measured.ok().map(|seconds| (TIMED_UPLOADS * bytes.len()) as f64 / seconds)
+        measured
+            .ok()
+            .map(|seconds| (TIMED_UPLOADS * bytes.len()) as f64 / seconds)
     }
 
     /// Whether it is page-locked.
@@ -114,7 +124,8 @@ impl Slab {
 
 /// Page-locked memory, or why there is none.
 fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
-    let refused = |what: &'static str| move |error: result::DriverError| format!("{what}: {error:?}");
+    let refused =
+        |what: &'static str| move |error: result::DriverError| format!("{what}: {error:?}");
     // SAFETY: loads and unloads the driver library, whose initialisers are meant to run in any process.
     if !unsafe { sys::is_culib_present() } {
         return Err("no CUDA driver on this machine".to_owned());
@@ -123,20 +134,30 @@ fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
     let ordinal = i32::try_from(ordinal).map_err(|_| format!("no CUDA device {ordinal}"))?;
     let device = result::device::get(ordinal).map_err(refused("no such CUDA device"))?;
     // SAFETY: `device` comes from `device::get`.
-    let context = unsafe { result::primary_ctx::retain(device) }.map_err(refused("no context on the CUDA device"))?;
+    let context = unsafe { result::primary_ctx::retain(device) }
+        .map_err(refused("no context on the CUDA device"))?;
     let allocated = with_context(context, || {
         // SAFETY: a context is current. The memory is written below before anything reads it.
         unsafe { result::malloc_host(bytes, sys::CU_MEMHOSTALLOC_PORTABLE) }
     });
-    let start = allocated.ok().and_then(|pointer| NonNull::new(pointer.cast::<u8>()));
+    let start = allocated
+        .ok()
+        .and_then(|pointer| NonNull::new(pointer.cast::<u8>()));
     let Some(start) = start else {
         // SAFETY: retained above and not used any more.
         let _ = unsafe { result::primary_ctx::release(device) };
-        return Err(format!("the CUDA driver did not page-lock {} MiB", bytes >> 20));
+        return Err(format!(
+            "the CUDA driver did not page-lock {} MiB",
+            bytes >> 20
+        ));
     };
     // SAFETY: the driver has just given us `bytes` bytes there; nobody else knows of them.
     unsafe { start.write_bytes(0, bytes) };
-    Ok(Slab { start, bytes, memory: Memory::Pinned { device, context } })
+    Ok(Slab {
+        start,
+        bytes,
+        memory: Memory::Pinned { device, context },
+    })
 }
 
 /// Runs `f` with `context` current, and leaves the thread's current context as it was: it may be libtorch's.

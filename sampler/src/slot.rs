@@ -3,7 +3,10 @@
 //! A slot holds the pixels of view 0 of all its samples, then those of view 1 (each `[n, side, side, 3]` bytes or
 //! `[n, 3, side, side]` floats, starting on a page), and one [`PairMeta`] a sample. A worker writes through the [`Place`] it has claimed, a consumer reads
 //! through the [`Ready`] it has taken; the ring makes either of them only once at a time.
-#![expect(unsafe_code, reason = "bytes are handed out by right of a token of the ring")]
+#![expect(
+    unsafe_code,
+    reason = "bytes are handed out by right of a token of the ring"
+)]
 
 use std::cell::UnsafeCell;
 
@@ -53,9 +56,27 @@ impl Slots {
         let sample_bytes = side * side * 3 * pixels.value_bytes();
         let view_bytes = (batch * sample_bytes).next_multiple_of(PAGE_BYTES);
         let slab = Slab::new(depth * 2 * view_bytes, pin)?;
-        let metas = (0..depth * batch).map(|_| UnsafeCell::new(PairMeta::default())).collect();
-        let Parts { ring, workers, consumer } = Ring::with_parkers(depth, batch, num_workers);
-        Ok((Self { ring, slab, metas, batch, pixels, sample_bytes, view_bytes }, workers, consumer))
+        let metas = (0..depth * batch)
+            .map(|_| UnsafeCell::new(PairMeta::default()))
+            .collect();
+        let Parts {
+            ring,
+            workers,
+            consumer,
+        } = Ring::with_parkers(depth, batch, num_workers);
+        Ok((
+            Self {
+                ring,
+                slab,
+                metas,
+                batch,
+                pixels,
+                sample_bytes,
+                view_bytes,
+            },
+            workers,
+            consumer,
+        ))
     }
 
     /// Whether the pixels lie in page-locked memory.
@@ -72,11 +93,17 @@ impl Slots {
     pub fn write<'a>(&'a self, place: &'a mut Place) -> PlaceMut<'a> {
         assert!(place.index() < self.batch, "a place of another ring");
         let bytes = |view_ix: usize| {
-            let offset = self.view_offset(place.slot(), view_ix) + place.index() * self.sample_bytes;
+            let offset =
+                self.view_offset(place.slot(), view_ix) + place.index() * self.sample_bytes;
             // SAFETY: `view_offset` checked that the view lies in the slab, and `index < batch` that the sample lies in
             // the view. `place` was made once for this sample and is borrowed mutably for as long as the slice lives,
             // and the ring makes no `Ready` for the slot before `place` is given back: no other access can exist.
-            unsafe { std::slice::from_raw_parts_mut(self.slab.start().as_ptr().add(offset), self.sample_bytes) }
+            unsafe {
+                std::slice::from_raw_parts_mut(
+                    self.slab.start().as_ptr().add(offset),
+                    self.sample_bytes,
+                )
+            }
         };
         let views = [bytes(0), bytes(1)].map(|bytes| match self.pixels {
             Pixels::Bytes => Out::Bytes(bytes),
@@ -118,7 +145,12 @@ impl Slots {
         let offset = self.view_offset(ready.slot(), view_ix);
         // SAFETY: inside the slab, as `view_offset` checked. While `ready` lives the slot is the consumer's: workers
         // write to it only after `release` has taken `ready` by value.
-        unsafe { std::slice::from_raw_parts(self.slab.start().as_ptr().add(offset), self.batch * self.sample_bytes) }
+        unsafe {
+            std::slice::from_raw_parts(
+                self.slab.start().as_ptr().add(offset),
+                self.batch * self.sample_bytes,
+            )
+        }
     }
 
     /// What is known of the pairs of a batch.
@@ -146,7 +178,10 @@ impl Slots {
     fn view_offset(&self, slot: usize, view_ix: usize) -> usize {
         assert!(view_ix < 2, "a pair has two views");
         let offset = (slot * 2 + view_ix) * self.view_bytes;
-        assert!(offset + self.view_bytes <= self.slab.bytes(), "a token of another ring");
+        assert!(
+            offset + self.view_bytes <= self.slab.bytes(),
+            "a token of another ring"
+        );
         offset
     }
 }
@@ -163,7 +198,9 @@ mod tests {
                 let mut place = slots.claim(&workers[0]).unwrap();
                 let written = slots.write(&mut place);
                 for (view, add) in written.views.into_iter().zip([0, 100]) {
-                    let Out::Bytes(bytes) = view else { panic!("bytes were asked for") };
+                    let Out::Bytes(bytes) = view else {
+                        panic!("bytes were asked for")
+                    };
                     bytes.fill(batch * 10 + index + add);
                 }
                 written.meta.key = u64::from(batch * 10 + index);
@@ -176,7 +213,11 @@ mod tests {
                 assert!(view.iter().copied().eq(expected));
             }
             assert!(
-                slots.metas(&ready).iter().map(|meta| meta.key).eq((0..4).map(|index| u64::from(batch * 10 + index)))
+                slots
+                    .metas(&ready)
+                    .iter()
+                    .map(|meta| meta.key)
+                    .eq((0..4).map(|index| u64::from(batch * 10 + index)))
             );
             slots.release(ready);
         }

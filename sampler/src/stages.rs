@@ -90,7 +90,10 @@ pub struct StageTimes {
 impl StageTimes {
     /// All counters at zero.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, ..Self::default() }
+        Self {
+            clock,
+            ..Self::default()
+        }
     }
 
     /// Starts a lap without charging the time that has passed to any stage.

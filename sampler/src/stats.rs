@@ -82,17 +82,28 @@ pub(crate) struct Counted {
 /// Runs the command.
 pub fn run(args: &StatsArgs) -> anyhow::Result<()> {
     ensure!(args.pairs > 0, "--pairs is 0, but must be at least 1");
-    ensure!(args.out.extension().is_some_and(|end| end == "png"), "--out {:?} must end in .png", args.out);
+    ensure!(
+        args.out.extension().is_some_and(|end| end == "png"),
+        "--out {:?} must end in .png",
+        args.out
+    );
     let sampler = Sampler::open(&args.set.shards, args.set.config(args.iou))?;
     let counted = Counted::new(&sampler, &draw(&sampler, args.pairs)?);
     plot::draw(&counted)?.save(&args.out)?;
-    if args.json { print_json(&counted.to_json()) } else { print(&counted.to_table(args)) }
+    if args.json {
+        print_json(&counted.to_json())
+    } else {
+        print(&counted.to_table(args))
+    }
 }
 
 /// Plans `count` pairs, epoch after epoch.
 fn draw(sampler: &Sampler, count: u64) -> anyhow::Result<Vec<PairMeta>> {
     let batch = sampler.num_frames().min(1024).min(count);
-    let sampler = sampler.with_config(SamplerConfig { batch: batch as usize, ..sampler.config().clone() })?;
+    let sampler = sampler.with_config(SamplerConfig {
+        batch: batch as usize,
+        ..sampler.config().clone()
+    })?;
     let progress = Progress::start("drawing pairs", count);
     let mut pairs = Vec::with_capacity(count as usize);
     let mut at = Cursor::default();
@@ -107,7 +118,11 @@ fn draw(sampler: &Sampler, count: u64) -> anyhow::Result<Vec<PairMeta>> {
 
 impl Counted {
     fn new(sampler: &Sampler, pairs: &[PairMeta]) -> Self {
-        let crops = || pairs.iter().flat_map(|pair| pair.crops.map(|crop| (pair.frame_size, crop)));
+        let crops = || {
+            pairs
+                .iter()
+                .flat_map(|pair| pair.crops.map(|crop| (pair.frame_size, crop)))
+        };
         let output = sampler.config().output as f32;
         let mut levels = BTreeMap::new();
         let mut sizes = BTreeMap::<_, (u64, u64)>::new();
@@ -120,7 +135,8 @@ impl Counted {
             *count += 1;
             *tries += u64::from(pair.tries);
         }
-        let short = |crop: sampler::CropMeta| crop.crop_in_frame.width().min(crop.crop_in_frame.height());
+        let short =
+            |crop: sampler::CropMeta| crop.crop_in_frame.width().min(crop.crop_in_frame.height());
         Self {
             frames: sampler.num_frames(),
             pairs: pairs.len() as u64,
@@ -129,10 +145,12 @@ impl Counted {
             tries_sum: pairs.iter().map(|pair| u64::from(pair.tries)).sum(),
             iou: Distribution::new(pairs.iter().map(|pair| f64::from(pair.iou))),
             tries: Distribution::new(pairs.iter().map(|pair| f64::from(pair.tries))),
-            area: Distribution::new(crops().map(|(frame, crop)| crop.crop_in_frame.area() / frame.area() as f64)),
-            ratio: Distribution::new(
-                crops().map(|(_, crop)| f64::from(crop.crop_in_frame.width() / crop.crop_in_frame.height())),
+            area: Distribution::new(
+                crops().map(|(frame, crop)| crop.crop_in_frame.area() / frame.area() as f64),
             ),
+            ratio: Distribution::new(crops().map(|(_, crop)| {
+                f64::from(crop.crop_in_frame.width() / crop.crop_in_frame.height())
+            })),
             short_side: Distribution::new(crops().map(|(_, crop)| f64::from(short(crop)))),
             levels,
             upsampled: crops().filter(|&(_, crop)| short(crop) < output).count() as u64,
@@ -146,14 +164,20 @@ impl Counted {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let levels: serde_json::Map<_, _> =
-            self.levels.iter().map(|(level, crops)| (level.to_string(), json!(crops))).collect();
+        let levels: serde_json::Map<_, _> = self
+            .levels
+            .iter()
+            .map(|(level, crops)| (level.to_string(), json!(crops)))
+            .collect();
         let sizes: serde_json::Map<_, _> = self
             .sizes
             .iter()
             .map(|((width, height), &(pairs, tries))| {
                 let acceptance = rounded(pairs as f64 / tries as f64, 4);
-                (format!("{width}x{height}"), json!({ "pairs": pairs, "acceptance": acceptance }))
+                (
+                    format!("{width}x{height}"),
+                    json!({ "pairs": pairs, "acceptance": acceptance }),
+                )
             })
             .collect();
         json!({
@@ -182,14 +206,23 @@ impl Counted {
 
     fn write_table(&self, out: &mut String, args: &StatsArgs) -> std::fmt::Result {
         let (pairs, frames) = (grouped(self.pairs), grouped(self.frames));
-        writeln!(out, "{}: {pairs} pairs of {frames} frames, IoU ≥ {}", args.set.shards.display(), self.min_iou)?;
+        writeln!(
+            out,
+            "{}: {pairs} pairs of {frames} frames, IoU ≥ {}",
+            args.set.shards.display(),
+            self.min_iou
+        )?;
         writeln!(
             out,
             "{:.1} % of the boxes drawn were taken; {} pairs fell back\n",
             100.0 * self.acceptance(),
             grouped(self.fallbacks)
         )?;
-        writeln!(out, "{:<22}{:>9}{:>9}{:>9}{:>9}", "", "mean", "5 %", "median", "95 %")?;
+        writeln!(
+            out,
+            "{:<22}{:>9}{:>9}{:>9}{:>9}",
+            "", "mean", "5 %", "median", "95 %"
+        )?;
         let rows = [
             ("IoU", &self.iou, 3),
             ("tries", &self.tries, 1),
@@ -200,11 +233,18 @@ impl Counted {
         for (name, of, decimals) in rows {
             let (low, middle, high) = (of.quantile(0.05), of.quantile(0.5), of.quantile(0.95));
             let mean = of.mean();
-            writeln!(out, "{name:<22}{mean:>9.decimals$}{low:>9.decimals$}{middle:>9.decimals$}{high:>9.decimals$}")?;
+            writeln!(
+                out,
+                "{name:<22}{mean:>9.decimals$}{low:>9.decimals$}{middle:>9.decimals$}{high:>9.decimals$}"
+            )?;
         }
         writeln!(out)?;
         for (level, crops) in &self.levels {
-            writeln!(out, "level {level} serves {:>6.2} % of the crops", self.crop_percent(*crops))?;
+            writeln!(
+                out,
+                "level {level} serves {:>6.2} % of the crops",
+                self.crop_percent(*crops)
+            )?;
         }
         if self.upsampled > 0 {
             writeln!(
@@ -216,10 +256,18 @@ impl Counted {
         writeln!(out)?;
         for (&(width, height), &(pairs, tries)) in self.sizes.iter().rev().take(MAX_SIZES) {
             let acceptance = 100.0 * pairs as f64 / tries as f64;
-            writeln!(out, "{width} × {height}: {acceptance:.1} % taken, {} pairs", grouped(pairs))?;
+            writeln!(
+                out,
+                "{width} × {height}: {acceptance:.1} % taken, {} pairs",
+                grouped(pairs)
+            )?;
         }
         if self.sizes.len() > MAX_SIZES {
-            writeln!(out, "and {} further frame sizes", self.sizes.len() - MAX_SIZES)?;
+            writeln!(
+                out,
+                "and {} further frame sizes",
+                self.sizes.len() - MAX_SIZES
+            )?;
         }
         writeln!(out, "\npicture: {}", args.out.display())
     }

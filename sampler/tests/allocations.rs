@@ -43,8 +43,16 @@ static ALLOCATOR: Counting = Counting;
 fn a_warm_pipeline_does_not_allocate() {
     let dir = tempfile::tempdir().unwrap();
     common::write_set(dir.path(), 16, 16);
-    let config = SamplerConfig { batch: 8, depth: 2, threads: 2, ..SamplerConfig::default() };
-    let mut batches = Sampler::open(dir.path(), config).unwrap().start(Cursor::default()).unwrap();
+    let config = SamplerConfig {
+        batch: 8,
+        depth: 2,
+        threads: 2,
+        ..SamplerConfig::default()
+    };
+    let mut batches = Sampler::open(dir.path(), config)
+        .unwrap()
+        .start(Cursor::default())
+        .unwrap();
     let take = |batches: &mut sampler::Batches, count: u32| {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         for _ in 0..count {

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use sampler::augment::{MEAN, STD};
 use sampler::{
-    Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler, SamplerConfig, ViewAugment,
+    Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler,
+    SamplerConfig, ViewAugment,
 };
 use schemas::catalog::Catalog;
 use schemas::geom::BoxPx;
@@ -25,7 +26,13 @@ fn set() -> tempfile::TempDir {
 }
 
 fn config() -> SamplerConfig {
-    SamplerConfig { seed: 5, batch: 5, depth: 3, threads: 2, ..SamplerConfig::default() }
+    SamplerConfig {
+        seed: 5,
+        batch: 5,
+        depth: 3,
+        threads: 2,
+        ..SamplerConfig::default()
+    }
 }
 
 type Seen = (u64, u64, Vec<PairMeta>, Vec<u8>, Vec<u8>);
@@ -33,21 +40,47 @@ type Seen = (u64, u64, Vec<PairMeta>, Vec<u8>, Vec<u8>);
 fn collect(batches: &mut Batches, count: usize) -> Vec<Seen> {
     let next = |_| {
         let batch = batches.next_batch().unwrap();
-        (batch.epoch(), batch.step(), batch.pairs().to_vec(), batch.view(0).to_vec(), batch.view(1).to_vec())
+        (
+            batch.epoch(),
+            batch.step(),
+            batch.pairs().to_vec(),
+            batch.view(0).to_vec(),
+            batch.view(1).to_vec(),
+        )
     };
     (0..count).map(next).collect()
 }
 
 fn run(dir: &Path, config: SamplerConfig, from: Cursor, count: usize) -> Vec<Seen> {
-    collect(&mut Sampler::open(dir, config).unwrap().start(from).unwrap(), count)
+    collect(
+        &mut Sampler::open(dir, config).unwrap().start(from).unwrap(),
+        count,
+    )
 }
 
 #[test]
 fn batches_are_the_same_for_any_number_of_workers_and_any_depth() {
     let dir = set();
-    let one = run(dir.path(), SamplerConfig { threads: 1, ..config() }, Cursor::default(), 9);
+    let one = run(
+        dir.path(),
+        SamplerConfig {
+            threads: 1,
+            ..config()
+        },
+        Cursor::default(),
+        9,
+    );
     for (threads, depth) in [(2, 1), (7, 3), (16, 5)] {
-        let many = run(dir.path(), SamplerConfig { threads, depth, ..config() }, Cursor::default(), 9);
+        let many = run(
+            dir.path(),
+            SamplerConfig {
+                threads,
+                depth,
+                ..config()
+            },
+            Cursor::default(),
+            9,
+        );
         assert!(one == many, "{threads} threads, depth {depth}");
     }
 }
@@ -69,23 +102,45 @@ fn an_epoch_shows_no_frame_twice_and_the_next_one_crops_differently() {
     let dir = set();
     let seen = run(dir.path(), config(), Cursor::default(), 8);
     let crops_of = |epoch: u64| -> BTreeMap<u64, BoxPx> {
-        let pairs = seen.iter().filter(|seen| seen.0 == epoch).flat_map(|seen| &seen.2);
-        pairs.map(|pair| (pair.key, pair.crops[0].crop_in_frame)).collect()
+        let pairs = seen
+            .iter()
+            .filter(|seen| seen.0 == epoch)
+            .flat_map(|seen| &seen.2);
+        pairs
+            .map(|pair| (pair.key, pair.crops[0].crop_in_frame))
+            .collect()
     };
     let (first, second) = (crops_of(0), crops_of(1));
     assert_eq!((first.len(), second.len()), (20, 20));
     assert!(first.keys().ne(second.keys()), "three others are left out");
-    assert!(first.iter().all(|(key, crop)| second.get(key) != Some(crop)));
+    assert!(
+        first
+            .iter()
+            .all(|(key, crop)| second.get(key) != Some(crop))
+    );
 }
 
 #[test]
 fn crops_lie_in_their_frames_and_overlap_as_asked() {
     let dir = set();
     for min_iou in [0.0, 0.5, 0.8] {
-        let pair = PairConfig { min_iou, ..PairConfig::default() };
-        for (_, _, pairs, ..) in run(dir.path(), SamplerConfig { pair, ..config() }, Cursor::default(), 4) {
+        let pair = PairConfig {
+            min_iou,
+            ..PairConfig::default()
+        };
+        for (_, _, pairs, ..) in run(
+            dir.path(),
+            SamplerConfig { pair, ..config() },
+            Cursor::default(),
+            4,
+        ) {
             for pair in pairs {
-                let frame = BoxPx::from_xywh(0.0, 0.0, pair.frame_size.width as f32, pair.frame_size.height as f32);
+                let frame = BoxPx::from_xywh(
+                    0.0,
+                    0.0,
+                    pair.frame_size.width as f32,
+                    pair.frame_size.height as f32,
+                );
                 let [a, b] = pair.crops.map(|crop| crop.crop_in_frame);
                 for crop in [a, b] {
                     assert_eq!(crop.intersection(frame), Some(crop));
@@ -104,8 +159,14 @@ fn a_run_starts_anywhere_as_if_it_had_come_there() {
         let config = || SamplerConfig { order, ..config() };
         let all = run(dir.path(), config(), Cursor::default(), 10);
         for skipped in 0..8 {
-            let from = Cursor { epoch: skipped / 4, step: skipped % 4 };
-            assert!(all[skipped as usize..][..2] == run(dir.path(), config(), from, 2), "{order:?} from {from:?}");
+            let from = Cursor {
+                epoch: skipped / 4,
+                step: skipped % 4,
+            };
+            assert!(
+                all[skipped as usize..][..2] == run(dir.path(), config(), from, 2),
+                "{order:?} from {from:?}"
+            );
         }
     }
 }
@@ -115,7 +176,11 @@ fn a_filter_changes_which_frames_there_are_and_not_how_they_look() {
     let dir = set();
     type Looks = (PairMeta, Vec<u8>, Vec<u8>);
     let looks = |filter: Option<&str>, batch: usize| -> BTreeMap<(u64, u64), Looks> {
-        let config = SamplerConfig { filter: filter.map(str::to_owned), batch, ..config() };
+        let config = SamplerConfig {
+            filter: filter.map(str::to_owned),
+            batch,
+            ..config()
+        };
         let bytes = (config.output * config.output * 3) as usize;
         let mut looks = BTreeMap::new();
         for (epoch, _, pairs, first, second) in run(dir.path(), config, Cursor::default(), 2) {
@@ -135,26 +200,53 @@ fn a_filter_changes_which_frames_there_are_and_not_how_they_look() {
 #[test]
 fn ranks_share_an_epoch_without_overlap_and_have_equal_steps() {
     let dir = set();
-    for (world, order) in [(2, OrderKind::Full), (3, OrderKind::Full), (3, OrderKind::Block)] {
+    for (world, order) in [
+        (2, OrderKind::Full),
+        (3, OrderKind::Full),
+        (3, OrderKind::Block),
+    ] {
         let mut keys = Vec::new();
         let steps = u64::from(NUM_FRAMES / (2 * world));
         for rank in 0..world {
-            let sampler =
-                Sampler::open(dir.path(), SamplerConfig { rank, world, order, batch: 2, ..config() }).unwrap();
+            let sampler = Sampler::open(
+                dir.path(),
+                SamplerConfig {
+                    rank,
+                    world,
+                    order,
+                    batch: 2,
+                    ..config()
+                },
+            )
+            .unwrap();
             assert_eq!(sampler.steps_per_epoch(), steps);
             let pairs = (0..steps).flat_map(|step| sampler.planned(Cursor { epoch: 1, step }));
             keys.extend(pairs.map(|pair| pair.key));
         }
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len() as u64, steps * 2 * u64::from(world), "{world} ranks, {order:?}");
+        assert_eq!(
+            keys.len() as u64,
+            steps * 2 * u64::from(world),
+            "{world} ranks, {order:?}"
+        );
     }
 }
 
 #[test]
 fn reading_and_mapping_give_the_same_batches() {
     let dir = set();
-    let read = |reading| run(dir.path(), SamplerConfig { reading, ..config() }, Cursor::default(), 6);
+    let read = |reading| {
+        run(
+            dir.path(),
+            SamplerConfig {
+                reading,
+                ..config()
+            },
+            Cursor::default(),
+            6,
+        )
+    };
     assert!(read(Reading::Mmap) == read(Reading::Pread));
 }
 
@@ -162,9 +254,15 @@ fn reading_and_mapping_give_the_same_batches() {
 fn floats_are_the_normalised_bytes() {
     let dir = set();
     let bytes = run(dir.path(), config(), Cursor::default(), 3);
-    let config = SamplerConfig { pixels: Pixels::Floats, ..config() };
+    let config = SamplerConfig {
+        pixels: Pixels::Floats,
+        ..config()
+    };
     let area = (config.output * config.output) as usize;
-    let mut batches = Sampler::open(dir.path(), config).unwrap().start(Cursor::default()).unwrap();
+    let mut batches = Sampler::open(dir.path(), config)
+        .unwrap()
+        .start(Cursor::default())
+        .unwrap();
     for (.., pairs, first, second) in bytes {
         let batch = batches.next_batch().unwrap();
         assert_eq!(batch.pairs(), pairs);
@@ -173,7 +271,9 @@ fn floats_are_the_normalised_bytes() {
             for (ix, &value) in batch.floats(view_ix).iter().enumerate() {
                 let (sample, channel, pixel) = (ix / (3 * area), ix / area % 3, ix % area);
                 let byte = view[(sample * area + pixel) * 3 + channel];
-                assert!((value - (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel]).abs() < 1e-6);
+                assert!(
+                    (value - (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel]).abs() < 1e-6
+                );
             }
         }
     }
@@ -185,25 +285,42 @@ fn views_show_their_crops_from_whichever_level() {
     let dir = set();
     let mut levels_seen = [0; 3];
     for exact in [false, true] {
-        let config = SamplerConfig { views: [ViewAugment::NONE; 2], exact, ..config() };
+        let config = SamplerConfig {
+            views: [ViewAugment::NONE; 2],
+            exact,
+            ..config()
+        };
         let side = config.output as usize;
-        let rows: Vec<_> = Catalog::open(dir.path()).unwrap().rows().unwrap().flat_map(Result::unwrap).collect();
+        let rows: Vec<_> = Catalog::open(dir.path())
+            .unwrap()
+            .rows()
+            .unwrap()
+            .flat_map(Result::unwrap)
+            .collect();
         for (_, _, pairs, first, second) in run(dir.path(), config, Cursor::default(), 4) {
             for (ix, pair) in pairs.iter().enumerate() {
                 let source = &rows[pair.frame as usize].frame.meta;
                 assert_eq!(source.key(), pair.key);
-                let picture = common::picture(common::FRAME, source.timestamp_micros.unwrap() as u32);
+                let picture =
+                    common::picture(common::FRAME, source.timestamp_micros.unwrap() as u32);
                 for (crop, view) in pair.crops.iter().zip([&first, &second]) {
                     levels_seen[usize::from(crop.level)] += 1;
                     assert!(!exact || crop.level == 0);
                     let view = &view[ix * side * side * 3..][..side * side * 3];
                     let error = mean_error(&picture, crop.crop_in_frame, view, side);
-                    assert!(error < 6.0, "frame {}: {crop:?}: mean error {error}", pair.frame);
+                    assert!(
+                        error < 6.0,
+                        "frame {}: {crop:?}: mean error {error}",
+                        pair.frame
+                    );
                 }
             }
         }
     }
-    assert!(levels_seen[0] > 0 && levels_seen[1] > 0 && levels_seen[2] == 0, "{levels_seen:?}");
+    assert!(
+        levels_seen[0] > 0 && levels_seen[1] > 0 && levels_seen[2] == 0,
+        "{levels_seen:?}"
+    );
 }
 
 /// Mean absolute difference between a view and the averages of the pixels its pixels cover.
@@ -237,10 +354,14 @@ fn damage(dir: &Path, is_damaged: impl Fn(u32) -> bool) {
             continue;
         }
         // In place: a sampler may have the file mapped.
-        let file = OpenOptions::new().write(true).open(catalog.shard_path(entry.shard)).unwrap();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(catalog.shard_path(entry.shard))
+            .unwrap();
         for level in entry.frame.levels.iter().flatten() {
             let (kept, len) = (u64::from(level.len / 5), level.len as usize);
-            file.write_all_at(&vec![0xAB; len - kept as usize], level.offset + kept).unwrap();
+            file.write_all_at(&vec![0xAB; len - kept as usize], level.offset + kept)
+                .unwrap();
         }
     }
 }
@@ -250,17 +371,32 @@ fn a_broken_frame_is_replaced_alike_by_any_number_of_workers() {
     let dir = set();
     damage(dir.path(), |row| row == 7);
     let seen = |threads| {
-        let config = SamplerConfig { threads, batch: 23, max_broken: 1.0, ..config() };
+        let config = SamplerConfig {
+            threads,
+            batch: 23,
+            max_broken: 1.0,
+            ..config()
+        };
         run(dir.path(), config, Cursor::default(), 3)
     };
     let one = seen(1);
-    let replaced: Vec<&PairMeta> = one.iter().flat_map(|seen| &seen.2).filter(|pair| pair.replaced > 0).collect();
+    let replaced: Vec<&PairMeta> = one
+        .iter()
+        .flat_map(|seen| &seen.2)
+        .filter(|pair| pair.replaced > 0)
+        .collect();
     assert_eq!(replaced.len(), 3, "once in each epoch");
-    assert!(replaced.iter().all(|pair| pair.frame != 7 && pair.replaced == 1));
+    assert!(
+        replaced
+            .iter()
+            .all(|pair| pair.frame != 7 && pair.replaced == 1)
+    );
     // The stand-in is not a copy of its own appearance in the same batch.
     for (_, _, pairs, ..) in &one {
         let stand_in = pairs.iter().find(|pair| pair.replaced > 0).unwrap();
-        let itself = pairs.iter().find(|pair| pair.key == stand_in.key && pair.replaced == 0);
+        let itself = pairs
+            .iter()
+            .find(|pair| pair.key == stand_in.key && pair.replaced == 0);
         assert!(itself.is_none_or(|itself| itself.crops != stand_in.crops));
     }
     assert!(one == seen(4));
@@ -280,33 +416,67 @@ fn too_many_broken_frames_end_the_run_with_one_clear_error() {
     };
     let text = error.to_string();
     assert!(matches!(error, Error::TooManyBroken { .. }), "{text}");
-    assert!(text.contains("ingest verify") && text.contains("row "), "{text}");
+    assert!(
+        text.contains("ingest verify") && text.contains("row "),
+        "{text}"
+    );
     assert!(matches!(batches.next_batch(), Err(Error::Stopped)));
 
     damage(dir.path(), |_| true);
-    let sampler = Sampler::open(dir.path(), SamplerConfig { max_broken: 1.0, ..config() }).unwrap();
-    let error = sampler.start(Cursor::default()).unwrap().next_batch().unwrap_err();
+    let sampler = Sampler::open(
+        dir.path(),
+        SamplerConfig {
+            max_broken: 1.0,
+            ..config()
+        },
+    )
+    .unwrap();
+    let error = sampler
+        .start(Cursor::default())
+        .unwrap()
+        .next_batch()
+        .unwrap_err();
     assert!(matches!(error, Error::AllBroken { .. }), "{error}");
 }
 
 #[test]
 fn what_cannot_be_opened_says_why() {
     let dir = set();
-    let error = |path: &Path, config: SamplerConfig| Sampler::open(path, config).unwrap_err().to_string();
+    let error =
+        |path: &Path, config: SamplerConfig| Sampler::open(path, config).unwrap_err().to_string();
     assert!(error(&dir.path().join("none"), config()).contains("no such folder"));
-    assert!(error(dir.path(), SamplerConfig { batch: 24, ..config() }).contains("at most 23"));
-    let filtered = |sql: &str| SamplerConfig { filter: Some(sql.to_owned()), ..config() };
+    assert!(
+        error(
+            dir.path(),
+            SamplerConfig {
+                batch: 24,
+                ..config()
+            }
+        )
+        .contains("at most 23")
+    );
+    let filtered = |sql: &str| SamplerConfig {
+        filter: Some(sql.to_owned()),
+        ..config()
+    };
     assert!(error(dir.path(), filtered("camera = 'REAR'")).contains("none of its 23 frames"));
     assert!(error(dir.path(), filtered("colour = 3")).contains("colour"));
     let sampler = Sampler::open(dir.path(), config()).unwrap();
-    assert!(matches!(sampler.start(Cursor { epoch: 0, step: 4 }), Err(Error::Cursor { step: 4, steps: 4 })));
+    assert!(matches!(
+        sampler.start(Cursor { epoch: 0, step: 4 }),
+        Err(Error::Cursor { step: 4, steps: 4 })
+    ));
 }
 
 #[test]
 fn fingerprints_name_the_frames() {
     let dir = set();
     let open = |filter: Option<&str>, seed| {
-        let config = SamplerConfig { filter: filter.map(str::to_owned), seed, ..config() };
+        let config = SamplerConfig {
+            filter: filter.map(str::to_owned),
+            seed,
+            ..config()
+        };
         Sampler::open(dir.path(), config).unwrap().fingerprint()
     };
     assert_eq!(open(None, 1), open(None, 2));

@@ -60,7 +60,10 @@ struct Model {
     bytes: Vec<Vec<UnsafeCell<u64>>>,
 }
 
-#[expect(unsafe_code, reason = "loom checks exactly this claim: a cell is only touched by who owns its place")]
+#[expect(
+    unsafe_code,
+    reason = "loom checks exactly this claim: a cell is only touched by who owns its place"
+)]
 mod sharing {
     // SAFETY: the cells are accessed under the ring's protocol only; loom fails the test where that is not enough.
     unsafe impl Sync for super::Model {}
@@ -79,7 +82,11 @@ fn start(
     num_workers: usize,
     fail_in: Option<u64>,
 ) -> (Arc<Model>, sync::Parker, Vec<JoinHandle<()>>) {
-    let Parts { ring, workers, consumer } = Ring::with_parkers(depth, batch, num_workers);
+    let Parts {
+        ring,
+        workers,
+        consumer,
+    } = Ring::with_parkers(depth, batch, num_workers);
     let cell = |_| UnsafeCell::new(u64::MAX);
     let bytes = (0..depth).map(|_| (0..batch).map(cell).collect()).collect();
     let model = Arc::new(Model { ring, bytes });
@@ -137,7 +144,9 @@ fn one_slot_is_filled_and_read_in_turns() {
             model.ring.release(ready);
         }
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -151,7 +160,9 @@ fn two_workers_share_a_batch() {
             model.ring.release(ready);
         }
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -165,7 +176,9 @@ fn batches_come_in_order_whichever_completes_first() {
             model.ring.release(ready);
         }
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -182,7 +195,9 @@ fn slots_come_back_in_any_order() {
         let third = model.ring.take(2, &parker).unwrap();
         check(&model, &third, 2);
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -191,7 +206,9 @@ fn a_consumer_that_leaves_early_ends_the_workers() {
     explore(2, || {
         let (model, _parker, threads) = start(1, 1, 2, None);
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -204,6 +221,8 @@ fn a_failing_worker_reaches_the_consumer_at_its_batch() {
         model.ring.release(ready);
         assert_eq!(model.ring.take(1, &parker).err(), Some(Poisoned));
         model.ring.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }

@@ -38,7 +38,14 @@ fn make_views(resizer: &mut Resizer, workspace: &mut Workspace, rgb: &[u8], out:
     for step in 0..24 {
         let scale = f64::from(24 - step) / 24.0; // the largest first
         let crop = [1.25, 0.5, 638.0 * scale, 478.75 * scale];
-        resizer.resize(rgb, Size::new(640, 480), 3 * 640, crop, Interpolation::Bicubic, &mut workspace.planes);
+        resizer.resize(
+            rgb,
+            Size::new(640, 480),
+            3 * 640,
+            crop,
+            Interpolation::Bicubic,
+            &mut workspace.planes,
+        );
         let ops = ViewOps {
             flip: step % 2 == 0,
             jitter: Some(Jitter {

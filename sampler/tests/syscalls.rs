@@ -22,8 +22,16 @@ const TAKE: &str = "SAMPLER_TEST_TAKE";
 const SET: &str = "SAMPLER_TEST_SET";
 
 fn take_batches(count: usize, set: &Path) {
-    let config = SamplerConfig { batch: BATCH, depth: 4, threads: 2, ..SamplerConfig::default() };
-    let mut batches = Sampler::open(set, config).unwrap().start(Cursor::default()).unwrap();
+    let config = SamplerConfig {
+        batch: BATCH,
+        depth: 4,
+        threads: 2,
+        ..SamplerConfig::default()
+    };
+    let mut batches = Sampler::open(set, config)
+        .unwrap()
+        .start(Cursor::default())
+        .unwrap();
     for _ in 0..count {
         assert_eq!(batches.next_batch().unwrap().len(), BATCH);
     }
@@ -50,7 +58,13 @@ fn count_calls(count: usize, set: &Path) -> Option<BTreeMap<String, f64>> {
         let calls = words.next()?.parse().ok()?;
         Some((words.next()?.to_owned(), calls)).filter(|(name, _)| name != "total")
     };
-    Some(std::fs::read_to_string(report).unwrap().lines().filter_map(row).collect())
+    Some(
+        std::fs::read_to_string(report)
+            .unwrap()
+            .lines()
+            .filter_map(row)
+            .collect(),
+    )
 }
 
 #[test]
@@ -60,7 +74,8 @@ fn a_warm_pipeline_makes_no_system_call_per_sample() {
     }
     let dir = tempfile::tempdir().unwrap();
     common::write_set(dir.path(), 16, 16);
-    let (Some(few), Some(many)) = (count_calls(FEW, dir.path()), count_calls(MANY, dir.path())) else {
+    let (Some(few), Some(many)) = (count_calls(FEW, dir.path()), count_calls(MANY, dir.path()))
+    else {
         println!("skipped: strace is not installed, or may not trace here");
         return;
     };

@@ -33,7 +33,9 @@ pub enum Error {
         source: ParquetError,
     },
     /// The file was written by another format version.
-    #[error("format is v{found}, this build reads v{expected}: {path:?}; ingest the data again with this build")]
+    #[error(
+        "format is v{found}, this build reads v{expected}: {path:?}; ingest the data again with this build"
+    )]
     Version {
         /// Version in the file.
         found: String,
@@ -43,7 +45,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is readable, but says something that cannot be.
-    #[error("damaged: {detail}: {path:?}; run `ingest verify` on the set, remove what it names and ingest again")]
+    #[error(
+        "damaged: {detail}: {path:?}; run `ingest verify` on the set, remove what it names and ingest again"
+    )]
     Damaged {
         /// What is wrong.
         detail: String,
@@ -73,7 +77,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Two frames of a set carry one name.
-    #[error("frame {frame_id:?} occurs twice, the second time in {path:?}; remove one of the shards")]
+    #[error(
+        "frame {frame_id:?} occurs twice, the second time in {path:?}; remove one of the shards"
+    )]
     Duplicate {
         /// The name.
         frame_id: String,
@@ -94,24 +100,45 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
-    pub(crate) fn parquet(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(ParquetError) -> Self {
+    pub(crate) fn parquet(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(ParquetError) -> Self {
         let path = path.into();
         move |source| match source {
             // What the operating system refused is not Parquet's matter.
             ParquetError::External(inner) if inner.is::<io::Error>() => {
                 let source = *inner.downcast().expect("the guard checked its type");
-                Self::Io { action, path, source }
+                Self::Io {
+                    action,
+                    path,
+                    source,
+                }
             }
-            source => Self::Parquet { action, path, source },
+            source => Self::Parquet {
+                action,
+                path,
+                source,
+            },
         }
     }
 
     pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {
-        Self::Damaged { detail: detail.into(), path: path.into() }
+        Self::Damaged {
+            detail: detail.into(),
+            path: path.into(),
+        }
     }
 }

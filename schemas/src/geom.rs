@@ -26,7 +26,10 @@ impl Size {
     /// The size of stored level `level`: each side is `ceil(side / 2^level)`, so that
     /// `level_xy = frame_xy / 2^level` holds exactly.
     pub const fn at_level(self, level: u8) -> Self {
-        Self { width: self.width.div_ceil(1 << level), height: self.height.div_ceil(1 << level) }
+        Self {
+            width: self.width.div_ceil(1 << level),
+            height: self.height.div_ceil(1 << level),
+        }
     }
 
     /// The shorter side in pixels.
@@ -62,7 +65,12 @@ pub struct BoxPx {
 impl BoxPx {
     /// The box whose top left corner is (`x`, `y`).
     pub fn from_xywh(x: f32, y: f32, width: f32, height: f32) -> Self {
-        Self { x0: x, y0: y, x1: x + width, y1: y + height }
+        Self {
+            x0: x,
+            y0: y,
+            x1: x + width,
+            y1: y + height,
+        }
     }
 
     /// Horizontal extent.
@@ -134,14 +142,24 @@ pub struct Rect {
 impl From<Rect> for BoxPx {
     /// The same rectangle as a continuous box.
     fn from(rect: Rect) -> Self {
-        Self::from_xywh(rect.x as f32, rect.y as f32, rect.width as f32, rect.height as f32)
+        Self::from_xywh(
+            rect.x as f32,
+            rect.y as f32,
+            rect.width as f32,
+            rect.height as f32,
+        )
     }
 }
 
 impl Rect {
     /// The rectangle whose top left pixel is (`x`, `y`).
     pub const fn new(x: u32, y: u32, width: u32, height: u32) -> Self {
-        Self { x, y, width, height }
+        Self {
+            x,
+            y,
+            width,
+            height,
+        }
     }
 
     /// First column to the right of the rectangle.
@@ -156,25 +174,44 @@ impl Rect {
 
     /// Width and height.
     pub const fn size(self) -> Size {
-        Size { width: self.width, height: self.height }
+        Size {
+            width: self.width,
+            height: self.height,
+        }
     }
 
     /// Whether every pixel of `inner` lies inside.
     pub const fn contains(self, inner: Self) -> bool {
-        self.x <= inner.x && self.y <= inner.y && inner.right() <= self.right() && inner.bottom() <= self.bottom()
+        self.x <= inner.x
+            && self.y <= inner.y
+            && inner.right() <= self.right()
+            && inner.bottom() <= self.bottom()
     }
 
     /// The smallest rectangle around both.
     pub fn hull(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        Self { x, y, width: self.right().max(other.right()) - x, height: self.bottom().max(other.bottom()) - y }
+        Self {
+            x,
+            y,
+            width: self.right().max(other.right()) - x,
+            height: self.bottom().max(other.bottom()) - y,
+        }
     }
 
     /// The pixels of stored level `level` that this rectangle of the frame touches.
     pub const fn at_level(self, level: u8) -> Self {
         let (x, y) = (self.x >> level, self.y >> level);
-        let (right, bottom) = (self.right().div_ceil(1 << level), self.bottom().div_ceil(1 << level));
-        Self { x, y, width: right - x, height: bottom - y }
+        let (right, bottom) = (
+            self.right().div_ceil(1 << level),
+            self.bottom().div_ceil(1 << level),
+        );
+        Self {
+            x,
+            y,
+            width: right - x,
+            height: bottom - y,
+        }
     }
 }
 
@@ -183,10 +220,23 @@ impl Rect {
 ///
 /// The twentieth is for crops that a level would show at its own scale: they begin between its pixels, and shifting
 /// pixels by a fraction blurs what a reduction from the original keeps (worst of 1,000 views 33.3 dB without it, 34.3 with it).
-pub fn choose_level(crop: Size, output: u32, numbers: &[u8], is_stored: impl Fn(usize) -> bool) -> Option<(usize, u8)> {
-    let stored = || numbers.iter().copied().enumerate().filter(|&(level_ix, _)| is_stored(level_ix));
+pub fn choose_level(
+    crop: Size,
+    output: u32,
+    numbers: &[u8],
+    is_stored: impl Fn(usize) -> bool,
+) -> Option<(usize, u8)> {
+    let stored = || {
+        numbers
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|&(level_ix, _)| is_stored(level_ix))
+    };
     let suffices = |level: u8| 20 * u64::from(crop.min_side()) >= 21 * (u64::from(output) << level);
-    let coarsest = stored().filter(|&(_, level)| suffices(level)).max_by_key(|&(_, level)| level);
+    let coarsest = stored()
+        .filter(|&(_, level)| suffices(level))
+        .max_by_key(|&(_, level)| level);
     coarsest.or_else(|| stored().min_by_key(|&(_, level)| level))
 }
 
@@ -253,7 +303,15 @@ mod tests {
     fn iou_of_a_box_with_itself_is_one() {
         let a = BoxPx::from_xywh(3.0, 4.0, 100.0, 50.0);
         assert_eq!(a.iou(a), 1.0);
-        assert_eq!(a.relative_to(a), BoxPx { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 });
+        assert_eq!(
+            a.relative_to(a),
+            BoxPx {
+                x0: 0.0,
+                y0: 0.0,
+                x1: 1.0,
+                y1: 1.0
+            }
+        );
     }
 
     #[test]
@@ -270,7 +328,11 @@ mod tests {
     #[test]
     fn the_coarsest_level_that_suffices_is_chosen() {
         let all = |_: usize| true;
-        let choose = |width, height| choose_level(Size::new(width, height), 224, &[0, 1, 2], all).unwrap().1;
+        let choose = |width, height| {
+            choose_level(Size::new(width, height), 224, &[0, 1, 2], all)
+                .unwrap()
+                .1
+        };
         assert_eq!(choose(941, 941), 2);
         assert_eq!(choose(940, 2000), 1);
         assert_eq!(choose(471, 500), 1);
@@ -280,7 +342,11 @@ mod tests {
 
     #[test]
     fn levels_that_are_not_stored_are_passed_over() {
-        let choose = |stored: &[usize]| choose_level(Size::new(960, 960), 224, &[0, 1, 2], |ix| stored.contains(&ix));
+        let choose = |stored: &[usize]| {
+            choose_level(Size::new(960, 960), 224, &[0, 1, 2], |ix| {
+                stored.contains(&ix)
+            })
+        };
         assert_eq!(choose(&[0, 1]), Some((1, 1)));
         assert_eq!(choose(&[2]), Some((2, 2)));
         assert_eq!(choose(&[]), None);

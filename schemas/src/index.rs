@@ -78,7 +78,11 @@ impl FrameIndex {
     pub fn level(&self, frame: usize, level_ix: usize) -> Option<LevelSlot> {
         let (offsets, lens) = &self.places[level_ix];
         let len = lens[frame];
-        (len > 0).then(|| LevelSlot { shard: self.shards[frame], offset: offsets[frame], len })
+        (len > 0).then(|| LevelSlot {
+            shard: self.shards[frame],
+            offset: offsets[frame],
+            len,
+        })
     }
 
     /// Bytes of memory that the index takes.
@@ -111,13 +115,18 @@ impl Catalog {
         let levels = self.settings().levels.clone();
         let listed = |shard: u32| match (shard as usize) < self.shards().len() {
             true => Ok(shard),
-            false => Err(Error::damaged(self.path(), "a frame lies in a shard that is not listed")),
+            false => Err(Error::damaged(
+                self.path(),
+                "a frame lies in a shard that is not listed",
+            )),
         };
         let side = |side: u32| {
-            u16::try_from(side).map_err(|_| Error::damaged(self.path(), format!("a frame of {side} pixels")))
+            u16::try_from(side)
+                .map_err(|_| Error::damaged(self.path(), format!("a frame of {side} pixels")))
         };
         let places = levels.iter().map(|level| {
-            let offsets = self.column_of::<UInt64Type, _>(&format!("offset_{level}"), selection, Ok)?;
+            let offsets =
+                self.column_of::<UInt64Type, _>(&format!("offset_{level}"), selection, Ok)?;
             let lens = self.column_of::<UInt32Type, _>(&format!("len_{level}"), selection, Ok)?;
             Ok((offsets, lens))
         });
@@ -170,7 +179,9 @@ impl ShardSet {
             bytes: info.bytes,
             map: OnceLock::new(),
         };
-        Self { shards: catalog.shards().iter().enumerate().map(shard).collect() }
+        Self {
+            shards: catalog.shards().iter().enumerate().map(shard).collect(),
+        }
     }
 
     /// The JPEG in `slot`, in the mapped file.
@@ -182,7 +193,9 @@ impl ShardSet {
         let shard = &self.shards[slot.shard as usize];
         let start = slot.offset as usize;
         let range = start..start.saturating_add(slot.len as usize);
-        self.map(slot)?.get(range).ok_or_else(|| Error::damaged(&shard.path, "a JPEG lies outside of the file"))
+        self.map(slot)?
+            .get(range)
+            .ok_or_else(|| Error::damaged(&shard.path, "a JPEG lies outside of the file"))
     }
 
     /// Tells the system that `slot` will be read soon. A hint: failures show when it is read.

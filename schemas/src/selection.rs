@@ -31,7 +31,9 @@ impl Selection {
 
     /// Positions of these rows in the catalog, ascending.
     pub(crate) fn rows(&self) -> Vec<u32> {
-        let Some(masks) = &self.masks else { return (0..self.num_rows as u32).collect() };
+        let Some(masks) = &self.masks else {
+            return (0..self.num_rows as u32).collect();
+        };
         let mut rows = Vec::with_capacity(self.num_rows() as usize);
         let mut first = 0;
         for mask in masks {
@@ -45,7 +47,10 @@ impl Selection {
 impl Catalog {
     /// All rows.
     pub fn all(&self) -> Selection {
-        Selection { num_rows: self.num_frames(), masks: None }
+        Selection {
+            num_rows: self.num_frames(),
+            masks: None,
+        }
     }
 
     /// The rows that `filter` keeps (all without one).
@@ -55,10 +60,17 @@ impl Catalog {
     /// evaluated.
     #[cfg(feature = "sql")]
     pub fn select(&self, filter: Option<&Filter>) -> Result<Selection> {
-        let Some(filter) = filter else { return Ok(self.all()) };
+        let Some(filter) = filter else {
+            return Ok(self.all());
+        };
         let batches = self.batches(|name| filter.columns().iter().any(|column| column == name))?;
-        let masks = batches.map(|batch| filter.mask(&batch?)).collect::<Result<_>>()?;
-        Ok(Selection { masks: Some(masks), ..self.all() })
+        let masks = batches
+            .map(|batch| filter.mask(&batch?))
+            .collect::<Result<_>>()?;
+        Ok(Selection {
+            masks: Some(masks),
+            ..self.all()
+        })
     }
 
     /// The numbers of a column in the rows of `selection`, in catalog order, some rows at a time.
@@ -71,7 +83,11 @@ impl Catalog {
         selection: &'a Selection,
     ) -> Result<impl Iterator<Item = Result<PrimitiveArray<T>>> + 'a> {
         let batches = self.column(column, selection)?;
-        Ok(batches.map(move |batch| Ok(Rows::new(&batch?, self.path()).numbers::<T>(column)?.clone())))
+        Ok(batches.map(move |batch| {
+            Ok(Rows::new(&batch?, self.path())
+                .numbers::<T>(column)?
+                .clone())
+        }))
     }
 
     /// The texts of a column, likewise.
@@ -94,10 +110,13 @@ impl Catalog {
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
         let batches = self.batches(move |name| name == column)?;
         Ok(batches.enumerate().map(move |(ix, batch)| {
-            let Some(masks) = &selection.masks else { return batch };
+            let Some(masks) = &selection.masks else {
+                return batch;
+            };
             let batch = batch?;
             let mask = masks.get(ix).filter(|mask| mask.len() == batch.num_rows());
-            let mask = mask.ok_or_else(|| Error::damaged(self.path(), "its columns have different lengths"))?;
+            let mask = mask
+                .ok_or_else(|| Error::damaged(self.path(), "its columns have different lengths"))?;
             Ok(filter_record_batch(&batch, mask).expect("as many bits as rows"))
         }))
     }

@@ -39,8 +39,13 @@ impl Table {
         let metadata = guarded(path, &input, load)?;
         check_version(metadata.metadata(), path)?;
         let num_rows = num_rows(metadata.metadata()).filter(|&rows| rows <= input.len());
-        let num_rows = num_rows.ok_or_else(|| Error::damaged(path, "its footer claims rows that it cannot have"))?;
-        Ok(Self { path: path.to_owned(), metadata, num_rows })
+        let num_rows = num_rows
+            .ok_or_else(|| Error::damaged(path, "its footer claims rows that it cannot have"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            num_rows,
+        })
     }
 
     /// The file.
@@ -64,7 +69,8 @@ impl Table {
     pub(crate) fn note<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let text = note(self.metadata(), name)
             .ok_or_else(|| Error::damaged(&self.path, format!("its footer lacks {name}")))?;
-        serde_json::from_str(text).map_err(|error| Error::damaged(&self.path, format!("{name} in its footer: {error}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::damaged(&self.path, format!("{name} in its footer: {error}")))
     }
 
     /// All rows of the columns that `wanted` names, `batch_rows` at a time; the first error is the last item.
@@ -79,7 +85,8 @@ impl Table {
         let input = Input::open(&self.path).map_err(Error::io("open", &self.path))?;
         let build = || {
             let schema = self.metadata.parquet_schema();
-            let columns = (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
+            let columns =
+                (0..schema.num_columns()).filter(|&column| wanted(schema.column(column).name()));
             let mask = ProjectionMask::leaves(schema, columns.collect::<Vec<_>>());
             let groups = (0..self.metadata().num_row_groups()).collect();
             read_groups(&input, &self.metadata, mask, groups, batch_rows)
@@ -88,8 +95,12 @@ impl Table {
         let mut reader = Some(guarded(&self.path, &input, build)?);
         let mut rows_left = self.num_rows;
         Ok(iter::from_fn(move || {
-            let batch = guarded(&self.path, &input, || reader.as_mut().and_then(Iterator::next).transpose());
-            let batch = batch.and_then(|batch| self.counted(batch, &mut rows_left)).transpose();
+            let batch = guarded(&self.path, &input, || {
+                reader.as_mut().and_then(Iterator::next).transpose()
+            });
+            let batch = batch
+                .and_then(|batch| self.counted(batch, &mut rows_left))
+                .transpose();
             if !matches!(batch, Some(Ok(_))) {
                 reader = None;
                 rows_left = 0;
@@ -99,11 +110,20 @@ impl Table {
     }
 
     /// Counts `batch`, or the end, against the rows that are still to come.
-    fn counted(&self, batch: Option<RecordBatch>, rows_left: &mut u64) -> Result<Option<RecordBatch>> {
+    fn counted(
+        &self,
+        batch: Option<RecordBatch>,
+        rows_left: &mut u64,
+    ) -> Result<Option<RecordBatch>> {
         let rows = batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
         match rows_left.checked_sub(rows) {
             Some(left) if batch.is_some() || left == 0 => *rows_left = left,
-            _ => return Err(Error::damaged(&self.path, "it has not as many rows as its footer says")),
+            _ => {
+                return Err(Error::damaged(
+                    &self.path,
+                    "it has not as many rows as its footer says",
+                ));
+            }
         }
         Ok(batch)
     }
@@ -116,12 +136,17 @@ fn load(file: &Input, offset_index: PageIndexPolicy) -> Result<ParquetMetaData, 
         return Ok(metadata);
     }
     check_page_index(file, &metadata)?;
-    let mut reader = ParquetMetaDataReader::new_with_metadata(metadata).with_offset_index_policy(offset_index);
+    let mut reader =
+        ParquetMetaDataReader::new_with_metadata(metadata).with_offset_index_policy(offset_index);
     reader.read_page_indexes(file)?;
     reader.finish()
 }
 
-fn guarded<T, E: Display>(path: &Path, input: &Input, read: impl FnOnce() -> Result<T, E>) -> Result<T> {
+fn guarded<T, E: Display>(
+    path: &Path,
+    input: &Input,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<T> {
     let detail = match caught(read) {
         Some(Ok(value)) => return Ok(value),
         Some(Err(error)) => error.to_string(),
@@ -136,12 +161,20 @@ fn guarded<T, E: Display>(path: &Path, input: &Input, read: impl FnOnce() -> Res
 /// The number of rows, if the footer agrees with its row groups.
 fn num_rows(metadata: &ParquetMetaData) -> Option<u64> {
     let add = |sum: u64, rows: i64| sum.checked_add(u64::try_from(rows).ok()?);
-    let sum = metadata.row_groups().iter().map(|group| group.num_rows()).try_fold(0, add)?;
+    let sum = metadata
+        .row_groups()
+        .iter()
+        .map(|group| group.num_rows())
+        .try_fold(0, add)?;
     (u64::try_from(metadata.file_metadata().num_rows()) == Ok(sum)).then_some(sum)
 }
 
 fn note<'a>(metadata: &'a ParquetMetaData, name: &str) -> Option<&'a str> {
-    let mut entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    let mut entries = metadata
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten();
     entries.find(|entry| entry.key == name)?.value.as_deref()
 }
 

@@ -13,7 +13,10 @@ fn a_caught_panic_is_not_printed_and_any_other_is() {
         PRINTED.fetch_add(1, Ordering::SeqCst);
     }));
     let fail = || -> u8 { panic!("on purpose") };
-    assert_eq!((caught(|| 7), caught(fail), caught(|| caught(fail))), (Some(7), None, Some(None)));
+    assert_eq!(
+        (caught(|| 7), caught(fail), caught(|| caught(fail))),
+        (Some(7), None, Some(None))
+    );
     assert_eq!(PRINTED.load(Ordering::SeqCst), 0);
     assert!(panic::catch_unwind(fail).is_err());
     assert_eq!(PRINTED.load(Ordering::SeqCst), 1);

@@ -24,8 +24,15 @@ pub fn real_data() -> Option<PathBuf> {
 /// A program of the workspace, built by the same cargo profile as this test.
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let path = test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name);
-    assert!(path.is_file(), "{path:?} is missing: run `cargo build --release --workspace --all-targets` first");
+    let path = test
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps/<test>")
+        .join(name);
+    assert!(
+        path.is_file(),
+        "{path:?} is missing: run `cargo build --release --workspace --all-targets` first"
+    );
     path
 }
 
@@ -47,23 +54,41 @@ pub fn run(dir: &Path, line: &str) -> Done {
             words.extend(quoted.split_whitespace().map(str::to_owned));
         }
     }
-    let Output { status, stdout, stderr } =
-        Command::new(program(&words[0])).args(&words[1..]).current_dir(dir).output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(program(&words[0]))
+        .args(&words[1..])
+        .current_dir(dir)
+        .output()
+        .expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("programs print UTF-8");
-    Done { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    Done {
+        code: status.code(),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    }
 }
 
 /// Runs `line` and expects success.
 pub fn ok(dir: &Path, line: &str) -> Done {
     let done = run(dir, line);
-    assert_eq!(done.code, Some(0), "{line}\n{}\n{}", done.stdout, done.stderr);
+    assert_eq!(
+        done.code,
+        Some(0),
+        "{line}\n{}\n{}",
+        done.stdout,
+        done.stderr
+    );
     done
 }
 
 /// Runs `line` with `--json` and expects one JSON object on stdout and nothing else.
 pub fn json(dir: &Path, line: &str) -> Value {
     let done = ok(dir, &format!("{line} --json"));
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {}", done.stdout))
+    serde_json::from_str(&done.stdout)
+        .unwrap_or_else(|error| panic!("{line}: {error}: {}", done.stdout))
 }
 
 /// A folder with the demo data ingested into `shards/`, made once for all tests, in place of the last run's.
@@ -85,7 +110,10 @@ pub fn demo_set() -> &'static Path {
 /// A PNG's size in pixels.
 pub fn png_size(path: &Path) -> (u32, u32) {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{path:?} is no PNG");
+    assert!(
+        bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
+        "{path:?} is no PNG"
+    );
     let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     (side(16), side(20))
 }

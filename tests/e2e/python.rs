@@ -10,13 +10,25 @@ use crate::programs::{demo_set, json, ok, real_data, workspace};
 /// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is missing.
 fn python(modules: &str, code: &str) {
     let python: PathBuf = workspace().join(".venv/bin/python");
-    let has = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
+    let has = Command::new(&python)
+        .args(["-c", &format!("import {modules}")])
+        .output();
     if !has.is_ok_and(|done| done.status.success()) {
-        println!("skipped: .venv has no Python with {modules}; `scripts/setup --tests` installs it");
+        println!(
+            "skipped: .venv has no Python with {modules}; `scripts/setup --tests` installs it"
+        );
         return;
     }
-    let done = Command::new(&python).args(["-c", code]).current_dir(demo_set()).output().expect("Python starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let done = Command::new(&python)
+        .args(["-c", code])
+        .current_dir(demo_set())
+        .output()
+        .expect("Python starts");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 #[test]
@@ -73,7 +85,10 @@ fn torchvision_loads_an_export() {
         "trainer run shards/ --config demo_cpu --out runs/export --device cpu --batch 4 --steps 1 \
          --set schedule.total_steps=2 --set schedule.warmup_steps=1",
     );
-    ok(dir, "trainer export runs/export --format torchvision --out export.safetensors");
+    ok(
+        dir,
+        "trainer export runs/export --format torchvision --out export.safetensors",
+    );
     python(
         "torch, torchvision, safetensors.torch",
         r#"
@@ -121,9 +136,20 @@ fn pillow_and_numpy_measure_the_fidelity_that_ingest_reports() {
     let Some(data) = real_data() else { return };
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = data.join("street_1216p");
-    ok(dir.path(), &format!("ingest images `{}` --out set", images.display()));
+    ok(
+        dir.path(),
+        &format!("ingest images `{}` --out set", images.display()),
+    );
     let reports: Vec<Value> = (0..4)
-        .map(|seed| json(dir.path(), &format!("ingest fidelity set `{}` --crops 27 --seed {seed}", images.display())))
+        .map(|seed| {
+            json(
+                dir.path(),
+                &format!(
+                    "ingest fidelity set `{}` --crops 27 --seed {seed}",
+                    images.display()
+                ),
+            )
+        })
         .collect();
     let facts = serde_json::json!({ "images": images.parent(), "set": dir.path().join("set"), "reports": reports });
     let code = r#"
@@ -149,5 +175,8 @@ for level in (level for report in facts["reports"] for level in report["levels"]
     measured += 1
 assert measured >= 4
 "#;
-    python("numpy, pyarrow.parquet, PIL.Image", &code.replace("FACTS", &format!("r'''{facts}'''")));
+    python(
+        "numpy, pyarrow.parquet, PIL.Image",
+        &code.replace("FACTS", &format!("r'''{facts}'''")),
+    );
 }

@@ -20,7 +20,12 @@ pub fn header(length: u64) -> Vec<u8> {
 
 /// `data` as one TFRecord whose checksums hold.
 pub fn framed(data: &[u8]) -> Vec<u8> {
-    [&header(data.len() as u64)[..], data, &masked_crc(data).to_le_bytes()].concat()
+    [
+        &header(data.len() as u64)[..],
+        data,
+        &masked_crc(data).to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// Stores `content` as the Waymo file `path` and reads it to its end.
@@ -30,7 +35,11 @@ pub fn read_waymo(path: &Path, content: &[u8]) {
     let settings = Settings::default();
     for item in jobs[0].open(&settings).expect("the file is there") {
         if let Ok(image) = item.expect("the file is read").content {
-            assert!(image.meta.frame_id.matches('/').count() >= 2, "{:?}", image.meta.frame_id);
+            assert!(
+                image.meta.frame_id.matches('/').count() >= 2,
+                "{:?}",
+                image.meta.frame_id
+            );
         }
     }
 }

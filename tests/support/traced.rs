@@ -58,19 +58,31 @@ pub struct Traced {
 impl Traced {
     /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is forbidden.
     pub fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let ask_to_be_traced = || match ptrace(libc::PTRACE_TRACEME, 0, 0) {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         };
         // SAFETY: between fork and exec the closure only makes a system call, which neither allocates nor locks.
         unsafe { command.pre_exec(ask_to_be_traced) };
-        let mut child = command.spawn().inspect_err(|error| println!("tracing is forbidden: {error}")).ok()?;
+        let mut child = command
+            .spawn()
+            .inspect_err(|error| println!("tracing is forbidden: {error}"))
+            .ok()?;
         let pid = child.id() as pid_t;
         let (_, status) = wait(pid).expect("the child stops at its exec");
         assert!(libc::WIFSTOPPED(status), "status {status:#x}");
-        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
-        assert_eq!(ptrace(libc::PTRACE_SETOPTIONS, pid, options as usize), 0, "{}", io::Error::last_os_error());
+        let options =
+            libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
+        assert_eq!(
+            ptrace(libc::PTRACE_SETOPTIONS, pid, options as usize),
+            0,
+            "{}",
+            io::Error::last_os_error()
+        );
         Some(Self {
             pid,
             stderr: child.stderr.take().expect("it is piped"),
@@ -102,22 +114,33 @@ impl Traced {
                 self.inside.insert(thread, moment.clone());
                 moment
             }
-            _ => self.inside.remove(&thread)?.map(|moment| Moment { is_done: true, ..moment }),
+            _ => self.inside.remove(&thread)?.map(|moment| Moment {
+                is_done: true,
+                ..moment
+            }),
         }
     }
 
     fn named(&mut self, thread: pid_t, number: c_long, args: [u64; 6]) -> Option<Moment> {
         let of_descriptor = || fs::read_link(format!("/proc/{thread}/fd/{}", args[0])).ok();
         let (call, path) = match number {
-            libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev => (Call::Write, of_descriptor()?),
+            libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev => {
+                (Call::Write, of_descriptor()?)
+            }
             libc::SYS_fsync | libc::SYS_fdatasync => (Call::Flush, of_descriptor()?),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_rename => (Call::Rename, read_path(thread, args[1])?),
             libc::SYS_renameat | libc::SYS_renameat2 => (Call::Rename, read_path(thread, args[3])?),
-            libc::SYS_openat if args[2] as c_int & libc::O_CREAT != 0 => (Call::Create, read_path(thread, args[1])?),
+            libc::SYS_openat if args[2] as c_int & libc::O_CREAT != 0 => {
+                (Call::Create, read_path(thread, args[1])?)
+            }
             _ => return None,
         };
-        let mut relative = path.strip_prefix(&self.dir).ok()?.to_string_lossy().into_owned();
+        let mut relative = path
+            .strip_prefix(&self.dir)
+            .ok()?
+            .to_string_lossy()
+            .into_owned();
         let call = match call {
             Call::Flush if path.is_dir() => Call::FlushFolder,
             call => call,
@@ -130,7 +153,12 @@ impl Traced {
         let count = self.counts.entry((call, relative.clone())).or_default();
         let nth = *count;
         *count += 1;
-        Some(Moment { call, path: relative, nth, is_done: false })
+        Some(Moment {
+            call,
+            path: relative,
+            nth,
+            is_done: false,
+        })
     }
 }
 
@@ -169,7 +197,11 @@ impl Iterator for Traced {
 impl Drop for Traced {
     fn drop(&mut self) {
         // SAFETY: `kill` touches no memory; the process has not been reaped, so its number is still its own.
-        unsafe { self.ended.is_none().then(|| libc::kill(self.pid, libc::SIGKILL)) };
+        unsafe {
+            self.ended
+                .is_none()
+                .then(|| libc::kill(self.pid, libc::SIGKILL))
+        };
         while self.ended.is_none() {
             let (thread, status) = wait(-1).expect("it has not been waited for");
             if thread == self.pid && !libc::WIFSTOPPED(status) {
@@ -181,7 +213,14 @@ impl Drop for Traced {
 
 fn ptrace(request: libc::c_uint, thread: pid_t, data: usize) -> c_long {
     // SAFETY: the requests made here read `data` as a number and ignore the address.
-    unsafe { libc::ptrace(request, thread, null_mut::<u8>(), without_provenance_mut::<u8>(data)) }
+    unsafe {
+        libc::ptrace(
+            request,
+            thread,
+            null_mut::<u8>(),
+            without_provenance_mut::<u8>(data),
+        )
+    }
 }
 
 fn syscall_info(thread: pid_t) -> Option<libc::ptrace_syscall_info> {
@@ -189,7 +228,8 @@ fn syscall_info(thread: pid_t) -> Option<libc::ptrace_syscall_info> {
     unsafe {
         let mut info: libc::ptrace_syscall_info = zeroed();
         let size = without_provenance_mut::<u8>(size_of::<libc::ptrace_syscall_info>());
-        (libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, &raw mut info) > 0).then_some(info)
+        (libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, &raw mut info) > 0)
+            .then_some(info)
     }
 }
 
@@ -203,7 +243,11 @@ fn wait(pid: pid_t) -> Option<(pid_t, c_int)> {
 }
 
 fn ending(status: c_int) -> Result<c_int, c_int> {
-    if libc::WIFEXITED(status) { Ok(libc::WEXITSTATUS(status)) } else { Err(libc::WTERMSIG(status)) }
+    if libc::WIFEXITED(status) {
+        Ok(libc::WEXITSTATUS(status))
+    } else {
+        Err(libc::WTERMSIG(status))
+    }
 }
 
 /// The zero-terminated path at `address` of a halted program.
@@ -212,7 +256,9 @@ fn read_path(thread: pid_t, address: u64) -> Option<PathBuf> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     loop {
-        memory.read_exact_at(&mut byte, address + bytes.len() as u64).ok()?;
+        memory
+            .read_exact_at(&mut byte, address + bytes.len() as u64)
+            .ok()?;
         match byte[0] {
             0 => return String::from_utf8(bytes).ok().map(PathBuf::from),
             other => bytes.push(other),

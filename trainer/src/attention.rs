@@ -49,14 +49,19 @@ pub fn self_attention(aligned: &Tensor, values: &Tensor, knobs: Attention) -> Te
         true => unit(&flat, 1),
         false => flat,
     };
-    flat.bmm(&similarity(aligned, knobs).transpose(1, 2)).view_as(values)
+    flat.bmm(&similarity(aligned, knobs).transpose(1, 2))
+        .view_as(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PAPER: Attention = Attention { gamma: 2.0, clamp: 0.0, normalize_value: false };
+    const PAPER: Attention = Attention {
+        gamma: 2.0,
+        clamp: 0.0,
+        normalize_value: false,
+    };
 
     #[test]
     fn cells_gather_from_cells_that_point_the_same_way() {
@@ -64,8 +69,12 @@ mod tests {
         let (c, s) = (0.5, 0.75f64.sqrt());
         let aligned = Tensor::from_slice(&[1.0, 3.0, c, 0.0, 0.0, s]).view([1, 2, 1, 3]);
         let values = Tensor::from_slice(&[1.0, 10.0, 100.0]).view([1, 1, 1, 3]);
-        let out: Vec<f64> = Vec::try_from(self_attention(&aligned, &values, PAPER).view([-1])).unwrap();
-        for (found, expected) in out.iter().zip([1.0 + 10.0 + 25.0, 36.0, 2.75 + 100.0 - 0.0]) {
+        let out: Vec<f64> =
+            Vec::try_from(self_attention(&aligned, &values, PAPER).view([-1])).unwrap();
+        for (found, expected) in out
+            .iter()
+            .zip([1.0 + 10.0 + 25.0, 36.0, 2.75 + 100.0 - 0.0])
+        {
             assert!((found - expected).abs() < 1e-12, "{out:?}");
         }
     }
@@ -74,7 +83,8 @@ mod tests {
     fn opposite_and_zero_cells_add_nothing() {
         let aligned = Tensor::from_slice(&[1.0, -1.0, 0.0]).view([1, 1, 1, 3]);
         let values = Tensor::from_slice(&[1.0, 10.0, 100.0]).view([1, 1, 1, 3]);
-        let out: Vec<f64> = Vec::try_from(self_attention(&aligned, &values, PAPER).view([-1])).unwrap();
+        let out: Vec<f64> =
+            Vec::try_from(self_attention(&aligned, &values, PAPER).view([-1])).unwrap();
         assert_eq!(out, [1.0, 10.0, 0.0]);
     }
 }

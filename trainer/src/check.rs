@@ -30,8 +30,12 @@ impl RunConfig {
         at_least("data.accumulate", self.data.accumulate, 1)?;
         // One batch in use, one being filled.
         at_least("data.depth", self.data.depth, 2)?;
-        self.model.check_batch(self.data.batch as i64).map_err(usage)?;
-        self.method.check_batch(self.data.batch as i64).map_err(usage)
+        self.model
+            .check_batch(self.data.batch as i64)
+            .map_err(usage)?;
+        self.method
+            .check_batch(self.data.batch as i64)
+            .map_err(usage)
     }
 
     fn check_views(&self) -> Result<()> {
@@ -60,7 +64,9 @@ impl RunConfig {
         within("schedule.epochs", s.epochs, 0.0, 1e9)?;
         within("schedule.warmup_epochs", s.warmup_epochs, 0.0, 1e9)?;
         within("schedule.tau", s.tau, 0.0, 1.0)?;
-        s.lr_drops.iter().try_for_each(|&share| within("schedule.lr_drops", share, 0.0, 1.0))?;
+        s.lr_drops
+            .iter()
+            .try_for_each(|&share| within("schedule.lr_drops", share, 0.0, 1.0))?;
         let (warmup, total, keys) = if s.total_steps > 0 {
             let keys = "schedule.warmup_steps must be below schedule.total_steps";
             (s.warmup_steps as f64, s.total_steps as f64, keys)
@@ -95,14 +101,18 @@ impl RunConfig {
 fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
     match value >= least {
         true => Ok(()),
-        false => Err(usage(format!("{key} = {value}: at least {least} is expected"))),
+        false => Err(usage(format!(
+            "{key} = {value}: at least {least} is expected"
+        ))),
     }
 }
 
 fn within(key: &str, value: f64, least: f64, most: f64) -> Result<()> {
     match (least..=most).contains(&value) {
         true => Ok(()),
-        false => Err(usage(format!("{key} = {value}: {least} to {most} is expected"))),
+        false => Err(usage(format!(
+            "{key} = {value}: {least} to {most} is expected"
+        ))),
     }
 }
 
@@ -122,7 +132,10 @@ mod tests {
         RunConfig::default().check().unwrap();
         assert!(refusal(|c| c.data.batch = 1).contains("data.batch = 1"));
         assert!(refusal(|c| c.model.bn_splits = 3).contains("model.bn_splits"));
-        assert!(refusal(|c| (c.method.name, c.method.queue) = (MethodName::Moco, 7)).contains("method.queue"));
+        assert!(
+            refusal(|c| (c.method.name, c.method.queue) = (MethodName::Moco, 7))
+                .contains("method.queue")
+        );
         assert!(refusal(|c| c.schedule.lr_drops = [0.5, 1.5]).contains("schedule.lr_drops"));
         assert!(refusal(|c| c.augment.view_px = 100).contains("augment.view_px"));
         assert!(refusal(|c| c.augment.pair.area = [0.5, 0.1]).contains("pair.area"));

@@ -80,7 +80,10 @@ impl Snapshot {
             bail!("{} is not finite at step {}", bad.name, header.step);
         }
         header.version = VERSION;
-        header.crc32c = tensors.iter().map(|t| (t.name.clone(), t.crc32c())).collect();
+        header.crc32c = tensors
+            .iter()
+            .map(|t| (t.name.clone(), t.crc32c()))
+            .collect();
         Ok(Snapshot { header, tensors })
     }
 
@@ -108,10 +111,17 @@ impl Checkpoint {
             "its tensors are not those it lists: {path:?}"
         );
         for tensor in &tensors {
-            ensure!(header.crc32c[&tensor.name] == tensor.crc32c(), "{} is damaged (CRC32C): {path:?}", tensor.name);
+            ensure!(
+                header.crc32c[&tensor.name] == tensor.crc32c(),
+                "{} is damaged (CRC32C): {path:?}",
+                tensor.name
+            );
         }
         let tensors = tensors.iter().map(|t| Ok((t.name.clone(), t.to_tensor()?)));
-        Ok(Checkpoint { header, tensors: tensors.collect::<Result<_>>()? })
+        Ok(Checkpoint {
+            header,
+            tensors: tensors.collect::<Result<_>>()?,
+        })
     }
 
     /// The newest good checkpoint of a run. Each damaged one on the way is renamed to `*.damaged` and told to `note`.
@@ -127,13 +137,17 @@ impl Checkpoint {
                 Err(error) => {
                     let aside = path.with_extension("safetensors.damaged");
                     fs::rename(&path, &aside).with_context(|| format!("renaming {path:?}"))?;
-                    note(format!("checkpoint of step {step} is damaged, taking the one before: {error:#}"));
+                    note(format!(
+                        "checkpoint of step {step} is damaged, taking the one before: {error:#}"
+                    ));
                 }
             }
         }
         match num {
             0 => Ok(None),
-            _ => Err(anyhow!("all {num} checkpoint(s) are damaged; --fresh starts over: {run_dir:?}")),
+            _ => Err(anyhow!(
+                "all {num} checkpoint(s) are damaged; --fresh starts over: {run_dir:?}"
+            )),
         }
     }
 
@@ -144,7 +158,9 @@ impl Checkpoint {
         }
         let newest = list(run_dir_or_file)?.pop();
         let (_, path) = newest.ok_or_else(|| {
-            crate::error::usage(format!("no checkpoint in {run_dir_or_file:?}; `trainer run --out DIR` writes them"))
+            crate::error::usage(format!(
+                "no checkpoint in {run_dir_or_file:?}; `trainer run --out DIR` writes them"
+            ))
         })?;
         Self::read(&path)
     }
@@ -159,8 +175,12 @@ impl Checkpoint {
 
     /// The tensors below a prefix (`online.`, `target.`, `optim.`), the prefix taken off.
     pub fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
-        let below =
-            |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()));
+        let below = |(name, tensor): (&String, &Tensor)| {
+            Some((
+                name.strip_prefix(prefix)?.to_owned(),
+                tensor.shallow_clone(),
+            ))
+        };
         self.tensors.iter().filter_map(below).collect()
     }
 }
@@ -188,7 +208,8 @@ pub fn list(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
 pub fn prune(run_dir: &Path, keep: u64, milestone_every_steps: u64) -> Result<()> {
     let all = list(run_dir)?;
     let old = all.len().saturating_sub(keep as usize);
-    let is_milestone = |step: u64| milestone_every_steps > 0 && step.is_multiple_of(milestone_every_steps);
+    let is_milestone =
+        |step: u64| milestone_every_steps > 0 && step.is_multiple_of(milestone_every_steps);
     for (_, path) in all[..old].iter().filter(|(step, _)| !is_milestone(*step)) {
         fs::remove_file(path).with_context(|| format!("removing {path:?}"))?;
     }
@@ -217,15 +238,25 @@ fn file_name(step: u64) -> String {
 }
 
 fn parse_header(metadata: &BTreeMap<String, String>) -> Result<Header> {
-    let get = |key| metadata.get(key).ok_or_else(|| anyhow!("not a checkpoint (no {key:?})"));
+    let get = |key| {
+        metadata
+            .get(key)
+            .ok_or_else(|| anyhow!("not a checkpoint (no {key:?})"))
+    };
     let text = get(HEADER_KEY)?;
-    ensure!(get(HEADER_CRC_KEY)?.parse() == Ok(crc32c::crc32c(text.as_bytes())), "its header is damaged (CRC32C)");
+    ensure!(
+        get(HEADER_CRC_KEY)?.parse() == Ok(crc32c::crc32c(text.as_bytes())),
+        "its header is damaged (CRC32C)"
+    );
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
     let Version { version } = serde_json::from_str(text).context("its header is not ours")?;
-    ensure!(version == VERSION, "checkpoint layout {version}, this build reads {VERSION}");
+    ensure!(
+        version == VERSION,
+        "checkpoint layout {version}, this build reads {VERSION}"
+    );
     serde_json::from_str(text).context("its header is not ours")
 }
 
@@ -239,7 +270,10 @@ mod tests {
             step,
             cursor: Cursor { epoch: 1, step: 2 },
             config: "seed = 3\n".into(),
-            data: DataId { fingerprint: "00ff".into(), frames: 9 },
+            data: DataId {
+                fingerprint: "00ff".into(),
+                frames: 9,
+            },
             torch_threads: 2,
             device: "cpu".into(),
             crc32c: BTreeMap::new(),
@@ -248,7 +282,10 @@ mod tests {
 
     fn save(run: &Path, step: u64) -> PathBuf {
         let tensors = [
-            ("online.w".to_owned(), Tensor::from_slice(&[1.0f32, step as f32])),
+            (
+                "online.w".to_owned(),
+                Tensor::from_slice(&[1.0f32, step as f32]),
+            ),
             ("optim.w".to_owned(), Tensor::from_slice(&[0.5f32])),
         ];
         let snapshot = Snapshot::take(header(step), &tensors).unwrap();
@@ -260,18 +297,31 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         save(run.path(), 10);
         let newest = save(run.path(), 20);
-        let good = Checkpoint::latest(run.path(), |n| panic!("{n}")).unwrap().unwrap();
-        assert_eq!((good.header.step, good.header.cursor), (20, Cursor { epoch: 1, step: 2 }));
-        assert_eq!(good.part("online.")["w"], Tensor::from_slice(&[1.0f32, 20.0]));
+        let good = Checkpoint::latest(run.path(), |n| panic!("{n}"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (good.header.step, good.header.cursor),
+            (20, Cursor { epoch: 1, step: 2 })
+        );
+        assert_eq!(
+            good.part("online.")["w"],
+            Tensor::from_slice(&[1.0f32, 20.0])
+        );
 
         let mut bytes = fs::read(&newest).unwrap();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         fs::write(&newest, bytes).unwrap();
         let mut notes = Vec::new();
-        let older = Checkpoint::latest(run.path(), |n| notes.push(n)).unwrap().unwrap();
+        let older = Checkpoint::latest(run.path(), |n| notes.push(n))
+            .unwrap()
+            .unwrap();
         assert_eq!(older.header.step, 10);
-        assert!(notes.len() == 1 && notes[0].contains("step 20 is damaged"), "{notes:?}");
+        assert!(
+            notes.len() == 1 && notes[0].contains("step 20 is damaged"),
+            "{notes:?}"
+        );
         assert_eq!(list(run.path()).unwrap().len(), 1);
     }
 
@@ -286,7 +336,10 @@ mod tests {
             fs::write(&path, &bad).unwrap();
             // A flip of the padding or of insignificant JSON may leave the content whole; nothing else may.
             if let Ok(read) = Checkpoint::read(&path) {
-                assert_eq!(read.part("online.")["w"], Tensor::from_slice(&[1.0f32, 1.0]));
+                assert_eq!(
+                    read.part("online.")["w"],
+                    Tensor::from_slice(&[1.0f32, 1.0])
+                );
                 assert_eq!(read.header.step, 1);
             }
         }
@@ -311,7 +364,11 @@ mod tests {
         fs::write(folder(run.path()).join("step_60.safetensors.partial"), b"x").unwrap();
         prune(run.path(), 2, 20).unwrap();
         remove_partial(run.path()).unwrap();
-        let steps: Vec<u64> = list(run.path()).unwrap().into_iter().map(|(s, _)| s).collect();
+        let steps: Vec<u64> = list(run.path())
+            .unwrap()
+            .into_iter()
+            .map(|(s, _)| s)
+            .collect();
         assert_eq!(steps, [20, 40, 50]);
         assert_eq!(fs::read_dir(folder(run.path())).unwrap().count(), 3);
     }
@@ -319,7 +376,13 @@ mod tests {
     #[test]
     fn no_checkpoint_holds_a_nan() {
         let tensors = [("online.w".to_owned(), Tensor::from_slice(&[f32::NAN]))];
-        let error = Snapshot::take(header(5), &tensors).err().unwrap().to_string();
-        assert!(error.contains("online.w") && error.contains("step 5"), "{error}");
+        let error = Snapshot::take(header(5), &tensors)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("online.w") && error.contains("step 5"),
+            "{error}"
+        );
     }
 }

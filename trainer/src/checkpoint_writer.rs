@@ -35,7 +35,8 @@ impl CheckpointWriter {
     /// Begins to write `snapshot`, after the write before has ended well.
     pub fn submit(&mut self, snapshot: Snapshot) -> Result<()> {
         self.wait()?;
-        let (run_dir, keep, milestones) = (self.run_dir.clone(), self.keep, self.milestone_every_steps);
+        let (run_dir, keep, milestones) =
+            (self.run_dir.clone(), self.keep, self.milestone_every_steps);
         let work = move || {
             let path = snapshot.write(&run_dir)?;
             checkpoint::prune(&run_dir, keep, milestones)?;
@@ -49,7 +50,9 @@ impl CheckpointWriter {
     /// Waits until everything submitted is on disk; returns the newest checkpoint written so far.
     pub fn wait(&mut self) -> Result<Option<&Path>> {
         if let Some(thread) = self.running.take() {
-            let written = thread.join().map_err(|_| anyhow!("the checkpoint thread panicked"))?;
+            let written = thread
+                .join()
+                .map_err(|_| anyhow!("the checkpoint thread panicked"))?;
             self.newest = Some(written.context("writing a checkpoint")?);
         }
         Ok(self.newest.as_deref())

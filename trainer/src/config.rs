@@ -180,7 +180,12 @@ impl Default for DataConfig {
 impl Default for AugmentConfig {
     fn default() -> Self {
         let [view_a, view_b] = Recipe::Byol.views();
-        AugmentConfig { view_px: 224, pair: PairConfig::default(), view_a, view_b }
+        AugmentConfig {
+            view_px: 224,
+            pair: PairConfig::default(),
+            view_a,
+            view_b,
+        }
     }
 }
 
@@ -261,7 +266,13 @@ impl OptimConfig {
     pub fn build(&self, registry: &Registry) -> Optimizer {
         let (momentum, weight_decay) = (self.momentum, self.weight_decay);
         match self.name {
-            OptimName::Sgd => Optimizer::Sgd(Sgd::new(registry, SgdConfig { momentum, weight_decay })),
+            OptimName::Sgd => Optimizer::Sgd(Sgd::new(
+                registry,
+                SgdConfig {
+                    momentum,
+                    weight_decay,
+                },
+            )),
             OptimName::Lars => {
                 let config = LarsConfig {
                     arithmetic: self.arithmetic,

@@ -33,14 +33,17 @@ pub fn renamed(name: &str) -> String {
         None => format!("stem.{name}"),
         Some(rest) => {
             let (stage, rest) = rest.split_at(1);
-            let stage: u32 = stage.parse().expect("torchvision's stages are layer1 to layer4");
+            let stage: u32 = stage
+                .parse()
+                .expect("torchvision's stages are layer1 to layer4");
             format!("res{}{rest}", stage + 1)
         }
     };
     for ix in 1..=3 {
         name = name.replace(&format!("bn{ix}"), &format!("conv{ix}.norm"));
     }
-    name.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+    name.replace("downsample.0", "shortcut")
+        .replace("downsample.1", "shortcut.norm")
 }
 
 /// Pushes a numpy array. `numpy.core` is the old home of its constructor, which numpy 1 and 2 both know.
@@ -50,11 +53,39 @@ fn array(pickle: &mut Pickle, tensor: &HostTensor) -> Result<()> {
         Dtype::I64 => "i8",
         other => bail!("no numpy type for {other:?} here"),
     };
-    pickle.global("numpy.core.multiarray", "_reconstruct").mark();
-    pickle.global("numpy", "ndarray").ints([0]).bytes(b"b").tuple().reduce();
-    pickle.mark().int(1).ints(tensor.shape.iter().map(|n| *n as i64));
-    pickle.global("numpy", "dtype").mark().str(dtype).bool(false).bool(true).tuple().reduce();
-    pickle.mark().int(3).str("<").none().none().none().int(-1).int(-1).int(0).tuple().build();
+    pickle
+        .global("numpy.core.multiarray", "_reconstruct")
+        .mark();
+    pickle
+        .global("numpy", "ndarray")
+        .ints([0])
+        .bytes(b"b")
+        .tuple()
+        .reduce();
+    pickle
+        .mark()
+        .int(1)
+        .ints(tensor.shape.iter().map(|n| *n as i64));
+    pickle
+        .global("numpy", "dtype")
+        .mark()
+        .str(dtype)
+        .bool(false)
+        .bool(true)
+        .tuple()
+        .reduce();
+    pickle
+        .mark()
+        .int(3)
+        .str("<")
+        .none()
+        .none()
+        .none()
+        .int(-1)
+        .int(-1)
+        .int(0)
+        .tuple()
+        .build();
     pickle.bool(false).bytes(&tensor.bytes).tuple().build();
     Ok(())
 }
@@ -71,7 +102,10 @@ mod tests {
             ("layer1.0.conv2.weight", "res2.0.conv2.weight"),
             ("layer4.2.bn3.bias", "res5.2.conv3.norm.bias"),
             ("layer3.0.downsample.0.weight", "res4.0.shortcut.weight"),
-            ("layer3.0.downsample.1.weight", "res4.0.shortcut.norm.weight"),
+            (
+                "layer3.0.downsample.1.weight",
+                "res4.0.shortcut.norm.weight",
+            ),
         ] {
             assert_eq!(renamed(ours), theirs);
         }

@@ -4,7 +4,10 @@
 //! file: a batch goes back to the loader's ring only when its copy has finished. On CPU the copy has finished when
 //! [`Uploader::upload`] returns; on CUDA an event recorded behind the copy says so, and the batch is held until then.
 
-#![expect(unsafe_code, reason = "tensors over the loader's memory, which has no owner that libtorch knows")]
+#![expect(
+    unsafe_code,
+    reason = "tensors over the loader's memory, which has no owner that libtorch knows"
+)]
 
 use std::collections::VecDeque;
 
@@ -26,8 +29,10 @@ const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// # Errors
 /// A name that is none of these; CUDA asked for and not to be had.
 pub fn select(name: &str) -> Result<Device> {
-    let cuda =
-        |ordinal| native::cuda_device(ordinal).map_err(|e| usage(format!("--device {name}: {e:#}; use --device cpu")));
+    let cuda = |ordinal| {
+        native::cuda_device(ordinal)
+            .map_err(|e| usage(format!("--device {name}: {e:#}; use --device cpu")))
+    };
     match name.split_once(':') {
         None if name == "auto" => Ok(native::cuda_device(0).unwrap_or(Device::Cpu)),
         None if name == "cpu" => Ok(Device::Cpu),
@@ -35,7 +40,9 @@ pub fn select(name: &str) -> Result<Device> {
         Some(("cuda", ordinal)) if ordinal.parse::<usize>().is_ok() => {
             cuda(ordinal.parse().expect("checked by the guard"))
         }
-        _ => Err(usage(format!("--device {name}: cpu, cuda, cuda:N or auto is expected"))),
+        _ => Err(usage(format!(
+            "--device {name}: cpu, cuda, cuda:N or auto is expected"
+        ))),
     }
 }
 
@@ -57,7 +64,11 @@ impl Uploader {
     pub fn new(device: Device, precision: Precision, depth: usize) -> Result<Self> {
         Ok(Uploader {
             device,
-            kind: if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float },
+            kind: if precision == Precision::Bf16 {
+                Kind::BFloat16
+            } else {
+                Kind::Float
+            },
             scale_shift: normalisation(device),
             stream: native::Stream::beside(device)?,
             in_flight: VecDeque::new(),
@@ -69,12 +80,22 @@ impl Uploader {
     pub fn upload(&mut self, batch: Box<dyn HostBatch>) -> Result<Views> {
         let (views, uploaded) = self.stream.run(|| -> Result<_> {
             let boxes = upload_boxes(&*batch, self.device)?;
-            let views = Views { a: self.view(&*batch, 0, &boxes)?, b: self.view(&*batch, 1, &boxes)? };
+            let views = Views {
+                a: self.view(&*batch, 0, &boxes)?,
+                b: self.view(&*batch, 1, &boxes)?,
+            };
             Ok((views, native::Event::record(self.device)?))
         })??;
         uploaded.block_stream()?;
-        for View { image, crop, frame, flip } in [&views.a, &views.b] {
-            self.stream.keep(&[image, crop, frame, flip].map(Tensor::shallow_clone))?;
+        for View {
+            image,
+            crop,
+            frame,
+            flip,
+        } in [&views.a, &views.b]
+        {
+            self.stream
+                .keep(&[image, crop, frame, flip].map(Tensor::shallow_clone))?;
         }
         if self.device.is_cuda() {
             self.in_flight.push_back((uploaded, batch));
@@ -100,11 +121,17 @@ impl Uploader {
     fn view(&self, batch: &dyn HostBatch, which: usize, boxes: &Tensor) -> Result<View> {
         let (n, side) = (boxes.size()[0], batch.side());
         let bytes = batch.view(which);
-        assert_eq!(bytes.len() as i64, n * side * side * 3, "a view is n x h x w x 3 bytes");
+        assert_eq!(
+            bytes.len() as i64,
+            n * side * side * 3,
+            "a view is n x h x w x 3 bytes"
+        );
         let (shape, strides) = ([n, side, side, 3], [side * side * 3, side * 3, 3, 1]);
         // SAFETY: the tensor covers exactly `bytes` (asserted). It does not outlive them: it is dropped in this function,
         // and what it is copied to has its own memory; a copy that is still running keeps `batch` in `in_flight`.
-        let host = unsafe { Tensor::f_from_blob(bytes.as_ptr(), &shape, &strides, Kind::Uint8, Device::Cpu) };
+        let host = unsafe {
+            Tensor::f_from_blob(bytes.as_ptr(), &shape, &strides, Kind::Uint8, Device::Cpu)
+        };
         let on_device = match self.device {
             Device::Cpu => host,
             device => host.and_then(|t| t.f_to_device_(device, Kind::Uint8, true, true)),
@@ -129,13 +156,19 @@ fn normalisation(device: Device) -> Tensor {
 
 /// Bytes `[n, h, w, 3]` on any device to a network's input `[n, 3, h, w]` on `device`: 32-bit floats, normalised.
 pub fn normalised(bytes: &Tensor, device: Device) -> Tensor {
-    native::normalise(&bytes.to_device(device), &normalisation(device), Kind::Float)
+    native::normalise(
+        &bytes.to_device(device),
+        &normalisation(device),
+        Kind::Float,
+    )
 }
 
 /// The boxes `[n, 2, 7]` of a batch: one small copy for both views.
 fn upload_boxes(batch: &dyn HostBatch, device: Device) -> Result<Tensor> {
-    let host = Tensor::f_from_slice(&batch.boxes()).and_then(|t| t.f_view([-1, 2, BOX_VALUES as i64]));
-    host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false)).map_err(torch)
+    let host =
+        Tensor::f_from_slice(&batch.boxes()).and_then(|t| t.f_view([-1, 2, BOX_VALUES as i64]));
+    host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false))
+        .map_err(torch)
 }
 
 #[cfg(test)]

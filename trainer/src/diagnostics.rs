@@ -84,8 +84,16 @@ pub fn effective_rank(rows: &Tensor) -> f64 {
     let rows = unit(&rows.to_kind(Kind::Double), 1);
     let (n, d) = rows.size2().expect("projections have two axes");
     // The singular values are the roots of the smaller Gram matrix's eigenvalues; float64 leaves enough of their digits.
-    let gram = if n < d { rows.matmul(&rows.tr()) } else { rows.tr().matmul(&rows) };
-    let sigma = gram.to_device(Device::Cpu).linalg_eigvalsh("L").clamp_min(0.0).sqrt();
+    let gram = if n < d {
+        rows.matmul(&rows.tr())
+    } else {
+        rows.tr().matmul(&rows)
+    };
+    let sigma = gram
+        .to_device(Device::Cpu)
+        .linalg_eigvalsh("L")
+        .clamp_min(0.0)
+        .sqrt();
     let shares = &sigma / sigma.sum(Kind::Double).clamp_min(f64::MIN_POSITIVE);
     let entropy = -(&shares * shares.clamp_min(f64::MIN_POSITIVE).log()).sum(Kind::Double);
     entropy.exp().double_value(&[])
@@ -96,7 +104,8 @@ fn cluster_sizes(clusters: &Clusters) -> [f64; 3] {
     let shares = clusters.shares(); // [n, k]
     let dim = [1].as_slice();
     let empty = shares.eq(0.0).sum_dim_intlist(dim, false, Kind::Float);
-    [shares.amin(dim, false), shares.amax(dim, false), empty].map(|t| t.mean(Kind::Float).double_value(&[]))
+    [shares.amin(dim, false), shares.amax(dim, false), empty]
+        .map(|t| t.mean(Kind::Float).double_value(&[]))
 }
 
 /// Smallest, median (the lower of two) and largest value.
@@ -115,14 +124,22 @@ mod tests {
         assert_eq!(rank(&eye), 12.0);
         // Lengths do not count, and neither do repetitions.
         assert_eq!(rank(&(eye.narrow(0, 0, 5).repeat([3, 1]) * 7.0)), 5.0);
-        assert_eq!(rank(&Tensor::ones([20, 6], (Kind::Float, Device::Cpu))), 1.0);
-        assert_eq!(rank(&Tensor::zeros([4, 6], (Kind::Float, Device::Cpu))), 1.0);
+        assert_eq!(
+            rank(&Tensor::ones([20, 6], (Kind::Float, Device::Cpu))),
+            1.0
+        );
+        assert_eq!(
+            rank(&Tensor::zeros([4, 6], (Kind::Float, Device::Cpu))),
+            1.0
+        );
     }
 
     #[test]
     fn effective_rank_is_that_of_the_singular_values() {
         for size in [[9, 4], [4, 9]] {
-            let rows = (Tensor::arange(36, (Kind::Double, Device::Cpu)) * 1.7).sin().view(size);
+            let rows = (Tensor::arange(36, (Kind::Double, Device::Cpu)) * 1.7)
+                .sin()
+                .view(size);
             let (_, sigma, _) = unit(&rows, 1).svd(true, false);
             let sigma = Vec::<f64>::try_from(sigma).unwrap();
             let sum: f64 = sigma.iter().sum();
@@ -135,6 +152,9 @@ mod tests {
     fn cluster_sizes_are_means_over_images() {
         let labels = Tensor::from_slice(&[0i64, 0, 0, 0, 0, 1, 2, 2]).view([2, 2, 2]);
         let centroids = Tensor::zeros([2, 3, 5], (Kind::Float, Device::Cpu));
-        assert_eq!(cluster_sizes(&Clusters { labels, centroids }), [0.125, 0.75, 1.0]);
+        assert_eq!(
+            cluster_sizes(&Clusters { labels, centroids }),
+            [0.125, 0.75, 1.0]
+        );
     }
 }

@@ -37,7 +37,10 @@ struct Plan {
 pub fn show(request: &Request, config: RunConfig, json: bool) -> Result<()> {
     let plan = make(request, config)?;
     match json {
-        true => println!("{}", serde_json::to_string(&plan).context("encoding the plan")?),
+        true => println!(
+            "{}",
+            serde_json::to_string(&plan).context("encoding the plan")?
+        ),
         false => print!("{}", describe(&plan)?),
     }
     Ok(())
@@ -48,9 +51,17 @@ fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
     config.optim.precision = session::resolve_precision(config.optim.precision, device)?;
     let sampler = session::open_sampler(&request.shards, &config, Device::Cpu)?;
     let length = Length::new(&config, sampler.steps_per_epoch())?;
-    let method = method::build(&config.method, &config.model, Device::Cpu, Kind::Float, config.seed)?;
+    let method = method::build(
+        &config.method,
+        &config.model,
+        Device::Cpu,
+        Kind::Float,
+        config.seed,
+    )?;
     let last = length.total_steps().saturating_sub(1);
-    let mut steps: Vec<u64> = (0..=CURVE_POINTS).map(|i| last * i / CURVE_POINTS).collect();
+    let mut steps: Vec<u64> = (0..=CURVE_POINTS)
+        .map(|i| last * i / CURVE_POINTS)
+        .collect();
     steps.push(length.warmup_steps().min(last));
     steps.sort_unstable();
     steps.dedup();
@@ -62,7 +73,10 @@ fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
         batches_per_epoch: sampler.steps_per_epoch(),
         total_steps: length.total_steps(),
         warmup_steps: length.warmup_steps(),
-        curve: steps.into_iter().map(|s| (s, length.lr(s), length.tau(s))).collect(),
+        curve: steps
+            .into_iter()
+            .map(|s| (s, length.lr(s), length.tau(s)))
+            .collect(),
         config,
     })
 }
@@ -98,7 +112,11 @@ fn describe(plan: &Plan) -> Result<String> {
         plan.config.pairs_per_step()
     )?;
     let gb = |bytes: u64| bytes as f64 / 1e9;
-    let Memory { networks, maps, slots } = plan.memory;
+    let Memory {
+        networks,
+        maps,
+        slots,
+    } = plan.memory;
     writeln!(
         text,
         "# memory, about: {:.1} GB networks, gradients and momentum, {:.1} GB maps of a batch, {:.1} GB slots of the loader",
@@ -106,8 +124,16 @@ fn describe(plan: &Plan) -> Result<String> {
         gb(maps),
         gb(slots)
     )?;
-    writeln!(text, "# {} steps, {} of them warm-up", plan.total_steps, plan.warmup_steps)?;
-    let peak = plan.curve.iter().map(|(_, lr, _)| *lr).fold(f64::MIN_POSITIVE, f64::max);
+    writeln!(
+        text,
+        "# {} steps, {} of them warm-up",
+        plan.total_steps, plan.warmup_steps
+    )?;
+    let peak = plan
+        .curve
+        .iter()
+        .map(|(_, lr, _)| *lr)
+        .fold(f64::MIN_POSITIVE, f64::max);
     for (step, lr, tau) in &plan.curve {
         let bar = "#".repeat((40.0 * lr / peak).round() as usize);
         writeln!(text, "#   step {step:>8}  lr {lr:<9.5} tau {tau:.5} {bar}")?;

@@ -40,8 +40,7 @@ mod tests {
 
     #[test]
     fn libtorch_messages_become_one_line() {
-        let text =
-            "Internal torch error: The size of tensor a (3) must match\nException raised from ...\nframe #0: ...";
+        let text = "Internal torch error: The size of tensor a (3) must match\nException raised from ...\nframe #0: ...";
         assert_eq!(first_line(text), "The size of tensor a (3) must match");
         assert!(first_line("CUDA out of memory. Tried to allocate 2 GiB\nx").contains("--batch"));
     }

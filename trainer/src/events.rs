@@ -34,7 +34,9 @@ impl EventWriter {
             value: Some(summary::value::Value::SimpleValue(value as f32)),
             ..summary::Value::default()
         };
-        let summary = Summary { value: values.iter().map(value).collect() };
+        let summary = Summary {
+            value: values.iter().map(value).collect(),
+        };
         self.send(step, What::Summary(summary))
     }
 
@@ -83,9 +85,15 @@ impl EventWriter {
     }
 
     fn send(&mut self, step: u64, what: What) -> Result<()> {
-        let event =
-            Event { wall_time: seconds_since_epoch(), step: step as i64, what: Some(what), source_metadata: None };
-        self.records.send(event).map_err(|e| anyhow!("writing TensorBoard events: {e}"))
+        let event = Event {
+            wall_time: seconds_since_epoch(),
+            step: step as i64,
+            what: Some(what),
+            source_metadata: None,
+        };
+        self.records
+            .send(event)
+            .map_err(|e| anyhow!("writing TensorBoard events: {e}"))
     }
 }
 
@@ -96,7 +104,10 @@ fn file_name() -> String {
         "" => "localhost",
         host => host,
     };
-    format!("events.out.tfevents.{:010}.{host}", seconds_since_epoch() as u64)
+    format!(
+        "events.out.tfevents.{:010}.{host}",
+        seconds_since_epoch() as u64
+    )
 }
 
 fn seconds_since_epoch() -> f64 {
@@ -153,7 +164,9 @@ mod tests {
         let path = existing(dir).unwrap().unwrap();
         let size = fs::metadata(&path).unwrap().len();
         let mut reader = BufReader::new(File::open(path).unwrap());
-        std::iter::from_fn(|| next_event(&mut reader, size).unwrap()).map(|e| e.step).collect()
+        std::iter::from_fn(|| next_event(&mut reader, size).unwrap())
+            .map(|e| e.step)
+            .collect()
     }
 
     #[test]
@@ -161,7 +174,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = EventWriter::open(dir.path(), 0).unwrap();
         for step in 1..=5 {
-            writer.scalars(step, &[("loss", -1.0), ("lr", 0.1)]).unwrap();
+            writer
+                .scalars(step, &[("loss", -1.0), ("lr", 0.1)])
+                .unwrap();
         }
         drop(writer);
         // A torn record, as a kill leaves it.

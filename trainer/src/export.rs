@@ -39,8 +39,18 @@ pub fn export(args: &ExportArgs) -> Result<()> {
         return Err(usage(format!("no run at {:?}", args.run)));
     }
     let checkpoint = Checkpoint::open(&args.run)?;
-    let statistics = args.recalibrate.as_deref().map(|shards| recalibrated(args, shards)).transpose()?;
-    let written = write(&checkpoint, args.format, args.network, &statistics.unwrap_or_default(), &args.out)?;
+    let statistics = args
+        .recalibrate
+        .as_deref()
+        .map(|shards| recalibrated(args, shards))
+        .transpose()?;
+    let written = write(
+        &checkpoint,
+        args.format,
+        args.network,
+        &statistics.unwrap_or_default(),
+        &args.out,
+    )?;
     match args.json {
         true => println!("{}", serde_json::to_string(&written)?),
         false => eprintln!(
@@ -60,10 +70,21 @@ fn recalibrated(args: &ExportArgs, shards: &Path) -> Result<BTreeMap<String, Ten
     let weights = Weights::open(&args.run, args.network)?;
     let backbone = weights.build(&weights.model, Device::Cpu)?;
     let frames = Frames::open(shards, None)?;
-    let num = recalibrate::on_frames(&backbone, weights.model.cell_px(), &frames, args.height, Device::Cpu)?;
-    eprintln!("batch norms recalibrated on {num} whole frames, {} pixels high", args.height);
+    let num = recalibrate::on_frames(
+        &backbone,
+        weights.model.cell_px(),
+        &frames,
+        args.height,
+        Device::Cpu,
+    )?;
+    eprintln!(
+        "batch norms recalibrated on {num} whole frames, {} pixels high",
+        args.height
+    );
     let state = backbone.registry.state("backbone.").into_iter();
-    Ok(state.filter(|(name, _)| name.contains(".running_")).collect())
+    Ok(state
+        .filter(|(name, _)| name.contains(".running_"))
+        .collect())
 }
 
 /// Writes one network of a checkpoint, with `statistics` in the place of its own of the same names.
@@ -90,9 +111,14 @@ pub fn write(
         HostTensor::copy_of(name, anew.unwrap_or(tensor))
     });
     let tensors: Vec<HostTensor> = tensors.collect::<Result<_>>()?;
-    ensure!(!tensors.is_empty(), "the checkpoint has no tensors called {prefix}{part}*");
+    ensure!(
+        !tensors.is_empty(),
+        "the checkpoint has no tensors called {prefix}{part}*"
+    );
     match format {
-        Format::Safetensors | Format::Torchvision => tensor_file::write(out, &metadata(checkpoint, network), &tensors)?,
+        Format::Safetensors | Format::Torchvision => {
+            tensor_file::write(out, &metadata(checkpoint, network), &tensors)?
+        }
         Format::Pth => pth::write(out, &tensors)?,
         Format::Detectron2 => detectron2::write(out, &tensors)?,
     }

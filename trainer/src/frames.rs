@@ -44,7 +44,12 @@ impl Frames {
         if index.is_empty() {
             return Err(usage(format!("no frame in {dir:?} passes the filter")));
         }
-        Ok(Self { shards: ShardSet::new(&catalog), catalog, filter, index })
+        Ok(Self {
+            shards: ShardSet::new(&catalog),
+            catalog,
+            filter,
+            index,
+        })
     }
 
     /// `count` of them, or all if they are fewer, evenly spread, by their numbers in the index.
@@ -55,7 +60,10 @@ impl Frames {
 
     /// One of them, by its number in the index.
     pub fn stored(&self, frame: usize) -> Stored<'_> {
-        Stored { frames: self, frame }
+        Stored {
+            frames: self,
+            frame,
+        }
     }
 }
 
@@ -76,10 +84,20 @@ impl Stored<'_> {
     ///
     /// # Errors
     /// [`BrokenFrame`] if its bytes are not what they were when it was ingested.
-    pub fn decode<'d>(&self, decoder: &'d mut Decoder, min_side: u32) -> Result<Region<'d>, BrokenFrame> {
+    pub fn decode<'d>(
+        &self,
+        decoder: &'d mut Decoder,
+        min_side: u32,
+    ) -> Result<Region<'d>, BrokenFrame> {
         let Size { width, height } = self.size();
         let whole = Rect::new(0, 0, width, height);
-        let [region, _] = decoder.decode_pair(self, [whole; 2], min_side, false, &mut StageTimes::new(Clock::Off))?;
+        let [region, _] = decoder.decode_pair(
+            self,
+            [whole; 2],
+            min_side,
+            false,
+            &mut StageTimes::new(Clock::Off),
+        )?;
         Ok(region)
     }
 
@@ -121,7 +139,10 @@ impl Levels for Stored<'_> {
 pub fn shown_size(frame: Size, height: i64, cell_px: i64) -> Size {
     let whole_cells = |px: f64| (px / cell_px as f64).round().max(1.0) as u32 * cell_px as u32;
     let height = height as f64;
-    Size::new(whole_cells(height * f64::from(frame.width) / f64::from(frame.height)), whole_cells(height))
+    Size::new(
+        whole_cells(height * f64::from(frame.width) / f64::from(frame.height)),
+        whole_cells(height),
+    )
 }
 
 /// A frame at a stored resolution.
@@ -143,9 +164,13 @@ pub fn pick(shards: &Path, sql: Option<&str>, count: usize, width: u32) -> Resul
     chosen
         .map(|frame| {
             let meta = meta_of_row(&frames.catalog, frames.index.row(frame))?;
-            let min_side = u64::from(width) * u64::from(meta.size.min_side()) / u64::from(meta.size.width.max(1));
+            let min_side = u64::from(width) * u64::from(meta.size.min_side())
+                / u64::from(meta.size.width.max(1));
             let picture = frames.stored(frame).picture(&mut decoder, min_side as u32);
-            Ok(Frame { picture: picture.with_context(|| meta.frame_id.clone())?, meta })
+            Ok(Frame {
+                picture: picture.with_context(|| meta.frame_id.clone())?,
+                meta,
+            })
         })
         .collect()
 }

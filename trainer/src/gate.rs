@@ -47,7 +47,11 @@ impl Gate {
     /// A gate before the state of `method` and `optim` on `device`.
     pub fn new(method: &Method, optim: &Optimizer, device: Device) -> Self {
         let is_counter = |tensor: &Tensor| tensor.kind() == Kind::Int64;
-        let state = method.state().into_iter().chain(optim.state()).map(|(_, tensor)| tensor);
+        let state = method
+            .state()
+            .into_iter()
+            .chain(optim.state())
+            .map(|(_, tensor)| tensor);
         let (counters, state): (Vec<Tensor>, Vec<Tensor>) = state.partition(is_counter);
         let scalar = || Tensor::zeros([], (Kind::Float, device));
         Gate {
@@ -58,7 +62,11 @@ impl Gate {
             grad_norm: scalar(),
             weight_norm: scalar(),
             weights: method.params().trainable_tensors(),
-            statistics: method.buffers().into_iter().filter(|tensor| !is_counter(tensor)).collect(),
+            statistics: method
+                .buffers()
+                .into_iter()
+                .filter(|tensor| !is_counter(tensor))
+                .collect(),
             state: Restore::new(state),
             counters,
             counted: Vec::new(),
@@ -86,11 +94,20 @@ impl Gate {
     /// Ends the step, after its last backward pass: what `update` makes of the state stays if the step is good.
     pub fn end(&mut self, update: impl FnOnce()) {
         let _guard = tch::no_grad_guard();
-        let grads: Vec<Tensor> = self.weights.iter().map(Tensor::grad).filter(Tensor::defined).collect();
+        let grads: Vec<Tensor> = self
+            .weights
+            .iter()
+            .map(Tensor::grad)
+            .filter(Tensor::defined)
+            .collect();
         self.grad_norm = norm(&grads);
         update();
         self.weight_norm = norm(&self.weights);
-        let losses = self.losses.take().expect("a step has at least one batch").to_kind(Kind::Float);
+        let losses = self
+            .losses
+            .take()
+            .expect("a step has at least one batch")
+            .to_kind(Kind::Float);
         let norms = [&norm(&self.statistics), &self.grad_norm, &self.weight_norm];
         self.note(&Tensor::cat(&[losses, Tensor::stack(&norms, 0)], 0));
         let good = self.first_bad.eq(0).all();
@@ -104,11 +121,18 @@ impl Gate {
     pub fn first_bad(&mut self) -> Option<(u64, &'static str)> {
         let steps = Vec::<i64>::try_from(&self.first_bad).expect("one integer a term");
         let bad = steps.into_iter().zip(TERMS).filter(|(step, _)| *step > 0);
-        let Some((step, term)) = bad.min_by_key(|(step, _)| *step).map(|(step, term)| (step as u64, term)) else {
+        let Some((step, term)) = bad
+            .min_by_key(|(step, _)| *step)
+            .map(|(step, term)| (step as u64, term))
+        else {
             self.counted.clear();
             return None;
         };
-        let (_, before) = self.counted.iter().find(|(of, _)| *of == step).expect("the host asks before it forgets");
+        let (_, before) = self
+            .counted
+            .iter()
+            .find(|(of, _)| *of == step)
+            .expect("the host asks before it forgets");
         for (counter, before) in self.counters.iter().zip(before.unbind(0)) {
             counter.shallow_clone().copy_(&before);
         }
@@ -127,7 +151,10 @@ impl Gate {
 
     /// Notes this step for the terms whose `values` are not finite now, and were so far.
     fn note(&mut self, values: &Tensor) {
-        let newly = values.isfinite().logical_not().logical_and(&self.first_bad.eq(0));
+        let newly = values
+            .isfinite()
+            .logical_not()
+            .logical_and(&self.first_bad.eq(0));
         let _ = self.first_bad.masked_fill_(&newly, self.step as i64);
     }
 }
@@ -159,7 +186,12 @@ mod tests {
 
     impl Run {
         fn new(name: MethodName) -> Self {
-            let model = ModelConfig { arch: Arch::Resnet18, hidden: 16, dim: 8, ..ModelConfig::default() };
+            let model = ModelConfig {
+                arch: Arch::Resnet18,
+                hidden: 16,
+                dim: 8,
+                ..ModelConfig::default()
+            };
             let config = MethodConfig {
                 name,
                 queue: 16,
@@ -175,7 +207,11 @@ mod tests {
                 false => Optimizer::Lars(Lars::new(method.params(), LarsConfig::default())),
             };
             let start = [copies(method.state()), copies(optim.state())];
-            Run { method, optim, start }
+            Run {
+                method,
+                optim,
+                start,
+            }
         }
 
         /// As it was at first, behind a new gate.
@@ -198,9 +234,18 @@ mod tests {
         }
 
         /// A step of several batches behind a gate; `spoil` meddles before it ends.
-        fn step(&mut self, gate: &mut Gate, step: u64, batches: &[&Views], lr: f64, spoil: impl FnOnce(&Run)) {
+        fn step(
+            &mut self,
+            gate: &mut Gate,
+            step: u64,
+            batches: &[&Views],
+            lr: f64,
+            spoil: impl FnOnce(&Run),
+        ) {
             gate.begin(step);
-            batches.iter().for_each(|views| gate.add_losses(&self.pass(views)));
+            batches
+                .iter()
+                .for_each(|views| gate.add_losses(&self.pass(views)));
             spoil(self);
             gate.end(|| self.update(lr));
             self.method.params().drop_grads();
@@ -212,14 +257,19 @@ mod tests {
     }
 
     fn copies(state: impl IntoIterator<Item = (String, Tensor)>) -> State {
-        state.into_iter().map(|(name, tensor)| (name, tensor.copy())).collect()
+        state
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.copy()))
+            .collect()
     }
 
     /// Four pairs of views of 64 pixels, which `salt` decides.
     fn views(salt: i64) -> Views {
         let view = |salt: i64| {
             let numel = 4 * 3 * 64 * 64;
-            let image = (Tensor::arange(numel, (Kind::Float, Device::Cpu)) * (0.013 + 0.0017 * salt as f64)).sin();
+            let image = (Tensor::arange(numel, (Kind::Float, Device::Cpu))
+                * (0.013 + 0.0017 * salt as f64))
+                .sin();
             let rows = |values: &[f32]| Tensor::from_slice(values).repeat([4, 1]);
             View {
                 image: image.view([4, 3, 64, 64]),
@@ -228,7 +278,10 @@ mod tests {
                 flip: Tensor::from_slice(&[false, true, false, salt % 2 == 0]),
             }
         };
-        Views { a: view(salt), b: view(salt + 1) }
+        Views {
+            a: view(salt),
+            b: view(salt + 1),
+        }
     }
 
     /// The same with one pixel of the second view that is no number.
@@ -250,13 +303,17 @@ mod tests {
     /// A method with queue, counters and random draws, and one without a queue.
     fn each_method(check: impl Fn(&mut Run)) {
         tch::set_num_threads(1);
-        [MethodName::Multisiam, MethodName::MultisiamMoco].into_iter().for_each(|name| check(&mut Run::new(name)));
+        [MethodName::Multisiam, MethodName::MultisiamMoco]
+            .into_iter()
+            .for_each(|name| check(&mut Run::new(name)));
     }
 
     #[test]
     fn good_steps_are_the_same_to_the_bit_as_without_a_gate() {
         each_method(|run| {
-            let batches: Vec<[Views; 2]> = (1..=2).map(|step| [views(step), views(10 + step)]).collect();
+            let batches: Vec<[Views; 2]> = (1..=2)
+                .map(|step| [views(step), views(10 + step)])
+                .collect();
             run.restart();
             for both in &batches {
                 both.iter().for_each(|views| drop(run.pass(views)));
@@ -293,18 +350,30 @@ mod tests {
     #[test]
     fn what_overflows_beside_the_losses_is_named_and_changes_nothing() {
         let spoil_gradient = |run: &Run| {
-            let weight = run.method.params().get("backbone.layer1.0.conv1.weight").unwrap();
+            let weight = run
+                .method
+                .params()
+                .get("backbone.layer1.0.conv1.weight")
+                .unwrap();
             let _ = weight.grad().get(0).fill_(f64::INFINITY);
         };
         let spoil_statistic = |run: &Run| {
-            let variance = run.method.params().get("backbone.layer2.0.bn1.running_var").unwrap();
+            let variance = run
+                .method
+                .params()
+                .get("backbone.layer2.0.bn1.running_var")
+                .unwrap();
             let _ = variance.get(3).fill_(f64::INFINITY);
         };
         let spoil_nothing = |_: &Run| {};
         let cases: [(Spoil<'_>, f64, &str); 3] = [
             (&spoil_gradient, 0.1, "the norm of the gradient"),
             (&spoil_statistic, 0.1, "the norm of the running statistics"),
-            (&spoil_nothing, 1e30, "the norm of the weights after the update"),
+            (
+                &spoil_nothing,
+                1e30,
+                "the norm of the weights after the update",
+            ),
         ];
         each_method(|run| {
             for (spoil, lr, term) in cases {

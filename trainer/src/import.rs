@@ -32,11 +32,16 @@ pub fn import(args: &ImportArgs) -> Result<()> {
         )));
     }
     if !request.fresh && checkpoint::list(&request.out)?.pop().is_some() {
-        return Err(usage(format!("{:?} holds a run; give another --out, or --fresh to move it aside", request.out)));
+        return Err(usage(format!(
+            "{:?} holds a run; give another --out, or --fresh to move it aside",
+            request.out
+        )));
     }
     let mut session = Session::prepare(&request, config)?;
     load(&mut session, &weights)?;
-    let written = session.snapshot(0, Cursor::default())?.write(session.run_dir.path())?;
+    let written = session
+        .snapshot(0, Cursor::default())?
+        .write(session.run_dir.path())?;
     eprintln!(
         "{}: {} before step 1; `trainer run` with --out {:?} goes on",
         written.display(),

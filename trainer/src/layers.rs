@@ -42,15 +42,24 @@ pub fn find_among(embedded: &[(&str, &str)], name: &str) -> Result<Source> {
     if path.is_file() {
         let text = fs::read_to_string(path).map_err(|e| usage(format!("{name}: {e}")))?;
         let stem = path.file_stem().unwrap_or_default();
-        return Ok(Source { name: stem.to_string_lossy().into_owned(), origin: name.to_owned(), text });
+        return Ok(Source {
+            name: stem.to_string_lossy().into_owned(),
+            origin: name.to_owned(),
+            text,
+        });
     }
     match embedded.iter().find(|(known, _)| *known == name) {
-        Some((known, text)) => {
-            Ok(Source { name: (*known).to_owned(), origin: format!("built-in {known}"), text: (*text).to_owned() })
-        }
+        Some((known, text)) => Ok(Source {
+            name: (*known).to_owned(),
+            origin: format!("built-in {known}"),
+            text: (*text).to_owned(),
+        }),
         None => {
             let known: Vec<&str> = embedded.iter().map(|(known, _)| *known).collect();
-            Err(usage(format!("no config file and no built-in config {name:?}; built-in: {}", known.join(", "))))
+            Err(usage(format!(
+                "no config file and no built-in config {name:?}; built-in: {}",
+                known.join(", ")
+            )))
         }
     }
 }
@@ -60,7 +69,12 @@ pub fn summary(text: &str) -> String {
     let comment = text.lines().map_while(|l| l.strip_prefix('#'));
     let prose: Vec<&str> = comment.map(str::trim).collect();
     let prose = prose.join(" ");
-    prose.split_inclusive(". ").next().unwrap_or("").trim().to_owned()
+    prose
+        .split_inclusive(". ")
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_owned()
 }
 
 /// Lays file and overrides over the defaults and checks the result.
@@ -72,13 +86,19 @@ pub fn resolve(source: &Source, overrides: &[Override]) -> Result<RunConfig> {
 
 /// Reads a resolved config back, as a checkpoint stores it.
 pub fn parse_resolved(text: &str, origin: &str) -> Result<RunConfig> {
-    let source = Source { name: String::new(), origin: origin.to_owned(), text: text.to_owned() };
+    let source = Source {
+        name: String::new(),
+        origin: origin.to_owned(),
+        text: text.to_owned(),
+    };
     layer(&source, &[])
 }
 
 /// Parses `key=value`; a value that is not TOML is taken as a string, so `--set method.align=roi` needs no quotes.
 pub fn parse_override(text: &str) -> Result<Override, String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not key=value"))?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not key=value"))?;
     let (key, value) = (key.trim(), value.trim());
     let parsed = toml::from_str::<Table>(&format!("v = {value}"));
     let value = match parsed {
@@ -94,7 +114,10 @@ pub fn differences(left: &RunConfig, right: &RunConfig) -> Vec<(String, String, 
     flatten("", &table_of(left), &mut a);
     flatten("", &table_of(right), &mut b);
     let pairs = a.into_iter().zip(b);
-    pairs.filter(|((_, x), (_, y))| x != y).map(|((key, x), (_, y))| (key, x, y)).collect()
+    pairs
+        .filter(|((_, x), (_, y))| x != y)
+        .map(|((key, x), (_, y))| (key, x, y))
+        .collect()
 }
 
 /// Lays file and overrides over the defaults of any kind of config, whose keys all have a default.
@@ -105,7 +128,11 @@ where
     let text = &source.text;
     let at_line = |e: toml::de::Error| {
         let place = e.span().map(|s| place(text, s.start)).unwrap_or_default();
-        usage(format!("{}{place}: {}", source.origin, one_line(e.message())))
+        usage(format!(
+            "{}{place}: {}",
+            source.origin,
+            one_line(e.message())
+        ))
     };
     let defaults = table_of(&T::default());
     let tree = DeTable::parse(text).map_err(at_line)?;
@@ -131,7 +158,12 @@ fn check_keys(source: &Source, section: &str, found: &DeTable, known: &Table) ->
         match (known.get(name), value.get_ref()) {
             (None, _) => {
                 let place = place(&source.text, key.span().start);
-                return Err(unknown_key(&format!("{}{place}", source.origin), section, name, known));
+                return Err(unknown_key(
+                    &format!("{}{place}", source.origin),
+                    section,
+                    name,
+                    known,
+                ));
             }
             (Some(Value::Table(known)), DeValue::Table(found)) => {
                 check_keys(source, &dotted(section, name), found, known)?;
@@ -148,7 +180,10 @@ fn unknown_key(origin: &str, section: &str, name: &str, known: &Table) -> anyhow
         section => format!("[{section}]"),
     };
     let allowed: Vec<&str> = known.keys().map(String::as_str).collect();
-    usage(format!("{origin}: unknown key `{name}` in {place}; allowed: {}", allowed.join(", ")))
+    usage(format!(
+        "{origin}: unknown key `{name}` in {place}; allowed: {}",
+        allowed.join(", ")
+    ))
 }
 
 fn overlay(base: &mut Table, over: Table) {
@@ -179,7 +214,10 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
         None => Err(unknown_key(&format!("--set {key}"), section, name, inner)),
         Some(Value::Table(section)) => {
             let keys: Vec<&str> = section.keys().map(String::as_str).collect();
-            Err(usage(format!("--set {key}: that is a section; its keys: {}", keys.join(", "))))
+            Err(usage(format!(
+                "--set {key}: that is a section; its keys: {}",
+                keys.join(", ")
+            )))
         }
         Some(slot) => {
             *slot = match (&*slot, value) {
@@ -228,11 +266,18 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source { name: "x".into(), origin: "x.toml".into(), text: text.into() }
+        Source {
+            name: "x".into(),
+            origin: "x.toml".into(),
+            text: text.into(),
+        }
     }
 
     fn message(text: &str, overrides: &[&str]) -> String {
-        let overrides: Vec<Override> = overrides.iter().map(|o| parse_override(o).unwrap()).collect();
+        let overrides: Vec<Override> = overrides
+            .iter()
+            .map(|o| parse_override(o).unwrap())
+            .collect();
         let line = resolve(&source(text), &overrides).unwrap_err().to_string();
         assert!(!line.contains('\n'), "{line:?} is one line");
         line
@@ -249,12 +294,20 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_with_place_and_allowed_keys() {
         let line = message("seed = 1\n[data]\nbatchh = 3\n", &[]);
-        assert!(line.contains("x.toml line 3: unknown key `batchh` in [data]; allowed: "), "{line}");
+        assert!(
+            line.contains("x.toml line 3: unknown key `batchh` in [data]; allowed: "),
+            "{line}"
+        );
         assert!(line.contains("batch, "), "{line}");
         let line = message("[dada]\n", &[]);
         assert!(line.contains("`dada` in the top level"), "{line}");
         let line = message("", &["augment.view_a.blurr_p=1"]);
-        assert!(line.contains("--set augment.view_a.blurr_p: unknown key `blurr_p` in [augment.view_a]"), "{line}");
+        assert!(
+            line.contains(
+                "--set augment.view_a.blurr_p: unknown key `blurr_p` in [augment.view_a]"
+            ),
+            "{line}"
+        );
         assert!(message("", &["augmnt.view_px=1"]).contains("`augmnt`"));
         assert!(message("", &["data=1"]).contains("section"));
     }
@@ -275,7 +328,10 @@ mod tests {
         let text = "[augment.view_b]\nflip_p = 0.0\n[data]\nbatch = 8\n";
         let overrides = [parse_override("optim.base_lr = 2").unwrap()];
         let config = resolve(&source(text), &overrides).unwrap();
-        assert_eq!(config.augment.view_b.solarize_p, 0.2, "view_b keeps its own default");
+        assert_eq!(
+            config.augment.view_b.solarize_p, 0.2,
+            "view_b keeps its own default"
+        );
         assert_eq!((config.augment.view_b.flip_p, config.data.batch), (0.0, 8));
         assert_eq!(config.optim.base_lr, 2.0);
         let expected: Vec<String> = differences(&RunConfig::default(), &config)
@@ -284,7 +340,11 @@ mod tests {
             .collect();
         assert_eq!(
             expected,
-            ["augment.view_b.flip_p: 0.5 -> 0.0", "data.batch: 1024 -> 8", "optim.base_lr: 1.0 -> 2.0"]
+            [
+                "augment.view_b.flip_p: 0.5 -> 0.0",
+                "data.batch: 1024 -> 8",
+                "optim.base_lr: 1.0 -> 2.0"
+            ]
         );
     }
 

@@ -25,7 +25,8 @@ impl Length {
     pub fn new(config: &RunConfig, batches_per_epoch: u64) -> Result<Self> {
         let s = &config.schedule;
         let accumulate = config.data.accumulate;
-        let steps = |epochs: f64| (epochs * batches_per_epoch as f64 / accumulate as f64).floor() as u64;
+        let steps =
+            |epochs: f64| (epochs * batches_per_epoch as f64 / accumulate as f64).floor() as u64;
         let (total_steps, warmup_steps) = match s.total_steps {
             0 => (steps(s.epochs), steps(s.warmup_epochs)),
             total => (total, s.warmup_steps),
@@ -71,7 +72,9 @@ impl Length {
     /// EMA coefficient of a step, counted from 0.
     pub fn tau(&self, step: u64) -> f64 {
         match self.tau_shape {
-            TauShape::Cosine => schedule::tau_accumulated(step, self.lr.total_steps, self.accumulate, self.tau),
+            TauShape::Cosine => {
+                schedule::tau_accumulated(step, self.lr.total_steps, self.accumulate, self.tau)
+            }
             TauShape::Constant => self.tau,
         }
     }
@@ -90,7 +93,10 @@ mod tests {
     fn the_papers_run_on_waymo_has_its_published_size() {
         // 790 thousand images in batches of 1024, 325 epochs: RECIPE 4.
         let length = Length::new(&RunConfig::default(), 790_000 / 1024).unwrap();
-        assert_eq!((length.total_steps(), length.warmup_steps()), (771 * 325, 7710));
+        assert_eq!(
+            (length.total_steps(), length.warmup_steps()),
+            (771 * 325, 7710)
+        );
         assert_eq!(length.lr(7710), 4.0, "base 1.0 per 256 pairs");
         assert_eq!(length.tau(0), 0.996);
     }
@@ -112,6 +118,11 @@ mod tests {
         let mut config = RunConfig::default();
         config.schedule.epochs = 0.1;
         config.schedule.warmup_epochs = 0.0;
-        assert!(Length::new(&config, 5).unwrap_err().to_string().contains("schedule.epochs"));
+        assert!(
+            Length::new(&config, 5)
+                .unwrap_err()
+                .to_string()
+                .contains("schedule.epochs")
+        );
     }
 }

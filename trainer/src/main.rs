@@ -16,7 +16,10 @@ use trainer::{bench, embed, export, import, plot, probe, run, transfer, visualiz
 fn main() -> ExitCode {
     restart_with_resting_openmp();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let cli = Cli::parse();
     panic::set_hook(Box::new(|info| {
         // libtorch's errors arrive as panics of tch's plain methods; they are told as errors below.
@@ -48,9 +51,14 @@ fn restart_with_resting_openmp() {
     if env::var_os(POLICY).is_some() {
         return;
     }
-    let Ok(program) = env::current_exe() else { return };
+    let Ok(program) = env::current_exe() else {
+        return;
+    };
     // Returns only if it fails; then the run is slower, not wrong.
-    let _ = process::Command::new(program).args(env::args_os().skip(1)).env(POLICY, "PASSIVE").exec();
+    let _ = process::Command::new(program)
+        .args(env::args_os().skip(1))
+        .env(POLICY, "PASSIVE")
+        .exec();
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
@@ -59,7 +67,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
         Command::Bench(args) => bench::bench(args).map(|()| 0),
         Command::Import(args) => import::import(args).map(|()| 0),
         Command::Probe(args) => probe::probe(args).map(|()| 0),
-        Command::Transfer { task: Task::Seg(args) } => transfer::transfer(args).map(|()| 0),
+        Command::Transfer {
+            task: Task::Seg(args),
+        } => transfer::transfer(args).map(|()| 0),
         Command::Embed(args) => embed::embed(args).map(|()| 0),
         Command::Export(args) => export::export(args).map(|()| 0),
         Command::Plot(args) => plot::plot(args).map(|()| 0),
@@ -71,7 +81,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<u8> {
 fn torch_message(payload: &(dyn std::any::Any + Send)) -> Option<String> {
     let text = payload.downcast_ref::<String>()?;
     if let Some((_, debug)) = text.split_once("Torch(\"") {
-        return Some(first_line(&debug.replace("\\n", "\n").replace("\\\"", "\"")));
+        return Some(first_line(
+            &debug.replace("\\n", "\n").replace("\\\"", "\""),
+        ));
     }
     text.strip_prefix("libtorch: ").map(first_line)
 }

@@ -23,11 +23,18 @@ pub struct Memory {
 impl Memory {
     /// Of the run that `config` describes; `method` has been built from it.
     pub fn estimate(config: &RunConfig, method: &Method) -> Self {
-        let held: usize =
-            method.state().iter().map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum();
+        let held: usize = method
+            .state()
+            .iter()
+            .map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes())
+            .sum();
         let momentum = 4 * method.params().num_parameters();
         let gradients = momentum;
-        let element = if config.optim.precision == Precision::Bf16 { 2 } else { 4 };
+        let element = if config.optim.precision == Precision::Bf16 {
+            2
+        } else {
+            4
+        };
         let pairs = config.data.batch;
         let side = u64::from(config.augment.view_px);
         Self {
@@ -54,7 +61,11 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
         let channels_out = width * model.arch.expansion() as u64;
         for block in 0..blocks {
             let before = side * side;
-            side = if block == 0 { side.div_ceil(stride) } else { side };
+            side = if block == 0 {
+                side.div_ceil(stride)
+            } else {
+                side
+            };
             let after = side * side;
             sum += 2 * match model.arch {
                 Arch::Resnet18 => 2 * width * after,
@@ -77,7 +88,11 @@ mod tests {
 
     #[test]
     fn a_resnet_50_keeps_some_22_million_elements_of_a_view_of_224_pixels() {
-        let backbone = ModelConfig { hidden: 0, dim: 0, ..ModelConfig::default() };
+        let backbone = ModelConfig {
+            hidden: 0,
+            dim: 0,
+            ..ModelConfig::default()
+        };
         let millions = elements_of_view(&backbone, 224) as f64 / 1e6;
         assert!((20.0..26.0).contains(&millions), "{millions}");
         let quarter = elements_of_view(&backbone, 112) as f64 / 1e6;

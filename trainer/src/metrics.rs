@@ -57,7 +57,12 @@ pub struct Row {
 impl Row {
     /// The row without its timing keys: what must be the same in an interrupted and an undisturbed run.
     pub fn without_timing(&self) -> Row {
-        Row { pairs_per_s: 0.0, step_s: 0.0, data_wait_s: 0.0, ..self.clone() }
+        Row {
+            pairs_per_s: 0.0,
+            step_s: 0.0,
+            data_wait_s: 0.0,
+            ..self.clone()
+        }
     }
 
     fn scalars(&self) -> Vec<(&'static str, f64)> {
@@ -76,7 +81,10 @@ impl Row {
             ("speed/step_s", Some(self.step_s)),
             ("speed/data_wait_s", Some(self.data_wait_s)),
         ];
-        all.into_iter().chain(self.diagnostics.scalars()).filter_map(|(tag, value)| Some((tag, value?))).collect()
+        all.into_iter()
+            .chain(self.diagnostics.scalars())
+            .filter_map(|(tag, value)| Some((tag, value?)))
+            .collect()
     }
 }
 
@@ -91,20 +99,27 @@ impl Recorder {
     pub fn open(run_dir: &Path, step: u64) -> Result<Self> {
         let path = run_dir.join("metrics.jsonl");
         let lines = open_cut_back(&path, step).with_context(|| format!("opening {path:?}"))?;
-        Ok(Recorder { lines, events: EventWriter::open(run_dir, step)? })
+        Ok(Recorder {
+            lines,
+            events: EventWriter::open(run_dir, step)?,
+        })
     }
 
     /// Appends one row to both.
     pub fn write(&mut self, row: &Row) -> Result<()> {
         let mut line = serde_json::to_string(row).context("a metrics row holds a non-number")?;
         line.push('\n');
-        self.lines.write_all(line.as_bytes()).context("writing metrics.jsonl")?;
+        self.lines
+            .write_all(line.as_bytes())
+            .context("writing metrics.jsonl")?;
         self.events.scalars(row.step, &row.scalars())
     }
 
     /// Shows pictures in TensorBoard.
     pub fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
-        pictures.iter().try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))
+        pictures
+            .iter()
+            .try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))
     }
 }
 
@@ -119,7 +134,12 @@ pub fn read(run_dir: &Path) -> Result<Vec<Row>> {
 
 /// Opens for appending after the last whole line whose step is at most `step`.
 fn open_cut_back(path: &Path, step: u64) -> std::io::Result<File> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
     let mut reader = BufReader::new(&file);
     let (mut keep, mut line) = (0, Vec::new());
     loop {
@@ -158,7 +178,12 @@ pub struct Pace {
 impl Meter {
     /// Starts the clock.
     pub fn start() -> Self {
-        Meter { since: Instant::now(), wait: Duration::ZERO, steps: 0, pairs: 0 }
+        Meter {
+            since: Instant::now(),
+            wait: Duration::ZERO,
+            steps: 0,
+            pairs: 0,
+        }
     }
 
     /// Runs `wait` and counts its time as waiting for data.
@@ -206,7 +231,10 @@ mod tests {
             tau: 0.996,
             iou: 0.6,
             probe_miou: None,
-            diagnostics: Diagnostics { grad_norm: Some(1.0 / 3.0), ..Diagnostics::default() },
+            diagnostics: Diagnostics {
+                grad_norm: Some(1.0 / 3.0),
+                ..Diagnostics::default()
+            },
             pairs_per_s: 10.0,
             step_s: 0.1,
             data_wait_s: 0.001,

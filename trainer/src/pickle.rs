@@ -11,7 +11,9 @@ pub struct Pickle {
 impl Pickle {
     /// Begins a pickle of protocol 2 (`torch.load`) or 3 (has bytes).
     pub fn new(protocol: u8) -> Self {
-        Pickle { out: vec![0x80, protocol] }
+        Pickle {
+            out: vec![0x80, protocol],
+        }
     }
 
     /// Ends the pickle: its value is the top of the stack.

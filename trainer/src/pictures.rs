@@ -40,7 +40,12 @@ struct Kept {
 impl Pictures {
     /// Pictures every so many steps, with a method's way to cluster.
     pub fn new(every: u64, kmeans: KMeans, device: Device) -> Self {
-        Self { every, kmeans, device, kept: None }
+        Self {
+            every,
+            kmeans,
+            device,
+            kept: None,
+        }
     }
 
     /// Keeps what it needs of a batch of step `step`, if a picture is due then.
@@ -50,29 +55,46 @@ impl Pictures {
         }
         let count = NUM_PAIRS.min(batch.len());
         let drawn: Vec<Vec<Canvas>> = (0..2)
-            .map(|view| (0..count).map(|pair| draw_view(batch, pair, view, SIDE_PX, EDGES[view])).collect())
+            .map(|view| {
+                (0..count)
+                    .map(|pair| draw_view(batch, pair, view, SIDE_PX, EDGES[view]))
+                    .collect()
+            })
             .collect();
         let side = i64::from(batch.output());
         let bytes = count * (side * side * 3) as usize;
         let views = Tensor::from_slice(&batch.view(0)[..bytes]);
-        self.kept = Some(Kept { pairs: arranged(&drawn), views: views.view([count as i64, side, side, 3]) });
+        self.kept = Some(Kept {
+            pairs: arranged(&drawn),
+            views: views.view([count as i64, side, side, 3]),
+        });
     }
 
     /// The pictures of the step before, with their names, if they were due.
     pub fn draw(&mut self, method: &Method) -> Vec<(&'static str, Canvas)> {
-        let Some(Kept { pairs, views }) = self.kept.take() else { return Vec::new() };
+        let Some(Kept { pairs, views }) = self.kept.take() else {
+            return Vec::new();
+        };
         let side = Size::new(SIDE_PX, SIDE_PX);
-        let map = no_grad(|| method.backbone(Network::Online).forward(&normalised(&views, self.device), false));
+        let map = no_grad(|| {
+            method
+                .backbone(Network::Online)
+                .forward(&normalised(&views, self.device), false)
+        });
         let (count, _, _, _) = map.size4().expect("a map has four axes");
         let (shown, grouped): (Vec<Canvas>, Vec<Canvas>) = (0..count)
             .map(|view| {
                 let picture = picture_of(&views.get(view)).resized(side);
-                let clusters = Clustering::of(&map.narrow(0, view, 1).to_kind(Kind::Float), self.kmeans);
+                let clusters =
+                    Clustering::of(&map.narrow(0, view, 1).to_kind(Kind::Float), self.kmeans);
                 let grouped = tinted(&picture, &clusters.labels(side));
                 (picture, grouped)
             })
             .unzip();
-        vec![("crop_pairs", pairs), ("clusters", arranged(&[shown, grouped]))]
+        vec![
+            ("crop_pairs", pairs),
+            ("clusters", arranged(&[shown, grouped])),
+        ]
     }
 }
 
@@ -86,7 +108,10 @@ fn picture_of(bytes: &Tensor) -> Canvas {
 fn arranged(rows: &[Vec<Canvas>]) -> Canvas {
     let step = SIDE_PX + GAP_PX;
     let columns = rows.first().map_or(0, Vec::len) as u32;
-    let mut sheet = Canvas::new(Size::new(GAP_PX + columns * step, GAP_PX + rows.len() as u32 * step), palette::PAPER);
+    let mut sheet = Canvas::new(
+        Size::new(GAP_PX + columns * step, GAP_PX + rows.len() as u32 * step),
+        palette::PAPER,
+    );
     for (row, y) in rows.iter().zip((GAP_PX..).step_by(step as usize)) {
         for (picture, x) in row.iter().zip((GAP_PX..).step_by(step as usize)) {
             sheet.paste(picture, x as i32, y as i32);

@@ -50,12 +50,19 @@ pub struct Phases {
 impl Profile {
     /// A profile of what runs on `device`; an idle one if not `on`.
     pub fn new(on: bool, device: Device) -> Self {
-        Profile { device: on.then_some(device), since: None, steps: 0, seconds: Default::default() }
+        Profile {
+            device: on.then_some(device),
+            since: None,
+            steps: 0,
+            seconds: Default::default(),
+        }
     }
 
     /// Runs `work` as part of `phase`.
     pub fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let Some(device) = self.device else { return work() };
+        let Some(device) = self.device else {
+            return work();
+        };
         let begin = Instant::now();
         let value = work();
         if let Device::Cuda(ordinal) = device {
@@ -75,11 +82,19 @@ impl Profile {
 
     /// Means over the steps but the first; `None` if nothing was timed.
     pub fn phases(&self) -> Option<Phases> {
-        let since = self.since.filter(|_| self.steps > 0 && self.device.is_some())?;
+        let since = self
+            .since
+            .filter(|_| self.steps > 0 && self.device.is_some())?;
         let mean = |seconds: f64| 1e3 * seconds / self.steps as f64;
         let rest = since.elapsed().as_secs_f64() - self.seconds.iter().sum::<f64>();
-        let named = NAMES.into_iter().chain([REST]).zip(self.seconds.into_iter().chain([rest]));
-        Some(Phases { steps: self.steps, phases: named.map(|(name, seconds)| (name, mean(seconds))).collect() })
+        let named = NAMES
+            .into_iter()
+            .chain([REST])
+            .zip(self.seconds.into_iter().chain([rest]));
+        Some(Phases {
+            steps: self.steps,
+            phases: named.map(|(name, seconds)| (name, mean(seconds))).collect(),
+        })
     }
 }
 
@@ -104,7 +119,9 @@ mod tests {
         for step in 0..3 {
             // The first step is slow, and does not count.
             let pause = if step == 0 { 80 } else { 4 };
-            profile.time(Phase::Forward, || std::thread::sleep(Duration::from_millis(pause)));
+            profile.time(Phase::Forward, || {
+                std::thread::sleep(Duration::from_millis(pause))
+            });
             profile.step();
         }
         profile.phases()

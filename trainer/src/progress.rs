@@ -32,7 +32,12 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Progress { bar, started: Instant::now(), last_line: None, stop }
+        Progress {
+            bar,
+            started: Instant::now(),
+            last_line: None,
+            stop,
+        }
     }
 
     /// Counts one step on the bar.
@@ -50,15 +55,22 @@ impl Progress {
     /// Counts `done` of the things of which there are as many as steps, likewise; `what` is their name.
     pub fn count(&mut self, done: u64, what: &str) {
         let per_s = done as f64 / self.started.elapsed().as_secs_f64();
-        let eta = Duration::from_secs_f64((self.stop - done.min(self.stop)) as f64 / per_s.max(1e-3));
+        let eta =
+            Duration::from_secs_f64((self.stop - done.min(self.stop)) as f64 / per_s.max(1e-3));
         self.step(done);
-        self.show("", done, format!("{what}  {per_s:.1} {what}/s  ETA {}", HumanDuration(eta)));
+        self.show(
+            "",
+            done,
+            format!("{what}  {per_s:.1} {what}/s  ETA {}", HumanDuration(eta)),
+        );
     }
 
     fn show(&mut self, before: &str, done: u64, text: String) {
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            None if done == self.stop || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {
+            None if done == self.stop
+                || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) =>
+            {
                 self.last_line = Some(Instant::now());
                 eprintln!("{before}{done}/{}  {text}", self.stop);
             }
@@ -83,7 +95,9 @@ impl Progress {
 }
 
 fn describe(row: &Row, stop: u64) -> String {
-    let loss_2d = row.loss_2d.map_or(String::new(), |loss| format!("  2D {loss:+.3}"));
+    let loss_2d = row
+        .loss_2d
+        .map_or(String::new(), |loss| format!("  2D {loss:+.3}"));
     let eta = Duration::from_secs_f64((stop - row.step.min(stop)) as f64 * row.step_s);
     format!(
         "epoch {:.2}  loss {:+.3}  1D {:+.3}{loss_2d}  z_std {:.2}  lr {:.3}  tau {:.4}  {:.1} pairs/s  step {:.3} s  data wait {:.0} %  ETA {}",

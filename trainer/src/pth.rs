@@ -34,12 +34,29 @@ fn state_dict(tensors: &[HostTensor]) -> Result<Vec<u8>> {
     pickle.dict().mark();
     for (key, tensor) in tensors.iter().enumerate() {
         let sizes = tensor.shape.iter().map(|n| *n as i64);
-        pickle.str(&tensor.name).global("torch._utils", "_rebuild_tensor_v2").mark();
-        pickle.mark().str("storage").global("torch", storage_type(tensor.dtype)?);
-        pickle.str(&key.to_string()).str("cpu").int(tensor.num_values() as i64);
+        pickle
+            .str(&tensor.name)
+            .global("torch._utils", "_rebuild_tensor_v2")
+            .mark();
+        pickle
+            .mark()
+            .str("storage")
+            .global("torch", storage_type(tensor.dtype)?);
+        pickle
+            .str(&key.to_string())
+            .str("cpu")
+            .int(tensor.num_values() as i64);
         pickle.tuple().persistent();
-        pickle.int(0).ints(sizes).ints(contiguous_strides(&tensor.shape)).bool(false);
-        pickle.global("collections", "OrderedDict").mark().tuple().reduce();
+        pickle
+            .int(0)
+            .ints(sizes)
+            .ints(contiguous_strides(&tensor.shape))
+            .bool(false);
+        pickle
+            .global("collections", "OrderedDict")
+            .mark()
+            .tuple()
+            .reduce();
         pickle.tuple().reduce();
     }
     pickle.set_items();
@@ -86,7 +103,10 @@ impl Zip {
         self.out.extend((padding as u16).to_le_bytes());
         self.out.resize(self.out.len() + padding, b'Z');
         self.out.extend(data);
-        ensure!(u32::try_from(self.out.len()).is_ok(), "a .pth beyond 4 GiB is not supported");
+        ensure!(
+            u32::try_from(self.out.len()).is_ok(),
+            "a .pth beyond 4 GiB is not supported"
+        );
 
         self.directory.extend(b"PK\x01\x02\x14\0");
         self.directory.extend(&entry);

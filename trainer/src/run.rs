@@ -29,9 +29,18 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     }
     // From here on a signal means: checkpoint, then leave.
     let signals = Signals::listen()?;
-    let outcome = train::train(Session::prepare(&request, config)?, request.steps, &signals, args.profile)?;
+    let outcome = train::train(
+        Session::prepare(&request, config)?,
+        request.steps,
+        &signals,
+        args.profile,
+    )?;
     report(&outcome, args.json)?;
-    Ok(if outcome.interrupted_by.is_some() { EXIT_INTERRUPTED } else { 0 })
+    Ok(if outcome.interrupted_by.is_some() {
+        EXIT_INTERRUPTED
+    } else {
+        0
+    })
 }
 
 /// The run that the arguments name, and its config.
@@ -42,7 +51,10 @@ pub fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
     let (name, config) = resolve_config(&args.config)?;
     let request = Request {
         shards: args.shards.clone(),
-        out: args.out.clone().unwrap_or_else(|| ["runs", &name].iter().collect()),
+        out: args
+            .out
+            .clone()
+            .unwrap_or_else(|| ["runs", &name].iter().collect()),
         device: args.config.device.clone(),
         steps: None,
         fresh: args.fresh,
@@ -63,20 +75,29 @@ pub fn resolve_config(args: &ConfigArgs) -> Result<(String, RunConfig)> {
 
 /// `--set`, then the flags that stand for one key.
 fn overrides(args: &ConfigArgs) -> Vec<Override> {
-    let number = |key: &str, value: Option<u64>| Some((key.to_owned(), Value::Integer(value? as i64)));
-    let text = |key: &str, value: &Option<String>| Some((key.to_owned(), Value::String(value.clone()?)));
+    let number =
+        |key: &str, value: Option<u64>| Some((key.to_owned(), Value::Integer(value? as i64)));
+    let text =
+        |key: &str, value: &Option<String>| Some((key.to_owned(), Value::String(value.clone()?)));
     let flags = [
         number("data.batch", args.batch),
         number("seed", args.seed),
         number("run.threads", args.threads),
         text("data.where", &args.filter),
     ];
-    args.overrides.iter().cloned().chain(flags.into_iter().flatten()).collect()
+    args.overrides
+        .iter()
+        .cloned()
+        .chain(flags.into_iter().flatten())
+        .collect()
 }
 
 fn report(outcome: &Outcome, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string(outcome).context("encoding the outcome")?);
+        println!(
+            "{}",
+            serde_json::to_string(outcome).context("encoding the outcome")?
+        );
         return Ok(());
     }
     if let Some(profile) = &outcome.profile {
@@ -84,10 +105,16 @@ fn report(outcome: &Outcome, json: bool) -> Result<()> {
     }
     let run = outcome.run.display();
     match (outcome.interrupted_by, outcome.step == outcome.total_steps) {
-        (Some(signal), _) => eprintln!("{signal}: stopped after step {}; the same command resumes", outcome.step),
+        (Some(signal), _) => eprintln!(
+            "{signal}: stopped after step {}; the same command resumes",
+            outcome.step
+        ),
         (None, true) => eprintln!("done: all {} steps", outcome.total_steps),
         (None, false) => {
-            eprintln!("stopped after step {} of {}; the same command goes on", outcome.step, outcome.total_steps);
+            eprintln!(
+                "stopped after step {} of {}; the same command goes on",
+                outcome.step, outcome.total_steps
+            );
         }
     }
     if let (Some(first), Some(last)) = (&outcome.first, &outcome.last) {

@@ -35,10 +35,15 @@ impl RunDir {
             true => Some(move_aside(path)?),
             false => None,
         };
-        fs::create_dir_all(path).map_err(|e| usage(format!("cannot make the run folder {path:?} (--out): {e}")))?;
+        fs::create_dir_all(path)
+            .map_err(|e| usage(format!("cannot make the run folder {path:?} (--out): {e}")))?;
         let lock = lock(path)?;
         checkpoint::remove_partial(path)?;
-        Ok(RunDir { path: path.to_owned(), moved_to, _lock: lock })
+        Ok(RunDir {
+            path: path.to_owned(),
+            moved_to,
+            _lock: lock,
+        })
     }
 
     /// The folder.
@@ -65,26 +70,31 @@ fn holds_run(path: &Path) -> bool {
 
 fn refuse_foreign(path: &Path) -> Result<()> {
     if path.is_file() {
-        return Err(usage(format!("--out {path:?} is a file; a folder for the run is expected")));
+        return Err(usage(format!(
+            "--out {path:?} is a file; a folder for the run is expected"
+        )));
     }
     let foreign = fs::read_dir(path).is_ok_and(|entries| {
         let names = entries.filter_map(|e| e.ok().map(|e| e.file_name()));
         names.into_iter().any(|name| name != "lock")
     });
     match foreign && !holds_run(path) {
-        true => Err(usage(format!("--out {path:?} holds files that are no run's; give a new or empty folder"))),
+        true => Err(usage(format!(
+            "--out {path:?} holds files that are no run's; give a new or empty folder"
+        ))),
         false => Ok(()),
     }
 }
 
 fn lock(path: &Path) -> Result<File> {
     let file = path.join("lock");
-    let lock = File::create(&file).map_err(|e| usage(format!("cannot write into {path:?} (--out): {e}")))?;
+    let lock = File::create(&file)
+        .map_err(|e| usage(format!("cannot write into {path:?} (--out): {e}")))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(usage(format!("another process is training in {path:?}; wait for it or give another --out")))
-        }
+        Err(TryLockError::WouldBlock) => Err(usage(format!(
+            "another process is training in {path:?}; wait for it or give another --out"
+        ))),
         Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("locking {file:?}")),
     }
 }
@@ -93,9 +103,15 @@ fn lock(path: &Path) -> Result<File> {
 fn move_aside(path: &Path) -> Result<PathBuf> {
     // Whoever trains there keeps it.
     drop(lock(path)?);
-    let name = path.file_name().context("--out has no last part")?.to_string_lossy();
+    let name = path
+        .file_name()
+        .context("--out has no last part")?
+        .to_string_lossy();
     let free = (1..).map(|n| path.with_file_name(format!("{name}.{n}")));
-    let target = free.into_iter().find(|candidate| !candidate.exists()).expect("some number is free");
+    let target = free
+        .into_iter()
+        .find(|candidate| !candidate.exists())
+        .expect("some number is free");
     fs::rename(path, &target).with_context(|| format!("moving {path:?} to {target:?}"))?;
     Ok(target)
 }
@@ -128,7 +144,10 @@ mod tests {
             let error = RunDir::open(dir.path(), fresh).err().unwrap().to_string();
             assert!(error.contains("no run's"), "{error}");
         }
-        let error = RunDir::open(&dir.path().join("letter.txt"), false).err().unwrap().to_string();
+        let error = RunDir::open(&dir.path().join("letter.txt"), false)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("is a file"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }

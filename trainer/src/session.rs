@@ -107,12 +107,18 @@ impl Session {
     }
 
     fn data_id(&self) -> DataId {
-        DataId { fingerprint: format!("{:016x}", self.sampler.fingerprint()), frames: self.sampler.num_frames() }
+        DataId {
+            fingerprint: format!("{:016x}", self.sampler.fingerprint()),
+            frames: self.sampler.num_frames(),
+        }
     }
 
     fn restore(&mut self, allow_change: &[String]) -> Result<()> {
         if let Some(moved) = self.run_dir.moved_to() {
-            self.notes.push(format!("--fresh: the earlier run is now {}", moved.display()));
+            self.notes.push(format!(
+                "--fresh: the earlier run is now {}",
+                moved.display()
+            ));
         }
         let notes = &mut self.notes;
         let found = Checkpoint::latest(self.run_dir.path(), |line| notes.push(line))?;
@@ -121,15 +127,28 @@ impl Session {
         };
         let header = &checkpoint.header;
         self.refuse_changes(header, allow_change)?;
-        self.stepper.method.load_state(&checkpoint.networks()).context("loading the checkpoint's networks")?;
-        self.stepper.optim.load_state(&checkpoint.part("optim.")).context("loading the checkpoint's optimizer")?;
+        self.stepper
+            .method
+            .load_state(&checkpoint.networks())
+            .context("loading the checkpoint's networks")?;
+        self.stepper
+            .optim
+            .load_state(&checkpoint.part("optim."))
+            .context("loading the checkpoint's optimizer")?;
         self.step = header.step;
         self.cursor = header.cursor;
         if self.cursor.step >= self.sampler.steps_per_epoch() {
             // Only after an allowed change of the data: the epoch that was under way has no such step any more.
-            self.cursor = Cursor { epoch: self.cursor.epoch + 1, step: 0 };
+            self.cursor = Cursor {
+                epoch: self.cursor.epoch + 1,
+                step: 0,
+            };
         }
-        self.notes.push(format!("resuming after step {} of {}", self.step, self.length.total_steps()));
+        self.notes.push(format!(
+            "resuming after step {} of {}",
+            self.step,
+            self.length.total_steps()
+        ));
         self.note_inexactness(header.torch_threads, &header.device.clone());
         Ok(())
     }
@@ -139,7 +158,9 @@ impl Session {
         let allowed = |key: &str| allow_change.iter().any(|a| a == key);
         let mut changes = String::new();
         for (key, was, is) in layers::differences(&then, &self.config) {
-            let changes_no_weight = ["run.", "probe."].iter().any(|section| key.starts_with(section));
+            let changes_no_weight = ["run.", "probe."]
+                .iter()
+                .any(|section| key.starts_with(section));
             if !changes_no_weight && !allowed(&key) {
                 let _ = write!(changes, "; {key}: {was} -> {is}");
             }
@@ -220,9 +241,9 @@ pub fn resolve_precision(precision: Precision, device: Device) -> Result<Precisi
     match precision {
         Precision::Auto if device.is_cuda() => Ok(Precision::Bf16),
         Precision::Auto => Ok(Precision::Fp32),
-        Precision::Tf32 if !device.is_cuda() => {
-            Err(usage("precision = \"tf32\": only GPUs have it; fp32, bf16 or auto is expected on cpu"))
-        }
+        Precision::Tf32 if !device.is_cuda() => Err(usage(
+            "precision = \"tf32\": only GPUs have it; fp32, bf16 or auto is expected on cpu",
+        )),
         named => Ok(named),
     }
 }
@@ -246,14 +267,24 @@ pub fn tune_device(config: &RunConfig, device: Device) -> Result<Option<String>>
     if device.is_cuda() {
         Cuda::cudnn_set_benchmark(true);
     }
-    let loaded = if config.run.fused_kernels { native::load_kernels(device) } else { Ok(()) };
-    Ok(loaded.err().map(|why| format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")))
+    let loaded = if config.run.fused_kernels {
+        native::load_kernels(device)
+    } else {
+        Ok(())
+    };
+    Ok(loaded.err().map(|why| {
+        format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")
+    }))
 }
 
 /// Before libtorch's first computation: later it would be too late.
 fn set_torch_threads(config: &RunConfig, device: Device) {
     // Beside a GPU, libtorch's own threads have next to nothing to do.
-    let threads = if device.is_cuda() { 1 } else { num_threads(config) };
+    let threads = if device.is_cuda() {
+        1
+    } else {
+        num_threads(config)
+    };
     tch::set_num_threads(threads as i32);
     let _ = Tensor::zeros([1], (Kind::Float, Device::Cpu));
 }

@@ -31,7 +31,8 @@ impl Signals {
             flag::register(signal, Arc::clone(&again)).context("listening for signals")?;
         }
         for signal in [SIGTERM, SIGINT, SIGUSR1] {
-            flag::register_usize(signal, Arc::clone(&received), signal as usize).context("listening for signals")?;
+            flag::register_usize(signal, Arc::clone(&received), signal as usize)
+                .context("listening for signals")?;
         }
         Ok(Signals { received })
     }

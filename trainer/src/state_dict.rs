@@ -15,11 +15,18 @@ use crate::unpickle::{Value, unpickle};
 /// # Errors
 /// If `file` is none of `torch.save`, or damaged, or holds tensors of a kind that networks do not have.
 pub fn read(file: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    let archive = ZipArchive::from_slice(file).context("no zip: PyTorch older than 1.6 wrote it, or something else")?;
+    let archive = ZipArchive::from_slice(file)
+        .context("no zip: PyTorch older than 1.6 wrote it, or something else")?;
     let members = members(&archive)?;
-    let pickle = members.iter().find(|(name, _)| name.ends_with("data.pkl")).context("it holds no data.pkl")?;
+    let pickle = members
+        .iter()
+        .find(|(name, _)| name.ends_with("data.pkl"))
+        .context("it holds no data.pkl")?;
     let folder = pickle.0.trim_end_matches("data.pkl").to_owned();
-    let storages = Storages { folder, members: &members };
+    let storages = Storages {
+        folder,
+        members: &members,
+    };
     let mut found = BTreeMap::new();
     collect(&unpickle(pickle.1)?, "", &storages, &mut found)?;
     Ok(found)
@@ -30,7 +37,10 @@ fn members<'a>(archive: &'a ZipSliceArchive<&[u8]>) -> Result<BTreeMap<String, &
     let mut found = BTreeMap::new();
     let mut entries = archive.entries();
     while let Some(entry) = entries.next_entry()? {
-        ensure!(entry.compression_method() == CompressionMethod::STORE, "a member of it is compressed");
+        ensure!(
+            entry.compression_method() == CompressionMethod::STORE,
+            "a member of it is compressed"
+        );
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
         let data = archive.get_entry(entry.wayfinder())?.data();
         found.insert(name, data);
@@ -43,23 +53,42 @@ struct Storages<'a> {
     members: &'a BTreeMap<String, &'a [u8]>,
 }
 
-fn collect(value: &Value, name: &str, storages: &Storages<'_>, found: &mut BTreeMap<String, Tensor>) -> Result<()> {
+fn collect(
+    value: &Value,
+    name: &str,
+    storages: &Storages<'_>,
+    found: &mut BTreeMap<String, Tensor>,
+) -> Result<()> {
     match value {
         Value::Dict(entries) => entries.iter().try_for_each(|(key, value)| {
             let Value::Text(key) = key else { return Ok(()) };
-            let name = if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
+            let name = if name.is_empty() {
+                key.to_string()
+            } else {
+                format!("{name}.{key}")
+            };
             collect(value, &name, storages, found)
         }),
         Value::Call(function, arguments) => match (&**function, &arguments[..]) {
             (
                 "torch._utils._rebuild_tensor_v2",
-                [storage, Value::Int(offset), Value::List(shape), Value::List(strides), ..],
+                [
+                    storage,
+                    Value::Int(offset),
+                    Value::List(shape),
+                    Value::List(strides),
+                    ..,
+                ],
             ) => {
-                let tensor = storages.tensor(storage, *offset, shape, strides).with_context(|| name.to_owned())?;
+                let tensor = storages
+                    .tensor(storage, *offset, shape, strides)
+                    .with_context(|| name.to_owned())?;
                 found.insert(name.to_owned(), tensor);
                 Ok(())
             }
-            ("torch._utils._rebuild_parameter", [tensor, ..]) => collect(tensor, name, storages, found),
+            ("torch._utils._rebuild_parameter", [tensor, ..]) => {
+                collect(tensor, name, storages, found)
+            }
             _ => Ok(()),
         },
         _ => Ok(()),
@@ -68,27 +97,57 @@ fn collect(value: &Value, name: &str, storages: &Storages<'_>, found: &mut BTree
 
 impl Storages<'_> {
     /// A tensor of its own memory out of a storage `("storage", type, key, device, elements)`.
-    fn tensor(&self, storage: &Value, offset: i64, shape: &[Value], strides: &[Value]) -> Result<Tensor> {
-        let Value::Persistent(id) = storage else { bail!("a tensor has no storage") };
-        let Value::List(id) = &**id else { bail!("a storage has no key") };
-        let [_, Value::Global(class), Value::Text(key), ..] = &id[..] else { bail!("a storage has no key") };
+    fn tensor(
+        &self,
+        storage: &Value,
+        offset: i64,
+        shape: &[Value],
+        strides: &[Value],
+    ) -> Result<Tensor> {
+        let Value::Persistent(id) = storage else {
+            bail!("a tensor has no storage")
+        };
+        let Value::List(id) = &**id else {
+            bail!("a storage has no key")
+        };
+        let [_, Value::Global(class), Value::Text(key), ..] = &id[..] else {
+            bail!("a storage has no key")
+        };
         let kind = kind_of(class).with_context(|| format!("its elements are a {class}"))?;
         let member = format!("{}data/{key}", self.folder);
-        let bytes = self.members.get(&member).with_context(|| format!("the file lacks {member}"))?;
+        let bytes = self
+            .members
+            .get(&member)
+            .with_context(|| format!("the file lacks {member}"))?;
         let elements = bytes.len() / kind.elt_size_in_bytes();
         let (shape, strides) = (integers(shape)?, integers(strides)?);
         let last = last_element(offset, &shape, &strides).filter(|&last| last < elements as i64);
-        ensure!(shape.contains(&0) || last.is_some(), "its storage has only {elements} elements");
-        let whole = Tensor::f_from_data_size(&bytes[..elements * kind.elt_size_in_bytes()], &[elements as i64], kind)?;
-        Ok(whole.f_as_strided(&shape, &strides, offset)?.f_contiguous()?)
+        ensure!(
+            shape.contains(&0) || last.is_some(),
+            "its storage has only {elements} elements"
+        );
+        let whole = Tensor::f_from_data_size(
+            &bytes[..elements * kind.elt_size_in_bytes()],
+            &[elements as i64],
+            kind,
+        )?;
+        Ok(whole
+            .f_as_strided(&shape, &strides, offset)?
+            .f_contiguous()?)
     }
 }
 
 /// Place of the last element that a view touches; `None` for nonsense.
 fn last_element(offset: i64, shape: &[i64], strides: &[i64]) -> Option<i64> {
-    let is_sound = shape.len() == strides.len() && offset >= 0 && shape.iter().chain(strides).all(|&n| n >= 0);
-    let reach = |sum: i64, (n, stride): (&i64, &i64)| sum.checked_add((n - 1).checked_mul(*stride)?);
-    shape.iter().zip(strides).try_fold(offset, reach).filter(|_| is_sound)
+    let is_sound =
+        shape.len() == strides.len() && offset >= 0 && shape.iter().chain(strides).all(|&n| n >= 0);
+    let reach =
+        |sum: i64, (n, stride): (&i64, &i64)| sum.checked_add((n - 1).checked_mul(*stride)?);
+    shape
+        .iter()
+        .zip(strides)
+        .try_fold(offset, reach)
+        .filter(|_| is_sound)
 }
 
 fn integers(values: &[Value]) -> Result<Vec<i64>> {

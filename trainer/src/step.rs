@@ -37,7 +37,13 @@ impl Stepper {
     /// # Errors
     /// A configuration that cannot work, naming the key; a device that fails.
     pub fn new(config: &RunConfig, device: Device) -> Result<Self> {
-        let method = method::build(&config.method, &config.model, device, Kind::Float, config.seed)?;
+        let method = method::build(
+            &config.method,
+            &config.model,
+            device,
+            Kind::Float,
+            config.seed,
+        )?;
         let optim = config.optim.build(method.params());
         let precision = config.optim.precision;
         Ok(Stepper {
@@ -64,17 +70,25 @@ impl Stepper {
     /// Forward and backward of one of the step's batches: its share of the gradients.
     pub fn pass(&mut self, views: &Views, profile: &mut Profile) -> Losses {
         let losses = profile.time(Phase::Forward, || {
-            let _autocast = (self.precision == Precision::Bf16).then(|| native::autocast(self.device, Kind::BFloat16));
+            let _autocast = (self.precision == Precision::Bf16)
+                .then(|| native::autocast(self.device, Kind::BFloat16));
             self.method.losses(views)
         });
-        profile.time(Phase::Backward, || (&losses.total / self.accumulate).backward());
+        profile.time(Phase::Backward, || {
+            (&losses.total / self.accumulate).backward()
+        });
         self.gate.add_losses(&losses);
         losses
     }
 
     /// Ends the step: behind the gate, the optimizer with learning rate `lr` and the target's move by `tau`.
     pub fn end(&mut self, (lr, tau): (f64, f64), profile: &mut Profile) {
-        let Stepper { method, optim, gate, .. } = self;
+        let Stepper {
+            method,
+            optim,
+            gate,
+            ..
+        } = self;
         profile.time(Phase::Update, || {
             gate.end(|| {
                 optim.step(lr);

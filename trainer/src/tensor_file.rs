@@ -42,9 +42,15 @@ impl HostTensor {
             .map_err(torch)
             .with_context(|| format!("copying {name} to the host"))?;
         let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];
-        host.f_copy_data_u8(&mut bytes, host.numel()).map_err(torch)?;
+        host.f_copy_data_u8(&mut bytes, host.numel())
+            .map_err(torch)?;
         let shape = host.size().iter().map(|&n| n as usize).collect();
-        Ok(HostTensor { name, dtype, shape, bytes })
+        Ok(HostTensor {
+            name,
+            dtype,
+            shape,
+            bytes,
+        })
     }
 
     /// The tensor again, on the CPU.
@@ -62,8 +68,18 @@ impl HostTensor {
     /// Whether no value is NaN or infinite (types other than `F32` and `F64` always pass).
     pub fn is_finite(&self) -> bool {
         match self.dtype {
-            Dtype::F32 => self.bytes.as_chunks().0.iter().all(|&b| f32::from_le_bytes(b).is_finite()),
-            Dtype::F64 => self.bytes.as_chunks().0.iter().all(|&b| f64::from_le_bytes(b).is_finite()),
+            Dtype::F32 => self
+                .bytes
+                .as_chunks()
+                .0
+                .iter()
+                .all(|&b| f32::from_le_bytes(b).is_finite()),
+            Dtype::F64 => self
+                .bytes
+                .as_chunks()
+                .0
+                .iter()
+                .all(|&b| f64::from_le_bytes(b).is_finite()),
             _ => true,
         }
     }
@@ -86,18 +102,26 @@ const TYPES: [(Kind, Dtype); 5] = [
 
 fn dtype_of(kind: Kind) -> Result<Dtype> {
     let found = TYPES.iter().find(|(k, _)| *k == kind);
-    found.map(|(_, dtype)| *dtype).with_context(|| format!("tensors of {kind:?} are not stored"))
+    found
+        .map(|(_, dtype)| *dtype)
+        .with_context(|| format!("tensors of {kind:?} are not stored"))
 }
 
 fn kind_of(dtype: Dtype) -> Result<Kind> {
     let found = TYPES.iter().find(|(_, d)| *d == dtype);
-    found.map(|(kind, _)| *kind).with_context(|| format!("tensors of {dtype:?} are not read"))
+    found
+        .map(|(kind, _)| *kind)
+        .with_context(|| format!("tensors of {dtype:?} are not read"))
 }
 
 /// Writes `tensors` and `metadata` to `path`: temporary file, fsync, rename, fsync of the folder.
 ///
 /// Any earlier `path` is replaced as a whole. The same input gives the same bytes.
-pub fn write(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[HostTensor]) -> Result<()> {
+pub fn write(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[HostTensor],
+) -> Result<()> {
     // Wide elements first, so that every tensor is aligned to its own type.
     let mut ordered: Vec<&HostTensor> = tensors.iter().collect();
     ordered.sort_by_key(|t| std::cmp::Reverse(t.dtype.bitsize()));
@@ -135,19 +159,25 @@ pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>> {
     use std::io::Read;
     let mut file = File::open(path).with_context(|| format!("reading {path:?}"))?;
     let mut length = [0; 8];
-    file.read_exact(&mut length).with_context(|| format!("reading {path:?}"))?;
+    file.read_exact(&mut length)
+        .with_context(|| format!("reading {path:?}"))?;
     let length = u64::from_le_bytes(length).min(100_000_000);
     let mut header = Vec::new();
     file.take(length).read_to_end(&mut header)?;
-    let header: Map<String, Value> =
-        serde_json::from_slice(&header).map_err(|e| anyhow!("not a safetensors file ({e}): {path:?}"))?;
+    let header: Map<String, Value> = serde_json::from_slice(&header)
+        .map_err(|e| anyhow!("not a safetensors file ({e}): {path:?}"))?;
     let metadata = header.get("__metadata__").and_then(Value::as_object);
     let pairs = metadata.into_iter().flatten();
-    Ok(pairs.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect())
+    Ok(pairs
+        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+        .collect())
 }
 
 /// Writes a file through `fill` under a temporary name beside `path`, makes it durable, then renames it.
-pub fn replace_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
+pub fn replace_file(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -181,7 +211,10 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[&HostTensor]) -> Vec<u
     let mut begin = 0;
     for t in tensors {
         let end = begin + t.bytes.len();
-        entries.insert(t.name.as_str(), json!({ "dtype": t.dtype, "shape": t.shape, "data_offsets": [begin, end] }));
+        entries.insert(
+            t.name.as_str(),
+            json!({ "dtype": t.dtype, "shape": t.shape, "data_offsets": [begin, end] }),
+        );
         begin = end;
     }
     let mut bytes = serde_json::to_vec(&entries).expect("maps of strings and numbers are JSON");
@@ -205,7 +238,9 @@ mod tests {
     fn written_tensors_read_back_and_bytes_repeat() {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("1.safetensors"), dir.path().join("2"));
-        let metadata: BTreeMap<String, String> = [("k", "v"), ("b", "w")].map(|(k, v)| (k.into(), v.into())).into();
+        let metadata: BTreeMap<String, String> = [("k", "v"), ("b", "w")]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into();
         write(&one, &metadata, &sample()).unwrap();
         write(&two, &metadata, &sample()).unwrap();
         assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());

@@ -49,7 +49,12 @@ pub struct Outcome {
 }
 
 /// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times the phases of its steps.
-pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profiled: bool) -> Result<Outcome> {
+pub fn train(
+    mut s: Session,
+    stop_after: Option<u64>,
+    signals: &Signals,
+    profiled: bool,
+) -> Result<Outcome> {
     let total = s.length.total_steps();
     let stop = stop_after.unwrap_or(total).min(total);
     let accumulate = s.config.data.accumulate;
@@ -72,7 +77,9 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
         let mut sums = Sums::default();
         s.stepper.begin(s.step + 1);
         for _ in 0..accumulate {
-            let batch = profile.time(Phase::Data, || meter.data(|| batches.next_batch())).context("loading a batch")?;
+            let batch = profile
+                .time(Phase::Data, || meter.data(|| batches.next_batch()))
+                .context("loading a batch")?;
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);
             let views = s.stepper.upload(Box::new(batch), &mut profile)?;
@@ -94,11 +101,17 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
         if has_row {
             let pace = meter.read().context("a row follows a step")?;
             let mut row = sums.row(s.step, &s.length, (lr, tau), pace);
-            row.diagnostics = Diagnostics::measure(sums.sample(), &s.stepper.gate, &s.stepper.optim);
-            row.probe_miou = probe.after_step(s.step, &s.stepper.method).context("probing")?;
+            row.diagnostics =
+                Diagnostics::measure(sums.sample(), &s.stepper.gate, &s.stepper.optim);
+            row.probe_miou = probe
+                .after_step(s.step, &s.stepper.method)
+                .context("probing")?;
             recorder.write(&row)?;
             progress.row(&row);
-            watch.warnings(&row).iter().for_each(|line| progress.note(line));
+            watch
+                .warnings(&row)
+                .iter()
+                .for_each(|line| progress.note(line));
             first.get_or_insert_with(|| row.clone());
             last = Some(row);
         }
@@ -122,7 +135,11 @@ pub fn train(mut s: Session, stop_after: Option<u64>, signals: &Signals, profile
 }
 
 /// Stops the run at its first bad step, before anything is written of it or after it.
-fn refuse_bad_step(gate: &mut Gate, checkpoints: &mut CheckpointWriter, run_dir: &Path) -> Result<()> {
+fn refuse_bad_step(
+    gate: &mut Gate,
+    checkpoints: &mut CheckpointWriter,
+    run_dir: &Path,
+) -> Result<()> {
     let Some((step, term)) = gate.first_bad() else {
         return Ok(());
     };
@@ -131,7 +148,9 @@ fn refuse_bad_step(gate: &mut Gate, checkpoints: &mut CheckpointWriter, run_dir:
         Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
         None => "there is no checkpoint yet".to_owned(),
     };
-    Err(anyhow!("{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"))
+    Err(anyhow!(
+        "{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"
+    ))
 }
 
 /// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe, the last.
@@ -158,7 +177,10 @@ impl LogGrid {
 
     /// The last due step up to `step`. A row beyond it was written because its call ended there.
     fn floor(&self, step: u64) -> u64 {
-        (1..=step).rev().find(|&step| self.is_due(step)).unwrap_or(0)
+        (1..=step)
+            .rev()
+            .find(|&step| self.is_due(step))
+            .unwrap_or(0)
     }
 }
 
@@ -181,8 +203,18 @@ impl Sums {
     }
 
     fn add_losses(&mut self, losses: Losses) {
-        let Losses { total, loss_1d, loss_2d, z_std, z2d_std, z, clusters } = losses;
-        let scalars = [Some(total), Some(loss_1d), Some(z_std), loss_2d, z2d_std].into_iter().flatten();
+        let Losses {
+            total,
+            loss_1d,
+            loss_2d,
+            z_std,
+            z2d_std,
+            z,
+            clusters,
+        } = losses;
+        let scalars = [Some(total), Some(loss_1d), Some(z_std), loss_2d, z2d_std]
+            .into_iter()
+            .flatten();
         let scalars: Vec<Tensor> = scalars.map(|t| t.detach().to_kind(Kind::Float)).collect();
         let now = Tensor::stack(&scalars, 0);
         self.losses = Some(match self.losses.take() {
@@ -201,7 +233,10 @@ impl Sums {
     fn row(&self, step: u64, length: &Length, (lr, tau): (f64, f64), pace: Pace) -> Row {
         let sums = self.losses.as_ref().expect("a step has at least one batch");
         let sums = Vec::<f32>::try_from(sums).expect("a vector of floats");
-        let means: Vec<f64> = sums.iter().map(|sum| f64::from(*sum) / f64::from(self.batches)).collect();
+        let means: Vec<f64> = sums
+            .iter()
+            .map(|sum| f64::from(*sum) / f64::from(self.batches))
+            .collect();
         Row {
             step,
             epoch: length.epoch(step),
@@ -228,11 +263,20 @@ mod tests {
 
     #[test]
     fn rows_lie_on_one_grid_however_often_a_run_stops() {
-        let grid = LogGrid { every: 10, probe_every: 4, total: 25 };
+        let grid = LogGrid {
+            every: 10,
+            probe_every: 4,
+            total: 25,
+        };
         let due: Vec<u64> = (1..=25).filter(|s| grid.is_due(*s)).collect();
         assert_eq!(due, [1, 4, 8, 10, 12, 16, 20, 24, 25]);
         for step in 0..=25 {
-            let expected = due.iter().copied().filter(|d| *d <= step).max().unwrap_or(0);
+            let expected = due
+                .iter()
+                .copied()
+                .filter(|d| *d <= step)
+                .max()
+                .unwrap_or(0);
             assert_eq!(grid.floor(step), expected, "{step}");
         }
     }

@@ -36,7 +36,12 @@ pub enum Value {
 /// # Errors
 /// If it is cut off, contradicts itself, or uses what no state dict needs.
 pub fn unpickle(pickle: &[u8]) -> Result<Value> {
-    let mut machine = Machine { rest: pickle, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+    let mut machine = Machine {
+        rest: pickle,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: BTreeMap::new(),
+    };
     loop {
         if machine.step()? {
             return machine.pop();
@@ -90,8 +95,11 @@ impl Machine<'_> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Value::Text(module), Value::Text(name)) = (module, name) else { bail!("a name is no text") };
-                self.stack.push(Value::Global(format!("{module}.{name}").into()));
+                let (Value::Text(module), Value::Text(name)) = (module, name) else {
+                    bail!("a name is no text")
+                };
+                self.stack
+                    .push(Value::Global(format!("{module}.{name}").into()));
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -129,31 +137,49 @@ impl Machine<'_> {
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (bytes, rest) = self.rest.split_first_chunk::<N>().context("the pickle is cut off")?;
+        let (bytes, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .context("the pickle is cut off")?;
         self.rest = rest;
         Ok(*bytes)
     }
 
     fn line(&mut self) -> Result<String> {
         let end = memchr::memchr(b'\n', self.rest).context("the pickle is cut off")?;
-        let line = std::str::from_utf8(&self.rest[..end]).context("a name is no text")?.to_owned();
+        let line = std::str::from_utf8(&self.rest[..end])
+            .context("a name is no text")?
+            .to_owned();
         self.rest = &self.rest[end + 1..];
         Ok(line)
     }
 
     fn text(&mut self, len: usize) -> Result<()> {
-        let (text, rest) = self.rest.split_at_checked(len).context("the pickle is cut off")?;
+        let (text, rest) = self
+            .rest
+            .split_at_checked(len)
+            .context("the pickle is cut off")?;
         self.rest = rest;
-        self.stack.push(Value::Text(std::str::from_utf8(text).context("a text is not UTF-8")?.into()));
+        self.stack.push(Value::Text(
+            std::str::from_utf8(text)
+                .context("a text is not UTF-8")?
+                .into(),
+        ));
         Ok(())
     }
 
     /// LONG1: little-endian, two's complement, up to eight bytes.
     fn long(&mut self) -> Result<i64> {
         let len = usize::from(self.bytes::<1>()?[0]);
-        let (bytes, rest) = self.rest.split_at_checked(len).filter(|_| len <= 8).context("an integer is too long")?;
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(len)
+            .filter(|_| len <= 8)
+            .context("an integer is too long")?;
         self.rest = rest;
-        let sign = bytes.last().map_or(0, |&byte| if byte > 127 { 0xFF } else { 0 });
+        let sign = bytes
+            .last()
+            .map_or(0, |&byte| if byte > 127 { 0xFF } else { 0 });
         let mut wide = [sign; 8];
         wide[..len].copy_from_slice(bytes);
         Ok(i64::from_le_bytes(wide))
@@ -170,7 +196,11 @@ impl Machine<'_> {
     }
 
     fn last(&mut self, count: usize) -> Result<Vec<Value>> {
-        let at = self.stack.len().checked_sub(count).context("the pickle's stack is empty")?;
+        let at = self
+            .stack
+            .len()
+            .checked_sub(count)
+            .context("the pickle's stack is empty")?;
         Ok(self.stack.split_off(at))
     }
 
@@ -187,7 +217,9 @@ impl Machine<'_> {
 
     fn call(&mut self) -> Result<()> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let Value::List(arguments) = arguments else { bail!("a call has no arguments") };
+        let Value::List(arguments) = arguments else {
+            bail!("a call has no arguments")
+        };
         self.stack.push(match callable {
             Value::Global(name) if &*name == "collections.OrderedDict" => Value::Dict(Vec::new()),
             Value::Global(name) => Value::Call(name, arguments),
@@ -234,7 +266,10 @@ impl Machine<'_> {
 
     fn recall(&mut self, place: impl FnOnce(&mut Self) -> Result<u64>) -> Result<()> {
         let place = place(self)?;
-        let value = self.memo.get(&place).context("something is used before it is remembered")?;
+        let value = self
+            .memo
+            .get(&place)
+            .context("something is used before it is remembered")?;
         self.stack.push(value.clone());
         Ok(())
     }
@@ -258,7 +293,10 @@ mod tests {
     #[test]
     fn calls_are_named_and_never_made() {
         let value = unpickle(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.").unwrap();
-        assert_eq!(value, Value::Call("os.system".into(), vec![Value::Text("ls".into())]));
+        assert_eq!(
+            value,
+            Value::Call("os.system".into(), vec![Value::Text("ls".into())])
+        );
     }
 
     proptest! {

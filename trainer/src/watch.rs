@@ -52,13 +52,23 @@ impl Watch {
 
 /// Every number of a row that says collapse, and what it means.
 fn collapse_signs(row: &Row) -> Vec<String> {
-    let Row { z_std, z2d_std, diagnostics, .. } = row;
+    let Row {
+        z_std,
+        z2d_std,
+        diagnostics,
+        ..
+    } = row;
     let std = |name: &str, value: f64| {
-        (value < COLLAPSED_STD_BELOW)
-            .then(|| format!("{name} {value:.3}, where 1 is spread over the sphere and 0 is one point"))
+        (value < COLLAPSED_STD_BELOW).then(|| {
+            format!("{name} {value:.3}, where 1 is spread over the sphere and 0 is one point")
+        })
     };
-    let rank = diagnostics.z_rank.filter(|rank| *rank < COLLAPSED_RANK_BELOW);
-    let cluster = diagnostics.cluster_max.filter(|share| *share > COLLAPSED_CLUSTER_ABOVE);
+    let rank = diagnostics
+        .z_rank
+        .filter(|rank| *rank < COLLAPSED_RANK_BELOW);
+    let cluster = diagnostics
+        .cluster_max
+        .filter(|share| *share > COLLAPSED_CLUSTER_ABOVE);
     let signs = [
         std("z_std", *z_std),
         z2d_std.and_then(|value| std("z2d_std", value)),
@@ -76,24 +86,47 @@ mod tests {
     fn row(z_std: f64, diagnostics: Diagnostics) -> Row {
         let text = r#"{"step": 7, "epoch": 0, "loss": 0, "loss_1d": 0, "loss_2d": null, "z_std": 0, "z2d_std": 0.8,
             "lr": 0, "tau": 0, "iou": 0, "pairs_per_s": 0, "step_s": 1, "data_wait_s": 0.1}"#;
-        Row { z_std, diagnostics, ..serde_json::from_str(text).unwrap() }
+        Row {
+            z_std,
+            diagnostics,
+            ..serde_json::from_str(text).unwrap()
+        }
     }
 
     #[test]
     fn a_healthy_row_says_nothing() {
-        let healthy = Diagnostics { z_rank: Some(9.0), cluster_max: Some(0.6), ..Diagnostics::default() };
+        let healthy = Diagnostics {
+            z_rank: Some(9.0),
+            cluster_max: Some(0.6),
+            ..Diagnostics::default()
+        };
         assert_eq!(Watch::default().warnings(&row(0.8, healthy)), [""; 0]);
-        assert_eq!(Watch::default().warnings(&row(0.8, Diagnostics::default())), [""; 0]);
+        assert_eq!(
+            Watch::default().warnings(&row(0.8, Diagnostics::default())),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_collapse_is_told_once_in_one_line_with_all_its_signs() {
         let mut watch = Watch::default();
-        let collapsed = Diagnostics { z_rank: Some(1.2), cluster_max: Some(1.0), ..Diagnostics::default() };
+        let collapsed = Diagnostics {
+            z_rank: Some(1.2),
+            cluster_max: Some(1.0),
+            ..Diagnostics::default()
+        };
         let lines = watch.warnings(&row(0.01, collapsed));
         assert_eq!(lines.len(), 1);
-        for part in ["step 7", "z_std 0.010", "z_rank 1.2", "100 % of an image's cells"] {
-            assert!(lines[0].contains(part) && !lines[0].contains('\n'), "{part:?} in {lines:?}");
+        for part in [
+            "step 7",
+            "z_std 0.010",
+            "z_rank 1.2",
+            "100 % of an image's cells",
+        ] {
+            assert!(
+                lines[0].contains(part) && !lines[0].contains('\n'),
+                "{part:?} in {lines:?}"
+            );
         }
         assert!(watch.warnings(&row(0.8, Diagnostics::default())).is_empty());
         assert!(watch.warnings(&row(0.01, collapsed)).is_empty());
@@ -103,20 +136,43 @@ mod tests {
     fn starving_is_told_once_and_not_of_the_first_steps() {
         let mut watch = Watch::default();
         let healthy = row(0.8, Diagnostics::default());
-        let starving = Row { data_wait_s: 0.4, ..healthy.clone() };
-        let told: Vec<usize> =
-            [&starving, &healthy, &starving, &starving].map(|row| watch.warnings(row).len()).to_vec();
+        let starving = Row {
+            data_wait_s: 0.4,
+            ..healthy.clone()
+        };
+        let told: Vec<usize> = [&starving, &healthy, &starving, &starving]
+            .map(|row| watch.warnings(row).len())
+            .to_vec();
         assert_eq!(told, [0, 0, 1, 0]);
-        let mut watch = Watch { has_begun: true, ..Watch::default() };
-        assert!(watch.warnings(&starving)[0].starts_with("warning: step 7: 40 % of the step waits for data"));
+        let mut watch = Watch {
+            has_begun: true,
+            ..Watch::default()
+        };
+        assert!(
+            watch.warnings(&starving)[0]
+                .starts_with("warning: step 7: 40 % of the step waits for data")
+        );
     }
 
     #[test]
     fn each_sign_alone_is_enough() {
-        let healthy = Diagnostics { z_rank: Some(9.0), cluster_max: Some(0.6), ..Diagnostics::default() };
-        let rank = Diagnostics { z_rank: Some(1.9), ..healthy };
-        let cluster = Diagnostics { cluster_max: Some(0.96), ..healthy };
-        let cells = Row { z2d_std: Some(0.01), ..row(0.8, healthy) };
+        let healthy = Diagnostics {
+            z_rank: Some(9.0),
+            cluster_max: Some(0.6),
+            ..Diagnostics::default()
+        };
+        let rank = Diagnostics {
+            z_rank: Some(1.9),
+            ..healthy
+        };
+        let cluster = Diagnostics {
+            cluster_max: Some(0.96),
+            ..healthy
+        };
+        let cells = Row {
+            z2d_std: Some(0.01),
+            ..row(0.8, healthy)
+        };
         for row in [row(0.04, healthy), row(0.8, rank), row(0.8, cluster), cells] {
             assert_eq!(Watch::default().warnings(&row).len(), 1, "{row:?}");
         }

@@ -63,7 +63,10 @@ impl Weights {
         let all = read_file(path)?;
         let tensors = backbone_of(&all).with_context(|| format!("{path:?}"))?;
         let arch = arch_of(&tensors);
-        let model = ModelConfig { arch, ..ModelConfig::default() };
+        let model = ModelConfig {
+            arch,
+            ..ModelConfig::default()
+        };
         Ok(Self::of_tensors(path.display().to_string(), model, tensors))
     }
 
@@ -73,7 +76,13 @@ impl Weights {
     /// As [`Weights::open`].
     pub fn named(name: &Path, network: NetworkArg, arch: Arch, seed: u64) -> Result<Self> {
         match name.to_str() {
-            Some("random") => Ok(Self::random(ModelConfig { arch, ..ModelConfig::default() }, seed)),
+            Some("random") => Ok(Self::random(
+                ModelConfig {
+                    arch,
+                    ..ModelConfig::default()
+                },
+                seed,
+            )),
             _ => Self::open(name, network),
         }
     }
@@ -81,7 +90,10 @@ impl Weights {
     /// A network that has learned nothing.
     pub fn random(model: ModelConfig, seed: u64) -> Self {
         let mut registry = Registry::default();
-        let _net = ResNet::new(Scope::root(&mut registry, seed, Kind::Float, Device::Cpu), &model);
+        let _net = ResNet::new(
+            Scope::root(&mut registry, seed, Kind::Float, Device::Cpu),
+            &model,
+        );
         let tensors = registry.state("").into_iter().collect();
         Self::of_tensors(format!("random, seed {seed}"), model, tensors)
     }
@@ -94,16 +106,29 @@ impl Weights {
         };
         let origin = format!("{}, step {}", path.display(), checkpoint.header.step);
         let kmeans = config.method.kmeans();
-        Ok(Self { kmeans, ..Self::of_state(&origin, config.model, &checkpoint.tensors, prefix) })
+        Ok(Self {
+            kmeans,
+            ..Self::of_state(&origin, config.model, &checkpoint.tensors, prefix)
+        })
     }
 
     /// The tensors of `state` whose names begin with `prefix`, as handles, not copies.
-    pub fn of_state(origin: &str, model: ModelConfig, state: &BTreeMap<String, Tensor>, prefix: &str) -> Self {
+    pub fn of_state(
+        origin: &str,
+        model: ModelConfig,
+        state: &BTreeMap<String, Tensor>,
+        prefix: &str,
+    ) -> Self {
         Self::of_tensors(origin.to_owned(), model, below(state, prefix))
     }
 
     fn of_tensors(origin: String, model: ModelConfig, tensors: BTreeMap<String, Tensor>) -> Self {
-        Self { origin, model, kmeans: MethodConfig::default().kmeans(), tensors }
+        Self {
+            origin,
+            model,
+            kmeans: MethodConfig::default().kmeans(),
+            tensors,
+        }
     }
 
     /// The tensors by torchvision's names.
@@ -124,21 +149,31 @@ impl Weights {
             let found = self.tensors.get(&entry.name);
             let is_counter = entry.name.ends_with("num_batches_tracked");
             match found {
-                Some(tensor) if !is_counter => state.insert(entry.name.clone(), tensor.to_kind(Kind::Float)),
+                Some(tensor) if !is_counter => {
+                    state.insert(entry.name.clone(), tensor.to_kind(Kind::Float))
+                }
                 Some(tensor) => state.insert(entry.name.clone(), tensor.shallow_clone()),
                 None if is_counter => state.insert(entry.name.clone(), entry.tensor.zeros_like()),
                 None => None,
             };
         }
-        registry.load_state(&state, "").with_context(|| format!("weights of {}", self.origin))?;
+        registry
+            .load_state(&state, "")
+            .with_context(|| format!("weights of {}", self.origin))?;
         Ok(Backbone { registry, net })
     }
 }
 
 fn read_file(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    if path.extension().is_some_and(|ending| ending == "safetensors") {
+    if path
+        .extension()
+        .is_some_and(|ending| ending == "safetensors")
+    {
         let (_, tensors) = tensor_file::read(path)?;
-        return tensors.iter().map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?))).collect();
+        return tensors
+            .iter()
+            .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)))
+            .collect();
     }
     let bytes = fs::read(path).with_context(|| format!("reading {path:?}"))?;
     state_dict::read(&bytes).map_err(|error| {
@@ -150,28 +185,51 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 fn backbone_of(all: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let is_stem = |tensor: &Tensor| matches!(tensor.size()[..], [64, 3, 7, 7]);
     let stems = all.iter().filter(|(_, tensor)| is_stem(tensor));
-    let mut prefixes: Vec<&str> = stems.filter_map(|(name, _)| name.strip_suffix(STEM)).collect();
+    let mut prefixes: Vec<&str> = stems
+        .filter_map(|(name, _)| name.strip_suffix(STEM))
+        .collect();
     if prefixes.len() > 1 {
         prefixes.retain(|prefix| !FOLLOWERS.iter().any(|word| prefix.contains(word)));
     }
     let prefix = match prefixes[..] {
         [prefix] => prefix,
-        [] => return Err(usage("it holds no ResNet: no tensor *conv1.weight of shape [64, 3, 7, 7]")),
-        _ => return Err(usage(format!("it holds several networks, below {}", prefixes.join(", ")))),
+        [] => {
+            return Err(usage(
+                "it holds no ResNet: no tensor *conv1.weight of shape [64, 3, 7, 7]",
+            ));
+        }
+        _ => {
+            return Err(usage(format!(
+                "it holds several networks, below {}",
+                prefixes.join(", ")
+            )));
+        }
     };
     let mut found = below(all, prefix);
-    found.retain(|name, _| ["conv1.", "bn1.", "layer"].iter().any(|start| name.starts_with(start)));
+    found.retain(|name, _| {
+        ["conv1.", "bn1.", "layer"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    });
     Ok(found)
 }
 
 fn below(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
-    let named =
-        |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()));
+    let named = |(name, tensor): (&String, &Tensor)| {
+        Some((
+            name.strip_prefix(prefix)?.to_owned(),
+            tensor.shallow_clone(),
+        ))
+    };
     all.iter().filter_map(named).collect()
 }
 
 fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {
-    if tensors.contains_key("layer1.0.conv3.weight") { Arch::Resnet50 } else { Arch::Resnet18 }
+    if tensors.contains_key("layer1.0.conv3.weight") {
+        Arch::Resnet50
+    } else {
+        Arch::Resnet18
+    }
 }
 
 #[cfg(test)]
@@ -180,11 +238,21 @@ mod tests {
     use crate::tensor_file::HostTensor;
 
     fn named(prefix: &str, weights: &Weights) -> BTreeMap<String, Tensor> {
-        weights.tensors.iter().map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone())).collect()
+        weights
+            .tensors
+            .iter()
+            .map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone()))
+            .collect()
     }
 
     fn resnet18() -> Weights {
-        Weights::random(ModelConfig { arch: Arch::Resnet18, ..ModelConfig::default() }, 3)
+        Weights::random(
+            ModelConfig {
+                arch: Arch::Resnet18,
+                ..ModelConfig::default()
+            },
+            3,
+        )
     }
 
     #[test]
@@ -201,8 +269,18 @@ mod tests {
         }
         let mut two = named("a.", &weights);
         two.extend(named("b.", &weights));
-        assert!(backbone_of(&two).unwrap_err().to_string().contains("a., b."));
-        assert!(backbone_of(&BTreeMap::new()).unwrap_err().to_string().contains("no ResNet"));
+        assert!(
+            backbone_of(&two)
+                .unwrap_err()
+                .to_string()
+                .contains("a., b.")
+        );
+        assert!(
+            backbone_of(&BTreeMap::new())
+                .unwrap_err()
+                .to_string()
+                .contains("no ResNet")
+        );
     }
 
     #[test]
@@ -216,16 +294,31 @@ mod tests {
         crate::pth::write(&pth, &tensors).unwrap();
         for path in [&file, &pth] {
             let read = Weights::open(path, NetworkArg::Online).unwrap();
-            assert_eq!((read.model.arch, &read.tensors), (Arch::Resnet18, &weights.tensors));
+            assert_eq!(
+                (read.model.arch, &read.tensors),
+                (Arch::Resnet18, &weights.tensors)
+            );
             let backbone = read.build(&read.model, Device::Cpu).unwrap();
-            assert_eq!(backbone.registry.get("layer4.1.bn2.weight"), weights.tensors.get("layer4.1.bn2.weight"));
+            assert_eq!(
+                backbone.registry.get("layer4.1.bn2.weight"),
+                weights.tensors.get("layer4.1.bn2.weight")
+            );
         }
         let mut lacking = resnet18();
         lacking.tensors.remove("layer2.0.conv1.weight");
-        let message = format!("{:#}", lacking.build(&lacking.model, Device::Cpu).err().unwrap());
+        let message = format!(
+            "{:#}",
+            lacking.build(&lacking.model, Device::Cpu).err().unwrap()
+        );
         assert!(message.contains("layer2.0.conv1.weight"), "{message}");
         fs::write(&pth, b"no zip").unwrap();
-        let message = Weights::open(&pth, NetworkArg::Online).err().unwrap().to_string();
-        assert!(message.contains("neither a checkpoint") && !message.contains('\n'), "{message}");
+        let message = Weights::open(&pth, NetworkArg::Online)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.contains("neither a checkpoint") && !message.contains('\n'),
+            "{message}"
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array, new_null_array};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array, new_null_array,
+};
 use arrow::datatypes::{Field, Schema};
 use ingest::jpeg::{Codec, Restart};
 use ingest::pyramid::Builder;
@@ -18,7 +20,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use schemas::catalog::{BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, ShardInfo, build, checksum_text};
+use schemas::catalog::{
+    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, ShardInfo, build, checksum_text,
+};
 use schemas::frame::{FrameMeta, FrameRow};
 use schemas::geom::Size;
 use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardWriter};
@@ -37,13 +41,24 @@ pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
     fs::create_dir_all(dir.join(FRAMES_DIR))?;
     let settings = Settings::default();
     let grey = Raster::from_pixels(Size::new(256, 256), Layout::Grey, 16, &[128; 256 * 256]);
-    let jpeg = Codec::new().encode(&grey, 85, false, Restart(0)).map_err(|defect| defect.detail)?.to_vec();
-    let pyramid = Builder::new(&settings).build(&jpeg).map_err(|defect| defect.detail)?;
+    let jpeg = Codec::new()
+        .encode(&grey, 85, false, Restart(0))
+        .map_err(|defect| defect.detail)?
+        .to_vec();
+    let pyramid = Builder::new(&settings)
+        .build(&jpeg)
+        .map_err(|defect| defect.detail)?;
     for drive in 0..shards as u64 {
         let mut writer = ShardWriter::create(&dir.join(FRAMES_DIR), &shard_id(drive), &settings)?;
         for frame in 0..DRIVE_FRAMES {
-            let meta = FrameMeta { size: pyramid.size, ..meta(drive, frame) };
-            writer.push(FrameRow { meta, levels: pyramid.levels.clone() })?;
+            let meta = FrameMeta {
+                size: pyramid.size,
+                ..meta(drive, frame)
+            };
+            writer.push(FrameRow {
+                meta,
+                levels: pyramid.levels.clone(),
+            })?;
         }
         writer.finish(&[])?;
     }
@@ -53,7 +68,10 @@ pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
 
 /// Writes a catalog of `rows` rows like that of `small` into `dir`, and empty files in the place of shards.
 pub fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
-    let small = ArrowReaderMetadata::load(&File::open(small.join(CATALOG_FILE))?, ArrowReaderOptions::new())?;
+    let small = ArrowReaderMetadata::load(
+        &File::open(small.join(CATALOG_FILE))?,
+        ArrowReaderOptions::new(),
+    )?;
     fs::create_dir_all(dir.join(FRAMES_DIR))?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -67,12 +85,22 @@ pub fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
         let end = (first + BATCH_ROWS as u64).min(rows);
         writer.write(&batch(&schema, first..end, &mut rng)?)?;
     }
-    let notes = small.metadata().file_metadata().key_value_metadata().into_iter().flatten();
-    for note in notes.filter(|note| note.key.starts_with("multisiam.") && note.key != "multisiam.shards") {
+    let notes = small
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten();
+    for note in
+        notes.filter(|note| note.key.starts_with("multisiam.") && note.key != "multisiam.shards")
+    {
         writer.append_key_value_metadata(note.clone());
     }
     let shards: Vec<ShardInfo> = (0..rows.div_ceil(DRIVE_FRAMES)).map(shard_info).collect();
-    let note = KeyValue::new("multisiam.shards".to_owned(), serde_json::to_string(&shards)?);
+    let note = KeyValue::new(
+        "multisiam.shards".to_owned(),
+        serde_json::to_string(&shards)?,
+    );
     writer.append_key_value_metadata(note);
     writer.close()?;
     for shard in &shards {
@@ -86,17 +114,36 @@ pub fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
 fn shard_info(drive: u64) -> ShardInfo {
     let id = shard_id(drive);
     let bytes = DRIVE_FRAMES * LEVEL_BYTES.iter().sum::<u64>();
-    ShardInfo { name: id.file_name(), bytes, crc32c: Rng(drive).next() as u32, frames: DRIVE_FRAMES, skipped: 0, id }
+    ShardInfo {
+        name: id.file_name(),
+        bytes,
+        crc32c: Rng(drive).next() as u32,
+        frames: DRIVE_FRAMES,
+        skipped: 0,
+        id,
+    }
 }
 
 fn segment(drive: u64) -> String {
     // Names of one length, so that names sort by number.
-    format!("{:019}_{:04}_000_{:04}_000", drive * 131_072_003, drive % 9000, drive % 9000 + 20)
+    format!(
+        "{:019}_{:04}_000_{:04}_000",
+        drive * 131_072_003,
+        drive % 9000,
+        drive % 9000 + 20
+    )
 }
 
 fn shard_id(drive: u64) -> ShardId {
-    let input = format!("training/segment-{}_with_camera_labels.tfrecord", segment(drive));
-    ShardId { input, first_item: 0, end_item: None }
+    let input = format!(
+        "training/segment-{}_with_camera_labels.tfrecord",
+        segment(drive)
+    );
+    ShardId {
+        input,
+        first_item: 0,
+        end_item: None,
+    }
 }
 
 fn meta(drive: u64, frame: u64) -> FrameMeta {
@@ -122,26 +169,46 @@ fn meta(drive: u64, frame: u64) -> FrameMeta {
 
 /// The rows `range`, column by column as the schema names them.
 fn batch(schema: &Arc<Schema>, range: std::ops::Range<u64>, rng: &mut Rng) -> Outcome<RecordBatch> {
-    let metas: Vec<FrameMeta> = range.clone().map(|row| meta(row / DRIVE_FRAMES, row % DRIVE_FRAMES)).collect();
-    let columns = schema.fields().iter().map(|field| column(field, &metas, range.clone(), rng));
+    let metas: Vec<FrameMeta> = range
+        .clone()
+        .map(|row| meta(row / DRIVE_FRAMES, row % DRIVE_FRAMES))
+        .collect();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| column(field, &metas, range.clone(), rng));
     Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
 }
 
-fn column(field: &Field, metas: &[FrameMeta], range: std::ops::Range<u64>, rng: &mut Rng) -> ArrayRef {
+fn column(
+    field: &Field,
+    metas: &[FrameMeta],
+    range: std::ops::Range<u64>,
+    rng: &mut Rng,
+) -> ArrayRef {
     let text = |of: &dyn Fn(&FrameMeta) -> Option<&str>| -> ArrayRef {
         Arc::new(metas.iter().map(of).collect::<StringArray>())
     };
-    let numbers =
-        |of: &mut dyn FnMut(&FrameMeta) -> u32| -> ArrayRef { Arc::new(metas.iter().map(of).collect::<UInt32Array>()) };
+    let numbers = |of: &mut dyn FnMut(&FrameMeta) -> u32| -> ArrayRef {
+        Arc::new(metas.iter().map(of).collect::<UInt32Array>())
+    };
     let (name, level) = field.name().rsplit_once('_').unwrap_or((field.name(), ""));
     let level = level.parse::<usize>().ok();
     match (name, level) {
         _ if field.name() == "frame_id" => text(&|meta| Some(&meta.frame_id)),
-        _ if field.name() == "timestamp_micros" => {
-            Arc::new(metas.iter().map(|meta| meta.timestamp_micros).collect::<Int64Array>())
-        }
+        _ if field.name() == "timestamp_micros" => Arc::new(
+            metas
+                .iter()
+                .map(|meta| meta.timestamp_micros)
+                .collect::<Int64Array>(),
+        ),
         _ if field.name() == "time_of_day" => text(&|meta| meta.time_of_day.as_deref()),
-        ("key", _) => Arc::new(metas.iter().map(|meta| Some(meta.key())).collect::<UInt64Array>()),
+        ("key", _) => Arc::new(
+            metas
+                .iter()
+                .map(|meta| Some(meta.key()))
+                .collect::<UInt64Array>(),
+        ),
         ("source", _) => text(&|meta| Some(&meta.source)),
         ("dataset", _) => text(&|meta| Some(&meta.dataset)),
         ("split", _) => text(&|meta| meta.split.as_deref()),
@@ -149,17 +216,32 @@ fn column(field: &Field, metas: &[FrameMeta], range: std::ops::Range<u64>, rng: 
         ("camera", _) => text(&|meta| meta.camera.as_deref()),
         ("weather", _) => text(&|meta| meta.weather.as_deref()),
         ("location", _) => text(&|meta| meta.location.as_deref()),
-        ("shard", _) => Arc::new(range.map(|row| (row / DRIVE_FRAMES) as u32).collect::<UInt32Array>()),
-        ("row", _) => Arc::new(range.map(|row| (row % DRIVE_FRAMES) as u32).collect::<UInt32Array>()),
+        ("shard", _) => Arc::new(
+            range
+                .map(|row| (row / DRIVE_FRAMES) as u32)
+                .collect::<UInt32Array>(),
+        ),
+        ("row", _) => Arc::new(
+            range
+                .map(|row| (row % DRIVE_FRAMES) as u32)
+                .collect::<UInt32Array>(),
+        ),
         ("width", level) => numbers(&mut |meta| meta.size.width >> level.unwrap_or(0)),
         ("height", level) => numbers(&mut |meta| meta.size.height >> level.unwrap_or(0)),
         ("offset", Some(level)) => {
             let before: u64 = LEVEL_BYTES[..level].iter().sum();
             let frame_bytes: u64 = LEVEL_BYTES.iter().sum();
             let offset = |row: u64| row % DRIVE_FRAMES * frame_bytes + before;
-            Arc::new(range.map(offset).map(|offset| offset + rng.next() % 40_000).collect::<UInt64Array>())
+            Arc::new(
+                range
+                    .map(offset)
+                    .map(|offset| offset + rng.next() % 40_000)
+                    .collect::<UInt64Array>(),
+            )
         }
-        ("len", Some(level)) => numbers(&mut |_| (LEVEL_BYTES[level] / 2 + rng.next() % LEVEL_BYTES[level]) as u32),
+        ("len", Some(level)) => {
+            numbers(&mut |_| (LEVEL_BYTES[level] / 2 + rng.next() % LEVEL_BYTES[level]) as u32)
+        }
         ("crc32c", Some(_)) => numbers(&mut |_| rng.next() as u32),
         ("mcu", Some(_)) => numbers(&mut |_| 16),
         ("tile", Some(_)) => numbers(&mut |_| 128),

@@ -33,16 +33,30 @@ type Step = (&'static str, fn(&Path) -> Outcome<String>);
 
 /// What is measured.
 const STEPS: [Step; 7] = [
-    ("open", |dir| Ok(format!("{} rows", Catalog::open(&dir.join("large"))?.num_frames()))),
+    ("open", |dir| {
+        Ok(format!(
+            "{} rows",
+            Catalog::open(&dir.join("large"))?.num_frames()
+        ))
+    }),
     ("open, index", |dir| {
         let index = Catalog::open(&dir.join("large"))?.index(None)?;
-        Ok(format!("{} rows, {} MiB of index", index.len(), index.memory_bytes() >> 20))
+        Ok(format!(
+            "{} rows, {} MiB of index",
+            index.len(),
+            index.memory_bytes() >> 20
+        ))
     }),
     ("open, index --where", |dir| {
         let index = Catalog::open(&dir.join("large"))?.index(Some(&Filter::parse(WHERE)?))?;
         Ok(format!("{} rows", index.len()))
     }),
-    ("inspect", |dir| Ok(format!("{} rows", inspect(&dir.join("large"), None)?.frames))),
+    ("inspect", |dir| {
+        Ok(format!(
+            "{} rows",
+            inspect(&dir.join("large"), None)?.frames
+        ))
+    }),
     ("inspect --where", |dir| {
         let inspection = inspect(&dir.join("large"), Some(&Filter::parse(WHERE)?))?;
         Ok(format!("{} rows", inspection.frames))
@@ -50,29 +64,48 @@ const STEPS: [Step; 7] = [
     ("build", |dir| {
         fs::remove_file(dir.join("real").join(catalog::CATALOG_FILE)).or_else(ignore_missing)?;
         let catalog = catalog::build(&dir.join("real"))?;
-        Ok(format!("{} shards, {} rows", catalog.shards().len(), catalog.num_frames()))
+        Ok(format!(
+            "{} shards, {} rows",
+            catalog.shards().len(),
+            catalog.num_frames()
+        ))
     }),
     ("build again", |dir| {
         let catalog = catalog::build(&dir.join("real"))?;
-        Ok(format!("{} shards, {} rows", catalog.shards().len(), catalog.num_frames()))
+        Ok(format!(
+            "{} shards, {} rows",
+            catalog.shards().len(),
+            catalog.num_frames()
+        ))
     }),
 ];
 
 fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 fn main() -> Outcome<()> {
     // `cargo bench` passes `--bench`.
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     if let [flag, step, dir] = arguments.as_slice()
         && flag == "--step"
     {
         return measure(step, Path::new(dir));
     }
     let temporary = tempfile::tempdir()?;
-    let dir = arguments.first().map_or(temporary.path().to_owned(), PathBuf::from);
-    let rows = arguments.get(1).map_or(Ok(DEFAULT_ROWS), |rows| rows.parse())?;
+    let dir = arguments
+        .first()
+        .map_or(temporary.path().to_owned(), PathBuf::from);
+    let rows = arguments
+        .get(1)
+        .map_or(Ok(DEFAULT_ROWS), |rows| rows.parse())?;
     if !dir.join("large").exists() {
         let begin = Instant::now();
         generate::real_set(&dir.join("real"), REAL_SHARDS)?;
@@ -81,7 +114,10 @@ fn main() -> Outcome<()> {
     }
     println!("{:<20} {:>8} {:>8} {:>9}", "", "s", "CPU s", "peak MiB");
     for (step, _) in STEPS {
-        let status = Command::new(env::current_exe()?).args(["--step", step]).arg(&dir).status()?;
+        let status = Command::new(env::current_exe()?)
+            .args(["--step", step])
+            .arg(&dir)
+            .status()?;
         if !status.success() {
             return Err(format!("{step} failed").into());
         }
@@ -90,17 +126,26 @@ fn main() -> Outcome<()> {
 }
 
 fn measure(name: &str, dir: &Path) -> Outcome<()> {
-    let (_, step) = STEPS.iter().find(|(known, _)| *known == name).ok_or("no such step")?;
+    let (_, step) = STEPS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .ok_or("no such step")?;
     let begin = Instant::now();
     let found = step(dir)?;
     let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), process_cpu_ms() / 1e3);
-    println!("{name:<20} {seconds:>8.2} {cpu_seconds:>8.2} {:>9}   {found}", peak_mib()?);
+    println!(
+        "{name:<20} {seconds:>8.2} {cpu_seconds:>8.2} {:>9}   {found}",
+        peak_mib()?
+    );
     Ok(())
 }
 
 /// The most memory that this process ever had, in MiB.
 fn peak_mib() -> Outcome<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the system does not say")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .ok_or("the system does not say")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
 }

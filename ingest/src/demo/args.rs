@@ -35,7 +35,12 @@ pub struct DemoArgs {
 impl From<&DemoArgs> for DemoConfig {
     fn from(args: &DemoArgs) -> Self {
         let threads = args.threads.map_or(Self::default().threads, usize::from);
-        Self { out: args.out.clone(), num_frames: args.frames, seed: args.seed, threads }
+        Self {
+            out: args.out.clone(),
+            num_frames: args.frames,
+            seed: args.seed,
+            threads,
+        }
     }
 }
 
@@ -44,7 +49,8 @@ impl From<&DemoArgs> for DemoConfig {
 /// # Errors
 /// As [`render`].
 pub fn run(args: &DemoArgs) -> Result<DemoReport> {
-    let style = ProgressStyle::with_template("{bar:32} {percent:>3}%  {pos} of {len} images  ETA {eta}");
+    let style =
+        ProgressStyle::with_template("{bar:32} {percent:>3}%  {pos} of {len} images  ETA {eta}");
     let bar = ProgressBar::no_length().with_style(style.expect("the template is valid"));
     let report = render(&args.into(), &mut |done, total| {
         bar.set_length(total);
@@ -58,13 +64,33 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let megabytes = self.bytes as f64 / 1e6;
         if self.unchanged {
-            writeln!(f, "kept       {} images, {megabytes:.0} MB, rendered before", self.frames)?;
+            writeln!(
+                f,
+                "kept       {} images, {megabytes:.0} MB, rendered before",
+                self.frames
+            )?;
         } else {
-            writeln!(f, "rendered   {} images, {megabytes:.0} MB, in {:.1} s", self.frames, self.seconds)?;
+            writeln!(
+                f,
+                "rendered   {} images, {megabytes:.0} MB, in {:.1} s",
+                self.frames, self.seconds
+            )?;
         }
         let out = self.out.display();
-        writeln!(f, "Waymo      {:>4} images in {out}/waymo", self.waymo_frames)?;
-        writeln!(f, "SODA10M    {:>4} images in {out}/soda10m", self.soda10m_frames)?;
-        write!(f, "Cityscapes {:>4} images with labels in {out}/cityscapes", self.cityscapes_frames)
+        writeln!(
+            f,
+            "Waymo      {:>4} images in {out}/waymo",
+            self.waymo_frames
+        )?;
+        writeln!(
+            f,
+            "SODA10M    {:>4} images in {out}/soda10m",
+            self.soda10m_frames
+        )?;
+        write!(
+            f,
+            "Cityscapes {:>4} images with labels in {out}/cityscapes",
+            self.cityscapes_frames
+        )
     }
 }

@@ -65,7 +65,14 @@ impl Row {
         while z < self.z[1] {
             let (width, gap) = match self.district {
                 District::Downtown => (rng.range(14.0, 30.0), 0.0),
-                District::Midrise => (rng.range(11.0, 22.0), if rng.chance(0.3) { rng.range(2.0, 6.0) } else { 0.0 }),
+                District::Midrise => (
+                    rng.range(11.0, 22.0),
+                    if rng.chance(0.3) {
+                        rng.range(2.0, 6.0)
+                    } else {
+                        0.0
+                    },
+                ),
                 District::Suburb => (rng.range(9.0, 14.0), rng.range(3.0, 8.0)),
             };
             let mut end = z + width;
@@ -76,18 +83,37 @@ impl Row {
                 }
                 end = gap[0];
             }
-            let near = self.fronts + if self.district == District::Suburb { rng.range(0.0, 1.5) } else { 0.0 };
+            let near = self.fronts
+                + if self.district == District::Suburb {
+                    rng.range(0.0, 1.5)
+                } else {
+                    0.0
+                };
             let deep = near + rng.range(10.0, 18.0);
-            let x = if self.side < 0.0 { [-deep, -near] } else { [near, deep] };
+            let x = if self.side < 0.0 {
+                [-deep, -near]
+            } else {
+                [near, deep]
+            };
             let front = Front::new(rng, self.district);
             let (eaves, gable) = match self.district {
                 District::Downtown => (front.storey * rng.range(4.0, 13.0).floor() + 1.2, 0.0),
-                District::Midrise => {
-                    (front.storey * rng.range(3.0, 6.0).floor() + 0.8, if rng.chance(0.35) { 3.0 } else { 0.0 })
-                }
-                District::Suburb => (front.storey * rng.pick(&[1.0, 2.0, 2.0]) + 0.4, rng.range(2.4, 3.8)),
+                District::Midrise => (
+                    front.storey * rng.range(3.0, 6.0).floor() + 0.8,
+                    if rng.chance(0.35) { 3.0 } else { 0.0 },
+                ),
+                District::Suburb => (
+                    front.storey * rng.pick(&[1.0, 2.0, 2.0]) + 0.4,
+                    rng.range(2.4, 3.8),
+                ),
             };
-            buildings.push(Building { x, z: [z, end], eaves, gable, front });
+            buildings.push(Building {
+                x,
+                z: [z, end],
+                eaves,
+                gable,
+                front,
+            });
             z = end + gap;
         }
         buildings
@@ -96,19 +122,42 @@ impl Row {
 
 impl Front {
     fn new(rng: &mut Rng, district: District) -> Self {
-        const DOWNTOWN: [u32; 7] = [0x8d8a86, 0xa39784, 0x6f7882, 0xb9b2a4, 0x7a5a4a, 0x5c6670, 0xc9c0ae];
-        const MIDRISE: [u32; 8] = [0x9c5a44, 0xb07a58, 0xcbb58e, 0xd8cdb8, 0x8a4a3c, 0xb9a48c, 0x9aa08c, 0xd2a679];
-        const SUBURB: [u32; 7] = [0xe4dfd2, 0xd9c7a3, 0xb6c2c4, 0xc98f6e, 0xefe8dc, 0xa9b59b, 0xb5604a];
-        const SIGNS: [u32; 7] = [0xa82a2a, 0x1f5a8c, 0x2d6b3f, 0xd9a21b, 0x333333, 0x7a2c6b, 0xe8e4d8];
+        const DOWNTOWN: [u32; 7] = [
+            0x8d8a86, 0xa39784, 0x6f7882, 0xb9b2a4, 0x7a5a4a, 0x5c6670, 0xc9c0ae,
+        ];
+        const MIDRISE: [u32; 8] = [
+            0x9c5a44, 0xb07a58, 0xcbb58e, 0xd8cdb8, 0x8a4a3c, 0xb9a48c, 0x9aa08c, 0xd2a679,
+        ];
+        const SUBURB: [u32; 7] = [
+            0xe4dfd2, 0xd9c7a3, 0xb6c2c4, 0xc98f6e, 0xefe8dc, 0xa9b59b, 0xb5604a,
+        ];
+        const SIGNS: [u32; 7] = [
+            0xa82a2a, 0x1f5a8c, 0x2d6b3f, 0xd9a21b, 0x333333, 0x7a2c6b, 0xe8e4d8,
+        ];
         const ROOFS: [u32; 5] = [0x7d4a3a, 0x5b5552, 0x8c5b45, 0x4a4d55, 0x6b3f33];
         let (palette, storey, bay, shops): (&[u32], _, _, _) = match district {
-            District::Downtown => (&DOWNTOWN, rng.range(3.4, 4.2), rng.range(1.8, 3.6), rng.chance(0.85)),
-            District::Midrise => (&MIDRISE, rng.range(3.0, 3.5), rng.range(2.3, 3.4), rng.chance(0.5)),
+            District::Downtown => (
+                &DOWNTOWN,
+                rng.range(3.4, 4.2),
+                rng.range(1.8, 3.6),
+                rng.chance(0.85),
+            ),
+            District::Midrise => (
+                &MIDRISE,
+                rng.range(3.0, 3.5),
+                rng.range(2.3, 3.4),
+                rng.chance(0.5),
+            ),
             District::Suburb => (&SUBURB, rng.range(2.7, 3.0), rng.range(2.8, 3.8), false),
         };
         let glassy = district == District::Downtown && rng.chance(0.35);
         let side = if glassy { 0.06 } else { rng.range(0.18, 0.3) };
-        let window = [side, 1.0 - side, if glassy { 0.12 } else { rng.range(0.24, 0.34) }, rng.range(0.78, 0.9)];
+        let window = [
+            side,
+            1.0 - side,
+            if glassy { 0.12 } else { rng.range(0.24, 0.34) },
+            rng.range(0.78, 0.9),
+        ];
         let wall = Rgb::hex(rng.pick(palette));
         Self {
             wall,

@@ -28,19 +28,37 @@ impl Camera {
     /// A camera turned `yaw_degrees` to the right of the driving direction.
     pub fn new(size: Size, focal: f32, horizon: f32, position: Vec3, yaw_degrees: f32) -> Self {
         let yaw = yaw_degrees.to_radians();
-        Self { size, focal, horizon, position, sin: libm::sinf(yaw), cos: libm::cosf(yaw) }
+        Self {
+            size,
+            focal,
+            horizon,
+            position,
+            sin: libm::sinf(yaw),
+            cos: libm::cosf(yaw),
+        }
     }
 
     /// Camera space of a world point: right, up, depth.
     pub fn view_from_world(&self, p: Vec3) -> Vec3 {
-        let (dx, dy, dz) = (p[0] - self.position[0], p[1] - self.position[1], p[2] - self.position[2]);
-        [dx * self.cos - dz * self.sin, dy, dx * self.sin + dz * self.cos]
+        let (dx, dy, dz) = (
+            p[0] - self.position[0],
+            p[1] - self.position[1],
+            p[2] - self.position[2],
+        );
+        [
+            dx * self.cos - dz * self.sin,
+            dy,
+            dx * self.sin + dz * self.cos,
+        ]
     }
 
     /// Column and row, in pixels, of a camera-space point with positive depth.
     pub fn pixel_from_view(&self, p: Vec3) -> [f32; 2] {
         let scale = self.focal / p[2];
-        [0.5 * self.size.width as f32 + p[0] * scale, self.horizon - p[1] * scale]
+        [
+            0.5 * self.size.width as f32 + p[0] * scale,
+            self.horizon - p[1] * scale,
+        ]
     }
 
     /// Ground direction (x, z) that a column looks along, per metre of depth.
@@ -66,7 +84,10 @@ mod tests {
 
     #[test]
     fn a_column_sees_the_points_that_project_into_it() {
-        let size = Size { width: 640, height: 480 };
+        let size = Size {
+            width: 640,
+            height: 480,
+        };
         let camera = Camera::new(size, 500.0, 240.0, [1.0, 2.0, 3.0], -45.0);
         let [dx, dz] = camera.ray_of_column(100.5);
         let depth = 17.0;

@@ -30,12 +30,20 @@ pub struct Fill {
 
 impl Fill {
     pub fn solid(color: Rgb, class: Class) -> Self {
-        Self { color, alpha: 1.0, class: Some(class) }
+        Self {
+            color,
+            alpha: 1.0,
+            class: Some(class),
+        }
     }
 
     /// A veil that changes the colour but not what is seen.
     pub fn veil(color: Rgb, alpha: f32) -> Self {
-        Self { color, alpha, class: None }
+        Self {
+            color,
+            alpha,
+            class: None,
+        }
     }
 }
 
@@ -43,11 +51,23 @@ impl<'a> Canvas<'a> {
     /// A picture of the empty street.
     pub fn new(street: &Street, light: &'a Light, camera: &'a Camera, with_labels: bool) -> Self {
         let blank = || {
-            Pixmap::new(camera.size.width, camera.size.height).expect("a camera has a picture of at least one pixel")
+            Pixmap::new(camera.size.width, camera.size.height)
+                .expect("a camera has a picture of at least one pixel")
         };
         let (mut color, mut label) = (blank(), with_labels.then(blank));
-        backdrop::paint(street, light, camera, color.data_mut(), label.as_mut().map(Pixmap::data_mut));
-        Self { camera, light, color, label }
+        backdrop::paint(
+            street,
+            light,
+            camera,
+            color.data_mut(),
+            label.as_mut().map(Pixmap::data_mut),
+        );
+        Self {
+            camera,
+            light,
+            color,
+            label,
+        }
     }
 
     /// RGBA of the picture, and RGBA of the labels with the id in every colour channel.
@@ -57,7 +77,10 @@ impl<'a> Canvas<'a> {
 
     /// Fills a polygon of world points.
     pub fn polygon(&mut self, points: &[Vec3], fill: Fill) {
-        let view: Vec<Vec3> = points.iter().map(|&p| self.camera.view_from_world(p)).collect();
+        let view: Vec<Vec3> = points
+            .iter()
+            .map(|&p| self.camera.view_from_world(p))
+            .collect();
         self.polygon_in_view(&view, fill);
     }
 
@@ -67,7 +90,12 @@ impl<'a> Canvas<'a> {
     }
 
     /// Fills several polygons of camera-space points as one shape, so that their overlaps do not add up.
-    pub fn polygons_in_view<'p>(&mut self, polygons: impl Iterator<Item = &'p [Vec3]>, rule: FillRule, fill: Fill) {
+    pub fn polygons_in_view<'p>(
+        &mut self,
+        polygons: impl Iterator<Item = &'p [Vec3]>,
+        rule: FillRule,
+        fill: Fill,
+    ) {
         let mut path = PathBuilder::new();
         let (mut depth_sum, mut count) = (0.0, 0.0);
         for polygon in polygons {
@@ -102,12 +130,22 @@ impl<'a> Canvas<'a> {
     }
 
     fn fill(&mut self, path: &Path, rule: FillRule, depth: f32, fill: Fill) {
-        let [r, g, b] = fill.color.mix(self.light.haze, self.light.haze_at(depth)).to_bytes();
-        let mut paint = Paint { anti_alias: true, ..Paint::default() };
+        let [r, g, b] = fill
+            .color
+            .mix(self.light.haze, self.light.haze_at(depth))
+            .to_bytes();
+        let mut paint = Paint {
+            anti_alias: true,
+            ..Paint::default()
+        };
         paint.set_color_rgba8(r, g, b, (fill.alpha * 255.0 + 0.5) as u8);
-        self.color.fill_path(path, &paint, rule, Transform::identity(), None);
+        self.color
+            .fill_path(path, &paint, rule, Transform::identity(), None);
         if let (Some(label), Some(class)) = (&mut self.label, fill.class) {
-            let mut paint = Paint { anti_alias: false, ..Paint::default() };
+            let mut paint = Paint {
+                anti_alias: false,
+                ..Paint::default()
+            };
             paint.set_color_rgba8(class.id(), class.id(), class.id(), 255);
             label.fill_path(path, &paint, rule, Transform::identity(), None);
         }
@@ -119,7 +157,10 @@ impl<'a> Canvas<'a> {
         for ring in 1..=RINGS {
             let share = ring as f32 / RINGS as f32;
             let fade = (1.0 - share) * (1.0 - share) + 0.02;
-            self.polygon_in_view(&disc(middle, radius * share, 20), Fill::veil(color, 0.5 * strength * fade));
+            self.polygon_in_view(
+                &disc(middle, radius * share, 20),
+                Fill::veil(color, 0.5 * strength * fade),
+            );
         }
     }
 }
@@ -147,7 +188,11 @@ pub fn ellipse(middle: Vec3, radii: [f32; 2], corners: u32) -> Vec<Vec3> {
     (0..corners)
         .map(|i| {
             let (sin, cos) = libm::sincosf(std::f32::consts::TAU * i as f32 / corners as f32);
-            [middle[0] + radii[0] * cos, middle[1] + radii[1] * sin, middle[2]]
+            [
+                middle[0] + radii[0] * cos,
+                middle[1] + radii[1] * sin,
+                middle[2],
+            ]
         })
         .collect()
 }

@@ -15,7 +15,13 @@ const FAR_END: f32 = 190.0;
 /// Fills a street. `own` is where the car with the cameras drives (x), and its speed: its lane stays free around it.
 pub fn place(street: &Street, own: [f32; 2], rng: &Rng) -> Vec<Actor> {
     let [lane_x, speed] = own;
-    let mut cast = Cast { street, lane_x, speed, seed: rng.fork(0).bits(), actors: Vec::new() };
+    let mut cast = Cast {
+        street,
+        lane_x,
+        speed,
+        seed: rng.fork(0).bits(),
+        actors: Vec::new(),
+    };
     cast.traffic(&mut rng.fork(1));
     cast.parked(&mut rng.fork(2));
     cast.people(&mut rng.fork(3));
@@ -51,7 +57,14 @@ fn driving(side: f32) -> [f32; 2] {
 impl Cast<'_> {
     fn add(&mut self, kind: Kind, x: f32, z: f32, heading: [f32; 2], speed: f32) {
         let seed = self.seed.wrapping_add(self.actors.len() as u64);
-        self.actors.push(Actor { kind, x, z, heading, speed, seed });
+        self.actors.push(Actor {
+            kind,
+            x,
+            z,
+            heading,
+            speed,
+            seed,
+        });
     }
 
     /// Cars, lorries, buses and cyclists that drive.
@@ -65,7 +78,11 @@ impl Cast<'_> {
             for lane in 0..self.street.lanes_per_side {
                 let x = side * (lane as f32 + 0.5) * LANE;
                 let own_lane = (x - self.lane_x).abs() < 1.0;
-                let speed = if own_lane { self.speed } else { self.speed * rng.range(0.7, 1.15) };
+                let speed = if own_lane {
+                    self.speed
+                } else {
+                    self.speed * rng.range(0.7, 1.15)
+                };
                 let mut z = NEAR_END + rng.range(0.0, 10.0);
                 while z < FAR_END {
                     let body = self.moving_body(rng);
@@ -75,7 +92,11 @@ impl Cast<'_> {
                         let kind = Kind::Vehicle {
                             body,
                             paint: paint(rng, body),
-                            lights: if rng.chance(0.3) { Lights::Braking } else { Lights::Driving },
+                            lights: if rng.chance(0.3) {
+                                Lights::Braking
+                            } else {
+                                Lights::Driving
+                            },
                         };
                         self.add(kind, x + rng.range(-0.25, 0.25), z, driving(side), speed);
                     }
@@ -86,7 +107,13 @@ impl Cast<'_> {
             for _ in 0..3 {
                 let z = rng.range(NEAR_END, 110.0);
                 if rng.chance(0.75) {
-                    self.add(Kind::Cyclist, by_the_kerb, z, driving(side), rng.range(4.0, 5.5));
+                    self.add(
+                        Kind::Cyclist,
+                        by_the_kerb,
+                        z,
+                        driving(side),
+                        rng.range(4.0, 5.5),
+                    );
                 }
             }
         }
@@ -125,15 +152,29 @@ impl Cast<'_> {
         if !self.street.parking {
             return;
         }
-        let share = if self.street.district == District::Suburb { 0.4 } else { 0.68 };
+        let share = if self.street.district == District::Suburb {
+            0.4
+        } else {
+            0.68
+        };
         for side in [-1.0, 1.0] {
             let x = side * (self.street.kerb - 0.5 * PARKING);
             let mut z = NEAR_END;
             while z < FAR_END {
                 z += rng.range(5.6, 6.8);
                 if !self.street.in_crossing(z, 8.5) && rng.chance(share) {
-                    let body = rng.pick(&[Body::Sedan, Body::Hatchback, Body::Suv, Body::Sedan, Body::Van]);
-                    let kind = Kind::Vehicle { body, paint: paint(rng, body), lights: Lights::Off };
+                    let body = rng.pick(&[
+                        Body::Sedan,
+                        Body::Hatchback,
+                        Body::Suv,
+                        Body::Sedan,
+                        Body::Van,
+                    ]);
+                    let kind = Kind::Vehicle {
+                        body,
+                        paint: paint(rng, body),
+                        lights: Lights::Off,
+                    };
                     self.add(kind, x + rng.range(-0.1, 0.1), z, driving(side), 0.0);
                 }
             }
@@ -157,18 +198,36 @@ impl Cast<'_> {
                 let turned = if walks { heading } else { across(-side) };
                 self.add(Kind::Person { walks }, x, z, turned, speed);
                 if rng.chance(0.3) {
-                    self.add(Kind::Person { walks }, x - side * 0.55, z + rng.range(-0.2, 0.4), turned, speed);
+                    self.add(
+                        Kind::Person { walks },
+                        x - side * 0.55,
+                        z + rng.range(-0.2, 0.4),
+                        turned,
+                        speed,
+                    );
                 }
             }
         }
-        let crossings: Vec<f32> = self.street.crossings.iter().copied().filter(|&c| c < FAR_END).collect();
+        let crossings: Vec<f32> = self
+            .street
+            .crossings
+            .iter()
+            .copied()
+            .filter(|&c| c < FAR_END)
+            .collect();
         for (crossing, zebra) in crossings.iter().flat_map(|&c| [(c, -1.0), (c, 1.0)]) {
             for _ in 0..4 {
                 let z = crossing + zebra * (CROSSING_HALF + rng.range(1.4, 3.4));
                 let x = rng.range(-self.street.kerb, self.street.kerb);
                 let sign = rng.range(-1.0, 1.0);
                 if rng.chance(0.6) {
-                    self.add(Kind::Person { walks: true }, x, z, across(sign), rng.range(1.1, 1.5));
+                    self.add(
+                        Kind::Person { walks: true },
+                        x,
+                        z,
+                        across(sign),
+                        rng.range(1.1, 1.5),
+                    );
                 }
             }
         }
@@ -189,12 +248,18 @@ impl Cast<'_> {
                     continue;
                 }
                 if rng.chance(at_kerb) {
-                    let kind = Kind::Tree { height: rng.range(5.5, 9.0), conifer: false };
+                    let kind = Kind::Tree {
+                        height: rng.range(5.5, 9.0),
+                        conifer: false,
+                    };
                     self.add(kind, side * (self.street.kerb + 0.8), z, AHEAD, 0.0);
                 }
                 if garden > 3.0 && rng.chance(in_garden) {
                     let conifer = rng.chance(0.3);
-                    let kind = Kind::Tree { height: rng.range(4.0, 9.5), conifer };
+                    let kind = Kind::Tree {
+                        height: rng.range(4.0, 9.5),
+                        conifer,
+                    };
                     let x = side * (self.street.pavement + rng.range(1.2, garden - 0.5));
                     self.add(kind, x, z + rng.range(-2.0, 2.0), AHEAD, 0.0);
                 }
@@ -227,11 +292,32 @@ impl Cast<'_> {
                 let facing = [0.0, -side];
                 let x = side * (street.kerb + 0.6);
                 if street.district == District::Suburb {
-                    self.add(Kind::Sign(SignShape::Stop), x, crossing - side * (CROSSING_HALF + 4.6), facing, 0.0);
+                    self.add(
+                        Kind::Sign(SignShape::Stop),
+                        x,
+                        crossing - side * (CROSSING_HALF + 4.6),
+                        facing,
+                        0.0,
+                    );
                 } else {
-                    let kind = Kind::TrafficLight { arm: -side * 0.8 * street.kerb, state };
-                    self.add(kind, x, crossing + side * (CROSSING_HALF + 0.7), facing, 0.0);
-                    self.add(Kind::Sign(SignShape::Crossing), x, crossing - side * (CROSSING_HALF + 4.2), facing, 0.0);
+                    let kind = Kind::TrafficLight {
+                        arm: -side * 0.8 * street.kerb,
+                        state,
+                    };
+                    self.add(
+                        kind,
+                        x,
+                        crossing + side * (CROSSING_HALF + 0.7),
+                        facing,
+                        0.0,
+                    );
+                    self.add(
+                        Kind::Sign(SignShape::Crossing),
+                        x,
+                        crossing - side * (CROSSING_HALF + 4.2),
+                        facing,
+                        0.0,
+                    );
                 }
                 for _ in 0..2 {
                     let shape = rng.pick(&[
@@ -245,14 +331,24 @@ impl Cast<'_> {
                 }
                 if rng.chance(0.65) {
                     let body = self.moving_body(rng);
-                    let kind = Kind::Vehicle { body, paint: paint(rng, body), lights: Lights::Braking };
+                    let kind = Kind::Vehicle {
+                        body,
+                        paint: paint(rng, body),
+                        lights: Lights::Braking,
+                    };
                     let back = street.kerb + 1.2 + body.extent()[1];
                     self.add(kind, side * back, crossing + side * 2.4, across(-side), 0.0);
                 }
                 for bicycle in 0..3 {
                     if street.district != District::Suburb && rng.chance(0.4) {
                         let z = crossing + side * (CROSSING_HALF + 7.0 + 0.8 * bicycle as f32);
-                        self.add(Kind::Bicycle, side * (street.kerb + 1.0), z, across(side), 0.0);
+                        self.add(
+                            Kind::Bicycle,
+                            side * (street.kerb + 1.0),
+                            z,
+                            across(side),
+                            0.0,
+                        );
                     }
                 }
             }
@@ -262,8 +358,8 @@ impl Cast<'_> {
 
 fn paint(rng: &mut Rng, body: Body) -> Rgb {
     const CARS: [u32; 12] = [
-        0xe9e9e6, 0xdcdcdc, 0x1f2124, 0x2a2c30, 0x6f7378, 0xa9adb1, 0xb8bcc0, 0x8f1f22, 0x1f3f73, 0x2f4a3a, 0x7a6a52,
-        0x4f6f93,
+        0xe9e9e6, 0xdcdcdc, 0x1f2124, 0x2a2c30, 0x6f7378, 0xa9adb1, 0xb8bcc0, 0x8f1f22, 0x1f3f73,
+        0x2f4a3a, 0x7a6a52, 0x4f6f93,
     ];
     const TRUCKS: [u32; 5] = [0xc23b2e, 0x2b5fa0, 0xe0b030, 0x3f7f5a, 0xe8e8e4];
     const BUSES: [u32; 4] = [0xb02a2a, 0xe0b52c, 0x2f6fae, 0x3c8a55];

@@ -34,9 +34,17 @@ struct List {
 
 impl Claim {
     pub fn new(config: &DemoConfig, files: Vec<PathBuf>) -> Self {
-        let list =
-            List { version: PICTURES_VERSION, seed: config.seed, frames: config.num_frames, complete: true, files };
-        Self { out: config.out.clone(), list }
+        let list = List {
+            version: PICTURES_VERSION,
+            seed: config.seed,
+            frames: config.num_frames,
+            complete: true,
+            files,
+        };
+        Self {
+            out: config.out.clone(),
+            list,
+        }
     }
 
     /// Whether an earlier run has written exactly these files.
@@ -56,9 +64,15 @@ impl Claim {
     pub fn stake(&self) -> Result<()> {
         let earlier = self.earlier()?;
         let ours: BTreeSet<&PathBuf> = earlier.iter().flat_map(|list| &list.files).collect();
-        let foreign = self.list.files.iter().find(|file| !ours.contains(file) && self.out.join(file).exists());
+        let foreign = self
+            .list
+            .files
+            .iter()
+            .find(|file| !ours.contains(file) && self.out.join(file).exists());
         if let Some(file) = foreign {
-            return Err(self.refuse(format!("{file:?} is there and was not made by `ingest demo`")));
+            return Err(self.refuse(format!(
+                "{file:?} is there and was not made by `ingest demo`"
+            )));
         }
         for file in ours {
             let path = self.out.join(file);
@@ -88,7 +102,9 @@ impl Claim {
     pub fn bytes(&self) -> Result<u64> {
         let size = |file: &PathBuf| {
             let path = self.out.join(file);
-            fs::metadata(&path).map(|m| m.len()).map_err(Error::io("read", path))
+            fs::metadata(&path)
+                .map(|m| m.len())
+                .map_err(Error::io("read", path))
         };
         self.list.files.iter().map(size).sum()
     }
@@ -103,7 +119,8 @@ impl Claim {
             },
             Err(error) if error.kind() == ErrorKind::NotFound && self.is_empty()? => Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(self.refuse("the folder is not empty and was not made by `ingest demo`".to_owned()))
+                Err(self
+                    .refuse("the folder is not empty and was not made by `ingest demo`".to_owned()))
             }
             Err(error) => Err(Error::io("read", path)(error)),
         }
@@ -118,13 +135,23 @@ impl Claim {
     }
 
     fn refuse(&self, detail: String) -> Error {
-        Error::Output { detail, dir: self.out.clone(), advice: "nothing was changed; name another folder with --out" }
+        Error::Output {
+            detail,
+            dir: self.out.clone(),
+            advice: "nothing was changed; name another folder with --out",
+        }
     }
 
     fn write(&self, complete: bool) -> Result<()> {
-        let list = List { complete, ..self.list.clone() };
+        let list = List {
+            complete,
+            ..self.list.clone()
+        };
         let text = serde_json::to_string_pretty(&list).expect("paths of ours are text");
-        let (path, partial) = (self.out.join(FILE_NAME), self.out.join(".ingest-demo.json.partial"));
+        let (path, partial) = (
+            self.out.join(FILE_NAME),
+            self.out.join(".ingest-demo.json.partial"),
+        );
         fs::write(&partial, text).map_err(Error::io("write", &partial))?;
         fs::rename(&partial, &path).map_err(Error::io("rename to", &path))
     }
@@ -132,5 +159,6 @@ impl Claim {
 
 /// Whether a listed path stays inside the folder: the list may have been edited.
 fn stays_inside(file: &Path) -> bool {
-    file.components().all(|part| matches!(part, std::path::Component::Normal(_)))
+    file.components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)))
 }

@@ -25,7 +25,12 @@ pub fn waymo_path(name: &str) -> PathBuf {
 /// Where an unlabelled SODA10M picture lies.
 pub fn soda10m_path(seed: u64, ix: u32) -> PathBuf {
     let city = CITY_CODES[ix as usize % CITY_CODES.len()];
-    format!("soda10m/SSLAD-2D/unlabel/image_0/UNLABEL_01_{city}_{:03}_{:014}.jpg", seed % 1_000, ix + 1).into()
+    format!(
+        "soda10m/SSLAD-2D/unlabel/image_0/UNLABEL_01_{city}_{:03}_{:014}.jpg",
+        seed % 1_000,
+        ix + 1
+    )
+    .into()
 }
 
 /// Where a Cityscapes picture and its labels lie.
@@ -55,14 +60,25 @@ pub fn jpeg(photo: &Photo) -> Vec<u8> {
 pub fn pngs(photo: &Photo) -> (Vec<u8>, Vec<u8>) {
     let png = |pixels: &[u8], color| {
         let mut file = Vec::new();
-        let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Sub);
+        let encoder =
+            PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Sub);
         let encoded = encoder.write_image(pixels, photo.size.width, photo.size.height, color);
         encoded.expect("a picture in memory can be encoded into memory");
         file
     };
-    let rgb: Vec<u8> = photo.rgba.chunks_exact(4).flat_map(|px| [px[0], px[1], px[2]]).collect();
-    let labels = photo.labels.as_deref().expect("Cityscapes pictures are drawn with labels");
-    (png(&rgb, ExtendedColorType::Rgb8), png(labels, ExtendedColorType::L8))
+    let rgb: Vec<u8> = photo
+        .rgba
+        .chunks_exact(4)
+        .flat_map(|px| [px[0], px[1], px[2]])
+        .collect();
+    let labels = photo
+        .labels
+        .as_deref()
+        .expect("Cityscapes pictures are drawn with labels");
+    (
+        png(&rgb, ExtendedColorType::Rgb8),
+        png(labels, ExtendedColorType::L8),
+    )
 }
 
 /// A step of a drive as a Waymo `Frame` message. `jpegs` are numbered as in `CameraName`.
@@ -72,9 +88,15 @@ pub fn waymo_record(drive: &Drive, micros: i64, jpegs: Vec<(i32, Vec<u8>)>) -> V
         location: Some(drive.location.to_owned()),
         weather: Some(drive.weather.name().to_owned()),
     };
-    let images = jpegs.into_iter().map(|(number, jpeg)| CameraImage { name: Some(number), image: Some(jpeg.into()) });
+    let images = jpegs.into_iter().map(|(number, jpeg)| CameraImage {
+        name: Some(number),
+        image: Some(jpeg.into()),
+    });
     let frame = Frame {
-        context: Some(Context { name: Some(drive.name.clone()), stats: Some(stats) }),
+        context: Some(Context {
+            name: Some(drive.name.clone()),
+            stats: Some(stats),
+        }),
         timestamp_micros: Some(EPOCH_MICROS + micros),
         images: images.collect(),
     };
@@ -84,7 +106,11 @@ pub fn waymo_record(drive: &Drive, micros: i64, jpegs: Vec<(i32, Vec<u8>)>) -> V
 /// What a thread has drawn.
 pub enum Drawn {
     /// A record of a drive.
-    Step { drive_ix: usize, step: u32, record: Vec<u8> },
+    Step {
+        drive_ix: usize,
+        step: u32,
+        record: Vec<u8>,
+    },
     /// Whole files, with their paths in the output folder.
     Files(Vec<(PathBuf, Vec<u8>)>),
 }
@@ -106,14 +132,30 @@ struct OpenDrive {
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a Path, plan: &'a Plan) -> Self {
-        let open = plan.drives.iter().map(|_| OpenDrive { num_written: 0, file: None }).collect();
-        Self { out, plan, waiting: BTreeMap::new(), open }
+        let open = plan
+            .drives
+            .iter()
+            .map(|_| OpenDrive {
+                num_written: 0,
+                file: None,
+            })
+            .collect();
+        Self {
+            out,
+            plan,
+            waiting: BTreeMap::new(),
+            open,
+        }
     }
 
     /// Returns how many images came with it.
     pub fn write(&mut self, drawn: Drawn) -> Result<u64> {
         match drawn {
-            Drawn::Step { drive_ix, step, record } => {
+            Drawn::Step {
+                drive_ix,
+                step,
+                record,
+            } => {
                 self.waiting.insert((drive_ix, step), record);
                 self.append_ready(drive_ix)?;
                 Ok(WAYMO_CAMERAS.len() as u64)
@@ -158,14 +200,19 @@ impl<'a> Writer<'a> {
 
     /// Checks that nothing is left waiting.
     pub fn finish(self) -> Result<()> {
-        assert!(self.waiting.is_empty() && self.open.iter().all(|o| o.file.is_none()), "every drive is complete");
+        assert!(
+            self.waiting.is_empty() && self.open.iter().all(|o| o.file.is_none()),
+            "every drive is complete"
+        );
         Ok(())
     }
 }
 
 /// Makes the folder of a file, and returns the name to write it under until it is whole.
 fn prepare(path: &Path) -> Result<PathBuf> {
-    let folder = path.parent().expect("files lie in folders of the output folder");
+    let folder = path
+        .parent()
+        .expect("files lie in folders of the output folder");
     fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     Ok(partial_of(path))
 }
@@ -178,5 +225,9 @@ fn partial_of(path: &Path) -> PathBuf {
 
 fn tfrecord_error(path: &Path) -> impl FnOnce(tfrecord::Error) -> Error {
     let path = path.to_owned();
-    move |error| Error::Io { action: "write", path, source: std::io::Error::other(error) }
+    move |error| Error::Io {
+        action: "write",
+        path,
+        source: std::io::Error::other(error),
+    }
 }

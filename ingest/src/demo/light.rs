@@ -12,7 +12,11 @@ pub struct Rgb(pub f32, pub f32, pub f32);
 impl Rgb {
     /// From the hexadecimal notation, `0xRRGGBB`.
     pub const fn hex(value: u32) -> Self {
-        Self(((value >> 16) & 255) as f32 / 255.0, ((value >> 8) & 255) as f32 / 255.0, (value & 255) as f32 / 255.0)
+        Self(
+            ((value >> 16) & 255) as f32 / 255.0,
+            ((value >> 8) & 255) as f32 / 255.0,
+            (value & 255) as f32 / 255.0,
+        )
     }
 
     /// `self` at `t = 0`, `other` at `t = 1`.

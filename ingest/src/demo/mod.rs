@@ -54,7 +54,12 @@ pub const MIN_FRAMES: u32 = 8;
 impl Default for DemoConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { out: PathBuf::from("data"), num_frames: 160, seed: 0, threads }
+        Self {
+            out: PathBuf::from("data"),
+            num_frames: 160,
+            seed: 0,
+            threads,
+        }
     }
 }
 

@@ -19,12 +19,20 @@ pub struct Photo {
 
 /// Takes the photograph.
 pub fn expose(mut color: Pixmap, labels: Option<Pixmap>, light: &Light, rng: &mut Rng) -> Photo {
-    let size = Size { width: color.width(), height: color.height() };
+    let size = Size {
+        width: color.width(),
+        height: color.height(),
+    };
     if light.is_wet() {
         rain(&mut color, light, rng);
     }
     let mut rgba = color.take();
-    develop(&mut rgba, size, if light.is_night() { 3.4 } else { 2.2 }, rng.seed());
+    develop(
+        &mut rgba,
+        size,
+        if light.is_night() { 3.4 } else { 2.2 },
+        rng.seed(),
+    );
     let labels = labels.map(|l| l.data().chunks_exact(4).map(|px| px[0]).collect());
     Photo { size, rgba, labels }
 }
@@ -44,7 +52,10 @@ fn rain(color: &mut Pixmap, light: &Light, rng: &mut Rng) {
         let mut paint = Paint::default();
         paint.set_color_rgba8(value, value, value + 8, alpha);
         if let Some(path) = path.finish() {
-            let stroke = Stroke { width: thickness, ..Stroke::default() };
+            let stroke = Stroke {
+                width: thickness,
+                ..Stroke::default()
+            };
             color.stroke_path(&path, &paint, &stroke, Transform::identity(), None);
         }
     }
@@ -61,12 +72,15 @@ fn develop(rgba: &mut [u8], size: Size, sigma: f32, seed: u32) {
         for (column, px) in line.chunks_exact_mut(4).enumerate() {
             let dx = column as f32 - cx;
             let shade = (256.0 - 30.0 * (dx * dx + dy * dy) * corner) as i32;
-            let bits = noise::hash(column as i32, row as i32, seed).to_le_bytes().map(i32::from);
+            let bits = noise::hash(column as i32, row as i32, seed)
+                .to_le_bytes()
+                .map(i32::from);
             let grey = (bits[0] - bits[1]) * gain;
             // Colour noise is a third of it.
             let tints = [(bits[2] - 128) * gain / 2, 0, (bits[3] - 128) * gain / 2];
             for (value, tint) in px.iter_mut().zip(tints) {
-                *value = ((i32::from(*value) * shade * 256 + grey + tint + 32_768) >> 16).clamp(0, 255) as u8;
+                *value = ((i32::from(*value) * shade * 256 + grey + tint + 32_768) >> 16)
+                    .clamp(0, 255) as u8;
             }
         }
     }

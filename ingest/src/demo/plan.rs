@@ -28,7 +28,16 @@ pub const WAYMO_CAMERAS: [(&str, i32, Mount); 5] = [
 ];
 
 const fn waymo_mount(height: u32, horizon: f32, yaw_degrees: f32) -> Mount {
-    Mount { size: Size { width: 1920, height }, focal: 2_050.0, horizon, height: 2.1, yaw_degrees }
+    Mount {
+        size: Size {
+            width: 1920,
+            height,
+        },
+        focal: 2_050.0,
+        horizon,
+        height: 2.1,
+        yaw_degrees,
+    }
 }
 
 /// One drive: one TFRecord.
@@ -63,11 +72,19 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub enum Task {
     /// All cameras of one step of a drive.
-    Step { drive_ix: usize, drive: Drive, step: u32 },
+    Step {
+        drive_ix: usize,
+        drive: Drive,
+        step: u32,
+    },
     /// One photograph in SODA10M's layout.
     Soda10m { path: PathBuf, seed: u64 },
     /// One picture with labels in Cityscapes' layout.
-    Cityscapes { image: PathBuf, labels: PathBuf, seed: u64 },
+    Cityscapes {
+        image: PathBuf,
+        labels: PathBuf,
+        seed: u64,
+    },
 }
 
 impl Plan {
@@ -81,37 +98,73 @@ impl Plan {
             let (hour, weather, location) = DRIVES[ix as usize];
             let num_steps = num_steps / num_drives + u32::from(ix < num_steps % num_drives);
             let seed = scene_seed(seed, 1, ix);
-            Drive { name: format!("demo-{seed:016x}-{ix}"), location, hour, weather, num_steps, seed }
+            Drive {
+                name: format!("demo-{seed:016x}-{ix}"),
+                location,
+                hour,
+                weather,
+                num_steps,
+                seed,
+            }
         });
         let drives: Vec<Drive> = drives.collect();
-        let num_soda10m = num_frames.saturating_sub(num_steps * cameras + num_cityscapes).max(1);
-        Self { seed, drives, num_soda10m, num_cityscapes }
+        let num_soda10m = num_frames
+            .saturating_sub(num_steps * cameras + num_cityscapes)
+            .max(1);
+        Self {
+            seed,
+            drives,
+            num_soda10m,
+            num_cityscapes,
+        }
     }
 
     /// Images for Waymo, SODA10M and Cityscapes.
     pub fn counts(&self) -> [u64; 3] {
         let steps: u32 = self.drives.iter().map(|d| d.num_steps).sum();
-        [u64::from(steps) * WAYMO_CAMERAS.len() as u64, self.num_soda10m.into(), self.num_cityscapes.into()]
+        [
+            u64::from(steps) * WAYMO_CAMERAS.len() as u64,
+            self.num_soda10m.into(),
+            self.num_cityscapes.into(),
+        ]
     }
 
     /// The tasks; the large ones come first.
     pub fn tasks(&self) -> Vec<Task> {
-        let steps = self.drives.iter().enumerate().flat_map(|(drive_ix, drive)| {
-            (0..drive.num_steps).map(move |step| Task::Step { drive_ix, drive: drive.clone(), step })
+        let steps = self
+            .drives
+            .iter()
+            .enumerate()
+            .flat_map(|(drive_ix, drive)| {
+                (0..drive.num_steps).map(move |step| Task::Step {
+                    drive_ix,
+                    drive: drive.clone(),
+                    step,
+                })
+            });
+        let soda10m = (0..self.num_soda10m).map(|ix| Task::Soda10m {
+            path: layout::soda10m_path(self.seed, ix),
+            seed: scene_seed(self.seed, 2, ix),
         });
-        let soda10m = (0..self.num_soda10m)
-            .map(|ix| Task::Soda10m { path: layout::soda10m_path(self.seed, ix), seed: scene_seed(self.seed, 2, ix) });
         let cityscapes = (0..self.num_cityscapes).map(|ix| {
             let split = if ix % VAL_EVERY == 1 { "val" } else { "train" };
             let [image, labels] = layout::cityscapes_paths(split, ix);
-            Task::Cityscapes { image, labels, seed: scene_seed(self.seed, 3, ix) }
+            Task::Cityscapes {
+                image,
+                labels,
+                seed: scene_seed(self.seed, 3, ix),
+            }
         });
         steps.chain(soda10m).chain(cityscapes).collect()
     }
 
     /// Paths of all files, relative to the output folder.
     pub fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self.drives.iter().map(|drive| layout::waymo_path(&drive.name)).collect();
+        let mut files: Vec<PathBuf> = self
+            .drives
+            .iter()
+            .map(|drive| layout::waymo_path(&drive.name))
+            .collect();
         for task in self.tasks() {
             match task {
                 Task::Step { .. } => {}
@@ -127,21 +180,36 @@ impl Task {
     /// Renders and encodes.
     pub fn draw(self) -> Drawn {
         match self {
-            Self::Step { drive_ix, drive, step } => {
+            Self::Step {
+                drive_ix,
+                drive,
+                step,
+            } => {
                 let scene = Scene::new(drive.seed, drive.hour, drive.weather);
                 let secs = step as f32 * STEP_SECS;
                 let jpegs = WAYMO_CAMERAS.iter().map(|(_, number, mount)| {
                     let shot = u64::from(step) * 16 + *number as u64;
-                    (*number, layout::jpeg(&scene.photograph(mount, secs, shot, false)))
+                    (
+                        *number,
+                        layout::jpeg(&scene.photograph(mount, secs, shot, false)),
+                    )
                 });
                 let micros = i64::from(step) * (STEP_SECS * 1e6) as i64;
-                Drawn::Step { drive_ix, step, record: layout::waymo_record(&drive, micros, jpegs.collect()) }
+                Drawn::Step {
+                    drive_ix,
+                    step,
+                    record: layout::waymo_record(&drive, micros, jpegs.collect()),
+                }
             }
             Self::Soda10m { path, seed } => {
                 let photo = lone_scene(seed, 0.25).photograph(&soda10m_mount(seed), 0.0, 0, false);
                 Drawn::Files(vec![(path, layout::jpeg(&photo))])
             }
-            Self::Cityscapes { image, labels, seed } => {
+            Self::Cityscapes {
+                image,
+                labels,
+                seed,
+            } => {
                 let photo = lone_scene(seed, 0.1).photograph(&CITYSCAPES_MOUNT, 0.0, 0, true);
                 let (color_png, labels_png) = layout::pngs(&photo);
                 Drawn::Files(vec![(image, color_png), (labels, labels_png)])
@@ -154,7 +222,11 @@ impl Task {
 fn lone_scene(seed: u64, rain: f32) -> Scene {
     let mut rng = Rng::new(seed).fork(9);
     let hour = rng.pick(&[Hour::Day, Hour::Day, Hour::Day, Hour::DawnDusk, Hour::Night]);
-    let weather = if rng.chance(rain) { Weather::Rain } else { Weather::Sunny };
+    let weather = if rng.chance(rain) {
+        Weather::Rain
+    } else {
+        Weather::Sunny
+    };
     Scene::new(seed, hour, weather)
 }
 
@@ -162,7 +234,10 @@ fn lone_scene(seed: u64, rain: f32) -> Scene {
 fn soda10m_mount(seed: u64) -> Mount {
     let mut rng = Rng::new(seed).fork(8);
     Mount {
-        size: Size { width: 1920, height: 1080 },
+        size: Size {
+            width: 1920,
+            height: 1080,
+        },
         focal: rng.range(1_150.0, 1_600.0),
         horizon: rng.range(470.0, 580.0),
         height: rng.range(1.35, 1.9),
@@ -171,8 +246,16 @@ fn soda10m_mount(seed: u64) -> Mount {
 }
 
 /// The camera of Cityscapes, at half its resolution.
-const CITYSCAPES_MOUNT: Mount =
-    Mount { size: Size { width: 1024, height: 512 }, focal: 1_131.0, horizon: 230.0, height: 1.25, yaw_degrees: 0.0 };
+const CITYSCAPES_MOUNT: Mount = Mount {
+    size: Size {
+        width: 1024,
+        height: 512,
+    },
+    focal: 1_131.0,
+    horizon: 230.0,
+    height: 1.25,
+    yaw_degrees: 0.0,
+};
 
 /// The seed of one scene; `kind` keeps the layouts apart.
 fn scene_seed(seed: u64, kind: u64, ix: u32) -> u64 {
@@ -204,7 +287,11 @@ mod tests {
     fn both_cityscapes_splits_occur_in_the_smallest_plan() {
         let files = Plan::new(0, 8).files();
         for split in ["train", "val"] {
-            assert!(files.iter().any(|f| f.components().any(|c| c.as_os_str() == split)));
+            assert!(
+                files
+                    .iter()
+                    .any(|f| f.components().any(|c| c.as_os_str() == split))
+            );
         }
     }
 }

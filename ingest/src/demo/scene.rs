@@ -44,19 +44,41 @@ impl Scene {
     pub fn new(seed: u64, hour: Hour, weather: Weather) -> Self {
         let rng = Rng::new(seed);
         let mut first = rng.fork(0);
-        let district = first.pick(&[District::Downtown, District::Midrise, District::Midrise, District::Suburb]);
+        let district = first.pick(&[
+            District::Downtown,
+            District::Midrise,
+            District::Midrise,
+            District::Suburb,
+        ]);
         let light = Light::new(hour, weather, if first.chance(0.5) { 1.0 } else { -1.0 });
         let street = Street::new(&rng.fork(1), district);
-        let lane = if street.lanes_per_side > 1 && first.chance(0.5) { 1.5 } else { 0.5 };
+        let lane = if street.lanes_per_side > 1 && first.chance(0.5) {
+            1.5
+        } else {
+            0.5
+        };
         let (lane_x, speed) = (lane * LANE, first.range(5.0, 10.0));
         let actors = cast::place(&street, [lane_x, speed], &rng.fork(2));
-        Self { light, street, actors, lane_x, speed, rng }
+        Self {
+            light,
+            street,
+            actors,
+            lane_x,
+            speed,
+            rng,
+        }
     }
 
     /// The camera on its mount after `secs` of driving.
     pub fn camera(&self, mount: &Mount, secs: f32) -> Camera {
         let position = [self.lane_x, mount.height, self.speed * secs];
-        Camera::new(mount.size, mount.focal, mount.horizon, position, mount.yaw_degrees)
+        Camera::new(
+            mount.size,
+            mount.focal,
+            mount.horizon,
+            position,
+            mount.yaw_degrees,
+        )
     }
 
     /// What a camera takes after `secs` of driving. `shot` numbers the pictures of a drive: each has its own noise.
@@ -79,9 +101,11 @@ impl Scene {
             .filter_map(|actor| {
                 let [right, _, depth] = camera.view_from_world([actor.x, 0.0, actor.z]);
                 // Nobody stands in the car that carries the cameras.
-                let clear = (actor.x - camera.position[0]).abs() > 1.3 || (actor.z - camera.position[2]).abs() > 4.5;
+                let clear = (actor.x - camera.position[0]).abs() > 1.3
+                    || (actor.z - camera.position[2]).abs() > 4.5;
                 let wide = 0.5 * camera.size.width as f32 / camera.focal;
-                let seen = (-7.0..SIGHT).contains(&depth) && right.abs() < wide * depth.max(0.0) + 12.0;
+                let seen =
+                    (-7.0..SIGHT).contains(&depth) && right.abs() < wide * depth.max(0.0) + 12.0;
                 (clear && seen).then_some((depth, actor))
             })
             .collect();
@@ -96,20 +120,38 @@ mod tests {
     use crate::demo::actors::{Body, Kind, Lights};
     use crate::demo::class::Class;
 
-    const MOUNT: Mount =
-        Mount { size: Size { width: 480, height: 320 }, focal: 430.0, horizon: 140.0, height: 1.6, yaw_degrees: 0.0 };
+    const MOUNT: Mount = Mount {
+        size: Size {
+            width: 480,
+            height: 320,
+        },
+        focal: 430.0,
+        horizon: 140.0,
+        height: 1.6,
+        yaw_degrees: 0.0,
+    };
 
     /// The nearest actor that throws no light, and its class.
     fn nearest(scene: &Scene) -> Option<(Actor, Class)> {
         let seen = scene.visible(&scene.camera(&MOUNT, 0.0), 0.0);
-        seen.into_iter().rev().filter(|actor| actor.z > 4.0).find_map(|actor| match actor.kind {
-            Kind::Vehicle { lights: Lights::Braking, .. } => None,
-            Kind::Vehicle { body: Body::Truck, .. } => Some((actor, Class::Truck)),
-            Kind::Vehicle { body: Body::Bus, .. } => Some((actor, Class::Bus)),
-            Kind::Vehicle { .. } => Some((actor, Class::Car)),
-            Kind::Person { .. } => Some((actor, Class::Person)),
-            _ => None,
-        })
+        seen.into_iter()
+            .rev()
+            .filter(|actor| actor.z > 4.0)
+            .find_map(|actor| match actor.kind {
+                Kind::Vehicle {
+                    lights: Lights::Braking,
+                    ..
+                } => None,
+                Kind::Vehicle {
+                    body: Body::Truck, ..
+                } => Some((actor, Class::Truck)),
+                Kind::Vehicle {
+                    body: Body::Bus, ..
+                } => Some((actor, Class::Bus)),
+                Kind::Vehicle { .. } => Some((actor, Class::Car)),
+                Kind::Person { .. } => Some((actor, Class::Person)),
+                _ => None,
+            })
     }
 
     /// Whether any of the pixels around `ix` is set.
@@ -117,7 +159,9 @@ mod tests {
         let width = MOUNT.size.width as usize;
         let (x, y) = (ix % width, ix / width);
         let rows = y.saturating_sub(1)..=(y + 1).min(MOUNT.size.height as usize - 1);
-        let mut around = rows.flat_map(|y| (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |x| y * width + x));
+        let mut around = rows.flat_map(|y| {
+            (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |x| y * width + x)
+        });
         around.any(|ix| set[ix])
     }
 
@@ -130,20 +174,35 @@ mod tests {
                 continue;
             };
             let with = scene.photograph(&MOUNT, 0.0, 0, true);
-            scene.actors.retain(|other| (other.x, other.z) != (actor.x, actor.z));
+            scene
+                .actors
+                .retain(|other| (other.x, other.z) != (actor.x, actor.z));
             let without = scene.photograph(&MOUNT, 0.0, 0, true);
-            let (labels, before) = (with.labels.expect("asked for"), without.labels.expect("asked for"));
+            let (labels, before) = (
+                with.labels.expect("asked for"),
+                without.labels.expect("asked for"),
+            );
             let relabelled: Vec<bool> = labels.iter().zip(&before).map(|(a, b)| a != b).collect();
             let mut same_color = 0;
             for (ix, &is_new) in relabelled.iter().enumerate() {
-                let (a, b) = (&with.rgba[ix * 4..ix * 4 + 3], &without.rgba[ix * 4..ix * 4 + 3]);
+                let (a, b) = (
+                    &with.rgba[ix * 4..ix * 4 + 3],
+                    &without.rgba[ix * 4..ix * 4 + 3],
+                );
                 if is_new {
                     num_labelled += 1;
-                    assert_eq!(labels[ix], class.id(), "seed {seed}: another class at pixel {ix}");
+                    assert_eq!(
+                        labels[ix],
+                        class.id(),
+                        "seed {seed}: another class at pixel {ix}"
+                    );
                     same_color += usize::from(a == b);
                 } else if labels[ix] != class.id() && !near(&relabelled, ix) {
                     // Away from the actor nothing but its shadow may change.
-                    assert!(a.iter().zip(b).all(|(a, b)| a <= b), "seed {seed}: colour without a label at pixel {ix}");
+                    assert!(
+                        a.iter().zip(b).all(|(a, b)| a <= b),
+                        "seed {seed}: colour without a label at pixel {ix}"
+                    );
                 }
             }
             let num_new = relabelled.iter().filter(|&&is_new| is_new).count();
@@ -152,7 +211,10 @@ mod tests {
                 "seed {seed}: {same_color} of {num_new} labelled pixels show nothing new"
             );
         }
-        assert!(num_labelled > 2_000, "only {num_labelled} pixels were compared");
+        assert!(
+            num_labelled > 2_000,
+            "only {num_labelled} pixels were compared"
+        );
     }
 
     #[test]
@@ -161,7 +223,14 @@ mod tests {
         let here = scene.visible(&scene.camera(&MOUNT, 0.0), 0.0);
         let later = scene.visible(&scene.camera(&MOUNT, 0.5), 0.5);
         let seeds: std::collections::BTreeSet<u64> = later.iter().map(|actor| actor.seed).collect();
-        let kept = here.iter().filter(|actor| seeds.contains(&actor.seed)).count();
-        assert!(here.len() > 20 && kept * 10 > here.len() * 8, "{kept} of {} actors are still in sight", here.len());
+        let kept = here
+            .iter()
+            .filter(|actor| seeds.contains(&actor.seed))
+            .count();
+        assert!(
+            here.len() > 20 && kept * 10 > here.len() * 8,
+            "{kept} of {} actors are still in sight",
+            here.len()
+        );
     }
 }

@@ -59,7 +59,11 @@ fn table_places() -> impl Iterator<Item = f32> {
 impl Street {
     pub fn new(rng: &Rng, district: District) -> Self {
         let mut layout = rng.fork(1);
-        let lanes_per_side = if district == District::Suburb { 1 } else { layout.pick(&[1, 2, 2]) };
+        let lanes_per_side = if district == District::Suburb {
+            1
+        } else {
+            layout.pick(&[1, 2, 2])
+        };
         let parking = layout.chance(0.75);
         let kerb = lanes_per_side as f32 * LANE + if parking { PARKING } else { 0.4 };
         let (walk, garden) = match district {
@@ -73,9 +77,15 @@ impl Street {
             crossings.push(z);
             z += layout.range(70.0, 115.0);
         }
-        let nearest = |z: f32| crossings.iter().copied().min_by(|a, b| (a - z).abs().total_cmp(&(b - z).abs()));
-        let nearest_crossing =
-            table_places().map(|z| nearest(z).expect("the first crossing is within the range")).collect();
+        let nearest = |z: f32| {
+            crossings
+                .iter()
+                .copied()
+                .min_by(|a, b| (a - z).abs().total_cmp(&(b - z).abs()))
+        };
+        let nearest_crossing = table_places()
+            .map(|z| nearest(z).expect("the first crossing is within the range"))
+            .collect();
         let mut street = Self {
             district,
             lanes_per_side,
@@ -91,7 +101,9 @@ impl Street {
             nearest_crossing,
         };
         for (side, tag) in [(-1.0, 7), (1.0, 8)] {
-            street.buildings.extend(street.row(side).build(&mut rng.fork(tag)));
+            street
+                .buildings
+                .extend(street.row(side).build(&mut rng.fork(tag)));
         }
         street.heights = [-1.0, 1.0].map(|side| street.height_table(side));
         street
@@ -99,14 +111,27 @@ impl Street {
 
     fn row(&self, side: f32) -> Row {
         let corner = CROSSING_HALF + self.pavement - self.kerb + 0.5;
-        let gaps = self.crossings.iter().map(|c| [c - corner, c + corner]).collect();
-        Row { district: self.district, side, fronts: self.fronts, z: Z_RANGE, gaps }
+        let gaps = self
+            .crossings
+            .iter()
+            .map(|c| [c - corner, c + corner])
+            .collect();
+        Row {
+            district: self.district,
+            side,
+            fronts: self.fronts,
+            z: Z_RANGE,
+            gaps,
+        }
     }
 
     fn height_table(&self, side: f32) -> Vec<f32> {
         table_places()
             .map(|z| {
-                let here = self.buildings.iter().find(|b| b.x[0] * side > 0.0 && b.z[0] <= z && z < b.z[1]);
+                let here = self
+                    .buildings
+                    .iter()
+                    .find(|b| b.x[0] * side > 0.0 && b.z[0] <= z && z < b.z[1]);
                 here.map_or(0.0, |b| b.eaves + 0.5 * b.gable)
             })
             .collect()
@@ -114,7 +139,10 @@ impl Street {
 
     /// Height of the front on the side of the sign of `side`, at `z`.
     fn height(&self, side: f32, z: f32) -> f32 {
-        self.heights[usize::from(side > 0.0)].get(table_ix(z)).copied().unwrap_or(0.0)
+        self.heights[usize::from(side > 0.0)]
+            .get(table_ix(z))
+            .copied()
+            .unwrap_or(0.0)
     }
 
     /// Part of the sun's light, 0 to 1, that the buildings let through to a point between the fronts.
@@ -162,7 +190,11 @@ impl Street {
         }
         if along < walk {
             let at_kerb = along < 0.18 || across < self.kerb + 0.18;
-            return if at_kerb { Ground::Kerb } else { Ground::Pavement };
+            return if at_kerb {
+                Ground::Kerb
+            } else {
+                Ground::Pavement
+            };
         }
         if across < self.kerb + 0.18 {
             Ground::Kerb
@@ -177,7 +209,8 @@ impl Street {
     /// along the street.
     pub fn paint(&self, x: f32, z: f32, blur: [f32; 2]) -> (f32, f32) {
         let band = |v: f32, low: f32, high: f32, width: f32| {
-            (((v + 0.5 * width).min(high) - (v - 0.5 * width).max(low)) / width.max(1e-3)).clamp(0.0, 1.0)
+            (((v + 0.5 * width).min(high) - (v - 0.5 * width).max(low)) / width.max(1e-3))
+                .clamp(0.0, 1.0)
         };
         let line = |at: f32| band(x, at - 0.07, at + 0.07, blur[0]);
         let past = self.past_crossing(z);
@@ -189,12 +222,18 @@ impl Street {
             let bars = stripes(x, 1.1, 0.5, blur[0]) * band(before, 1.0, 3.8, blur[1]);
             // Traffic stops before the zebra: on the right when driving towards +z.
             let waits = (past < 0.0) == (x > 0.0);
-            let stop = if waits { band(before, 4.5, 4.9, blur[1]) } else { 0.0 };
+            let stop = if waits {
+                band(before, 4.5, 4.9, blur[1])
+            } else {
+                0.0
+            };
             return (bars.max(stop), 0.0);
         }
         // Lines lie between lanes; most of the asphalt is far from any.
         let nearest = (x.abs() / LANE + 0.5) as u32;
-        if (x.abs() - nearest as f32 * LANE).abs() > 0.25 + 0.5 * blur[0] || nearest > self.lanes_per_side {
+        if (x.abs() - nearest as f32 * LANE).abs() > 0.25 + 0.5 * blur[0]
+            || nearest > self.lanes_per_side
+        {
             return (0.0, 0.0);
         }
         let at = nearest as f32 * LANE * x.signum();
@@ -236,8 +275,10 @@ mod tests {
                 for b in &street.buildings {
                     assert!(b.x[0] >= street.pavement - 1e-3 || b.x[1] <= -street.pavement + 1e-3);
                     assert!(b.z[1] - b.z[0] > 1.0);
-                    let blocked =
-                        street.crossings.iter().any(|c| b.z[0] < c + CROSSING_HALF && b.z[1] > c - CROSSING_HALF);
+                    let blocked = street
+                        .crossings
+                        .iter()
+                        .any(|c| b.z[0] < c + CROSSING_HALF && b.z[1] > c - CROSSING_HALF);
                     assert!(!blocked, "seed {seed}: a building stands in a crossing");
                 }
             }
@@ -255,7 +296,11 @@ mod tests {
     fn noon_shade_lies_on_the_side_of_the_sun() {
         let street = street(District::Downtown, 4);
         let sun = [0.8, 0.5, 0.0];
-        let z = street.buildings.iter().find(|b| b.x[0] > 0.0 && b.z[0] > 0.0).map(|b| 0.5 * (b.z[0] + b.z[1]));
+        let z = street
+            .buildings
+            .iter()
+            .find(|b| b.x[0] > 0.0 && b.z[0] > 0.0)
+            .map(|b| 0.5 * (b.z[0] + b.z[1]));
         let z = z.expect("both sides have buildings");
         assert_eq!(street.sun_at(sun, [street.fronts - 0.5, 0.0, z]), 0.0);
         assert_eq!(street.sun_at(sun, [street.fronts - 0.5, 80.0, z]), 1.0);

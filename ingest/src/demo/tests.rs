@@ -12,7 +12,12 @@ use std::fs;
 use std::path::Path;
 
 fn config(out: &Path, threads: usize) -> DemoConfig {
-    DemoConfig { out: out.to_owned(), num_frames: MIN_FRAMES, seed: 5, threads }
+    DemoConfig {
+        out: out.to_owned(),
+        num_frames: MIN_FRAMES,
+        seed: 5,
+        threads,
+    }
 }
 
 /// All files below a folder with their contents.
@@ -25,7 +30,10 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                files.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
+                files.insert(
+                    path.strip_prefix(dir).unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }
@@ -41,12 +49,18 @@ fn one_and_three_threads_write_the_same_bytes_and_a_second_run_changes_nothing()
     let files = tree(&one);
     assert_eq!(files, tree(&three));
     assert_eq!((report.frames, report.unchanged), (8, false));
-    let listed: u64 =
-        files.iter().filter(|(path, _)| !path.starts_with(".ingest-demo.json")).map(|(_, b)| b.len() as u64).sum();
+    let listed: u64 = files
+        .iter()
+        .filter(|(path, _)| !path.starts_with(".ingest-demo.json"))
+        .map(|(_, b)| b.len() as u64)
+        .sum();
     assert_eq!(report.bytes, listed);
     assert!(render(&config(&one, 1), &mut |_, _| {}).unwrap().unchanged);
     // Another seed replaces all pictures, and leaves none of the old ones.
-    let other = DemoConfig { seed: 6, ..config(&one, 2) };
+    let other = DemoConfig {
+        seed: 6,
+        ..config(&one, 2)
+    };
     assert!(!render(&other, &mut |_, _| {}).unwrap().unchanged);
     assert_eq!(tree(&one).len(), files.len());
     check_waymo(&three);
@@ -54,18 +68,31 @@ fn one_and_three_threads_write_the_same_bytes_and_a_second_run_changes_nothing()
 }
 
 fn check_waymo(out: &Path) {
-    let files: Vec<PathBuf> = fs::read_dir(out.join("waymo")).unwrap().map(|e| e.unwrap().path()).collect();
+    let files: Vec<PathBuf> = fs::read_dir(out.join("waymo"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     assert_eq!(files.len(), 1);
     let reader = tfrecord::BytesIter::open(&files[0], Default::default()).unwrap();
-    let frames: Vec<Frame> = reader.map(|record| Frame::decode(record.unwrap().as_slice()).unwrap()).collect();
+    let frames: Vec<Frame> = reader
+        .map(|record| Frame::decode(record.unwrap().as_slice()).unwrap())
+        .collect();
     assert_eq!(frames.len(), 1);
     let context = frames[0].context.as_ref().unwrap();
-    assert!(files[0].to_string_lossy().contains(context.name.as_ref().unwrap()));
+    assert!(
+        files[0]
+            .to_string_lossy()
+            .contains(context.name.as_ref().unwrap())
+    );
     let stats = context.stats.as_ref().unwrap();
     assert_eq!(stats.time_of_day.as_deref(), Some("Day"));
     assert_eq!(stats.weather.as_deref(), Some("sunny"));
     assert_eq!(stats.location.as_deref(), Some("location_sf"));
-    let cameras: Vec<_> = frames[0].images.iter().map(|image| image.name.unwrap()).collect();
+    let cameras: Vec<_> = frames[0]
+        .images
+        .iter()
+        .map(|image| image.name.unwrap())
+        .collect();
     assert_eq!(cameras, [1, 2, 4, 3, 5]);
     for image in &frames[0].images {
         let jpeg = image.image.as_ref().unwrap();
@@ -82,21 +109,38 @@ fn check_folders(out: &Path) {
     let soda = tree(&out.join("soda10m/SSLAD-2D/unlabel/image_0"));
     assert_eq!(soda.len(), 1);
     let (name, jpeg) = soda.first_key_value().unwrap();
-    assert_eq!(name.to_string_lossy(), "UNLABEL_01_BJ_005_00000000000001.jpg");
+    assert_eq!(
+        name.to_string_lossy(),
+        "UNLABEL_01_BJ_005_00000000000001.jpg"
+    );
     let header = turbojpeg::read_header(jpeg).unwrap();
     assert_eq!((header.width, header.height), (1920, 1080));
     for split in ["train", "val"] {
         let images = tree(&out.join("cityscapes/leftImg8bit").join(split).join("demo"));
         for (name, png) in &images {
-            let labels = name.to_string_lossy().replace("leftImg8bit", "gtFine_labelIds");
-            let labels = fs::read(out.join("cityscapes/gtFine").join(split).join("demo").join(labels)).unwrap();
-            let (image, labels) = (image::load_from_memory(png).unwrap(), image::load_from_memory(&labels).unwrap());
+            let labels = name
+                .to_string_lossy()
+                .replace("leftImg8bit", "gtFine_labelIds");
+            let labels = fs::read(
+                out.join("cityscapes/gtFine")
+                    .join(split)
+                    .join("demo")
+                    .join(labels),
+            )
+            .unwrap();
+            let (image, labels) = (
+                image::load_from_memory(png).unwrap(),
+                image::load_from_memory(&labels).unwrap(),
+            );
             assert_eq!((image.width(), image.height()), (1024, 512));
             assert_eq!((labels.width(), labels.height()), (1024, 512));
             let labels = labels.into_luma8();
             let all = [7, 8, 11, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 33];
             assert!(labels.pixels().all(|px| all.contains(&px.0[0])));
-            let road = labels.pixels().filter(|px| px.0[0] == Class::Road.id()).count();
+            let road = labels
+                .pixels()
+                .filter(|px| px.0[0] == Class::Road.id())
+                .count();
             assert!(road > 1024 * 512 / 20, "a street has a road: {road} pixels");
         }
         assert_eq!(images.len(), 1);
@@ -107,11 +151,25 @@ fn check_folders(out: &Path) {
 fn folders_of_somebody_else_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("precious.txt"), "mine").unwrap();
-    let error = render(&config(dir.path(), 1), &mut |_, _| {}).unwrap_err().to_string();
-    assert!(error.contains("not made by `ingest demo`") && error.contains("--out"), "{error}");
+    let error = render(&config(dir.path(), 1), &mut |_, _| {})
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("not made by `ingest demo`") && error.contains("--out"),
+        "{error}"
+    );
     assert_eq!(tree(dir.path()).len(), 1);
-    let few = DemoConfig { num_frames: 3, out: dir.path().join("new"), ..DemoConfig::default() };
-    assert!(render(&few, &mut |_, _| {}).unwrap_err().to_string().contains("--frames"));
+    let few = DemoConfig {
+        num_frames: 3,
+        out: dir.path().join("new"),
+        ..DemoConfig::default()
+    };
+    assert!(
+        render(&few, &mut |_, _| {})
+            .unwrap_err()
+            .to_string()
+            .contains("--frames")
+    );
     assert!(!few.out.exists());
 }
 
@@ -135,10 +193,17 @@ fn neighbouring_cameras_of_a_frame_see_one_scene() {
     let scene = Scene::new(1, Hour::Day, Weather::Sunny);
     let [front, left] = [0, 1].map(|ix| scene.camera(&plan::WAYMO_CAMERAS[ix].2, 1.0));
     let point = |camera: &Camera| {
-        camera.pixel_from_view(camera.view_from_world([front.position[0] - 10.0, 1.0, front.position[2] + 22.5]))
+        camera.pixel_from_view(camera.view_from_world([
+            front.position[0] - 10.0,
+            1.0,
+            front.position[2] + 22.5,
+        ]))
     };
     let ([x_front, y_front], [x_left, y_left]) = (point(&front), point(&left));
-    assert!((0.0..300.0).contains(&x_front) && (1600.0..1920.0).contains(&x_left), "{x_front} {x_left}");
+    assert!(
+        (0.0..300.0).contains(&x_front) && (1600.0..1920.0).contains(&x_left),
+        "{x_front} {x_left}"
+    );
     assert!((0.0..1280.0).contains(&y_front) && (0.0..1280.0).contains(&y_left));
     assert_eq!(front.position, left.position);
     assert!(scene.camera(&plan::WAYMO_CAMERAS[0].2, 2.0).position[2] > front.position[2] + 1.0);

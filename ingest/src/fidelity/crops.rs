@@ -32,9 +32,17 @@ fn draw_crop(rng: &mut Rng, frame: Size) -> Option<Rect> {
 fn try_crop(rng: &mut Rng, frame: Size) -> Option<Rect> {
     let area = frame.area() as f64 * uniform(rng, AREA);
     let ratio = libm::exp(uniform(rng, RATIO.map(libm::log)));
-    let [width, height] = [area * ratio, area / ratio].map(|square| square.sqrt().round_ties_even() as u32);
+    let [width, height] =
+        [area * ratio, area / ratio].map(|square| square.sqrt().round_ties_even() as u32);
     let fits = (1..=frame.width).contains(&width) && (1..=frame.height).contains(&height);
-    fits.then(|| Rect::new(rng.u32(0..=frame.width - width), rng.u32(0..=frame.height - height), width, height))
+    fits.then(|| {
+        Rect::new(
+            rng.u32(0..=frame.width - width),
+            rng.u32(0..=frame.height - height),
+            width,
+            height,
+        )
+    })
 }
 
 fn uniform(rng: &mut Rng, [low, high]: [f64; 2]) -> f64 {
@@ -50,7 +58,10 @@ mod tests {
         let (frame, mut rng) = (Size::new(1920, 886), Rng::with_seed(1));
         for _ in 0..20_000 {
             let [a, b] = draw_pair(&mut rng, frame).unwrap();
-            assert!(a.right().max(b.right()) <= frame.width && a.bottom().max(b.bottom()) <= frame.height);
+            assert!(
+                a.right().max(b.right()) <= frame.width
+                    && a.bottom().max(b.bottom()) <= frame.height
+            );
             assert!(BoxPx::from(a).iou(b.into()) >= 0.5);
         }
     }
@@ -58,10 +69,18 @@ mod tests {
     /// Mean share of the frame's area, simulated apart with a million pairs (RECIPE 2.3; standard error below 0.003).
     #[test]
     fn areas_are_those_of_accepted_pairs() {
-        for (frame, expected) in [(Size::new(1920, 1280), 0.495), (Size::new(1920, 886), 0.344)] {
+        for (frame, expected) in [
+            (Size::new(1920, 1280), 0.495),
+            (Size::new(1920, 886), 0.344),
+        ] {
             let mut rng = Rng::with_seed(2);
-            let pairs: Vec<_> = (0..5000).filter_map(|_| draw_pair(&mut rng, frame)).flatten().collect();
-            let areas = pairs.iter().map(|crop| crop.size().area() as f64 / frame.area() as f64);
+            let pairs: Vec<_> = (0..5000)
+                .filter_map(|_| draw_pair(&mut rng, frame))
+                .flatten()
+                .collect();
+            let areas = pairs
+                .iter()
+                .map(|crop| crop.size().area() as f64 / frame.area() as f64);
             let mean = areas.sum::<f64>() / pairs.len() as f64;
             assert!((mean - expected).abs() < 0.01, "{frame}: {mean}");
         }
@@ -69,6 +88,9 @@ mod tests {
 
     #[test]
     fn a_frame_that_no_crop_fits_into_has_none() {
-        assert_eq!(draw_pair(&mut Rng::with_seed(3), Size::new(60_000, 300)), None);
+        assert_eq!(
+            draw_pair(&mut Rng::with_seed(3), Size::new(60_000, 300)),
+            None
+        );
     }
 }

@@ -73,7 +73,11 @@ pub fn measure(request: &Request) -> Result<Measured> {
     for (number, (job_ix, row)) in chosen.into_iter().enumerate() {
         wanted[job_ix].push((row, share + usize::from(number < rest)));
     }
-    for (job, rows) in stored.iter().zip(wanted).filter(|(_, rows)| !rows.is_empty()) {
+    for (job, rows) in stored
+        .iter()
+        .zip(wanted)
+        .filter(|(_, rows)| !rows.is_empty())
+    {
         meter.measure_job(job, &rows)?;
     }
     progress.finish_and_clear();
@@ -95,18 +99,32 @@ fn stored_jobs(catalog: &Catalog, inputs: &[PathBuf]) -> Result<Vec<StoredJob>> 
         let of_input = jobs_in_set(catalog, &path)?;
         if of_input.is_empty() {
             let advice = format!("give what was ingested into {:?}", catalog.dir());
-            return Err(Error::input("the set holds nothing of this input", path, advice));
+            return Err(Error::input(
+                "the set holds nothing of this input",
+                path,
+                advice,
+            ));
         }
         jobs.extend(of_input);
     }
     let stored = |job: Job| {
-        let shard = catalog.dir().join(schemas::shard::FRAMES_DIR).join(job.id.file_name());
+        let shard = catalog
+            .dir()
+            .join(schemas::shard::FRAMES_DIR)
+            .join(job.id.file_name());
         let has_reduced_level = |row: &FrameEntry| {
             let levels = catalog.settings().levels.iter().zip(&row.levels);
-            levels.into_iter().any(|(&level, entry)| level > 0 && entry.is_some())
+            levels
+                .into_iter()
+                .any(|(&level, entry)| level > 0 && entry.is_some())
         };
         let rows = ShardReader::open(&shard)?.rows()?;
-        let rows = rows.iter().enumerate().filter(|(_, row)| has_reduced_level(row)).map(|(ix, _)| ix).collect();
+        let rows = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| has_reduced_level(row))
+            .map(|(ix, _)| ix)
+            .collect();
         Ok(StoredJob { job, shard, rows })
     };
     plan(jobs)?.into_iter().map(stored).collect()
@@ -128,18 +146,36 @@ fn jobs_in_set(catalog: &Catalog, path: &Path) -> Result<Vec<Job>> {
 
 fn is_in_set(catalog: &Catalog, job: &Job, dataset: Dataset) -> Result<bool> {
     let name = job.id.file_name();
-    let Ok(ix) = catalog.shards().binary_search_by(|info| info.name.cmp(&name)) else { return Ok(false) };
+    let Ok(ix) = catalog
+        .shards()
+        .binary_search_by(|info| info.name.cmp(&name))
+    else {
+        return Ok(false);
+    };
     let rows = ShardReader::open(&catalog.shard_path(ix as u32))?.rows()?;
-    Ok(rows.first().is_none_or(|row| row.meta.dataset == dataset.name()))
+    Ok(rows
+        .first()
+        .is_none_or(|row| row.meta.dataset == dataset.name()))
 }
 
 /// Frames to measure, as numbers of job and row, ascending: two crops or more in each.
 fn choose_frames(stored: &[StoredJob], request: &Request) -> Result<Vec<(usize, usize)>> {
-    let frames = stored.iter().enumerate().flat_map(|(ix, job)| job.rows.iter().map(move |&row| (ix, row)));
-    let mut chosen = Rng::with_seed(request.seed).choose_multiple(frames, request.crops.div_ceil(2));
+    let frames = stored
+        .iter()
+        .enumerate()
+        .flat_map(|(ix, job)| job.rows.iter().map(move |&row| (ix, row)));
+    let mut chosen =
+        Rng::with_seed(request.seed).choose_multiple(frames, request.crops.div_ceil(2));
     if chosen.is_empty() {
-        let advice = format!("level 1 is stored of frames with {} pixels a side and more", 2 * VIEW_PX);
-        return Err(Error::input("no frame of the inputs has a level besides 0 in this set", &request.shards, advice));
+        let advice = format!(
+            "level 1 is stored of frames with {} pixels a side and more",
+            2 * VIEW_PX
+        );
+        return Err(Error::input(
+            "no frame of the inputs has a level besides 0 in this set",
+            &request.shards,
+            advice,
+        ));
     }
     chosen.sort_unstable();
     Ok(chosen)
@@ -156,40 +192,70 @@ struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     fn new(settings: &'a Settings, seed: u64, progress: &'a ProgressBar) -> Self {
-        Self { settings, seed, progress, viewer: Viewer::new(), tally: Tally::new(&settings.levels) }
+        Self {
+            settings,
+            seed,
+            progress,
+            viewer: Viewer::new(),
+            tally: Tally::new(&settings.levels),
+        }
     }
 
     /// Measures some rows of a shard, each with the number of its crops.
     fn measure_job(&mut self, stored: &StoredJob, wanted: &[(usize, usize)]) -> Result<()> {
         let shard = ShardReader::open(&stored.shard)?;
         let rows = shard.rows()?;
-        let mut wanted: HashMap<&str, (&FrameEntry, usize)> =
-            wanted.iter().map(|&(row, crops)| (rows[row].meta.frame_id.as_str(), (&rows[row], crops))).collect();
+        let mut wanted: HashMap<&str, (&FrameEntry, usize)> = wanted
+            .iter()
+            .map(|&(row, crops)| (rows[row].meta.frame_id.as_str(), (&rows[row], crops)))
+            .collect();
         for item in stored.job.open(self.settings)? {
             let Ok(image) = item?.content else { continue };
-            let Some((row, crops)) = wanted.remove(image.meta.frame_id.as_str()) else { continue };
+            let Some((row, crops)) = wanted.remove(image.meta.frame_id.as_str()) else {
+                continue;
+            };
             let file = read(image.data).map_err(|trouble| changed(row, trouble))?;
             self.measure_frame(&shard, row, &file, crops)?;
             if wanted.is_empty() {
                 return Ok(());
             }
         }
-        match wanted.into_values().map(|(row, _)| row).min_by_key(|row| &row.meta.frame_id) {
-            Some(row) => Err(changed(row, Defect::new("gone", "it is no longer there").into())),
+        match wanted
+            .into_values()
+            .map(|(row, _)| row)
+            .min_by_key(|row| &row.meta.frame_id)
+        {
+            Some(row) => Err(changed(
+                row,
+                Defect::new("gone", "it is no longer there").into(),
+            )),
             None => Ok(()),
         }
     }
 
-    fn measure_frame(&mut self, shard: &ShardReader, row: &FrameEntry, file: &[u8], crops: usize) -> Result<()> {
-        let original = self.viewer.original(file).map_err(|defect| changed(row, defect.into()))?;
+    fn measure_frame(
+        &mut self,
+        shard: &ShardReader,
+        row: &FrameEntry,
+        file: &[u8],
+        crops: usize,
+    ) -> Result<()> {
+        let original = self
+            .viewer
+            .original(file)
+            .map_err(|defect| changed(row, defect.into()))?;
         if original.dimensions() != (row.meta.size.width, row.meta.size.height) {
-            return Err(changed(row, Defect::new("other-size", "its size is another").into()));
+            return Err(changed(
+                row,
+                Defect::new("other-size", "its size is another").into(),
+            ));
         }
         self.tally.add_frame(row, file.len() as u64);
         let levels = &self.settings.levels;
         let mut decoded = vec![None; levels.len()];
         let mut rng = Rng::with_seed(self.seed ^ row.meta.key());
-        let pairs = std::iter::from_fn(|| crops::draw_pair(&mut rng, row.meta.size)).take(PAIRS_PER_CROP * crops);
+        let pairs = std::iter::from_fn(|| crops::draw_pair(&mut rng, row.meta.size))
+            .take(PAIRS_PER_CROP * crops);
         let mut measured = 0;
         for crop in pairs.flatten() {
             let chosen = choose_level(crop.size(), VIEW_PX, levels, |ix| row.levels[ix].is_some());
@@ -222,7 +288,11 @@ fn changed(row: &FrameEntry, trouble: Trouble) -> Error {
         Trouble::Run(error) => error,
         Trouble::Item(Defect { reason, detail }) => {
             let advice = format!("give the input as it was ({reason}: {detail})");
-            Error::input("an image is not what it was when it was ingested", &row.meta.source, advice)
+            Error::input(
+                "an image is not what it was when it was ingested",
+                &row.meta.source,
+                advice,
+            )
         }
     }
 }

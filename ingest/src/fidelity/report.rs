@@ -81,7 +81,13 @@ impl Distribution {
             below + (above - below) * at.fract()
         };
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        Some(Self { min, p1: percentile(1.0), p5: percentile(5.0), median: percentile(50.0), mean })
+        Some(Self {
+            min,
+            p1: percentile(1.0),
+            p5: percentile(5.0),
+            median: percentile(50.0),
+            mean,
+        })
     }
 }
 
@@ -103,8 +109,18 @@ struct LevelTally {
 
 impl Tally {
     pub fn new(levels: &[u8]) -> Self {
-        let level = |&level: &u8| LevelTally { level, bytes: 0, psnr_db: Vec::new(), worst: None };
-        Self { frames: 0, level_0_crops: 0, bytes_original: 0, levels: levels.iter().map(level).collect() }
+        let level = |&level: &u8| LevelTally {
+            level,
+            bytes: 0,
+            psnr_db: Vec::new(),
+            worst: None,
+        };
+        Self {
+            frames: 0,
+            level_0_crops: 0,
+            bytes_original: 0,
+            levels: levels.iter().map(level).collect(),
+        }
     }
 
     /// Adds a frame whose original has `bytes_original` bytes.
@@ -124,20 +140,45 @@ impl Tally {
     /// Adds a crop of a frame, measured at a level.
     pub fn add(&mut self, frame_id: &str, level_ix: usize, crop: Rect, comparison: Comparison) {
         let psnr_db = comparison.psnr_db();
-        let LevelTally { psnr_db: all, worst, .. } = &mut self.levels[level_ix];
+        let LevelTally {
+            psnr_db: all,
+            worst,
+            ..
+        } = &mut self.levels[level_ix];
         all.push(psnr_db);
-        if worst.as_ref().is_none_or(|(worst, _)| psnr_db < worst.psnr_db) {
+        if worst
+            .as_ref()
+            .is_none_or(|(worst, _)| psnr_db < worst.psnr_db)
+        {
             let crop = [crop.x, crop.y, crop.width, crop.height];
-            *worst = Some((Sample { frame_id: frame_id.to_owned(), crop, psnr_db }, comparison));
+            *worst = Some((
+                Sample {
+                    frame_id: frame_id.to_owned(),
+                    crop,
+                    psnr_db,
+                },
+                comparison,
+            ));
         }
     }
 
     pub fn finish(self) -> Measured {
         let ratio = |bytes: u64| bytes as f64 / self.bytes_original.max(1) as f64;
-        let all: Vec<f64> = self.levels.iter().flat_map(|level| &level.psnr_db).copied().collect();
+        let all: Vec<f64> = self
+            .levels
+            .iter()
+            .flat_map(|level| &level.psnr_db)
+            .copied()
+            .collect();
         let bytes_stored = self.levels.iter().map(|level| level.bytes).sum();
         let (mut levels, mut worst) = (Vec::new(), Vec::new());
-        for LevelTally { level, bytes, psnr_db, worst: of_level } in self.levels {
+        for LevelTally {
+            level,
+            bytes,
+            psnr_db,
+            worst: of_level,
+        } in self.levels
+        {
             let (sample, comparison) = of_level.unzip();
             worst.extend(comparison);
             levels.push(LevelFidelity {
@@ -164,12 +205,24 @@ impl Tally {
 
 impl fmt::Display for Fidelity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, crops, level_0_crops, .. } = self;
-        writeln!(f, "{crops} crops of {frames} frames; {level_0_crops} more need level 0 and are not measured\n")?;
-        let header = ["level", "crops", "median", "mean", "min", "1 %", "5 %", "bytes"];
+        let Self {
+            frames,
+            crops,
+            level_0_crops,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{crops} crops of {frames} frames; {level_0_crops} more need level 0 and are not measured\n"
+        )?;
+        let header = [
+            "level", "crops", "median", "mean", "min", "1 %", "5 %", "bytes",
+        ];
         let [level, columns @ ..] = header;
         write!(f, "{level:<8}")?;
-        columns.iter().try_for_each(|column| write!(f, "{column:>8}"))?;
+        columns
+            .iter()
+            .try_for_each(|column| write!(f, "{column:>8}"))?;
         writeln!(f, "   (PSNR in dB; bytes as multiples of the originals')")?;
         for level in &self.levels {
             let name = format!("{} (1/{})", level.level, 1u32 << level.level);
@@ -177,9 +230,18 @@ impl fmt::Display for Fidelity {
         }
         write_line(f, "all", *crops, self.psnr_db, self.bytes_ratio)?;
         for level in &self.levels {
-            if let Some(Sample { frame_id, crop: [x, y, width, height], psnr_db }) = &level.worst {
+            if let Some(Sample {
+                frame_id,
+                crop: [x, y, width, height],
+                psnr_db,
+            }) = &level.worst
+            {
                 let place = format!("{width}x{height} pixels at ({x}, {y})");
-                write!(f, "\nworst of level {}: {psnr_db:.2} dB, {place} of {frame_id}", level.level)?;
+                write!(
+                    f,
+                    "\nworst of level {}: {psnr_db:.2} dB, {place} of {frame_id}",
+                    level.level
+                )?;
             }
         }
         Ok(())
@@ -194,7 +256,15 @@ fn write_line(
     bytes_ratio: f64,
 ) -> fmt::Result {
     write!(f, "{name:<8}{crops:>8}")?;
-    let figures = psnr_db.map(|Distribution { min, p1, p5, median, mean }| [median, mean, min, p1, p5]);
+    let figures = psnr_db.map(
+        |Distribution {
+             min,
+             p1,
+             p5,
+             median,
+             mean,
+         }| [median, mean, min, p1, p5],
+    );
     for ix in 0..5 {
         match figures {
             Some(figures) => write!(f, "{:>8.2}", figures[ix])?,
@@ -210,8 +280,17 @@ mod tests {
 
     #[test]
     fn percentiles_are_interpolated_as_numpy_does() {
-        let values = (0..=200).rev().map(|value| f64::from(value) / 2.0).collect();
-        let expected = Distribution { min: 0.0, p1: 1.0, p5: 5.0, median: 50.0, mean: 50.0 };
+        let values = (0..=200)
+            .rev()
+            .map(|value| f64::from(value) / 2.0)
+            .collect();
+        let expected = Distribution {
+            min: 0.0,
+            p1: 1.0,
+            p5: 5.0,
+            median: 50.0,
+            mean: 50.0,
+        };
         assert_eq!(Distribution::of(values), Some(expected));
         assert_eq!(Distribution::of(vec![1.0, 2.0]).unwrap().median, 1.5);
         assert_eq!(Distribution::of(Vec::new()), None);

@@ -37,7 +37,9 @@ impl Comparison {
     /// which is 99.9 dB.
     pub fn psnr_db(&self) -> f64 {
         let samples = self.original.as_raw().iter().zip(self.stored.as_raw());
-        let squared: u64 = samples.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+        let squared: u64 = samples
+            .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+            .sum();
         let mean = squared.max(1) as f64 / self.original.as_raw().len() as f64;
         10.0 * (255.0 * 255.0 / mean).log10()
     }
@@ -51,7 +53,10 @@ pub struct Viewer {
 
 impl Viewer {
     pub fn new() -> Self {
-        Self { codec: Codec::new(), resizer: Resizer::new() }
+        Self {
+            codec: Codec::new(),
+            resizer: Resizer::new(),
+        }
     }
 
     /// Decodes an image file in full.
@@ -69,48 +74,84 @@ impl Viewer {
     }
 
     /// Decodes a stored level of a frame, with its padding.
-    pub fn level(&mut self, shard: &ShardReader, row: &FrameEntry, level_ix: usize) -> Result<RgbImage> {
-        let entry = row.levels[level_ix].as_ref().expect("a level is chosen from the stored ones");
+    pub fn level(
+        &mut self,
+        shard: &ShardReader,
+        row: &FrameEntry,
+        level_ix: usize,
+    ) -> Result<RgbImage> {
+        let entry = row.levels[level_ix]
+            .as_ref()
+            .expect("a level is chosen from the stored ones");
         let jpeg = shard.jpeg(entry)?;
         self.decode(jpeg).map_err(|Defect { reason, detail }| {
             let advice = format!("run `ingest verify` ({reason}: {detail})");
-            Error::input("a stored level of this frame cannot be decoded", &row.meta.frame_id, advice)
+            Error::input(
+                "a stored level of this frame cannot be decoded",
+                &row.meta.frame_id,
+                advice,
+            )
         })
     }
 
     fn decode(&mut self, jpeg: &[u8]) -> Result<RgbImage, Defect> {
         let header = self.codec.read_header(jpeg)?;
-        let mut raster = self.codec.decode(jpeg, &header, Layout::Rgb, Scale::Full, 8)?;
+        let mut raster = self
+            .codec
+            .decode(jpeg, &header, Layout::Rgb, Scale::Full, 8)?;
         let plane = raster.planes.remove(0);
         let Size { width, height } = plane.allocated;
-        Ok(RgbImage::from_raw(width, height, plane.data).expect("rows of a plane follow each other without gaps"))
+        Ok(RgbImage::from_raw(width, height, plane.data)
+            .expect("rows of a plane follow each other without gaps"))
     }
 
     /// The view of `crop`, in pixels of the frame, from `image`, which is the frame at `level`.
     pub fn view(&mut self, image: &RgbImage, crop: Rect, level: u8) -> RgbImage {
         let touched = crop.at_level(level);
         let scale = f64::from(1u32 << level);
-        let [x, y, width, height] = [crop.x, crop.y, crop.width, crop.height].map(|value| f64::from(value) / scale);
+        let [x, y, width, height] =
+            [crop.x, crop.y, crop.width, crop.height].map(|value| f64::from(value) / scale);
         let (left, top) = (x - f64::from(touched.x), y - f64::from(touched.y));
 
-        let whole = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
+        let whole = ImageRef::new(
+            image.width(),
+            image.height(),
+            image.as_raw(),
+            PixelType::U8x3,
+        );
         let whole = whole.expect("an image holds exactly its pixels");
         let cut = CroppedImage::new(&whole, touched.x, touched.y, touched.width, touched.height);
         let cut = cut.expect("a crop of a frame lies inside each of its levels");
         let rows = f64::from(touched.height);
-        let narrow = self.resize(&cut, [left, 0.0, width, rows], Size::new(VIEW_PX, touched.height));
-        let view = self.resize(&narrow, [0.0, top, f64::from(VIEW_PX), height], Size::new(VIEW_PX, VIEW_PX));
-        RgbImage::from_raw(VIEW_PX, VIEW_PX, view.into_vec()).expect("a view has three bytes a pixel")
+        let narrow = self.resize(
+            &cut,
+            [left, 0.0, width, rows],
+            Size::new(VIEW_PX, touched.height),
+        );
+        let view = self.resize(
+            &narrow,
+            [0.0, top, f64::from(VIEW_PX), height],
+            Size::new(VIEW_PX, VIEW_PX),
+        );
+        RgbImage::from_raw(VIEW_PX, VIEW_PX, view.into_vec())
+            .expect("a view has three bytes a pixel")
     }
 
     /// Resizes the part `[x, y, width, height]` of `source`; a direction in which nothing changes is left as it is.
-    fn resize(&mut self, source: &impl IntoImageView, [x, y, width, height]: [f64; 4], size: Size) -> Image<'static> {
+    fn resize(
+        &mut self,
+        source: &impl IntoImageView,
+        [x, y, width, height]: [f64; 4],
+        size: Size,
+    ) -> Image<'static> {
         let options = ResizeOptions::new()
             .crop(x, y, width, height)
             .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
             .use_alpha(false);
         let mut target = Image::new(size.width, size.height, PixelType::U8x3);
-        self.resizer.resize(source, &mut target, &options).expect("the part lies inside the source");
+        self.resizer
+            .resize(source, &mut target, &options)
+            .expect("the part lies inside the source");
         target
     }
 }
@@ -129,9 +170,14 @@ fn contact_sheet(comparisons: &[Comparison]) -> RgbImage {
     let mut sheet = RgbImage::new(3 * VIEW_PX, comparisons.len() as u32 * VIEW_PX);
     for (row, comparison) in comparisons.iter().enumerate() {
         let difference = difference(comparison);
-        for (column, view) in [&comparison.original, &comparison.stored, &difference].into_iter().enumerate() {
+        for (column, view) in [&comparison.original, &comparison.stored, &difference]
+            .into_iter()
+            .enumerate()
+        {
             let (x, y) = (column as u32 * VIEW_PX, row as u32 * VIEW_PX);
-            sheet.copy_from(view, x, y).expect("the sheet has a place for every view");
+            sheet
+                .copy_from(view, x, y)
+                .expect("the sheet has a place for every view");
         }
     }
     sheet
@@ -144,7 +190,9 @@ fn difference(comparison: &Comparison) -> RgbImage {
     };
     RgbImage::from_fn(VIEW_PX, VIEW_PX, |x, y| {
         let [a, b] = [&comparison.original, &comparison.stored].map(|view| view.get_pixel(x, y).0);
-        Rgb(std::array::from_fn(|channel| amplified((&a[channel], &b[channel]))))
+        Rgb(std::array::from_fn(|channel| {
+            amplified((&a[channel], &b[channel]))
+        }))
     })
 }
 
@@ -158,7 +206,13 @@ mod tests {
 
     #[test]
     fn psnr_is_that_of_the_mean_squared_difference() {
-        let psnr = |a, b| Comparison { original: plain(a), stored: plain(b) }.psnr_db();
+        let psnr = |a, b| {
+            Comparison {
+                original: plain(a),
+                stored: plain(b),
+            }
+            .psnr_db()
+        };
         assert!((psnr(100, 90) - 28.1308).abs() < 1e-4, "{}", psnr(100, 90));
         assert_eq!(psnr(0, 255), 0.0);
         assert!((psnr(7, 7) - 99.9).abs() < 0.01, "{}", psnr(7, 7));
@@ -174,24 +228,40 @@ mod tests {
             let scale = f64::from(1u32 << level);
             let size = Size::new(240, 240).at_level(level);
             let frame_at = |pixel: u32| ((f64::from(pixel) + 0.5) * scale - 0.5).round() as u8;
-            let ramp = RgbImage::from_fn(size.width, size.height, |x, y| Rgb([frame_at(x), frame_at(y), 0]));
+            let ramp = RgbImage::from_fn(size.width, size.height, |x, y| {
+                Rgb([frame_at(x), frame_at(y), 0])
+            });
             let view = viewer.view(&ramp, crop, level);
             // Away from the edges, where there is nothing to extrapolate from.
             for at in 30..VIEW_PX - 30 {
                 let place = |start: u32, length: u32| {
-                    f64::from(start) + (f64::from(at) + 0.5) * f64::from(length) / f64::from(VIEW_PX) - 0.5
+                    f64::from(start)
+                        + (f64::from(at) + 0.5) * f64::from(length) / f64::from(VIEW_PX)
+                        - 0.5
                 };
                 let Rgb([x, y, _]) = *view.get_pixel(at, at);
-                let off = [f64::from(x) - place(crop.x, crop.width), f64::from(y) - place(crop.y, crop.height)];
-                assert!(off.iter().all(|off| off.abs() < 1.2), "level {level}, pixel {at}: {off:?}");
+                let off = [
+                    f64::from(x) - place(crop.x, crop.width),
+                    f64::from(y) - place(crop.y, crop.height),
+                ];
+                assert!(
+                    off.iter().all(|off| off.abs() < 1.2),
+                    "level {level}, pixel {at}: {off:?}"
+                );
             }
         }
     }
 
     #[test]
     fn a_contact_sheet_shows_both_views_and_their_difference() {
-        let sheet = contact_sheet(&[Comparison { original: plain(100), stored: plain(103) }]);
+        let sheet = contact_sheet(&[Comparison {
+            original: plain(100),
+            stored: plain(103),
+        }]);
         let row = [0, 1, 2].map(|column| sheet.get_pixel(column * VIEW_PX + 5, 5).0[0]);
-        assert_eq!((sheet.dimensions(), row), ((672, 224), [100, 103, 128 + 24]));
+        assert_eq!(
+            (sheet.dimensions(), row),
+            ((672, 224), [100, 103, 128 + 24])
+        );
     }
 }

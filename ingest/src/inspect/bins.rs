@@ -41,7 +41,9 @@ impl Lengths {
     /// Bins of one width that a person would choose (1, 2 or 5 with zeros), from the first to the last that is not
     /// empty, at most `MAX_BINS`.
     pub(super) fn bins(&self) -> Vec<Bin> {
-        let Some(first) = self.steps.iter().position(|&frames| frames > 0) else { return Vec::new() };
+        let Some(first) = self.steps.iter().position(|&frames| frames > 0) else {
+            return Vec::new();
+        };
         let last = self.steps.len() as u64 - 1;
         let widths = (0..).flat_map(|zeros| [1, 2, 5].map(|digit| digit * 10u64.pow(zeros)));
         let (first, width) = widths
@@ -49,7 +51,8 @@ impl Lengths {
             .find(|&(first, width)| last / width - first < MAX_BINS)
             .expect("some width is enough for any range");
         let frames_of = |bin: u64| {
-            let steps = (bin * width) as usize..((bin + 1) * width).min(self.steps.len() as u64) as usize;
+            let steps =
+                (bin * width) as usize..((bin + 1) * width).min(self.steps.len() as u64) as usize;
             self.steps[steps].iter().sum()
         };
         let bin = |bin: u64| Bin {
@@ -75,10 +78,31 @@ mod tests {
     #[test]
     fn bins_have_round_edges() {
         assert!(bins(&[]).is_empty());
-        assert_eq!(bins(&[999]), [Bin { from_bytes: 0, to_bytes: 1000, frames: 1 }]);
+        assert_eq!(
+            bins(&[999]),
+            [Bin {
+                from_bytes: 0,
+                to_bytes: 1000,
+                frames: 1
+            }]
+        );
         let found = bins(&[120_000, 149_999, 150_000, 700_000]);
-        assert_eq!(found[0], Bin { from_bytes: 100_000, to_bytes: 150_000, frames: 2 });
-        assert_eq!(found.last().copied(), Some(Bin { from_bytes: 700_000, to_bytes: 750_000, frames: 1 }));
+        assert_eq!(
+            found[0],
+            Bin {
+                from_bytes: 100_000,
+                to_bytes: 150_000,
+                frames: 2
+            }
+        );
+        assert_eq!(
+            found.last().copied(),
+            Some(Bin {
+                from_bytes: 700_000,
+                to_bytes: 750_000,
+                frames: 1
+            })
+        );
     }
 
     proptest! {

@@ -112,17 +112,47 @@ pub fn inspect(dir: &Path, filter: Option<&Filter>) -> Result<Inspection> {
     let catalog = Catalog::open(dir)?;
     let selection = catalog.select(filter)?;
     let counted = |column: &str| count_texts(&catalog, &selection, column);
-    let columns = ["dataset", "split", "camera", "time_of_day", "weather", "location", "city", "segment"];
+    let columns = [
+        "dataset",
+        "split",
+        "camera",
+        "time_of_day",
+        "weather",
+        "location",
+        "city",
+        "segment",
+    ];
     let (columns, (levels, by_size)) = rayon::join(
-        || columns.into_par_iter().map(counted).collect::<Result<Vec<Counts>>>(),
+        || {
+            columns
+                .into_par_iter()
+                .map(counted)
+                .collect::<Result<Vec<Counts>>>()
+        },
         || {
             let total = |&level: &u8| level_total(&catalog, &selection, level);
-            let levels = || catalog.settings().levels.par_iter().map(total).collect::<Result<Vec<LevelTotal>>>();
+            let levels = || {
+                catalog
+                    .settings()
+                    .levels
+                    .par_iter()
+                    .map(total)
+                    .collect::<Result<Vec<LevelTotal>>>()
+            };
             rayon::join(levels, || count_sizes(&catalog, &selection))
         },
     );
     let columns: [Counts; 8] = columns?.try_into().expect("as many counts as columns");
-    let [by_dataset, by_split, by_camera, by_time_of_day, by_weather, by_location, by_city, mut by_segment] = columns;
+    let [
+        by_dataset,
+        by_split,
+        by_camera,
+        by_time_of_day,
+        by_weather,
+        by_location,
+        by_city,
+        mut by_segment,
+    ] = columns;
     by_segment.remove(NO_VALUE);
     let levels = levels?;
     Ok(Inspection {
@@ -170,7 +200,10 @@ fn count_sizes(catalog: &Catalog, selection: &Selection) -> Result<Counts> {
             *counts.entry((width, height)).or_default() += 1;
         }
     }
-    Ok(counts.into_iter().map(|((width, height), count)| (Size::new(width, height).to_string(), count)).collect())
+    Ok(counts
+        .into_iter()
+        .map(|((width, height), count)| (Size::new(width, height).to_string(), count))
+        .collect())
 }
 
 fn count_shards(catalog: &Catalog, selection: &Selection) -> Result<u64> {
@@ -194,12 +227,21 @@ fn level_total(catalog: &Catalog, selection: &Selection, level: u8) -> Result<Le
     }
     let Lengths { frames, bytes, .. } = lengths;
     let bytes_per_frame = bytes.checked_div(frames).unwrap_or(0);
-    Ok(LevelTotal { level, frames, bytes, bytes_per_frame, by_encoding, histogram: lengths.bins() })
+    Ok(LevelTotal {
+        level,
+        frames,
+        bytes,
+        bytes_per_frame,
+        by_encoding,
+        histogram: lengths.bins(),
+    })
 }
 
 fn largest(by_segment: Counts) -> Vec<SegmentFrames> {
-    let mut segments: Vec<SegmentFrames> =
-        by_segment.into_iter().map(|(segment, frames)| SegmentFrames { segment, frames }).collect();
+    let mut segments: Vec<SegmentFrames> = by_segment
+        .into_iter()
+        .map(|(segment, frames)| SegmentFrames { segment, frames })
+        .collect();
     // Stable, so equal ones stay sorted by name.
     segments.sort_by_key(|segment| std::cmp::Reverse(segment.frames));
     segments.truncate(LARGEST_SEGMENTS);
@@ -210,7 +252,11 @@ impl Spread {
     fn of(mut counts: Vec<u64>) -> Self {
         counts.sort_unstable();
         let at = |ix: usize| counts.get(ix).copied().unwrap_or(0);
-        Self { min: at(0), median: at(counts.len() / 2), max: at(counts.len().saturating_sub(1)) }
+        Self {
+            min: at(0),
+            median: at(counts.len() / 2),
+            max: at(counts.len().saturating_sub(1)),
+        }
     }
 }
 
@@ -220,16 +266,35 @@ mod tests {
 
     #[test]
     fn a_spread_is_minimum_middle_and_maximum() {
-        assert_eq!(Spread::of(vec![5, 1, 9]), Spread { min: 1, median: 5, max: 9 });
-        assert_eq!(Spread::of(vec![7, 3]), Spread { min: 3, median: 7, max: 7 });
+        assert_eq!(
+            Spread::of(vec![5, 1, 9]),
+            Spread {
+                min: 1,
+                median: 5,
+                max: 9
+            }
+        );
+        assert_eq!(
+            Spread::of(vec![7, 3]),
+            Spread {
+                min: 3,
+                median: 7,
+                max: 7
+            }
+        );
         assert_eq!(Spread::of(Vec::new()), Spread::default());
     }
 
     #[test]
     fn the_largest_segments_come_first_and_equal_ones_by_name() {
-        let counts = (0..20).map(|ix| (format!("{ix:02}"), u64::from(ix == 7) + 3)).collect();
+        let counts = (0..20)
+            .map(|ix| (format!("{ix:02}"), u64::from(ix == 7) + 3))
+            .collect();
         let largest = largest(counts);
-        let names: Vec<&str> = largest.iter().map(|segment| segment.segment.as_str()).collect();
+        let names: Vec<&str> = largest
+            .iter()
+            .map(|segment| segment.segment.as_str())
+            .collect();
         assert_eq!(names[..3], ["07", "00", "01"]);
         assert_eq!((largest.len(), largest[0].frames), (LARGEST_SEGMENTS, 4));
     }

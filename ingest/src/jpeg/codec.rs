@@ -1,5 +1,8 @@
 //! The calls into libjpeg-turbo.
-#![expect(unsafe_code, reason = "libjpeg-turbo has a C interface, and the safe crate does not offer restart markers")]
+#![expect(
+    unsafe_code,
+    reason = "libjpeg-turbo has a C interface, and the safe crate does not offer restart markers"
+)]
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -55,7 +58,8 @@ impl Handle {
     fn set_scale(&mut self, scale: Scale) {
         let denom = if scale == Scale::Half { 2 } else { 1 };
         // SAFETY: the instance is alive; 1/1 and 1/2 are supported factors.
-        let code = unsafe { tj::tj3SetScalingFactor(self.raw(), tj::tjscalingfactor { num: 1, denom }) };
+        let code =
+            unsafe { tj::tj3SetScalingFactor(self.raw(), tj::tjscalingfactor { num: 1, denom }) };
         assert_eq!(code, 0, "TurboJPEG scales by 1/{denom}");
     }
 
@@ -67,8 +71,13 @@ impl Handle {
         // SAFETY: the message is a NUL-terminated string that lives until the next call on this thread.
         let message = unsafe { CStr::from_ptr(tj::tj3GetErrorStr(self.raw())) }.to_string_lossy();
         // SAFETY: the instance is alive.
-        let is_warning = unsafe { tj::tj3GetErrorCode(self.raw()) } == tj::TJERR_TJERR_WARNING as c_int;
-        if is_warning && is_harmless(&message) { Ok(()) } else { Err(defect(&message)) }
+        let is_warning =
+            unsafe { tj::tj3GetErrorCode(self.raw()) } == tj::TJERR_TJERR_WARNING as c_int;
+        if is_warning && is_harmless(&message) {
+            Ok(())
+        } else {
+            Err(defect(&message))
+        }
     }
 }
 
@@ -95,7 +104,11 @@ impl Codec {
     pub fn new() -> Self {
         let mut encoder = Handle::new(tj::TJINIT_TJINIT_COMPRESS);
         encoder.set(tj::TJPARAM_TJPARAM_NOREALLOC, 1);
-        Self { decoder: new_decoder(), encoder, output: Vec::new() }
+        Self {
+            decoder: new_decoder(),
+            encoder,
+            output: Vec::new(),
+        }
     }
 
     /// Reads the header of `jpeg`.
@@ -105,7 +118,8 @@ impl Codec {
     pub fn read_header(&mut self, jpeg: &[u8]) -> Result<Header> {
         let decoder = self.fresh_decoder();
         // SAFETY: pointer and length are those of a live slice.
-        let code = unsafe { tj::tj3DecompressHeader(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _) };
+        let code =
+            unsafe { tj::tj3DecompressHeader(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _) };
         decoder.check(code)?;
         let color = match decoder.get(tj::TJPARAM_TJPARAM_COLORSPACE) as tj::TJCS {
             tj::TJCS_TJCS_GRAY => ColorModel::Grey,
@@ -120,7 +134,10 @@ impl Codec {
             side(decoder.get(tj::TJPARAM_TJPARAM_JPEGHEIGHT)),
         );
         if size.area() == 0 {
-            return Err(Defect::new("truncated-jpeg", "the file ends before its image begins"));
+            return Err(Defect::new(
+                "truncated-jpeg",
+                "the file ends before its image begins",
+            ));
         }
         Ok(Header {
             size,
@@ -137,7 +154,12 @@ impl Codec {
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
-    pub fn transcode(&mut self, transcoder: Transcoder<'_>, size: Size, restart: Restart) -> Result<&[u8]> {
+    pub fn transcode(
+        &mut self,
+        transcoder: Transcoder<'_>,
+        size: Size,
+        restart: Restart,
+    ) -> Result<&[u8]> {
         self.reserve(size, tj::TJSAMP_TJSAMP_444);
         transcoder.write(restart, &mut self.output)?;
         Ok(&self.output)
@@ -167,7 +189,14 @@ impl Codec {
         decoder.set_scale(scale);
         // SAFETY: the plane has at least the scaled size in pixels of this format, and its own pitch.
         let code = unsafe {
-            tj::tj3Decompress8(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _, plane.data.as_mut_ptr(), pitch, format)
+            tj::tj3Decompress8(
+                decoder.raw(),
+                jpeg.as_ptr(),
+                jpeg.len() as _,
+                plane.data.as_mut_ptr(),
+                pitch,
+                format,
+            )
         };
         decoder.check(code)?;
         raster.replicate_edges();
@@ -184,7 +213,14 @@ impl Codec {
         let decoder = self.fresh_decoder();
         // SAFETY: `samples` holds four bytes for every pixel, rows without gaps.
         let code = unsafe {
-            tj::tj3Decompress8(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _, samples.as_mut_ptr(), pitch, format)
+            tj::tj3Decompress8(
+                decoder.raw(),
+                jpeg.as_ptr(),
+                jpeg.len() as _,
+                samples.as_mut_ptr(),
+                pitch,
+                format,
+            )
         };
         decoder.check(code)?;
         Ok(samples)
@@ -204,13 +240,30 @@ impl Codec {
         // samples of the 12-bit call are never negative.
         let code = unsafe {
             if header.bits <= 12 {
-                tj::tj3Decompress12(decoder.raw(), jpeg.as_ptr(), len, samples.as_mut_ptr().cast(), pitch, format)
+                tj::tj3Decompress12(
+                    decoder.raw(),
+                    jpeg.as_ptr(),
+                    len,
+                    samples.as_mut_ptr().cast(),
+                    pitch,
+                    format,
+                )
             } else {
-                tj::tj3Decompress16(decoder.raw(), jpeg.as_ptr(), len, samples.as_mut_ptr(), pitch, format)
+                tj::tj3Decompress16(
+                    decoder.raw(),
+                    jpeg.as_ptr(),
+                    len,
+                    samples.as_mut_ptr(),
+                    pitch,
+                    format,
+                )
             }
         };
         decoder.check(code)?;
-        Ok(samples.into_iter().map(|sample| (sample >> (header.bits - 8)) as u8).collect())
+        Ok(samples
+            .into_iter()
+            .map(|sample| (sample >> (header.bits - 8)) as u8)
+            .collect())
     }
 
     /// Encodes `raster`, padding included, as baseline JPEG with standard Huffman tables. `has_full_chroma` asks for
@@ -218,7 +271,13 @@ impl Codec {
     ///
     /// # Errors
     /// [`Defect`] if the encoder fails.
-    pub fn encode(&mut self, raster: &Raster, quality: u8, has_full_chroma: bool, restart: Restart) -> Result<&[u8]> {
+    pub fn encode(
+        &mut self,
+        raster: &Raster,
+        quality: u8,
+        has_full_chroma: bool,
+        restart: Restart,
+    ) -> Result<&[u8]> {
         let sampling = match raster.layout {
             Layout::Grey => tj::TJSAMP_TJSAMP_GRAY,
             Layout::Rgb if has_full_chroma => tj::TJSAMP_TJSAMP_444,
@@ -283,7 +342,9 @@ impl Codec {
     /// it, is only a promise.
     fn reserve(&mut self, size: Size, sampling: tj::TJSAMP) {
         // SAFETY: a pure function of three integers.
-        let bytes = unsafe { tj::tj3JPEGBufSize(size.width as c_int, size.height as c_int, sampling as c_int) };
+        let bytes = unsafe {
+            tj::tj3JPEGBufSize(size.width as c_int, size.height as c_int, sampling as c_int)
+        };
         self.output.clear();
         self.output.reserve(bytes as usize);
     }

@@ -1,5 +1,8 @@
 //! Reads the DCT coefficients of a JPEG, to prove that level 0 keeps the original's.
-#![expect(unsafe_code, reason = "libjpeg-turbo hands out coefficients through a callback")]
+#![expect(
+    unsafe_code,
+    reason = "libjpeg-turbo hands out coefficients through a callback"
+)]
 
 use std::ffi::{c_int, c_short, c_void};
 
@@ -16,7 +19,12 @@ pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
     let mut transformer = Handle::new(tj::TJINIT_TJINIT_TRANSFORM);
     let mut found: Coefficients = Vec::new();
     let transform = tj::tjtransform {
-        r: tj::tjregion { x: 0, y: 0, w: 0, h: 0 },
+        r: tj::tjregion {
+            x: 0,
+            y: 0,
+            w: 0,
+            h: 0,
+        },
         op: tj::TJXOP_TJXOP_NONE as c_int,
         options: tj::TJXOPT_NOOUTPUT as c_int,
         data: (&raw mut found).cast::<c_void>(),
@@ -26,7 +34,15 @@ pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
     // SAFETY: `jpeg` is a live slice; NOOUTPUT leaves `target` alone; `collect` gets `transform` back, whose `data`
     // points at `found` for the duration of the call.
     let code = unsafe {
-        tj::tj3Transform(transformer.raw(), jpeg.as_ptr(), jpeg.len() as _, 1, &mut target, &mut len, &transform)
+        tj::tj3Transform(
+            transformer.raw(),
+            jpeg.as_ptr(),
+            jpeg.len() as _,
+            1,
+            &mut target,
+            &mut len,
+            &transform,
+        )
     };
     transformer.check(code)?;
     Ok(found)

@@ -34,9 +34,13 @@ impl<'a> Markers<'a> {
                 0xFF => at += 1, // fill byte
                 0x01 | 0xD0..=0xD8 => at += 2,
                 _ => {
-                    let Some(&[high, low]) = jpeg.get(at + 2..at + 4) else { break };
+                    let Some(&[high, low]) = jpeg.get(at + 2..at + 4) else {
+                        break;
+                    };
                     let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
-                    let Some(body) = jpeg.get(at + 4..end) else { break };
+                    let Some(body) = jpeg.get(at + 4..end) else {
+                        break;
+                    };
                     found.read_segment(marker, body, at + 4);
                     at = end;
                 }
@@ -52,16 +56,24 @@ impl<'a> Markers<'a> {
                 let factors = body[6..].chunks_exact(3).map(|component| component[1] >> 4);
                 self.max_horizontal = factors.max().unwrap_or(1);
             }
-            0xE0 if body.len() >= 12 && body.starts_with(b"JFIF\0") => self.jfif = Some((body[5], at + 5)),
+            0xE0 if body.len() >= 12 && body.starts_with(b"JFIF\0") => {
+                self.jfif = Some((body[5], at + 5))
+            }
             0xE1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0\0"),
-            0xEE if body.len() >= 12 && body.starts_with(b"Adobe") => self.adobe = Some((body[11], at + 11)),
+            0xEE if body.len() >= 12 && body.starts_with(b"Adobe") => {
+                self.adobe = Some((body[11], at + 11))
+            }
             _ => {}
         }
     }
 
     /// Width of a minimum coded unit in pixels; a scan of one component is not interleaved, whatever its factors.
     pub fn mcu_width(&self) -> u32 {
-        if self.components == 1 { 8 } else { 8 * u32::from(self.max_horizontal.max(1)) }
+        if self.components == 1 {
+            8
+        } else {
+            8 * u32::from(self.max_horizontal.max(1))
+        }
     }
 
     /// `jpeg` without what libjpeg warns about in headers though it costs no pixel: an unknown JFIF version and an
@@ -101,7 +113,10 @@ mod tests {
         let jpeg = with(&[
             segment(0xE1, b"Exif\0\0II*\0"),
             segment(0xEE, b"Adobe\0\x64\0\0\0\0\x02"),
-            segment(0xC0, &[8, 0, 10, 0, 10, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]),
+            segment(
+                0xC0,
+                &[8, 0, 10, 0, 10, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1],
+            ),
         ]);
         let markers = Markers::scan(&jpeg);
         assert_eq!(markers.exif, Some(&b"II*\0"[..]));
@@ -111,8 +126,10 @@ mod tests {
 
     #[test]
     fn harmless_header_oddities_are_repaired() {
-        let jpeg =
-            with(&[segment(0xE0, b"JFIF\0\x02\x01\0\0\x01\0\x01\0\0"), segment(0xEE, b"Adobe\0\x64\0\0\0\0\x07")]);
+        let jpeg = with(&[
+            segment(0xE0, b"JFIF\0\x02\x01\0\0\x01\0\x01\0\0"),
+            segment(0xEE, b"Adobe\0\x64\0\0\0\0\x07"),
+        ]);
         let repaired = Markers::scan(&jpeg).repaired(&jpeg).into_owned();
         let again = Markers::scan(&repaired);
         assert_eq!(again.jfif.map(|(version, _)| version), Some(1));
@@ -122,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_cut_off_header_yields_what_was_found() {
-        let jpeg = with(&[segment(0xE1, b"Exif\0\0MM"), segment(0xC0, &[8, 0, 10, 0, 10, 1, 1, 0x11, 0])]);
+        let jpeg = with(&[
+            segment(0xE1, b"Exif\0\0MM"),
+            segment(0xC0, &[8, 0, 10, 0, 10, 1, 1, 0x11, 0]),
+        ]);
         for len in 0..jpeg.len() {
             Markers::scan(&jpeg[..len]);
         }

@@ -34,7 +34,10 @@ fn defect(message: &str) -> Defect {
         ("Maximum supported image dimension", "too-large"),
     ];
     let reason = REASONS.iter().find(|(text, _)| message.contains(text));
-    Defect::new(reason.map_or("undecodable-jpeg", |(_, reason)| reason), message.trim())
+    Defect::new(
+        reason.map_or("undecodable-jpeg", |(_, reason)| reason),
+        message.trim(),
+    )
 }
 
 /// Bytes between the last block and the EOI marker: every pixel has been decoded by then. Some cameras pad so.
@@ -88,16 +91,26 @@ mod tests {
     #[test]
     fn messages_are_sorted_under_stable_reasons() {
         let reason = |message| defect(message).reason;
-        assert_eq!(reason("Not a JPEG file: starts with 0x3c 0x68"), "not-a-jpeg");
+        assert_eq!(
+            reason("Not a JPEG file: starts with 0x3c 0x68"),
+            "not-a-jpeg"
+        );
         assert_eq!(reason("Premature end of JPEG file"), "truncated-jpeg");
-        assert_eq!(reason("Corrupt JPEG data: bad Huffman code"), "corrupt-jpeg");
+        assert_eq!(
+            reason("Corrupt JPEG data: bad Huffman code"),
+            "corrupt-jpeg"
+        );
         assert_eq!(reason("Unsupported marker type 0xc3"), "undecodable-jpeg");
     }
 
     #[test]
     fn only_padding_before_the_end_is_harmless() {
-        assert!(is_harmless("Corrupt JPEG data: 4 extraneous bytes before marker 0xd9"));
-        assert!(!is_harmless("Corrupt JPEG data: 4 extraneous bytes before marker 0xd3"));
+        assert!(is_harmless(
+            "Corrupt JPEG data: 4 extraneous bytes before marker 0xd9"
+        ));
+        assert!(!is_harmless(
+            "Corrupt JPEG data: 4 extraneous bytes before marker 0xd3"
+        ));
         assert!(!is_harmless("Premature end of JPEG file"));
     }
 }

@@ -1,5 +1,8 @@
 //! Level 0 and the half of an image out of one Huffman decoding, which is the larger part of decoding.
-#![expect(unsafe_code, reason = "TurboJPEG would decode twice; libjpeg's own interface needs C (transcoder.c)")]
+#![expect(
+    unsafe_code,
+    reason = "TurboJPEG would decode twice; libjpeg's own interface needs C (transcoder.c)"
+)]
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::marker::PhantomData;
@@ -22,7 +25,10 @@ mod ffi {
         pub fn ingest_transcoder_close(transcoder: *mut Transcoder);
         pub fn ingest_transcoder_message(transcoder: *const Transcoder) -> *const c_char;
         pub fn ingest_transcoder_read_header(transcoder: *mut Transcoder) -> c_int;
-        pub fn ingest_transcoder_half_planes(transcoder: *mut Transcoder, planes: *const Samples) -> c_int;
+        pub fn ingest_transcoder_half_planes(
+            transcoder: *mut Transcoder,
+            planes: *const Samples,
+        ) -> c_int;
         pub fn ingest_transcoder_half_pixels(
             transcoder: *mut Transcoder,
             pixels: *const Samples,
@@ -48,7 +54,11 @@ struct Samples {
 
 impl Samples {
     fn of(plane: &mut Plane) -> Self {
-        Self { data: plane.data.as_mut_ptr(), stride: plane.stride(), rows: plane.allocated.height as usize }
+        Self {
+            data: plane.data.as_mut_ptr(),
+            stride: plane.stride(),
+            rows: plane.allocated.height as usize,
+        }
     }
 }
 
@@ -74,7 +84,10 @@ impl<'a> Transcoder<'a> {
         // SAFETY: pointer and length are those of a slice that outlives the transcoder.
         let state = unsafe { ffi::ingest_transcoder_open(jpeg.as_ptr(), jpeg.len()) };
         let state = NonNull::new(state).expect("a state is a few kilobytes");
-        let transcoder = Self { state, jpeg: PhantomData };
+        let transcoder = Self {
+            state,
+            jpeg: PhantomData,
+        };
         // SAFETY: the state is open, and this is its first call.
         let code = unsafe { ffi::ingest_transcoder_read_header(state.as_ptr()) };
         transcoder.check(code)?;
@@ -98,7 +111,13 @@ impl<'a> Transcoder<'a> {
             planes => {
                 let pixels = Samples::of(&mut planes[0]);
                 // SAFETY: as above.
-                unsafe { ffi::ingest_transcoder_half_pixels(state, &pixels, (half.layout == Layout::Grey).into()) }
+                unsafe {
+                    ffi::ingest_transcoder_half_pixels(
+                        state,
+                        &pixels,
+                        (half.layout == Layout::Grey).into(),
+                    )
+                }
             }
         };
         self.check(code)?;
@@ -116,7 +135,13 @@ impl<'a> Transcoder<'a> {
         let (capacity, mut len) = (out.capacity(), 0);
         // SAFETY: at most `capacity` bytes are written to `out`, which has room for so many; `len` is a live integer.
         let code = unsafe {
-            ffi::ingest_transcoder_write(self.state.as_ptr(), restart.0, out.as_mut_ptr(), capacity, &mut len)
+            ffi::ingest_transcoder_write(
+                self.state.as_ptr(),
+                restart.0,
+                out.as_mut_ptr(),
+                capacity,
+                &mut len,
+            )
         };
         self.check(code)?;
         // SAFETY: the callee has written the first `len` bytes.
@@ -129,7 +154,8 @@ impl<'a> Transcoder<'a> {
             return Ok(());
         }
         // SAFETY: the message is a NUL-terminated string that lives until the next call.
-        let message = unsafe { CStr::from_ptr(ffi::ingest_transcoder_message(self.state.as_ptr())) };
+        let message =
+            unsafe { CStr::from_ptr(ffi::ingest_transcoder_message(self.state.as_ptr())) };
         Err(defect(&message.to_string_lossy()))
     }
 }
@@ -138,18 +164,42 @@ impl<'a> Transcoder<'a> {
 mod tests {
     use proptest::prelude::*;
     use schemas::geom::Size;
-    use turbojpeg::{Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, Transform, YuvImage};
+    use turbojpeg::{
+        Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, Transform, YuvImage,
+    };
 
     use super::*;
     use crate::jpeg::coefficients;
 
-    const SIZES: [(u32, u32); 7] = [(1, 1), (2, 17), (16, 16), (33, 31), (333, 217), (480, 65), (640, 464)];
+    const SIZES: [(u32, u32); 7] = [
+        (1, 1),
+        (2, 17),
+        (16, 16),
+        (33, 31),
+        (333, 217),
+        (480, 65),
+        (640, 464),
+    ];
 
     fn jpeg(width: u32, height: u32, sampling: Subsamp) -> Vec<u8> {
         let (width, height) = (width as usize, height as usize);
-        let pixel = |x: usize, y: usize| [((x * 5) ^ y) as u8, (x / 3 + y * 2) as u8, (x + y / 2) as u8];
-        let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
-        let image = Image { pixels: &pixels[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+        let pixel = |x: usize, y: usize| {
+            [
+                ((x * 5) ^ y) as u8,
+                (x / 3 + y * 2) as u8,
+                (x + y / 2) as u8,
+            ]
+        };
+        let pixels: Vec<u8> = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| pixel(x, y)))
+            .collect();
+        let image = Image {
+            pixels: &pixels[..],
+            width,
+            pitch: 3 * width,
+            height,
+            format: PixelFormat::RGB,
+        };
         turbojpeg::compress(image, 90, sampling).unwrap().to_vec()
     }
 
@@ -197,7 +247,9 @@ mod tests {
                     height,
                     subsamp: Subsamp::Sub2x2,
                 };
-                halving_decoder().decompress_to_yuv(jpeg, theirs.as_deref_mut()).unwrap();
+                halving_decoder()
+                    .decompress_to_yuv(jpeg, theirs.as_deref_mut())
+                    .unwrap();
                 let mut planes = theirs.pixels.as_slice();
                 // TurboJPEG's luma has an even number of columns and rows.
                 for (plane, multiple) in half.planes.iter().zip([2, 1, 1]) {
@@ -205,7 +257,10 @@ mod tests {
                     let rows = (plane.size.height as usize).next_multiple_of(multiple);
                     let (theirs, rest) = planes.split_at(columns * rows);
                     let ours = valid(plane);
-                    let (ours, theirs) = (ours.chunks(plane.size.width as usize), theirs.chunks(columns));
+                    let (ours, theirs) = (
+                        ours.chunks(plane.size.width as usize),
+                        theirs.chunks(columns),
+                    );
                     for (y, (ours, theirs)) in ours.zip(theirs).enumerate() {
                         assert_eq!(ours, &theirs[..ours.len()], "{size} row {y}");
                     }
@@ -223,17 +278,29 @@ mod tests {
             (Subsamp::Sub2x2, Layout::Rgb, PixelFormat::RGB),
             (Subsamp::Gray, Layout::Grey, PixelFormat::GRAY),
         ];
-        for ((width, height), (sampling, layout, format)) in
-            SIZES.iter().flat_map(|&size| kinds.map(|kind| (size, kind)))
+        for ((width, height), (sampling, layout, format)) in SIZES
+            .iter()
+            .flat_map(|&size| kinds.map(|kind| (size, kind)))
         {
             let baseline = jpeg(width, height, sampling);
             for jpeg in [&baseline, &progressive(&baseline)] {
                 let half = half(jpeg, Size::new(width, height), layout).unwrap();
                 let (width, height) = (half.size.width as usize, half.size.height as usize);
                 let pitch = width * format.size();
-                let mut theirs = Image { pixels: vec![0; pitch * height], width, pitch, height, format };
-                halving_decoder().decompress(jpeg, theirs.as_deref_mut()).unwrap();
-                assert!(valid(&half.planes[0]) == theirs.pixels, "{width}x{height} {sampling:?}");
+                let mut theirs = Image {
+                    pixels: vec![0; pitch * height],
+                    width,
+                    pitch,
+                    height,
+                    format,
+                };
+                halving_decoder()
+                    .decompress(jpeg, theirs.as_deref_mut())
+                    .unwrap();
+                assert!(
+                    valid(&half.planes[0]) == theirs.pixels,
+                    "{width}x{height} {sampling:?}"
+                );
             }
         }
     }
@@ -250,7 +317,8 @@ mod tests {
                 };
                 let at_once = written(Transcoder::new(jpeg).unwrap());
                 let mut transcoder = Transcoder::new(jpeg).unwrap();
-                let mut half = Raster::new(Size::new(width, height).at_level(1), Layout::Ycc420, 16);
+                let mut half =
+                    Raster::new(Size::new(width, height).at_level(1), Layout::Ycc420, 16);
                 transcoder.decode_half(&mut half).unwrap();
                 assert!(written(transcoder) == at_once);
                 assert!(coefficients::read(&at_once).unwrap() == coefficients::read(jpeg).unwrap());
@@ -261,19 +329,39 @@ mod tests {
     #[test]
     fn misuse_is_an_error() {
         let grey = jpeg(64, 64, Subsamp::Gray);
-        assert!(half(&grey, Size::new(64, 64), Layout::Ycc420).is_err(), "no chroma");
+        assert!(
+            half(&grey, Size::new(64, 64), Layout::Ycc420).is_err(),
+            "no chroma"
+        );
         let colour = jpeg(64, 64, Subsamp::None);
-        assert!(half(&colour, Size::new(64, 64), Layout::Ycc420).is_err(), "full chroma");
+        assert!(
+            half(&colour, Size::new(64, 64), Layout::Ycc420).is_err(),
+            "full chroma"
+        );
         let large = jpeg(640, 64, Subsamp::Sub2x2);
-        assert!(half(&large, Size::new(64, 64), Layout::Ycc420).is_err(), "too narrow planes");
-        assert!(half(&large, Size::new(640, 6), Layout::Rgb).is_err(), "too few rows");
+        assert!(
+            half(&large, Size::new(64, 64), Layout::Ycc420).is_err(),
+            "too narrow planes"
+        );
+        assert!(
+            half(&large, Size::new(640, 6), Layout::Rgb).is_err(),
+            "too few rows"
+        );
         let twice = |transcoder: &mut Transcoder<'_>| {
             let mut half = Raster::new(Size::new(320, 32), Layout::Ycc420, 16);
-            transcoder.decode_half(&mut half).and_then(|()| transcoder.decode_half(&mut half))
+            transcoder
+                .decode_half(&mut half)
+                .and_then(|()| transcoder.decode_half(&mut half))
         };
-        assert!(twice(&mut Transcoder::new(&large).unwrap()).is_err(), "decoded twice");
         assert!(
-            Transcoder::new(&large).unwrap().write(Restart(1), &mut Vec::with_capacity(700)).is_err(),
+            twice(&mut Transcoder::new(&large).unwrap()).is_err(),
+            "decoded twice"
+        );
+        assert!(
+            Transcoder::new(&large)
+                .unwrap()
+                .write(Restart(1), &mut Vec::with_capacity(700))
+                .is_err(),
             "too small a buffer"
         );
     }
@@ -281,14 +369,32 @@ mod tests {
     #[test]
     fn thousands_of_scans_are_refused() {
         let one_block = jpeg(8, 8, Subsamp::None);
-        let scan_at = one_block.windows(2).position(|marker| marker == [0xFF, 0xDA]).unwrap();
+        let scan_at = one_block
+            .windows(2)
+            .position(|marker| marker == [0xFF, 0xDA])
+            .unwrap();
         // A scan of one flat block, a component each: DC difference 0, end of block, ones to fill up the byte.
-        let scan = |component: u8, tables: u8, block: u8| [0xFF, 0xDA, 0, 8, 1, component, tables, 0, 63, 0, block];
-        let scans = [scan(1, 0, 0b0010_1011), scan(2, 0x11, 0b0000_1111), scan(3, 0x11, 0b0000_1111)].concat();
-        let file = |repeats: usize| [&one_block[..scan_at], &scans.repeat(repeats), &[0xFF, 0xD9]].concat();
+        let scan = |component: u8, tables: u8, block: u8| {
+            [0xFF, 0xDA, 0, 8, 1, component, tables, 0, 63, 0, block]
+        };
+        let scans = [
+            scan(1, 0, 0b0010_1011),
+            scan(2, 0x11, 0b0000_1111),
+            scan(3, 0x11, 0b0000_1111),
+        ]
+        .concat();
+        let file = |repeats: usize| {
+            [&one_block[..scan_at], &scans.repeat(repeats), &[0xFF, 0xD9]].concat()
+        };
         assert!(half(&file(1), Size::new(8, 8), Layout::Rgb).is_ok());
-        assert!(half(&file(1000), Size::new(8, 8), Layout::Rgb).unwrap_err().detail.contains("500 scans"));
-        let transcode = |jpeg: &[u8]| Transcoder::new(jpeg)?.write(Restart(1), &mut Vec::with_capacity(2000));
+        assert!(
+            half(&file(1000), Size::new(8, 8), Layout::Rgb)
+                .unwrap_err()
+                .detail
+                .contains("500 scans")
+        );
+        let transcode =
+            |jpeg: &[u8]| Transcoder::new(jpeg)?.write(Restart(1), &mut Vec::with_capacity(2000));
         assert!(transcode(&file(1)).is_ok());
         assert!(transcode(&file(1000)).is_err());
     }
@@ -298,7 +404,10 @@ mod tests {
         let baseline = jpeg(48, 40, Subsamp::Sub2x2);
         for jpeg in [&baseline, &progressive(&baseline)] {
             for len in 0..jpeg.len() - 1 {
-                assert!(half(&jpeg[..len], Size::new(48, 40), Layout::Ycc420).is_err(), "{len} bytes");
+                assert!(
+                    half(&jpeg[..len], Size::new(48, 40), Layout::Ycc420).is_err(),
+                    "{len} bytes"
+                );
             }
         }
     }

@@ -28,18 +28,31 @@ fn real_images() -> Vec<(String, Vec<u8>)> {
             tfrecord::{Event, Records},
         };
         for event in Records::open(&path).unwrap() {
-            let Event::Record(record) = event.unwrap() else { panic!("a lost record") };
+            let Event::Record(record) = event.unwrap() else {
+                panic!("a lost record")
+            };
             let frame: Frame = prost::Message::decode(record.data).unwrap();
-            let jpegs = frame.images.into_iter().map(|image| (format!("camera {:?}", image.name), image.image));
+            let jpegs = frame
+                .images
+                .into_iter()
+                .map(|image| (format!("camera {:?}", image.name), image.image));
             images.extend(jpegs.map(|(name, jpeg)| (name, jpeg.unwrap().to_vec())));
         }
     }
     for folder in ["odd", "street_1216p", "street_1080p"] {
         let Some(path) = shared(folder) else { continue };
-        let mut files: Vec<PathBuf> = path.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = path
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         files.truncate(if folder == "odd" { usize::MAX } else { 3 });
-        images.extend(files.iter().map(|file| (file.display().to_string(), std::fs::read(file).unwrap())));
+        images.extend(
+            files
+                .iter()
+                .map(|file| (file.display().to_string(), std::fs::read(file).unwrap())),
+        );
     }
     let mut builder = Builder::new(&Settings::default());
     images.retain(|(_, bytes)| builder.build(bytes).is_ok());
@@ -52,7 +65,11 @@ fn scene(size: Size, layout: Layout, mcu_width: u32) -> Raster {
     let pixel = |x: u32, y: u32, c: u32| {
         let (x, y) = (f64::from(x), f64::from(y));
         let wave = (x / 23.0).sin() * 50.0 + (y / 31.0 + f64::from(c)).cos() * 50.0;
-        let checks = if (x / 40.0) as u32 % 2 == (y / 40.0) as u32 % 2 { 30.0 } else { 0.0 };
+        let checks = if (x / 40.0) as u32 % 2 == (y / 40.0) as u32 % 2 {
+            30.0
+        } else {
+            0.0
+        };
         (100.0 + wave + checks) as u8
     };
     let pixels: Vec<u8> = (0..size.height)
@@ -63,15 +80,26 @@ fn scene(size: Size, layout: Layout, mcu_width: u32) -> Raster {
 
 /// A JPEG of [`scene`] without restart markers.
 fn scene_jpeg(size: Size, layout: Layout, has_full_chroma: bool) -> Vec<u8> {
-    let mcu_width = if layout == Layout::Grey || has_full_chroma { 8 } else { 16 };
+    let mcu_width = if layout == Layout::Grey || has_full_chroma {
+        8
+    } else {
+        16
+    };
     let mut raster = scene(size, layout, mcu_width);
     // Encoded at its own width, as a camera would.
     let plane = &mut raster.planes[0];
     let (stride, row_bytes) = (plane.stride(), (size.width * plane.channels) as usize);
-    let tight = plane.data.chunks(stride).take(size.height as usize).flat_map(|row| row[..row_bytes].to_vec());
+    let tight = plane
+        .data
+        .chunks(stride)
+        .take(size.height as usize)
+        .flat_map(|row| row[..row_bytes].to_vec());
     plane.data = tight.collect();
     plane.allocated = size;
-    Codec::new().encode(&raster, 90, has_full_chroma, Restart(0)).unwrap().to_vec()
+    Codec::new()
+        .encode(&raster, 90, has_full_chroma, Restart(0))
+        .unwrap()
+        .to_vec()
 }
 
 fn build(bytes: &[u8]) -> Pyramid {
@@ -79,7 +107,10 @@ fn build(bytes: &[u8]) -> Pyramid {
 }
 
 fn reason(bytes: &[u8]) -> &'static str {
-    Builder::new(&Settings::default()).build(bytes).unwrap_err().reason
+    Builder::new(&Settings::default())
+        .build(bytes)
+        .unwrap_err()
+        .reason
 }
 
 /// All pixels of a JPEG, by rows without gaps, and the bytes of one.
@@ -92,13 +123,21 @@ struct Decoded {
 impl Decoded {
     fn of(codec: &mut Codec, jpeg: &[u8]) -> Self {
         let header = codec.read_header(jpeg).unwrap();
-        let layout = if header.color == ColorModel::Grey { Layout::Grey } else { Layout::Rgb };
+        let layout = if header.color == ColorModel::Grey {
+            Layout::Grey
+        } else {
+            Layout::Rgb
+        };
         let raster = codec.decode(jpeg, &header, layout, Scale::Full, 8).unwrap();
         let plane = &raster.planes[0];
         let (stride, row_bytes) = (plane.stride(), (plane.size.width * plane.channels) as usize);
         let rows = plane.data.chunks(stride).take(plane.size.height as usize);
         let data = rows.flat_map(|row| row[..row_bytes].to_vec()).collect();
-        Self { size: header.size, channels: plane.channels as usize, data }
+        Self {
+            size: header.size,
+            channels: plane.channels as usize,
+            data,
+        }
     }
 
     fn row(&self, x: u32, y: u32, width: u32) -> &[u8] {
@@ -118,13 +157,25 @@ impl Decoded {
 #[test]
 fn level_0_keeps_the_original_coefficients() {
     let mut compared = 0;
-    let made_up = [(Layout::Rgb, false), (Layout::Rgb, true), (Layout::Grey, false)]
-        .map(|(layout, full)| (format!("{layout:?}"), scene_jpeg(Size::new(333, 217), layout, full)));
+    let made_up = [
+        (Layout::Rgb, false),
+        (Layout::Rgb, true),
+        (Layout::Grey, false),
+    ]
+    .map(|(layout, full)| {
+        (
+            format!("{layout:?}"),
+            scene_jpeg(Size::new(333, 217), layout, full),
+        )
+    });
     for (name, bytes) in made_up.into_iter().chain(real_images()) {
         let level = build(&bytes).levels[0].clone().unwrap();
         if level.encoding == Encoding::Lossless {
             let original = coefficients::read(&bytes).unwrap();
-            assert!(original == coefficients::read(&level.jpeg).unwrap(), "{name}");
+            assert!(
+                original == coefficients::read(&level.jpeg).unwrap(),
+                "{name}"
+            );
             compared += 1;
         }
     }
@@ -137,18 +188,37 @@ const CUTS_PER_LEVEL: u32 = 100;
 #[test]
 fn any_cut_of_any_level_equals_the_full_decode() {
     let mut codec = Codec::new();
-    let mut runner = TestRunner::new(Config { cases: CUTS_PER_LEVEL, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CUTS_PER_LEVEL,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let mut cuts = 0;
-    let made_up = [(1936, 1000, false), (971, 643, true), (700, 460, false)]
-        .map(|(width, height, full)| ("scene".to_owned(), scene_jpeg(Size::new(width, height), Layout::Rgb, full)));
+    let made_up =
+        [(1936, 1000, false), (971, 643, true), (700, 460, false)].map(|(width, height, full)| {
+            (
+                "scene".to_owned(),
+                scene_jpeg(Size::new(width, height), Layout::Rgb, full),
+            )
+        });
     for (name, bytes) in made_up.into_iter().chain(real_images()) {
         for level in build(&bytes).levels.into_iter().flatten() {
             let tiled = TiledJpeg::parse(&level.jpeg).unwrap();
             let full = Decoded::of(&mut codec, &level.jpeg);
-            let rect = (0..full.size.width, 0..full.size.height, 1..600u32, 1..600u32);
+            let rect = (
+                0..full.size.width,
+                0..full.size.height,
+                1..600u32,
+                1..600u32,
+            );
             runner
                 .run(&rect, |(x, y, width, height)| {
-                    let rect = Rect::new(x, y, width.min(full.size.width - x), height.min(full.size.height - y));
+                    let rect = Rect::new(
+                        x,
+                        y,
+                        width.min(full.size.width - x),
+                        height.min(full.size.height - y),
+                    );
                     let mut jpeg = Vec::new();
                     let shown = tiled.cut(rect, &mut jpeg).unwrap();
                     prop_assert!(shown.contains(rect));
@@ -174,8 +244,14 @@ fn mean_difference(frame: &Decoded, level: &Decoded, size: Size, (dx, dy): (i32,
     let mut count = 0.0;
     for y in (4..frame.size.height / 2 - 4).step_by(3) {
         for x in (4..frame.size.width / 2 - 4).step_by(3) {
-            let box_mean = (0..4).map(|i| frame.luma(2 * x + i % 2, 2 * y + i / 2)).sum::<f64>() / 4.0;
-            let (x, y) = (x.saturating_add_signed(dx).min(size.width - 1), y.saturating_add_signed(dy));
+            let box_mean = (0..4)
+                .map(|i| frame.luma(2 * x + i % 2, 2 * y + i / 2))
+                .sum::<f64>()
+                / 4.0;
+            let (x, y) = (
+                x.saturating_add_signed(dx).min(size.width - 1),
+                y.saturating_add_signed(dy),
+            );
             sum += (level.luma(x, y) - box_mean).abs();
             count += 1.0;
         }
@@ -187,8 +263,12 @@ fn mean_difference(frame: &Decoded, level: &Decoded, size: Size, (dx, dy): (i32,
 fn level_1_lies_exactly_on_the_frame() {
     let mut codec = Codec::new();
     let sizes = [(1200, 800, false), (961, 641, false), (1031, 777, true)];
-    let made_up = sizes.map(|(width, height, full)| scene_jpeg(Size::new(width, height), Layout::Rgb, full));
-    for bytes in made_up.into_iter().chain(real_images().into_iter().take(5).map(|(_, bytes)| bytes)) {
+    let made_up =
+        sizes.map(|(width, height, full)| scene_jpeg(Size::new(width, height), Layout::Rgb, full));
+    for bytes in made_up
+        .into_iter()
+        .chain(real_images().into_iter().take(5).map(|(_, bytes)| bytes))
+    {
         let pyramid = build(&bytes);
         let frame = Decoded::of(&mut codec, &pyramid.levels[0].as_ref().unwrap().jpeg);
         let level = pyramid.levels[1].as_ref().unwrap();
@@ -196,8 +276,12 @@ fn level_1_lies_exactly_on_the_frame() {
         let decoded = Decoded::of(&mut codec, &level.jpeg);
         let centred = mean_difference(&frame, &decoded, level.size, (0, 0));
         assert!(centred < 1.6, "{centred}");
-        let shifted = [(1, 0), (-1, 0), (0, 1), (0, -1)].map(|by| mean_difference(&frame, &decoded, level.size, by));
-        assert!(shifted.iter().all(|&difference| difference > 1.2 * centred), "{centred} {shifted:?}");
+        let shifted = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+            .map(|by| mean_difference(&frame, &decoded, level.size, by));
+        assert!(
+            shifted.iter().all(|&difference| difference > 1.2 * centred),
+            "{centred} {shifted:?}"
+        );
         // No drift to one side: opposite shifts hurt alike.
         assert!((shifted[0] / shifted[1] - 1.0).abs() < 0.15, "{shifted:?}");
         assert!((shifted[2] / shifted[3] - 1.0).abs() < 0.15, "{shifted:?}");
@@ -206,13 +290,18 @@ fn level_1_lies_exactly_on_the_frame() {
 
 #[test]
 fn padding_repeats_the_last_column() {
-    let level = build(&scene_jpeg(Size::new(1942, 900), Layout::Rgb, false)).levels[1].clone().unwrap();
+    let level = build(&scene_jpeg(Size::new(1942, 900), Layout::Rgb, false)).levels[1]
+        .clone()
+        .unwrap();
     assert_eq!(level.size, Size::new(971, 450));
     let decoded = Decoded::of(&mut Codec::new(), &level.jpeg);
     assert_eq!(decoded.size, Size::new(63 * 16, 450));
     for y in 0..450 {
         let edge = decoded.luma(970, y);
-        assert!((975..1008).all(|x| (decoded.luma(x, y) - edge).abs() < 12.0), "row {y}");
+        assert!(
+            (975..1008).all(|x| (decoded.luma(x, y) - edge).abs() < 12.0),
+            "row {y}"
+        );
     }
 }
 
@@ -232,15 +321,32 @@ fn levels_are_stored_while_a_view_fits_into_them() {
 #[test]
 fn settings_choose_levels_quality_and_chroma() {
     let jpeg = scene_jpeg(Size::new(960, 640), Layout::Rgb, true);
-    let settings = Settings { levels: vec![1], quality: 80, chroma: Chroma::C444, ..Settings::default() };
+    let settings = Settings {
+        levels: vec![1],
+        quality: 80,
+        chroma: Chroma::C444,
+        ..Settings::default()
+    };
     let mut builder = Builder::new(&settings);
     let level = builder.build(&jpeg).unwrap().levels[0].clone().unwrap();
-    assert_eq!((level.size, level.encoding), (Size::new(480, 320), Encoding::Quality(80)));
-    assert_eq!(TiledJpeg::parse(&level.jpeg).unwrap().mcu(), Size::new(8, 8));
+    assert_eq!(
+        (level.size, level.encoding),
+        (Size::new(480, 320), Encoding::Quality(80))
+    );
+    assert_eq!(
+        TiledJpeg::parse(&level.jpeg).unwrap().mcu(),
+        Size::new(8, 8)
+    );
     let small = scene_jpeg(Size::new(300, 300), Layout::Rgb, true);
     assert_eq!(builder.build(&small).unwrap_err().reason, "too-small");
-    let tight = Settings { max_pixels: 1000, ..Settings::default() };
-    assert_eq!(Builder::new(&tight).build(&jpeg).unwrap_err().reason, "too-large");
+    let tight = Settings {
+        max_pixels: 1000,
+        ..Settings::default()
+    };
+    assert_eq!(
+        Builder::new(&tight).build(&jpeg).unwrap_err().reason,
+        "too-large"
+    );
 }
 
 #[test]
@@ -286,7 +392,9 @@ fn an_image_without_tables_does_not_borrow_those_of_another() {
 
 #[test]
 fn every_mode_of_one_real_frame_shows_the_same_picture() {
-    let (Some(_), mut codec) = (shared("odd"), Codec::new()) else { return };
+    let (Some(_), mut codec) = (shared("odd"), Codec::new()) else {
+        return;
+    };
     let mut decode = |name: &str| {
         let bytes = std::fs::read(shared(&format!("odd/{name}.jpg")).unwrap()).unwrap();
         let level = build(&bytes).levels[0].clone().unwrap();
@@ -294,20 +402,36 @@ fn every_mode_of_one_real_frame_shows_the_same_picture() {
     };
     let (reference, level) = decode("progressive");
     assert_eq!(level.encoding, Encoding::Lossless);
-    for (name, is_lossless) in [("gray", true), ("s422", true), ("s444", true), ("cmyk", false)] {
+    for (name, is_lossless) in [
+        ("gray", true),
+        ("s422", true),
+        ("s444", true),
+        ("cmyk", false),
+    ] {
         let (decoded, level) = decode(name);
         assert_eq!(level.encoding == Encoding::Lossless, is_lossless, "{name}");
         assert_eq!(level.size, Size::new(960, 640), "{name}");
-        let places = (0..640).step_by(7).flat_map(|y| (0..960).step_by(5).map(move |x| (x, y)));
+        let places = (0..640)
+            .step_by(7)
+            .flat_map(|y| (0..960).step_by(5).map(move |x| (x, y)));
         let differences = places.map(|(x, y)| (decoded.luma(x, y) - reference.luma(x, y)).abs());
-        let (sum, count) = differences.fold((0.0, 0.0), |(sum, count), difference| (sum + difference, count + 1.0));
+        let (sum, count) = differences.fold((0.0, 0.0), |(sum, count), difference| {
+            (sum + difference, count + 1.0)
+        });
         assert!(sum / count < 3.0, "{name}: {}", sum / count);
     }
     let (rotated, level) = decode("exif_rotate90");
-    assert_eq!((level.size, level.encoding), (Size::new(640, 960), Encoding::Quality(93)));
-    let places = (0..960).step_by(11).flat_map(|y| (0..640).step_by(7).map(move |x| (x, y)));
+    assert_eq!(
+        (level.size, level.encoding),
+        (Size::new(640, 960), Encoding::Quality(93))
+    );
+    let places = (0..960)
+        .step_by(11)
+        .flat_map(|y| (0..640).step_by(7).map(move |x| (x, y)));
     // Rotated by 90° clockwise: what was at the left bottom is at the left top.
     let differences = places.map(|(x, y)| (rotated.luma(x, y) - reference.luma(y, 639 - x)).abs());
-    let (sum, count) = differences.fold((0.0, 0.0), |(sum, count), difference| (sum + difference, count + 1.0));
+    let (sum, count) = differences.fold((0.0, 0.0), |(sum, count), difference| {
+        (sum + difference, count + 1.0)
+    });
     assert!(sum / count < 3.0, "{}", sum / count);
 }

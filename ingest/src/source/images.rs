@@ -4,7 +4,16 @@ use super::archive::parts;
 use super::files::Facts;
 
 /// Folder names that are a split.
-const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "trainval"];
+const SPLITS: [&str; 8] = [
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "test",
+    "testing",
+    "trainval",
+];
 
 /// The first folder named like a split is the split, the others together are the segment: `train/n01440764/x.JPEG` is
 /// split `train`, segment `n01440764`. Where no folder inside the input is a split, the input may be: the folder
@@ -12,12 +21,26 @@ const SPLITS: [&str; 8] = ["train", "training", "val", "valid", "validation", "t
 /// folder is a folder itself. File names of nuScenes say drive, camera and time.
 pub(super) fn facts(input: &str, relative: &str) -> Facts {
     let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
-    let mut folders: Vec<&str> = folders.split('/').filter(|folder| !folder.is_empty()).map(without_ending).collect();
-    let split = folders.iter().position(|folder| is_split(folder)).map(|ix| folders.remove(ix).to_owned());
+    let mut folders: Vec<&str> = folders
+        .split('/')
+        .filter(|folder| !folder.is_empty())
+        .map(without_ending)
+        .collect();
+    let split = folders
+        .iter()
+        .position(|folder| is_split(folder))
+        .map(|ix| folders.remove(ix).to_owned());
     let split = split.or_else(|| input.rsplit('/').find_map(split_of_input));
-    let last = input.rsplit('/').next().filter(|name| split_of_input(name).is_none());
+    let last = input
+        .rsplit('/')
+        .next()
+        .filter(|name| split_of_input(name).is_none());
     let archive = last.and_then(parts::stem);
-    let folders = if folders.is_empty() { Vec::from_iter(archive) } else { folders };
+    let folders = if folders.is_empty() {
+        Vec::from_iter(archive)
+    } else {
+        folders
+    };
     let segment = (!folders.is_empty()).then(|| folders.join("/"));
     match nuscenes(name) {
         Some((drive, camera, micros)) => Facts {
@@ -27,7 +50,11 @@ pub(super) fn facts(input: &str, relative: &str) -> Facts {
             timestamp_micros: Some(micros),
             ..Facts::default()
         },
-        None => Facts { split, segment, ..Facts::default() },
+        None => Facts {
+            split,
+            segment,
+            ..Facts::default()
+        },
     }
 }
 
@@ -37,7 +64,9 @@ fn without_ending(folder: &str) -> &str {
 }
 
 fn is_split(folder: &str) -> bool {
-    SPLITS.iter().any(|split| folder.eq_ignore_ascii_case(split))
+    SPLITS
+        .iter()
+        .any(|split| folder.eq_ignore_ascii_case(split))
 }
 
 /// A folder is called like the split, an archive has it as a word of its name.
@@ -70,15 +99,34 @@ mod tests {
             ("imagenet", "train/n01440764/x.jpg", "train", "n01440764"),
             ("bdd100k", "images/100k/val/x.jpg", "val", "images/100k"),
             ("leftImg8bit", "train/aachen/x.png", "train", "aachen"),
-            ("cityscapes", "leftImg8bit/aachen/x.png", "", "leftImg8bit/aachen"),
+            (
+                "cityscapes",
+                "leftImg8bit/aachen/x.png",
+                "",
+                "leftImg8bit/aachen",
+            ),
             ("train", "n01440764/x.jpg", "train", "n01440764"),
             ("data/ILSVRC2012_img_val.tar", "x.JPEG", "val", ""),
-            ("data/ILSVRC2012_img_train.tar", "n01440764.tar/x.JPEG", "train", "n01440764"),
+            (
+                "data/ILSVRC2012_img_train.tar",
+                "n01440764.tar/x.JPEG",
+                "train",
+                "n01440764",
+            ),
             ("train/n01440764.tar", "x.JPEG", "train", "n01440764"),
-            ("data/leftImg8bit_trainvaltest.zip", "leftImg8bit/test/bonn/x.png", "test", "leftImg8bit/bonn"),
+            (
+                "data/leftImg8bit_trainvaltest.zip",
+                "leftImg8bit/test/bonn/x.png",
+                "test",
+                "leftImg8bit/bonn",
+            ),
             ("data/street.zip", "x.jpg", "", "street"),
         ] {
-            assert_eq!(of(input, relative), (split.into(), segment.into()), "{input}/{relative}");
+            assert_eq!(
+                of(input, relative),
+                (split.into(), segment.into()),
+                "{input}/{relative}"
+            );
         }
     }
 
@@ -86,7 +134,10 @@ mod tests {
     fn names_of_nuscenes_say_drive_camera_and_time() {
         let name = "n015-2018-07-24-11-22-45+0800__CAM_BACK_LEFT__1532402927647423.jpg";
         let facts = facts("nuscenes", &format!("samples/CAM_BACK_LEFT/{name}"));
-        assert_eq!(facts.segment.as_deref(), Some("n015-2018-07-24-11-22-45+0800"));
+        assert_eq!(
+            facts.segment.as_deref(),
+            Some("n015-2018-07-24-11-22-45+0800")
+        );
         assert_eq!(facts.camera.as_deref(), Some("CAM_BACK_LEFT"));
         assert_eq!(facts.timestamp_micros, Some(1_532_402_927_647_423));
         assert_eq!(nuscenes("a__LIDAR_TOP__12.jpg"), None);

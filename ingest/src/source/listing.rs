@@ -33,10 +33,20 @@ impl Listing {
     ///
     /// # Errors
     /// As [`with`](Self::with).
-    pub fn by_kind<const N: usize>(root: &Path, kinds: [&dyn Fn(&str) -> bool; N]) -> Result<[Self; N]> {
-        let mut walk = Walk { root, kinds, names: std::array::from_fn(|_| Names::default()) };
+    pub fn by_kind<const N: usize>(
+        root: &Path,
+        kinds: [&dyn Fn(&str) -> bool; N],
+    ) -> Result<[Self; N]> {
+        let mut walk = Walk {
+            root,
+            kinds,
+            names: std::array::from_fn(|_| Names::default()),
+        };
         walk.enter("", 0)?;
-        Ok(walk.names.map(|names| Self { root: root.to_owned(), names }))
+        Ok(walk.names.map(|names| Self {
+            root: root.to_owned(),
+            names,
+        }))
     }
 
     /// Number of files.
@@ -82,7 +92,11 @@ impl<const N: usize> Walk<'_, N> {
     fn enter(&mut self, folder: &str, depth: usize) -> Result<()> {
         let path = self.root.join(folder);
         if depth > MAX_DEPTH {
-            return Err(Error::input("the folder is nested too deeply", path, "remove links that form a loop"));
+            return Err(Error::input(
+                "the folder is nested too deeply",
+                path,
+                "remove links that form a loop",
+            ));
         }
         for (name, entry) in self.entries(&path)? {
             match entry {
@@ -99,11 +113,16 @@ impl<const N: usize> Walk<'_, N> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path).map_err(Error::io("list", path))? {
             let entry = entry.map_err(Error::io("list", path))?;
-            let name = entry
-                .file_name()
-                .into_string()
-                .map_err(|name| Error::input("the file name is not UTF-8", path.join(name), "rename the file"))?;
-            let kind = entry.file_type().map_err(Error::io("look at", entry.path()))?;
+            let name = entry.file_name().into_string().map_err(|name| {
+                Error::input(
+                    "the file name is not UTF-8",
+                    path.join(name),
+                    "rename the file",
+                )
+            })?;
+            let kind = entry
+                .file_type()
+                .map_err(Error::io("look at", entry.path()))?;
             // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
             if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
                 if !name.starts_with('.') {
@@ -125,15 +144,31 @@ mod tests {
     #[test]
     fn order_follows_names_and_folders_are_entered_in_place() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["b/2.jpg", "b/10.jpg", "a.jpg", "c.PNG", "b/d/x.jpeg", "notes.txt", "b/y.txt", ".git/y.jpg"] {
+        for file in [
+            "b/2.jpg",
+            "b/10.jpg",
+            "a.jpg",
+            "c.PNG",
+            "b/d/x.jpeg",
+            "notes.txt",
+            "b/y.txt",
+            ".git/y.jpg",
+        ] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
         let is_text = |name: &str| name.ends_with(".txt");
         let [texts, others] = Listing::by_kind(dir.path(), [&is_text, &|_| true]).unwrap();
-        let files = |listing: &Listing| (0..listing.len()).map(|ix| listing.relative(ix)).collect::<Vec<_>>();
-        assert_eq!(files(&others), ["a.jpg", "b/10.jpg", "b/2.jpg", "b/d/x.jpeg", "c.PNG"]);
+        let files = |listing: &Listing| {
+            (0..listing.len())
+                .map(|ix| listing.relative(ix))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            files(&others),
+            ["a.jpg", "b/10.jpg", "b/2.jpg", "b/d/x.jpeg", "c.PNG"]
+        );
         assert_eq!(files(&texts), ["b/y.txt", "notes.txt"]);
         assert_eq!(Listing::with(dir.path(), &is_text).unwrap(), texts);
         assert_eq!(texts.paths().next(), Some(dir.path().join("b/y.txt")));
@@ -144,7 +179,9 @@ mod tests {
     fn a_loop_of_links_is_one_clear_error() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("again")).unwrap();
-        let message = Listing::with(dir.path(), &|_| true).unwrap_err().to_string();
+        let message = Listing::with(dir.path(), &|_| true)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("nested too deeply"), "{message}");
     }
 }

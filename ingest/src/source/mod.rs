@@ -132,9 +132,21 @@ impl Job {
     /// If the input cannot be opened.
     pub fn open<'a>(&'a self, settings: &'a Settings) -> Result<Items<'a>> {
         match &self.content {
-            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(path, &self.id.input, &settings.cameras)?)),
-            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(path, &self.id.input, &settings.cameras)?)),
-            Content::Files { dataset, files, tags } => files::items(*dataset, files, tags, &self.id),
+            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(
+                path,
+                &self.id.input,
+                &settings.cameras,
+            )?)),
+            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(
+                path,
+                &self.id.input,
+                &settings.cameras,
+            )?)),
+            Content::Files {
+                dataset,
+                files,
+                tags,
+            } => files::items(*dataset, files, tags, &self.id),
         }
     }
 }
@@ -150,7 +162,11 @@ pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
         if let Ok(metadata) = input.metadata() {
             if !metadata.is_dir() && !metadata.is_file() {
                 let advice = "pipes and devices cannot be read again after an interruption: store the data as a file";
-                return Err(Error::input("this is neither a file nor a folder", input, advice));
+                return Err(Error::input(
+                    "this is neither a file nor a folder",
+                    input,
+                    advice,
+                ));
             }
             found.push(input.clone());
             continue;
@@ -159,9 +175,18 @@ pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let is_pattern = pattern.contains(['*', '?', '[']);
         let matches = glob::glob(&pattern).ok().filter(|_| is_pattern);
         let before = found.len();
-        found.extend(matches.into_iter().flatten().filter_map(std::result::Result::ok));
+        found.extend(
+            matches
+                .into_iter()
+                .flatten()
+                .filter_map(std::result::Result::ok),
+        );
         if found.len() == before {
-            let detail = if is_pattern { "no file matches" } else { "there is no such file or folder" };
+            let detail = if is_pattern {
+                "no file matches"
+            } else {
+                "there is no such file or folder"
+            };
             return Err(Error::input(
                 detail,
                 input,
@@ -195,11 +220,20 @@ mod tests {
 
     #[test]
     fn short_names_do_not_depend_on_how_a_path_is_given() {
-        assert_eq!(short_name(Path::new("/data/waymo/training/a.tfrecord"), 2), "training/a.tfrecord");
-        assert_eq!(short_name(Path::new("/data/waymo/../waymo/./training/"), 1), "training");
+        assert_eq!(
+            short_name(Path::new("/data/waymo/training/a.tfrecord"), 2),
+            "training/a.tfrecord"
+        );
+        assert_eq!(
+            short_name(Path::new("/data/waymo/../waymo/./training/"), 1),
+            "training"
+        );
         let here = std::env::current_dir().unwrap();
         assert_eq!(short_name(Path::new("x/y"), 1), "y");
-        assert_eq!(short_name(Path::new("."), 1), here.file_name().unwrap().to_string_lossy());
+        assert_eq!(
+            short_name(Path::new("."), 1),
+            here.file_name().unwrap().to_string_lossy()
+        );
     }
 
     #[test]
@@ -210,8 +244,18 @@ mod tests {
         }
         let found = expand(&[dir.path().join("*.tfrecord")]).unwrap();
         assert_eq!(found.len(), 2);
-        let message = expand(&[dir.path().join("nothing")]).unwrap_err().to_string();
-        assert!(message.contains("no such file or folder") && message.contains("nothing"), "{message}");
-        assert!(expand(&[dir.path().join("*.jpg")]).unwrap_err().to_string().contains("no file matches"));
+        let message = expand(&[dir.path().join("nothing")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("no such file or folder") && message.contains("nothing"),
+            "{message}"
+        );
+        assert!(
+            expand(&[dir.path().join("*.jpg")])
+                .unwrap_err()
+                .to_string()
+                .contains("no file matches")
+        );
     }
 }

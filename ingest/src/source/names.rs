@@ -44,7 +44,11 @@ impl Names {
         let at = ix as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         let name = &self.names[start as usize..self.ends[at] as usize];
-        if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+        if folder.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{folder}/{name}")
+        }
     }
 
     /// All paths.
@@ -61,7 +65,14 @@ mod tests {
     fn paths_come_back_whatever_the_order_of_their_folders() {
         let mut names = Names::default();
         assert!(names.is_empty());
-        let paths = ["a.jpg", "b/1.jpg", "b/2.jpg", "b/c/3.jpg", "b/4.jpg", "5.jpg"];
+        let paths = [
+            "a.jpg",
+            "b/1.jpg",
+            "b/2.jpg",
+            "b/c/3.jpg",
+            "b/4.jpg",
+            "5.jpg",
+        ];
         for path in paths {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             names.push(folder, name);

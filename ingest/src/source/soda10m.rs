@@ -31,8 +31,11 @@ const SET: &str = "SSLAD-2D";
 /// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside archives is damaged.
 pub fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
     let sets = [path.to_owned(), path.join(SET)];
-    let parts: Vec<PathBuf> =
-        sets.iter().flat_map(|set| PARTS.map(|part| set.join(part))).filter(|part| part.is_dir()).collect();
+    let parts: Vec<PathBuf> = sets
+        .iter()
+        .flat_map(|set| PARTS.map(|part| set.join(part)))
+        .filter(|part| part.is_dir())
+        .collect();
     if parts.is_empty() {
         return jobs_of(find(Dataset::Soda10m, path)?, path, tag_files);
     }
@@ -44,7 +47,11 @@ pub fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
         let archives = files_in(&set, parts::has_archive_name)?;
         let archives = Archive::open_all(archives.into_iter())?;
         if archives.iter().any(|archive| !archive.is_empty()) {
-            let found = Found { archives, tag_files: files_in(&set, is_tag_file)?, ..Found::default() };
+            let found = Found {
+                archives,
+                tag_files: files_in(&set, is_tag_file)?,
+                ..Found::default()
+            };
             jobs.extend(jobs_of(found, &set, tag_files)?);
         }
     }
@@ -59,10 +66,15 @@ fn jobs_of(mut found: Found, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<J
     }
     for file in nearby.chain(tag_files.iter().cloned()) {
         let reader = BufReader::new(File::open(&file).map_err(Error::io("open", &file))?);
-        tags.read(reader).map_err(|error| match error.raw_os_error() {
-            Some(_) => Error::io("read", &file)(error),
-            None => Error::input("the tag file is damaged", &file, format!("{error}: replace it or move it away")),
-        })?;
+        tags.read(reader)
+            .map_err(|error| match error.raw_os_error() {
+                Some(_) => Error::io("read", &file)(error),
+                None => Error::input(
+                    "the tag file is damaged",
+                    &file,
+                    format!("{error}: replace it or move it away"),
+                ),
+            })?;
     }
     tags.finish();
     found.into_jobs(Dataset::Soda10m, path, &input_name(path), &Arc::new(tags))
@@ -71,14 +83,24 @@ fn jobs_of(mut found: Found, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<J
 /// Tag files beside an archive, and between a part of the set or what is inside it and the folder of the set.
 fn beside(path: &Path) -> Result<Vec<PathBuf>> {
     let path = std::path::absolute(path).map_err(Error::io("look at", path))?;
-    let is_part = |folder: &&Path| folder.file_name().is_some_and(|name| PARTS.iter().any(|part| name == *part));
+    let is_part = |folder: &&Path| {
+        folder
+            .file_name()
+            .is_some_and(|name| PARTS.iter().any(|part| name == *part))
+    };
     let top = match path.is_dir() {
         true => path.ancestors().find(is_part).and_then(Path::parent),
         false => path.parent(),
     };
-    let Some(top) = top else { return Ok(Vec::new()) };
+    let Some(top) = top else {
+        return Ok(Vec::new());
+    };
     let mut found = Vec::new();
-    for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(top)) {
+    for folder in path
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.starts_with(top))
+    {
         found.extend(files_in(folder, is_tag_file)?);
     }
     Ok(found)
@@ -86,11 +108,18 @@ fn beside(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// The files of the folder `folder`, if there is one, whose name `accepts`; subfolders are not entered.
 fn files_in(folder: &Path, accepts: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(Error::io("list", folder))?.path();
-        if path.is_file() && path.file_name().and_then(|name| name.to_str()).is_some_and(accepts) {
+        if path.is_file()
+            && path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(accepts)
+        {
             files.push(path);
         }
     }
@@ -103,14 +132,22 @@ fn files_in(folder: &Path, accepts: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
 fn input_name(path: &Path) -> String {
     let whole = short_name(path, usize::MAX);
     let in_part = frame_id(&whole);
-    if in_part == whole { short_name(path, 1) } else { in_part.to_owned() }
+    if in_part == whole {
+        short_name(path, 1)
+    } else {
+        in_part.to_owned()
+    }
 }
 
 /// A frame is named from the part of the set on, however it came here: from a folder or from an archive.
 pub(super) fn frame_id(source: &str) -> &str {
-    let mut starts = std::iter::once(0).chain(source.match_indices('/').map(|(slash, _)| slash + 1));
-    let is_part = |start: &usize| PARTS.contains(&source[*start..].split('/').next().unwrap_or_default());
-    starts.rfind(is_part).map_or(source, |start| &source[start..])
+    let mut starts =
+        std::iter::once(0).chain(source.match_indices('/').map(|(slash, _)| slash + 1));
+    let is_part =
+        |start: &usize| PARTS.contains(&source[*start..].split('/').next().unwrap_or_default());
+    starts
+        .rfind(is_part)
+        .map_or(source, |start| &source[start..])
 }
 
 /// What the name of an image in the folder or archive `input`, and its tags, say.
@@ -120,7 +157,10 @@ pub(super) fn facts(input: &str, relative: &str, tags: &Tags) -> Facts {
     let tokens: Vec<&str> = stem.split('_').collect();
     let (split, city) = match tokens[..] {
         ["UNLABEL", _, city, ..] => {
-            let split = folders.rsplit('/').chain(input.rsplit('/')).find_map(unlabelled_split);
+            let split = folders
+                .rsplit('/')
+                .chain(input.rsplit('/'))
+                .find_map(unlabelled_split);
             (split, city_code(city))
         }
         ["HT", split, _, city, ..] => (Some(split.to_ascii_lowercase()), city_code(city)),
@@ -160,25 +200,46 @@ mod tests {
 
     #[test]
     fn names_carry_split_and_city() {
-        assert_eq!(of("unlabel", "image_3/UNLABEL_01_BJ_000_00000000072719.jpg"), ("3".into(), "BJ".into()));
-        assert_eq!(of("unlabel/image_8", "UNLABEL_01_GZ_000_00000000000001.jpg"), ("8".into(), "GZ".into()));
-        assert_eq!(of("labeled", "train/HT_TRAIN_000001_SH_000.jpg"), ("train".into(), "SH".into()));
-        assert_eq!(of("Labeled", "HT_VAL_000001_SZ_000.jpg"), ("val".into(), "SZ".into()));
+        assert_eq!(
+            of("unlabel", "image_3/UNLABEL_01_BJ_000_00000000072719.jpg"),
+            ("3".into(), "BJ".into())
+        );
+        assert_eq!(
+            of("unlabel/image_8", "UNLABEL_01_GZ_000_00000000000001.jpg"),
+            ("8".into(), "GZ".into())
+        );
+        assert_eq!(
+            of("labeled", "train/HT_TRAIN_000001_SH_000.jpg"),
+            ("train".into(), "SH".into())
+        );
+        assert_eq!(
+            of("Labeled", "HT_VAL_000001_SZ_000.jpg"),
+            ("val".into(), "SZ".into())
+        );
     }
 
     #[test]
     fn the_split_may_be_the_archive() {
         let name = "UNLABEL_01_BJ_000_00000000072719.jpg";
-        for (input, folder) in
-            [("soda/image_7.tar", ""), ("soda/x.tar", "SSLAD-2D/unlabel/image_7/"), ("soda/soda_image_7.zip", "")]
-        {
-            assert_eq!(of(input, &format!("{folder}{name}")).0, "7", "{input} {folder}");
+        for (input, folder) in [
+            ("soda/image_7.tar", ""),
+            ("soda/x.tar", "SSLAD-2D/unlabel/image_7/"),
+            ("soda/soda_image_7.zip", ""),
+        ] {
+            assert_eq!(
+                of(input, &format!("{folder}{name}")).0,
+                "7",
+                "{input} {folder}"
+            );
         }
     }
 
     #[test]
     fn other_names_carry_nothing() {
-        assert_eq!(of("street_1080p", "back_camera_00.jpg"), (String::new(), String::new()));
+        assert_eq!(
+            of("street_1080p", "back_camera_00.jpg"),
+            (String::new(), String::new())
+        );
         assert_eq!(of("x", "UNLABEL_7.jpg"), (String::new(), String::new()));
     }
 
@@ -201,26 +262,44 @@ mod tests {
 
     #[test]
     fn frames_of_folders_and_archives_are_named_alike() {
-        for source in ["unlabel/image_3/x.jpg", "soda/image_3.tar/SSLAD-2D/unlabel/image_3/x.jpg"] {
+        for source in [
+            "unlabel/image_3/x.jpg",
+            "soda/image_3.tar/SSLAD-2D/unlabel/image_3/x.jpg",
+        ] {
             assert_eq!(frame_id(source), "unlabel/image_3/x.jpg");
         }
-        assert_eq!(frame_id("labeled/SSLAD-2D/labeled/val/x.jpg"), "labeled/val/x.jpg");
+        assert_eq!(
+            frame_id("labeled/SSLAD-2D/labeled/val/x.jpg"),
+            "labeled/val/x.jpg"
+        );
         assert_eq!(frame_id("street/x.jpg"), "street/x.jpg");
     }
 
     #[test]
     fn both_spellings_and_the_outer_folder_are_found() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["SSLAD-2D/Unlabel/image_0/UNLABEL_01_BJ_000_1.jpg", "SSLAD-2D/labeled/HT_VAL_1_SZ_0.jpg"] {
+        for file in [
+            "SSLAD-2D/Unlabel/image_0/UNLABEL_01_BJ_000_1.jpg",
+            "SSLAD-2D/labeled/HT_VAL_1_SZ_0.jpg",
+        ] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let inputs = |path: &Path| jobs(path, &[]).unwrap().into_iter().map(|job| job.id.input).collect::<Vec<_>>();
+        let inputs = |path: &Path| {
+            jobs(path, &[])
+                .unwrap()
+                .into_iter()
+                .map(|job| job.id.input)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(inputs(dir.path()), ["labeled", "Unlabel"]);
         assert_eq!(inputs(&dir.path().join("SSLAD-2D")), ["labeled", "Unlabel"]);
         assert_eq!(inputs(&dir.path().join("SSLAD-2D/Unlabel")), ["Unlabel"]);
-        assert_eq!(inputs(&dir.path().join("SSLAD-2D/Unlabel/image_0")), ["Unlabel/image_0"]);
+        assert_eq!(
+            inputs(&dir.path().join("SSLAD-2D/Unlabel/image_0")),
+            ["Unlabel/image_0"]
+        );
     }
 
     #[test]
@@ -232,12 +311,18 @@ mod tests {
         fs::write(dir.path().join("outside.json"), "damaged").unwrap();
         let folder = dir.path().join("SSLAD-2D/unlabel/image_0");
         assert!(jobs(&folder, &[]).is_ok());
-        for near in ["SSLAD-2D/tags.json", "SSLAD-2D/unlabel/tags.json", "SSLAD-2D/unlabel/image_0/tags.json"] {
+        for near in [
+            "SSLAD-2D/tags.json",
+            "SSLAD-2D/unlabel/tags.json",
+            "SSLAD-2D/unlabel/image_0/tags.json",
+        ] {
             let near = dir.path().join(near);
             fs::write(&near, "[").unwrap();
             let message = jobs(&folder, &[]).unwrap_err().to_string();
             assert!(
-                message.contains("damaged") && message.contains("tags.json") && message.contains("line 1"),
+                message.contains("damaged")
+                    && message.contains("tags.json")
+                    && message.contains("line 1"),
                 "{message}"
             );
             fs::remove_file(near).unwrap();

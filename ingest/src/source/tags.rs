@@ -41,7 +41,10 @@ impl Tags {
     /// If it cannot be read, or is no JSON.
     pub fn read(&mut self, file: impl Read) -> io::Result<()> {
         let mut json = serde_json::Deserializer::from_reader(file);
-        File(self).deserialize(&mut json).and_then(|()| json.end()).map_err(io::Error::from)
+        File(self)
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(io::Error::from)
     }
 
     /// Makes all tags known to [`of`](Self::of).
@@ -59,11 +62,22 @@ impl Tags {
     }
 
     fn add(&mut self, image: &Value) {
-        let text =
-            |key: &str| image.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let tags =
-            TagSet { city: text("city"), location: text("location"), period: text("period"), weather: text("weather") };
-        let Some(path) = text("file_name").filter(|_| tags != TagSet::default()) else { return };
+        let text = |key: &str| {
+            image
+                .get(key)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let tags = TagSet {
+            city: text("city"),
+            location: text("location"),
+            period: text("period"),
+            weather: text("weather"),
+        };
+        let Some(path) = text("file_name").filter(|_| tags != TagSet::default()) else {
+            return;
+        };
         let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
         let number = *self.numbers.entry(tags).or_insert_with_key(|tags| {
             self.sets.push(tags.clone());
@@ -164,7 +178,9 @@ mod tests {
             period: Some("Night".into()),
             weather: Some("Rainy".into()),
         };
-        let coco = format!(r#"{{"annotations": [{{"bbox": [1, 2]}}], "images": [{image}], "categories": []}}"#);
+        let coco = format!(
+            r#"{{"annotations": [{{"bbox": [1, 2]}}], "images": [{image}], "categories": []}}"#
+        );
         for file in [format!("[{image}]"), coco] {
             let tags = tags(&[&file]);
             assert_eq!(tags.of("HT_VAL_1_SH.jpg"), Some(&shanghai));
@@ -178,21 +194,45 @@ mod tests {
             r#"[{"file_name": "train/a.jpg", "weather": "Clear", "city": ""}, {"file_name": "b.jpg", "weather": 3}]"#,
             r#"[{"file_name": "a.jpg", "weather": "Rainy"}]"#,
         ]);
-        assert_eq!(tags.of("a.jpg"), Some(&TagSet { weather: Some("Rainy".into()), ..TagSet::default() }));
+        assert_eq!(
+            tags.of("a.jpg"),
+            Some(&TagSet {
+                weather: Some("Rainy".into()),
+                ..TagSet::default()
+            })
+        );
         assert_eq!(tags.of("b.jpg"), None);
     }
 
     #[test]
     fn other_json_is_passed_over() {
-        for other in ["{}", "[]", "3", "-1.5", "null", "true", r#""x""#, r#"[[1], 2, "x"]"#, r#"{"images": 3}"#] {
+        for other in [
+            "{}",
+            "[]",
+            "3",
+            "-1.5",
+            "null",
+            "true",
+            r#""x""#,
+            r#"[[1], 2, "x"]"#,
+            r#"{"images": 3}"#,
+        ] {
             assert!(tags(&[other]).images.is_empty(), "{other}");
         }
     }
 
     #[test]
     fn damage_is_an_error_that_names_the_line() {
-        for damaged in ["", "[{\"file_name\": \"a.jpg\", ", "[]]", "{\n\"images\": [}"] {
-            let message = Tags::default().read(damaged.as_bytes()).unwrap_err().to_string();
+        for damaged in [
+            "",
+            "[{\"file_name\": \"a.jpg\", ",
+            "[]]",
+            "{\n\"images\": [}",
+        ] {
+            let message = Tags::default()
+                .read(damaged.as_bytes())
+                .unwrap_err()
+                .to_string();
             assert!(message.contains("line"), "{message}");
         }
     }

@@ -14,7 +14,8 @@ struct Steps {
 
 impl Steps {
     fn new() -> Self {
-        let table: [u32; 256] = std::array::from_fn(|byte| !crc32c::crc32c_append(!0, &[byte as u8]));
+        let table: [u32; 256] =
+            std::array::from_fn(|byte| !crc32c::crc32c_append(!0, &[byte as u8]));
         let mut by_top = [0; 256];
         for (byte, remainder) in table.iter().enumerate() {
             by_top[(remainder >> 24) as usize] = byte as u8;

@@ -58,7 +58,11 @@ pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
     let paths = shard_paths(dir)?;
     if paths.is_empty() {
         let detail = "its frames/ folder is empty";
-        return Err(schemas::Error::NoShards { detail, dir: dir.to_owned() }.into());
+        return Err(schemas::Error::NoShards {
+            detail,
+            dir: dir.to_owned(),
+        }
+        .into());
     }
     let (catalog, mut bad) = match catalog::open(dir) {
         Ok(catalog) => (Some(catalog), Vec::new()),
@@ -76,13 +80,24 @@ pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
         bad.extend(catalog::check_report(dir, &paths));
     }
     bad.sort();
-    Ok(Verdict { frames, shards: paths.len() as u64, bad })
+    Ok(Verdict {
+        frames,
+        shards: paths.len() as u64,
+        bad,
+    })
 }
 
 /// Checks all shards; returns the number of frames.
-fn check_shards(paths: &[PathBuf], catalog: Option<&Catalog>, threads: usize, bad: &mut Vec<Problem>) -> u64 {
+fn check_shards(
+    paths: &[PathBuf],
+    catalog: Option<&Catalog>,
+    threads: usize,
+    bad: &mut Vec<Problem>,
+) -> u64 {
     let (jobs_in, jobs) = unbounded();
-    paths.iter().for_each(|path| jobs_in.send(path).expect("the receiver is alive"));
+    paths
+        .iter()
+        .for_each(|path| jobs_in.send(path).expect("the receiver is alive"));
     drop(jobs_in);
     let (found_in, found) = unbounded();
     thread::scope(|scope| {
@@ -90,7 +105,11 @@ fn check_shards(paths: &[PathBuf], catalog: Option<&Catalog>, threads: usize, ba
             let (jobs, found) = (jobs.clone(), found_in.clone());
             scope.spawn(move || {
                 let mut checker = Checker::new(catalog);
-                jobs.iter().for_each(|path| found.send(checker.check(path)).expect("the receiver outlives this"));
+                jobs.iter().for_each(|path| {
+                    found
+                        .send(checker.check(path))
+                        .expect("the receiver outlives this")
+                });
             });
         }
         drop(found_in);
@@ -108,14 +127,29 @@ fn check_others(dir: &Path, bad: &mut Vec<Problem>) -> Result<()> {
     let frames = dir.join(FRAMES_DIR);
     for entry in fs::read_dir(&frames).map_err(Error::io("list", &frames))? {
         let path = entry.map_err(Error::io("list", &frames))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let (problem, repair) = match path.extension().and_then(|ending| ending.to_str()) {
             Some("parquet") => continue,
             _ if name.starts_with('.') => continue,
-            Some("tmp") => ("it is half a shard", "wait for the run that writes it, or run that again".to_owned()),
-            _ => ("it is no shard", format!("move it out of {}", frames.display())),
+            Some("tmp") => (
+                "it is half a shard",
+                "wait for the run that writes it, or run that again".to_owned(),
+            ),
+            _ => (
+                "it is no shard",
+                format!("move it out of {}", frames.display()),
+            ),
         };
-        bad.push(Problem { file: name, problem: problem.to_owned(), repair, ..Problem::default() });
+        bad.push(Problem {
+            file: name,
+            problem: problem.to_owned(),
+            repair,
+            ..Problem::default()
+        });
     }
     Ok(())
 }
@@ -125,11 +159,19 @@ impl fmt::Display for Verdict {
         for problem in &self.bad {
             writeln!(f, "bad: {problem}")?;
         }
-        let repairs: BTreeSet<&str> = self.bad.iter().map(|problem| problem.repair.as_str()).collect();
+        let repairs: BTreeSet<&str> = self
+            .bad
+            .iter()
+            .map(|problem| problem.repair.as_str())
+            .collect();
         for repair in repairs {
             writeln!(f, "repair: {repair}")?;
         }
-        let Self { frames, shards, bad } = self;
+        let Self {
+            frames,
+            shards,
+            bad,
+        } = self;
         match bad.len() {
             0 => write!(f, "good: {frames} frames in {shards} shards"),
             1 => write!(f, "1 problem in {shards} shards"),

@@ -14,7 +14,9 @@ use schemas::geom::Size;
 use schemas::shard::ShardReader;
 use serde_json::{Value, json};
 
-use crate::support::{assert_same_tree, ingest, ingest_json, ingest_to, jpeg, shared, stderr, tree};
+use crate::support::{
+    assert_same_tree, ingest, ingest_json, ingest_to, jpeg, shared, stderr, tree,
+};
 
 /// Path and contents.
 type NamedFile = (String, Vec<u8>);
@@ -27,7 +29,9 @@ fn tar_of(files: &[NamedFile]) -> Vec<u8> {
     for (path, contents) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(contents.len() as u64);
-        builder.append_data(&mut header, path, contents.as_slice()).unwrap();
+        builder
+            .append_data(&mut header, path, contents.as_slice())
+            .unwrap();
     }
     builder.into_inner().unwrap()
 }
@@ -36,7 +40,11 @@ fn zip_of(files: &[NamedFile], method: CompressionMethod) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut zip = ZipArchiveWriter::new(&mut bytes);
     for (path, contents) in files {
-        let (mut entry, config) = zip.new_file(path.as_str()).compression_method(method).start().unwrap();
+        let (mut entry, config) = zip
+            .new_file(path.as_str())
+            .compression_method(method)
+            .start()
+            .unwrap();
         let descriptor = if method == CompressionMethod::DEFLATE {
             let mut writer = config.wrap(DeflateEncoder::new(&mut entry, Compression::default()));
             writer.write_all(contents).unwrap();
@@ -60,11 +68,20 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 fn write_all(dir: &Path, files: &[NamedFile]) {
-    files.iter().for_each(|(path, contents)| write(&dir.join(path), contents));
+    files
+        .iter()
+        .for_each(|(path, contents)| write(&dir.join(path), contents));
 }
 
 fn images(folder: &str, count: u32) -> FileList {
-    (0..count).map(|ix| (format!("{folder}{ix:04}.jpg"), jpeg(Size::new(240, 224), ix))).collect()
+    (0..count)
+        .map(|ix| {
+            (
+                format!("{folder}{ix:04}.jpg"),
+                jpeg(Size::new(240, 224), ix),
+            )
+        })
+        .collect()
 }
 
 /// Metadata of a row, and length and checksum of its levels.
@@ -72,23 +89,38 @@ type Row = (FrameMeta, Vec<Option<(u32, u32)>>);
 
 fn rows(set: &Path) -> Vec<Row> {
     let shards = shard_paths(set).unwrap();
-    let rows = shards.iter().flat_map(|path| ShardReader::open(path).unwrap().rows().unwrap());
+    let rows = shards
+        .iter()
+        .flat_map(|path| ShardReader::open(path).unwrap().rows().unwrap());
     let levels = |levels: Vec<Option<schemas::shard::LevelEntry>>| {
-        levels.into_iter().map(|level| level.map(|level| (level.len, level.crc32c))).collect()
+        levels
+            .into_iter()
+            .map(|level| level.map(|level| (level.len, level.crc32c)))
+            .collect()
     };
     rows.map(|row| (row.meta, levels(row.levels))).collect()
 }
 
 /// Place and reason of every skipped item.
 fn skipped(set: &Path) -> BTreeMap<String, String> {
-    let report: Value = serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
     let text = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
     let items = report["skipped_items"].as_array().unwrap();
-    items.iter().map(|item| (text(item, "source"), text(item, "reason"))).collect()
+    items
+        .iter()
+        .map(|item| (text(item, "source"), text(item, "reason")))
+        .collect()
 }
 
 fn inspect(set: &Path, filter: &str) -> Value {
-    let output = ingest(["inspect".as_ref(), set.as_os_str(), "--json".as_ref(), "--where".as_ref(), filter.as_ref()]);
+    let output = ingest([
+        "inspect".as_ref(),
+        set.as_os_str(),
+        "--json".as_ref(),
+        "--where".as_ref(),
+        filter.as_ref(),
+    ]);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -98,8 +130,15 @@ fn inspect(set: &Path, filter: &str) -> Value {
 fn assert_refused(command: &str, input: &Path, options: &[&str], expected: &[&str]) {
     let output = ingest_to(command, input, &input.with_extension("refused"), options);
     let message = stderr(&output);
-    assert_eq!((output.status.code(), message.trim_end().lines().count()), (Some(1), 1), "{message}");
-    assert!(expected.iter().all(|text| message.contains(text)), "{message}");
+    assert_eq!(
+        (output.status.code(), message.trim_end().lines().count()),
+        (Some(1), 1),
+        "{message}"
+    );
+    assert!(
+        expected.iter().all(|text| message.contains(text)),
+        "{message}"
+    );
 }
 
 #[test]
@@ -109,7 +148,12 @@ fn every_odd_file_in_an_archive_is_what_it_is_in_a_folder() {
     let mut files: FileList = fs::read_dir(&odd)
         .unwrap()
         .map(Result::unwrap)
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
         .collect();
     files.sort();
     let folder = dir.path().join("folder");
@@ -119,21 +163,34 @@ fn every_odd_file_in_an_archive_is_what_it_is_in_a_folder() {
         ("stored.zip", zip_of(&files, CompressionMethod::STORE)),
         ("deflated.zip", zip_of(&files, CompressionMethod::DEFLATE)),
     ] {
-        let (archive, set) = (dir.path().join("in").join(name), dir.path().join(name).with_extension("set"));
+        let (archive, set) = (
+            dir.path().join("in").join(name),
+            dir.path().join(name).with_extension("set"),
+        );
         write(&archive, &bytes);
         let summary = ingest_json("images", &archive, &set, &["--max-bad", "3"]);
-        assert_eq!((&summary["frames_written"], &summary["frames_skipped"]), (&json!(19), &json!(3)));
+        assert_eq!(
+            (&summary["frames_written"], &summary["frames_skipped"]),
+            (&json!(19), &json!(3))
+        );
         let place = |source: &str| source.replacen("odd", &format!("in/{name}"), 1);
-        let expected: BTreeMap<_, _> =
-            skipped(&folder).into_iter().map(|(source, reason)| (place(&source), reason)).collect();
+        let expected: BTreeMap<_, _> = skipped(&folder)
+            .into_iter()
+            .map(|(source, reason)| (place(&source), reason))
+            .collect();
         assert_eq!(skipped(&set), expected);
-        for ((mut meta, levels), (found, found_levels)) in rows(&folder).into_iter().zip(rows(&set)) {
+        for ((mut meta, levels), (found, found_levels)) in rows(&folder).into_iter().zip(rows(&set))
+        {
             meta.source = place(&meta.source);
             meta.frame_id = place(&meta.frame_id);
             meta.segment.clone_from(&found.segment);
             assert_eq!((meta, levels), (found, found_levels), "{name}");
         }
-        assert!(ingest(["verify".as_ref(), set.as_os_str()]).status.success());
+        assert!(
+            ingest(["verify".as_ref(), set.as_os_str()])
+                .status
+                .success()
+        );
     }
 }
 
@@ -152,29 +209,63 @@ fn bytes_depend_neither_on_threads_nor_on_machines_nor_on_how_an_archive_is_cut(
     for (ix, part) in bytes.chunks(bytes.len() / 2 + 1).enumerate() {
         write(&path(&format!("halves/in/x.tara{}", ["a", "b"][ix])), part);
     }
-    ingest_json("images", &path("whole/in/x.tar"), &path("one"), &["--threads", "1"]);
+    ingest_json(
+        "images",
+        &path("whole/in/x.tar"),
+        &path("one"),
+        &["--threads", "1"],
+    );
     assert_eq!(shard_paths(&path("one")).unwrap().len(), 2);
-    for (input, set, threads) in [("whole/in/x.tar", "two", "2"), ("cut/in", "eight", "8"), ("halves/in", "cat", "2")] {
+    for (input, set, threads) in [
+        ("whole/in/x.tar", "two", "2"),
+        ("cut/in", "eight", "8"),
+        ("halves/in", "cat", "2"),
+    ] {
         ingest_json("images", &path(input), &path(set), &["--threads", threads]);
         assert_same_tree(&path("one"), &path(set));
     }
     for part in ["0/2", "1/2"] {
         // Any part stands for the archive, and the pattern that gives all of them for one.
-        let summary = ingest_json("images", &path("cut/in/x.tar.part*"), &path("parts"), &["--part", part]);
+        let summary = ingest_json(
+            "images",
+            &path("cut/in/x.tar.part*"),
+            &path("parts"),
+            &["--part", part],
+        );
         assert_eq!(summary["shards_written"], 1);
     }
-    assert!(ingest(["catalog".as_ref(), path("parts").as_os_str()]).status.success());
+    assert!(
+        ingest(["catalog".as_ref(), path("parts").as_os_str()])
+            .status
+            .success()
+    );
     assert_same_tree(&path("one"), &path("parts"));
-    assert_eq!(ingest_json("images", &path("cut/in/x.tar.part7"), &path("one"), &[])["frames_kept"], 2_063);
+    assert_eq!(
+        ingest_json("images", &path("cut/in/x.tar.part7"), &path("one"), &[])["frames_kept"],
+        2_063
+    );
 }
 
 /// SODA10M in little: five unlabelled splits and the labelled part.
 fn soda10m(unlabelled: &str, labelled: &str) -> (Vec<FileList>, FileList) {
     let cities = ["BJ", "SH", "GZ"];
     let split = |number: u32| {
-        let name = |ix: u32| format!("UNLABEL_01_{}_000_{:014}.jpg", cities[ix as usize % 3], 100 * number + ix);
+        let name = |ix: u32| {
+            format!(
+                "UNLABEL_01_{}_000_{:014}.jpg",
+                cities[ix as usize % 3],
+                100 * number + ix
+            )
+        };
         let image = |ix: u32| jpeg(Size::new(240, 224), 100 * number + ix);
-        (0..4).map(|ix| (format!("SSLAD-2D/{unlabelled}/image_{number}/{}", name(ix)), image(ix))).collect()
+        (0..4)
+            .map(|ix| {
+                (
+                    format!("SSLAD-2D/{unlabelled}/image_{number}/{}", name(ix)),
+                    image(ix),
+                )
+            })
+            .collect()
     };
     let annotations = json!({
         "categories": [{ "id": 1, "name": "Pedestrian" }],
@@ -183,9 +274,18 @@ fn soda10m(unlabelled: &str, labelled: &str) -> (Vec<FileList>, FileList) {
         "annotations": [{ "image_id": 1, "bbox": [1, 2, 3, 4] }],
     });
     let labelled = vec![
-        (format!("SSLAD-2D/{labelled}/train/HT_TRAIN_000001_SH_000.jpg"), jpeg(Size::new(240, 224), 900)),
-        (format!("SSLAD-2D/{labelled}/val/HT_VAL_000001_SZ_000.jpg"), jpeg(Size::new(240, 224), 901)),
-        (format!("SSLAD-2D/{labelled}/annotations/instance_val.json"), annotations.to_string().into_bytes()),
+        (
+            format!("SSLAD-2D/{labelled}/train/HT_TRAIN_000001_SH_000.jpg"),
+            jpeg(Size::new(240, 224), 900),
+        ),
+        (
+            format!("SSLAD-2D/{labelled}/val/HT_VAL_000001_SZ_000.jpg"),
+            jpeg(Size::new(240, 224), 901),
+        ),
+        (
+            format!("SSLAD-2D/{labelled}/annotations/instance_val.json"),
+            annotations.to_string().into_bytes(),
+        ),
     ];
     ((0..5).map(split).collect(), labelled)
 }
@@ -198,7 +298,11 @@ fn tag_list() -> Vec<u8> {
     };
     json!([
         image("UNLABEL_01_BJ_000_00000000000000.jpg", "Beijing", "Clear"),
-        image("UNLABEL_01_SH_000_00000000000201.jpg", "Shanghai", "Overcast"),
+        image(
+            "UNLABEL_01_SH_000_00000000000201.jpg",
+            "Shanghai",
+            "Overcast"
+        ),
     ])
     .to_string()
     .into_bytes()
@@ -216,10 +320,16 @@ fn soda10m_is_the_same_set_from_folders_and_from_archives() {
         for (number, split) in splits.iter().enumerate() {
             let bytes = tar_of(split);
             for (ix, part) in bytes.chunks(9_999).enumerate() {
-                write(&archives.join(format!("image_{number}.tar.part{ix:02}")), part);
+                write(
+                    &archives.join(format!("image_{number}.tar.part{ix:02}")),
+                    part,
+                );
             }
         }
-        write(&archives.join("labeled_trainval.zip"), &zip_of(&with_labels, CompressionMethod::DEFLATE));
+        write(
+            &archives.join("labeled_trainval.zip"),
+            &zip_of(&with_labels, CompressionMethod::DEFLATE),
+        );
         write(&archives.join("tags.json"), &tag_list());
 
         let (from_folders, from_archives) = (dir.path().join("a"), dir.path().join("b"));
@@ -231,14 +341,29 @@ fn soda10m_is_the_same_set_from_folders_and_from_archives() {
             rows.sort_by(|(a, _), (b, _)| a.frame_id.cmp(&b.frame_id));
             rows
         };
-        assert_eq!(without_source(&from_folders), without_source(&from_archives));
+        assert_eq!(
+            without_source(&from_folders),
+            without_source(&from_archives)
+        );
 
         let soda5m = inspect(&from_archives, "split in ('0','2','4','6','8')");
         assert_eq!(soda5m["by_split"], json!({ "0": 4, "2": 4, "4": 4 }));
-        assert_eq!(soda5m["by_city"], json!({ "BJ": 5, "SH": 2, "GZ": 3, "Beijing": 1, "Shanghai": 1 }));
-        assert_eq!(soda5m["by_weather"], json!({ "Clear": 1, "Overcast": 1, "(none)": 10 }));
-        let night = inspect(&from_archives, "time_of_day = 'Night' and city = 'Shenzhen' and location = 'Highway'");
-        assert_eq!((&night["by_split"], &night["by_weather"]), (&json!({ "val": 1 }), &json!({ "Rainy": 1 })));
+        assert_eq!(
+            soda5m["by_city"],
+            json!({ "BJ": 5, "SH": 2, "GZ": 3, "Beijing": 1, "Shanghai": 1 })
+        );
+        assert_eq!(
+            soda5m["by_weather"],
+            json!({ "Clear": 1, "Overcast": 1, "(none)": 10 })
+        );
+        let night = inspect(
+            &from_archives,
+            "time_of_day = 'Night' and city = 'Shenzhen' and location = 'Highway'",
+        );
+        assert_eq!(
+            (&night["by_split"], &night["by_weather"]),
+            (&json!({ "val": 1 }), &json!({ "Rainy": 1 }))
+        );
     }
 }
 
@@ -251,17 +376,37 @@ fn tags_lie_in_an_archive_beside_it_or_elsewhere() {
     let (known, unknown) = (json!({ "Clear": 1, "(none)": 3 }), json!({ "(none)": 4 }));
     write(&path("alone/image_0.tar"), &tar_of(&splits[0]));
     write(&path("elsewhere/tags.json"), &tag_list());
-    ingest_json("soda10m", &path("alone/image_0.tar"), &path("set_alone"), &[]);
+    ingest_json(
+        "soda10m",
+        &path("alone/image_0.tar"),
+        &path("set_alone"),
+        &[],
+    );
     assert_eq!(weather("set_alone"), unknown);
     let tags = path("elsewhere/tags.json").to_string_lossy().into_owned();
-    ingest_json("soda10m", &path("alone/image_0.tar"), &path("set_elsewhere"), &["--tags", &tags]);
+    ingest_json(
+        "soda10m",
+        &path("alone/image_0.tar"),
+        &path("set_elsewhere"),
+        &["--tags", &tags],
+    );
     assert_eq!(weather("set_elsewhere"), known);
     write(&path("alone/tags.json"), &tag_list());
-    ingest_json("soda10m", &path("alone/image_0.tar"), &path("set_beside"), &[]);
+    ingest_json(
+        "soda10m",
+        &path("alone/image_0.tar"),
+        &path("set_beside"),
+        &[],
+    );
     assert_eq!(weather("set_beside"), known);
     splits[0].push(("SSLAD-2D/tags.json".to_owned(), tag_list()));
     write(&path("inside/image_0.tar"), &tar_of(&splits[0]));
-    ingest_json("soda10m", &path("inside/image_0.tar"), &path("set_inside"), &[]);
+    ingest_json(
+        "soda10m",
+        &path("inside/image_0.tar"),
+        &path("set_inside"),
+        &[],
+    );
     assert_eq!(weather("set_inside"), known);
 }
 
@@ -273,17 +418,30 @@ fn damaged_tags_are_one_line_and_in_an_archive_a_skip() {
     let path = |name: &str| dir.path().join(name);
     splits[1].push(("SSLAD-2D/tags.json".to_owned(), torn.to_vec()));
     write(&path("in/image_1.tar"), &tar_of(&splits[1]));
-    let summary = ingest_json("soda10m", &path("in/image_1.tar"), &path("set"), &["--max-bad", "1"]);
+    let summary = ingest_json(
+        "soda10m",
+        &path("in/image_1.tar"),
+        &path("set"),
+        &["--max-bad", "1"],
+    );
     assert_eq!(summary["frames_written"], 4);
     assert_eq!(
         skipped(&path("set")),
-        BTreeMap::from([("in/image_1.tar/SSLAD-2D/tags.json".into(), "bad-tags".into())])
+        BTreeMap::from([(
+            "in/image_1.tar/SSLAD-2D/tags.json".into(),
+            "bad-tags".into()
+        )])
     );
 
     write(&path("torn.json"), torn);
     for (name, expected) in [("torn.json", "damaged"), ("none.json", "No such file")] {
         let tags = path(name).to_string_lossy().into_owned();
-        assert_refused("soda10m", &path("in/image_1.tar"), &["--tags", &tags], &[name, expected]);
+        assert_refused(
+            "soda10m",
+            &path("in/image_1.tar"),
+            &["--tags", &tags],
+            &[name, expected],
+        );
     }
 }
 
@@ -305,9 +463,18 @@ fn damage_in_archives_costs_what_it_hits_and_is_listed_with_its_place() {
     header[starts[1] + 10] ^= 1;
     let zip = zip_of(&files, CompressionMethod::DEFLATE);
     let mut member = zip.clone();
-    let at = zip.windows(14).position(|window| window == b"train/0002.jpg").unwrap() + 14 + 500;
+    let at = zip
+        .windows(14)
+        .position(|window| window == b"train/0002.jpg")
+        .unwrap()
+        + 14
+        + 500;
     member[at] ^= 1;
-    let twice = [&files[..], &[("./train/0001.jpg".to_owned(), files[2].1.clone())]].concat();
+    let twice = [
+        &files[..],
+        &[("./train/0001.jpg".to_owned(), files[2].1.clone())],
+    ]
+    .concat();
     for (name, bytes) in [
         ("header.tar", &header[..]),
         ("cut.tar", &tar[..starts[3] + 700]),
@@ -329,10 +496,23 @@ fn damage_in_archives_costs_what_it_hits_and_is_listed_with_its_place() {
         ("in/cut.zip@0".into(), "damaged-archive"),
         ("in/page.zip@0".into(), "damaged-archive"),
     ];
-    assert_eq!(skipped(&set), expected.into_iter().map(|(place, reason)| (place, reason.to_owned())).collect());
+    assert_eq!(
+        skipped(&set),
+        expected
+            .into_iter()
+            .map(|(place, reason)| (place, reason.to_owned()))
+            .collect()
+    );
     let summary = ingest_json("images", &path("in"), &set, &["--max-bad", "6"]);
-    assert_eq!((&summary["frames_kept"], &summary["frames_written"]), (&json!(3 + 3 + 4 + 3), &json!(0)));
-    assert!(ingest(["verify".as_ref(), set.as_os_str()]).status.success());
+    assert_eq!(
+        (&summary["frames_kept"], &summary["frames_written"]),
+        (&json!(3 + 3 + 4 + 3), &json!(0))
+    );
+    assert!(
+        ingest(["verify".as_ref(), set.as_os_str()])
+            .status
+            .success()
+    );
 }
 
 #[test]
@@ -348,7 +528,11 @@ fn an_archive_that_has_changed_is_refused() {
         write(&archive, &tar_of(&changed));
         let output = ingest_to("images", &archive, &set, &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains("added to or removed from"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("added to or removed from"),
+            "{}",
+            stderr(&output)
+        );
     }
     assert_eq!(tree(&set), before);
 }
@@ -356,18 +540,34 @@ fn an_archive_that_has_changed_is_refused() {
 #[test]
 fn classes_of_imagenet_are_segments_whether_tars_lie_in_a_tar_or_in_a_folder() {
     let dir = tempfile::tempdir().unwrap();
-    let class = |name: &str| (format!("{name}.tar"), tar_of(&images(&format!("{name}_"), 2)));
+    let class = |name: &str| {
+        (
+            format!("{name}.tar"),
+            tar_of(&images(&format!("{name}_"), 2)),
+        )
+    };
     let classes: FileList = vec![class("n01440764"), class("n01443537")];
     let path = |name: &str| dir.path().join(name);
     write(&path("in/ILSVRC2012_img_train.tar"), &tar_of(&classes));
     write_all(&path("imagenet/train"), &classes);
-    write(&path("imagenet/val/ILSVRC2012_val_00000001.JPEG"), &jpeg(Size::new(240, 224), 3));
+    write(
+        &path("imagenet/val/ILSVRC2012_val_00000001.JPEG"),
+        &jpeg(Size::new(240, 224), 3),
+    );
     for (input, num_val) in [("in/ILSVRC2012_img_train.tar", 0), ("imagenet", 1)] {
         let set = path(input).with_extension("set");
         ingest_json("images", &path(input), &set, &[]);
         let train = inspect(&set, "split = 'train'");
-        assert_eq!((&train["frames"], &train["segments"]), (&json!(4), &json!(2)), "{input}");
-        assert_eq!(inspect(&set, "segment = 'n01443537'")["frames"], 2, "{input}");
+        assert_eq!(
+            (&train["frames"], &train["segments"]),
+            (&json!(4), &json!(2)),
+            "{input}"
+        );
+        assert_eq!(
+            inspect(&set, "segment = 'n01443537'")["frames"],
+            2,
+            "{input}"
+        );
         assert_eq!(inspect(&set, "split = 'val'")["frames"], num_val, "{input}");
     }
 }
@@ -380,7 +580,10 @@ fn archives_that_cannot_be_read_are_one_line() {
     for name in ["x.tar.part00", "x.tar.part02", "y.tgz", "z.tar.gz"] {
         write(&path(name), &tar);
     }
-    write(&path("labels.tar"), &tar_of(&[("a_gtFine_labelIds.png".to_owned(), Vec::new())]));
+    write(
+        &path("labels.tar"),
+        &tar_of(&[("a_gtFine_labelIds.png".to_owned(), Vec::new())]),
+    );
     write(&path("empty.tar"), b"");
     write(&path("notes.txt"), b"");
     for command in ["images", "soda10m"] {
@@ -392,7 +595,12 @@ fn archives_that_cannot_be_read_are_one_line() {
             ("empty.tar", ["holds no images", ".zip"]),
             ("notes.txt", ["neither a folder nor an archive", ".zip"]),
         ] {
-            assert_refused(command, &path(name), &[], &[&expected[..], &[name.split('.').next().unwrap()]].concat());
+            assert_refused(
+                command,
+                &path(name),
+                &[],
+                &[&expected[..], &[name.split('.').next().unwrap()]].concat(),
+            );
         }
     }
 }

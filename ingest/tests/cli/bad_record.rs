@@ -30,7 +30,13 @@ impl Case {
         }
         let dir = tempfile::tempdir().unwrap();
         let undamaged = dir.path().join("undamaged");
-        let mut case = Self { file: records.concat(), starts, undamaged: undamaged.clone(), dir, runs: 0 };
+        let mut case = Self {
+            file: records.concat(),
+            starts,
+            undamaged: undamaged.clone(),
+            dir,
+            runs: 0,
+        };
         let set = case.ingest(&case.file.clone());
         fs::rename(set, undamaged).unwrap();
         case
@@ -38,7 +44,10 @@ impl Case {
 
     fn ingest(&mut self, file: &[u8]) -> PathBuf {
         self.runs += 1;
-        let (input, out) = (self.dir.path().join("in/drive.tfrecord"), self.dir.path().join(self.runs.to_string()));
+        let (input, out) = (
+            self.dir.path().join("in/drive.tfrecord"),
+            self.dir.path().join(self.runs.to_string()),
+        );
         fs::create_dir_all(input.parent().unwrap()).unwrap();
         fs::write(&input, file).unwrap();
         ingest_json("waymo", &input, &out, &["--max-bad", "100%"]);
@@ -51,7 +60,10 @@ impl Case {
     fn check(&mut self, damaged: &[u8], lost: &[usize], expected: &[(usize, &str)]) {
         let set = self.ingest(damaged);
         let place = |ix: usize| format!("in/drive.tfrecord@{}", self.starts[ix]);
-        let expected: Vec<_> = expected.iter().map(|&(ix, reason)| (place(ix), reason.to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(ix, reason)| (place(ix), reason.to_owned()))
+            .collect();
         assert_eq!(skipped_in(&set), expected);
         let mut frames = frames_of(&self.undamaged);
         assert_eq!(frames.len(), 6);
@@ -68,7 +80,12 @@ impl Case {
 
     /// The file with other data in its second record, under right checksums.
     fn replaced(&self, data: &[u8]) -> Vec<u8> {
-        [&self.file[..self.starts[1]], &framed(data), &self.file[self.starts[2]..]].concat()
+        [
+            &self.file[..self.starts[1]],
+            &framed(data),
+            &self.file[self.starts[2]..],
+        ]
+        .concat()
     }
 }
 
@@ -80,7 +97,16 @@ fn a_truncated_file_loses_only_its_last_record() {
     for (cut, lost) in [(second, vec![1, 2]), (third, vec![2]), (0, vec![0, 1, 2])] {
         case.check(&file[..cut], &lost, &[]);
     }
-    for cut in [1, 8, 11, HEADER, HEADER + 1, second / 2, second - FOOTER, second - 1] {
+    for cut in [
+        1,
+        8,
+        11,
+        HEADER,
+        HEADER + 1,
+        second / 2,
+        second - FOOTER,
+        second - 1,
+    ] {
         case.check(&file[..cut], &[0, 1, 2], &[(0, "truncated-tfrecord")]);
     }
     for cut in [third + 1, third + HEADER, end - FOOTER - 1, end - 1] {
@@ -107,7 +133,14 @@ fn a_damaged_length_ends_the_file_and_damaged_data_one_record() {
 fn a_length_that_claims_terabytes_ends_the_file() {
     let mut case = Case::new();
     let left = (case.file.len() - case.starts[1] - HEADER) as u64;
-    for length in [left - FOOTER as u64 + 1, left, 1 << 31, 1 << 42, u64::MAX - 15, u64::MAX] {
+    for length in [
+        left - FOOTER as u64 + 1,
+        left,
+        1 << 31,
+        1 << 42,
+        u64::MAX - 15,
+        u64::MAX,
+    ] {
         let bytes = length.to_le_bytes();
         let header = [&bytes[..], &masked_crc(&bytes).to_le_bytes()].concat();
         let mut damaged = case.file.clone();
@@ -122,7 +155,13 @@ fn a_damaged_message_under_right_checksums_costs_its_record() {
     let good = record("drive", 1);
     let nested_too_far = b"\x0b".repeat(200);
     let nameless = [&[0x0a, 0x03, 0x0a, 0x01, 0xff][..], &good].concat();
-    for data in [&good[..7], b"\xff", b"\x22\xff\xff\xff\xff\x0f", &nested_too_far, &nameless] {
+    for data in [
+        &good[..7],
+        b"\xff",
+        b"\x22\xff\xff\xff\xff\x0f",
+        &nested_too_far,
+        &nameless,
+    ] {
         // Same length, so that the third record stays where it is.
         let mut padded = data.to_vec();
         padded.resize(good.len(), 0xff);
@@ -132,7 +171,11 @@ fn a_damaged_message_under_right_checksums_costs_its_record() {
     // An unknown field is no damage.
     let mut unknown = vec![0xfa, 0x3f];
     let rest = good.len() - unknown.len() - 3;
-    unknown.extend([(rest & 0x7f) as u8 | 0x80, (rest >> 7 & 0x7f) as u8 | 0x80, (rest >> 14) as u8]);
+    unknown.extend([
+        (rest & 0x7f) as u8 | 0x80,
+        (rest >> 7 & 0x7f) as u8 | 0x80,
+        (rest >> 14) as u8,
+    ]);
     unknown.resize(good.len(), 0);
     let damaged = case.replaced(&unknown);
     case.check(&damaged, &[1], &[]);
@@ -145,7 +188,11 @@ fn check_flip(case: &mut Case, at: usize, bit: usize) {
     let undamaged = frames_of(&case.undamaged);
     let (frames, skipped) = (frames_of(&set), skipped_in(&set));
     for (name, frame) in &frames {
-        assert_eq!(Some(frame), undamaged.get(name), "byte {at}, bit {bit}: {name} is not what it was");
+        assert_eq!(
+            Some(frame),
+            undamaged.get(name),
+            "byte {at}, bit {bit}: {name} is not what it was"
+        );
     }
     let hit = case.starts.iter().rposition(|&start| start <= at).unwrap();
     let expected = match skipped.first().map(|(_, reason)| reason.as_str()) {
@@ -154,7 +201,11 @@ fn check_flip(case: &mut Case, at: usize, bit: usize) {
         other => panic!("byte {at}, bit {bit}: {other:?}"),
     };
     let place = format!("in/drive.tfrecord@{}", case.starts[hit]);
-    assert_eq!((frames.len(), &skipped[0].0, skipped.len()), (expected, &place, 1), "byte {at}, bit {bit}");
+    assert_eq!(
+        (frames.len(), &skipped[0].0, skipped.len()),
+        (expected, &place, 1),
+        "byte {at}, bit {bit}"
+    );
     fs::remove_dir_all(set).unwrap();
 }
 
@@ -164,7 +215,9 @@ fn no_flipped_bit_makes_a_wrong_frame() {
     // A linear congruential generator (Knuth's MMIX): the same bits in every run.
     let mut state = 1u64;
     let mut next = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let len = case.file.len();
@@ -180,7 +233,9 @@ fn no_flipped_bit_makes_a_wrong_frame() {
 
 #[test]
 fn flipped_bits_of_real_records_are_listed() {
-    let Some(file) = crate::support::shared("waymo/pvps_data_one_frame.tfrecord") else { return };
+    let Some(file) = crate::support::shared("waymo/pvps_data_one_frame.tfrecord") else {
+        return;
+    };
     let bytes = fs::read(&file).unwrap();
     let dir = tempfile::tempdir().unwrap();
     for ix in 0..8 {
@@ -196,7 +251,15 @@ fn check_real(dir: &Path, damaged: &[u8], at: usize) {
     fs::create_dir_all(dir.join("in")).unwrap();
     fs::write(&input, damaged).unwrap();
     let summary = ingest_json("waymo", &input, &out, &["--max-bad", "1"]);
-    let reason = if at < HEADER { "bad-length-crc" } else { "bad-data-crc" };
-    assert_eq!(skipped_in(&out), [("in/frame.tfrecord@0".to_owned(), reason.to_owned())], "byte {at}");
+    let reason = if at < HEADER {
+        "bad-length-crc"
+    } else {
+        "bad-data-crc"
+    };
+    assert_eq!(
+        skipped_in(&out),
+        [("in/frame.tfrecord@0".to_owned(), reason.to_owned())],
+        "byte {at}"
+    );
     assert_eq!(summary["frames_written"], 0);
 }

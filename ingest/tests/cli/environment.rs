@@ -10,7 +10,8 @@ use std::process::{Command, Output};
 use schemas::geom::Size;
 
 use crate::support::{
-    assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree, write_waymo,
+    assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree,
+    write_waymo,
 };
 use crate::traced::{Call, Moment, Traced};
 
@@ -19,7 +20,10 @@ use crate::traced::{Call, Moment, Traced};
 fn assert_one_line(code: Option<i32>, message: &str, expected: &[&str]) {
     assert_eq!(code, Some(1), "{message}");
     assert_eq!(message.trim_end().lines().count(), 1, "{message}");
-    assert!(expected.iter().all(|text| message.contains(text)), "{message}");
+    assert!(
+        expected.iter().all(|text| message.contains(text)),
+        "{message}"
+    );
 }
 
 fn has_leftovers(out: &Path) -> bool {
@@ -27,23 +31,41 @@ fn has_leftovers(out: &Path) -> bool {
 }
 
 fn shell(script: &str, arguments: &[&OsStr]) -> Output {
-    Command::new("sh").args(["-c", script]).arg(env!("CARGO_BIN_EXE_ingest")).args(arguments).output().unwrap()
+    Command::new("sh")
+        .args(["-c", script])
+        .arg(env!("CARGO_BIN_EXE_ingest"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// Three drives, the second one larger than the others.
 fn write_uneven(input: &Path) {
     write_waymo(input, 3, 1);
-    let large: Vec<u8> = (0..6).flat_map(|step| framed(&record("drive_1", step))).collect();
+    let large: Vec<u8> = (0..6)
+        .flat_map(|step| framed(&record("drive_1", step)))
+        .collect();
     fs::write(input.join("segment-drive_1.tfrecord"), large).unwrap();
 }
 
 #[test]
 fn a_limit_of_file_sizes_is_one_line_and_a_later_run_continues() {
     let dir = tempfile::tempdir().unwrap();
-    let (input, out, undisturbed) = (dir.path().join("in"), dir.path().join("out"), dir.path().join("undisturbed"));
+    let (input, out, undisturbed) = (
+        dir.path().join("in"),
+        dir.path().join("out"),
+        dir.path().join("undisturbed"),
+    );
     write_uneven(&input);
     ingest_json("waymo", &input, &undisturbed, &[]);
-    let shard_bytes = |drive: &str| tree(&undisturbed).iter().find(|(name, _)| name.contains(drive)).unwrap().1.len();
+    let shard_bytes = |drive: &str| {
+        tree(&undisturbed)
+            .iter()
+            .find(|(name, _)| name.contains(drive))
+            .unwrap()
+            .1
+            .len()
+    };
     // In blocks of 512 bytes: the first shard fits, the second one does not.
     let limit = (shard_bytes("drive_0") + shard_bytes("drive_1")) / 2 / 512;
     let script = format!("ulimit -f {limit} && exec \"$0\" waymo \"$1\" --out \"$2\"");
@@ -55,20 +77,39 @@ fn a_limit_of_file_sizes_is_one_line_and_a_later_run_continues() {
     );
     assert!(!has_leftovers(&out));
     let resumed = ingest_json("waymo", &input, &out, &[]);
-    assert_eq!((&resumed["shards_kept"], &resumed["shards_written"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&resumed["shards_kept"], &resumed["shards_written"]),
+        (&1.into(), &2.into())
+    );
     assert_same_tree(&undisturbed, &out);
 }
 
 #[test]
 fn a_full_disk_is_one_line_and_a_later_run_continues() {
     let dir = tempfile::tempdir().unwrap();
-    let (input, disk, undisturbed) = (dir.path().join("in"), dir.path().join("disk"), dir.path().join("undisturbed"));
+    let (input, disk, undisturbed) = (
+        dir.path().join("in"),
+        dir.path().join("disk"),
+        dir.path().join("undisturbed"),
+    );
     write_uneven(&input);
     ingest_json("waymo", &input, &undisturbed, &[]);
     fs::create_dir(&disk).unwrap();
-    let whole: usize = tree(&undisturbed).values().map(|bytes| bytes.len().next_multiple_of(4096)).sum();
+    let whole: usize = tree(&undisturbed)
+        .values()
+        .map(|bytes| bytes.len().next_multiple_of(4096))
+        .sum();
     let catalog_alone = whole - 4 * 4096;
-    for (ix, bytes) in [whole / 8, whole / 3, whole / 2, whole * 3 / 4, catalog_alone].into_iter().enumerate() {
+    for (ix, bytes) in [
+        whole / 8,
+        whole / 3,
+        whole / 2,
+        whole * 3 / 4,
+        catalog_alone,
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let copy = dir.path().join(format!("copy_{ix}"));
         // A disk of that size, which only this shell and its children see; then the same disk, enlarged.
         let script = format!(
@@ -81,14 +122,25 @@ fn a_full_disk_is_one_line_and_a_later_run_continues() {
             .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_ingest")])
             .args([&input, &disk, &copy])
             .output();
-        let Some(output) = output.ok().filter(|output| !matches!(output.status.code(), Some(1 | 99))) else {
+        let Some(output) = output
+            .ok()
+            .filter(|output| !matches!(output.status.code(), Some(1 | 99)))
+        else {
             println!("skipped: a disk of {bytes} bytes needs user namespaces");
             return;
         };
         let message = stderr(&output);
         let (line, code) = message.split_once('\n').unwrap_or_default();
         assert_eq!(code.trim_end(), "code 1", "{bytes} bytes: {message}");
-        assert_one_line(Some(1), line, &["cannot write", "No space left on device", "free space and run the same"]);
+        assert_one_line(
+            Some(1),
+            line,
+            &[
+                "cannot write",
+                "No space left on device",
+                "free space and run the same",
+            ],
+        );
         assert!(output.status.success(), "{bytes} bytes: {message}");
         assert_same_tree(&undisturbed, &copy);
     }
@@ -114,11 +166,23 @@ fn an_output_folder_that_vanishes_is_one_line_and_a_later_run_continues() {
     let root = dir.path().canonicalize().unwrap();
     let (input, out, elsewhere) = (root.join("in"), root.join("out"), root.join("elsewhere"));
     write_waymo(&input, 3, 2);
-    let arguments = ["waymo".as_ref(), input.as_os_str(), "--out".as_ref(), out.as_os_str()];
-    let in_second_shard = |moment: &Moment| moment.call == Call::Write && moment.path.contains("drive_1");
+    let arguments = [
+        "waymo".as_ref(),
+        input.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ];
+    let in_second_shard =
+        |moment: &Moment| moment.call == Call::Write && moment.path.contains("drive_1");
     let vanish = || fs::rename(&out, &elsewhere).unwrap();
-    let Some((code, message)) = disturbed(&arguments, &out, in_second_shard, vanish) else { return };
-    assert_one_line(Some(code), &message, &["drive_1", "No such file or directory", "put it back"]);
+    let Some((code, message)) = disturbed(&arguments, &out, in_second_shard, vanish) else {
+        return;
+    };
+    assert_one_line(
+        Some(code),
+        &message,
+        &["drive_1", "No such file or directory", "put it back"],
+    );
     fs::rename(&elsewhere, &out).unwrap();
     let resumed = ingest_json("waymo", &input, &out, &[]);
     assert_eq!(resumed["shards_kept"], 1);
@@ -134,17 +198,43 @@ fn an_input_that_vanishes_is_one_line_and_a_later_run_continues() {
     write_waymo(&drives, 12, 1);
     fs::create_dir(&images).unwrap();
     for ix in 0..60 {
-        fs::write(images.join(format!("{ix:02}.jpg")), jpeg(Size::new(300, 200), ix)).unwrap();
+        fs::write(
+            images.join(format!("{ix:02}.jpg")),
+            jpeg(Size::new(300, 200), ix),
+        )
+        .unwrap();
     }
-    let begins = |moment: &Moment| moment.call == Call::Create && moment.path.ends_with(".parquet.tmp");
-    for (command, input, last) in [("waymo", &drives, "segment-drive_9.tfrecord"), ("images", &images, "59.jpg")] {
-        let (out, file, elsewhere) = (root.join(format!("{command}_out")), input.join(last), root.join(last));
+    let begins =
+        |moment: &Moment| moment.call == Call::Create && moment.path.ends_with(".parquet.tmp");
+    for (command, input, last) in [
+        ("waymo", &drives, "segment-drive_9.tfrecord"),
+        ("images", &images, "59.jpg"),
+    ] {
+        let (out, file, elsewhere) = (
+            root.join(format!("{command}_out")),
+            input.join(last),
+            root.join(last),
+        );
         // One thread, so that the last file is not yet read.
-        let arguments = [command.as_ref(), input.as_os_str(), "--out".as_ref(), out.as_os_str()];
-        let arguments: Vec<&OsStr> = arguments.into_iter().chain(["--threads".as_ref(), "1".as_ref()]).collect();
+        let arguments = [
+            command.as_ref(),
+            input.as_os_str(),
+            "--out".as_ref(),
+            out.as_os_str(),
+        ];
+        let arguments: Vec<&OsStr> = arguments
+            .into_iter()
+            .chain(["--threads".as_ref(), "1".as_ref()])
+            .collect();
         let vanish = || fs::rename(&file, &elsewhere).unwrap();
-        let Some((code, message)) = disturbed(&arguments, &out, begins, vanish) else { return };
-        assert_one_line(Some(code), &message, &[last, "No such file or directory", "put it back"]);
+        let Some((code, message)) = disturbed(&arguments, &out, begins, vanish) else {
+            return;
+        };
+        assert_one_line(
+            Some(code),
+            &message,
+            &[last, "No such file or directory", "put it back"],
+        );
         assert!(!has_leftovers(&out));
         fs::rename(&elsewhere, &file).unwrap();
         ingest_json(command, input, &out, &[]);
@@ -161,7 +251,9 @@ fn as_nobody(arguments: &[&OsStr]) -> Option<Output> {
         command.uid(65534).gid(65534);
     }
     let output = command.output();
-    output.inspect_err(|error| println!("skipped: the user nobody cannot run ingest: {error}")).ok()
+    output
+        .inspect_err(|error| println!("skipped: the user nobody cannot run ingest: {error}"))
+        .ok()
 }
 
 fn with_mode(path: PathBuf, mode: u32) -> PathBuf {
@@ -180,16 +272,27 @@ fn missing_rights_are_one_line() {
     let closed = with_mode(path("closed"), 0o555);
     with_mode(path("secret/segment-drive_1.tfrecord"), 0o000);
     let run = |input: &str, out: &Path| {
-        as_nobody(&["waymo".as_ref(), path(input).as_os_str(), "--out".as_ref(), out.as_os_str()])
+        as_nobody(&[
+            "waymo".as_ref(),
+            path(input).as_os_str(),
+            "--out".as_ref(),
+            out.as_os_str(),
+        ])
     };
     for (input, out, name) in [
         ("in", closed.clone(), "closed"),
         ("in", closed.join("inner"), "closed"),
         ("secret", path("out"), "segment-drive_1.tfrecord"),
     ] {
-        let Some(output) = run(input, &out) else { return };
+        let Some(output) = run(input, &out) else {
+            return;
+        };
         let message = stderr(&output);
-        assert_one_line(output.status.code(), &message, &[name, "Permission denied", "check the permissions"]);
+        assert_one_line(
+            output.status.code(),
+            &message,
+            &[name, "Permission denied", "check the permissions"],
+        );
     }
     with_mode(closed, 0o755);
 }
@@ -205,19 +308,53 @@ fn a_file_that_may_not_be_read_or_is_none_is_one_skipped_image() {
     }
     with_mode(input.join("secret.jpg"), 0o000);
     std::os::unix::fs::symlink("nowhere.jpg", input.join("link.jpg")).unwrap();
-    assert!(Command::new("mkfifo").arg(input.join("pipe.jpg")).status().unwrap().success());
-    let arguments = ["images".as_ref(), input.as_os_str(), "--out".as_ref(), out.as_os_str(), "--json".as_ref()];
-    let Some(output) = as_nobody(&arguments) else { return };
+    assert!(
+        Command::new("mkfifo")
+            .arg(input.join("pipe.jpg"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let arguments = [
+        "images".as_ref(),
+        input.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+        "--json".as_ref(),
+    ];
+    let Some(output) = as_nobody(&arguments) else {
+        return;
+    };
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&summary["frames_written"], &summary["skipped"]["unreadable-file"]), (&1.into(), &3.into()));
-    assert_eq!(output.status.code(), Some(1), "three of four are more than 1 %");
+    assert_eq!(
+        (
+            &summary["frames_written"],
+            &summary["skipped"]["unreadable-file"]
+        ),
+        (&1.into(), &3.into())
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "three of four are more than 1 %"
+    );
 }
 
 #[test]
 fn an_input_that_is_no_file_is_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe.tfrecord");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     let output = ingest_to("waymo", &pipe, &dir.path().join("out"), &[]);
-    assert_one_line(output.status.code(), &stderr(&output), &["pipe.tfrecord", "neither a file nor a folder"]);
+    assert_one_line(
+        output.status.code(),
+        &stderr(&output),
+        &["pipe.tfrecord", "neither a file nor a folder"],
+    );
 }

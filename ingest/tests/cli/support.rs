@@ -45,7 +45,13 @@ pub fn ingest_json(command: &str, input: &Path, out: &Path, options: &[&str]) ->
 
 /// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`.
 pub fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str]) -> Output {
-    let mut args = vec![command.as_ref(), input.as_os_str(), "--out".as_ref(), out.as_os_str(), "--json".as_ref()];
+    let mut args = vec![
+        command.as_ref(),
+        input.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+        "--json".as_ref(),
+    ];
     args.extend(options.iter().map(std::ffi::OsStr::new));
     ingest(args)
 }
@@ -57,20 +63,35 @@ pub fn stderr(output: &Output) -> String {
 /// A JPEG of `size` whose content depends on `seed`.
 pub fn jpeg(size: Size, seed: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| [(x ^ y ^ seed) as u8, (x / 3 + seed) as u8, (y / 2) as u8];
-    let pixels: Vec<u8> = (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y))).collect();
+    let pixels: Vec<u8> = (0..size.height)
+        .flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y)))
+        .collect();
     let raster = Raster::from_pixels(size, Layout::Rgb, 16, &pixels);
-    Codec::new().encode(&raster, 85, false, Restart(0)).unwrap().to_vec()
+    Codec::new()
+        .encode(&raster, 85, false, Restart(0))
+        .unwrap()
+        .to_vec()
 }
 
 /// The record of one time step with two cameras.
 pub fn record(drive: &str, timestamp: i64) -> Vec<u8> {
     let image = |camera: i32| {
         let image = jpeg(Size::new(480, 464), timestamp as u32 * 8 + camera as u32);
-        CameraImage { name: Some(camera), image: Some(image.into()) }
+        CameraImage {
+            name: Some(camera),
+            image: Some(image.into()),
+        }
     };
-    let stats = Stats { time_of_day: Some("Night".into()), location: None, weather: Some("rain".into()) };
+    let stats = Stats {
+        time_of_day: Some("Night".into()),
+        location: None,
+        weather: Some("rain".into()),
+    };
     let frame = Frame {
-        context: Some(Context { name: Some(drive.into()), stats: Some(stats) }),
+        context: Some(Context {
+            name: Some(drive.into()),
+            stats: Some(stats),
+        }),
         timestamp_micros: Some(timestamp),
         images: vec![image(1), image(4)],
     };
@@ -80,7 +101,13 @@ pub fn record(drive: &str, timestamp: i64) -> Vec<u8> {
 /// Frames `data` as a TFRecord.
 pub fn framed(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
-    [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
+    [
+        &length[..],
+        &masked_crc(&length).to_le_bytes(),
+        data,
+        &masked_crc(data).to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// Writes `drives` files of `steps` time steps with two cameras each into `dir`.
@@ -88,7 +115,9 @@ pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
     fs::create_dir_all(dir).unwrap();
     for drive in 0..drives {
         let name = format!("drive_{drive}");
-        let records: Vec<u8> = (0..steps).flat_map(|step| framed(&record(&name, step))).collect();
+        let records: Vec<u8> = (0..steps)
+            .flat_map(|step| framed(&record(&name, step)))
+            .collect();
         fs::write(dir.join(format!("segment-{name}.tfrecord")), records).unwrap();
     }
 }
@@ -98,21 +127,30 @@ pub type StoredFrame = (FrameMeta, Vec<Option<Vec<u8>>>);
 
 /// What stands in a set: every frame by its name.
 pub fn frames_of(set: &Path) -> BTreeMap<String, StoredFrame> {
-    let shards = schemas::catalog::shard_paths(set).unwrap().into_iter().map(|path| ShardReader::open(&path).unwrap());
+    let shards = schemas::catalog::shard_paths(set)
+        .unwrap()
+        .into_iter()
+        .map(|path| ShardReader::open(&path).unwrap());
     let rows = shards.flat_map(|shard| {
-        let jpeg = |level: Option<LevelEntry>| level.map(|level| shard.jpeg(&level).unwrap().to_vec());
+        let jpeg =
+            |level: Option<LevelEntry>| level.map(|level| shard.jpeg(&level).unwrap().to_vec());
         let rows = shard.rows().unwrap().into_iter();
-        rows.map(|row| (row.meta, row.levels.into_iter().map(jpeg).collect())).collect::<Vec<_>>()
+        rows.map(|row| (row.meta, row.levels.into_iter().map(jpeg).collect()))
+            .collect::<Vec<_>>()
     });
-    rows.map(|(meta, levels)| (meta.frame_id.clone(), (meta, levels))).collect()
+    rows.map(|(meta, levels)| (meta.frame_id.clone(), (meta, levels)))
+        .collect()
 }
 
 /// Place and reason of what the report of a set lists as skipped.
 pub fn skipped_in(set: &Path) -> Vec<(String, String)> {
-    let report: Value = serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
     let items = report["skipped_items"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    items.map(|item| (text(&item["source"]), text(&item["reason"]))).collect()
+    items
+        .map(|item| (text(&item["source"]), text(&item["reason"])))
+        .collect()
 }
 
 /// Contents of all files below `dir` but lock files, by relative path.
@@ -121,7 +159,11 @@ pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() {
-            found.extend(tree(&entry.path()).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+            found.extend(
+                tree(&entry.path())
+                    .into_iter()
+                    .map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)),
+            );
         } else if !name.starts_with(".ingest.lock") {
             found.insert(name, fs::read(entry.path()).unwrap());
         }
@@ -134,6 +176,10 @@ pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 pub fn assert_same_tree(a: &Path, b: &Path) {
     let (a, b) = (tree(a), tree(b));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    let differing: Vec<&String> = a.iter().filter(|(name, bytes)| b[*name] != **bytes).map(|(name, _)| name).collect();
+    let differing: Vec<&String> = a
+        .iter()
+        .filter(|(name, bytes)| b[*name] != **bytes)
+        .map(|(name, _)| name)
+        .collect();
     assert!(differing.is_empty(), "{differing:?} differ");
 }

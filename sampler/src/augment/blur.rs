@@ -49,7 +49,12 @@ impl Scratch {
 }
 
 /// Blurs `planes` of `scratch.side`² pixels as Pillow's `GaussianBlur(sigma)`.
-pub(super) fn blur<'a>(simd: Simd, sigma: f32, planes: impl IntoIterator<Item = &'a mut [u8]>, scratch: &mut Scratch) {
+pub(super) fn blur<'a>(
+    simd: Simd,
+    sigma: f32,
+    planes: impl IntoIterator<Item = &'a mut [u8]>,
+    scratch: &mut Scratch,
+) {
     let filter = BoxFilter::from_sigma(sigma);
     let is_narrow = Narrow::new(filter).is_some();
     for plane in planes {
@@ -103,7 +108,9 @@ fn stream<const TAPS: usize>(plane: &mut [u8], scratch: &mut Scratch, filter: im
         }
         // Column pass k may finish the row that lies k + 1 reaches behind: its own lowest tap has just come in.
         for pass in 0..PASSES {
-            let Some(y) = step.checked_sub((pass + 1) * reach) else { break };
+            let Some(y) = step.checked_sub((pass + 1) * reach) else {
+                break;
+            };
             if y < side {
                 blur_column_row(pass, y, plane, scratch, filter);
             }
@@ -133,7 +140,12 @@ fn blur_row<const TAPS: usize>(
 
 /// One pass from a padded line of `len` values to another.
 #[inline(always)]
-fn blur_padded<const TAPS: usize>(from: &[i16], to: &mut [i16], len: usize, filter: impl Weigh<TAPS>) {
+fn blur_padded<const TAPS: usize>(
+    from: &[i16],
+    to: &mut [i16],
+    len: usize,
+    filter: impl Weigh<TAPS>,
+) {
     let reach = TAPS / 2;
     for (step, out) in to[reach..].chunks_exact_mut(LANES).enumerate() {
         out.copy_from_slice(&weigh_window(from, step, filter));
@@ -147,7 +159,9 @@ fn weigh_window<const TAPS: usize>(line: &[i16], step: usize, filter: impl Weigh
     let window = &line[step * LANES..][..LANES + TAPS - 1];
     let mut taps = [&[0; LANES]; TAPS];
     for (offset, tap) in taps.iter_mut().enumerate() {
-        *tap = window[offset..].first_chunk().expect("a window holds the lanes of every tap");
+        *tap = window[offset..]
+            .first_chunk()
+            .expect("a window holds the lanes of every tap");
     }
     filter.weigh(taps)
 }
@@ -196,7 +210,11 @@ fn blur_column_row<const TAPS: usize>(
 }
 
 #[inline(always)]
-fn weigh_step<const TAPS: usize>(rows: &[&[Aligned]; TAPS], step: usize, filter: impl Weigh<TAPS>) -> Lanes {
+fn weigh_step<const TAPS: usize>(
+    rows: &[&[Aligned]; TAPS],
+    step: usize,
+    filter: impl Weigh<TAPS>,
+) -> Lanes {
     let mut taps = [&[0; LANES]; TAPS];
     for (tap, row) in taps.iter_mut().zip(rows) {
         *tap = &row[step].0;

@@ -91,8 +91,16 @@ fn pass<const SUM: bool>([red, green, blue]: [&mut [u8]; 3], steps: &[Step]) -> 
 impl Block {
     #[inline(always)]
     fn from_bytes(red: &[u8; BLOCK], green: &[u8; BLOCK], blue: &[u8; BLOCK]) -> Self {
-        let mut block = Self { red: [0.0; BLOCK], green: [0.0; BLOCK], blue: [0.0; BLOCK] };
-        for (values, bytes) in [(&mut block.red, red), (&mut block.green, green), (&mut block.blue, blue)] {
+        let mut block = Self {
+            red: [0.0; BLOCK],
+            green: [0.0; BLOCK],
+            blue: [0.0; BLOCK],
+        };
+        for (values, bytes) in [
+            (&mut block.red, red),
+            (&mut block.green, green),
+            (&mut block.blue, blue),
+        ] {
             for (value, &byte) in values.iter_mut().zip(bytes) {
                 *value = f32::from(byte);
             }
@@ -149,7 +157,12 @@ fn blend_with_flat(block: &mut Block, flat: f32, factor: f32) {
 
 #[inline(always)]
 fn blend_with_luma(block: &mut Block, factor: f32) {
-    for ((red, green), blue) in block.red.iter_mut().zip(&mut block.green).zip(&mut block.blue) {
+    for ((red, green), blue) in block
+        .red
+        .iter_mut()
+        .zip(&mut block.green)
+        .zip(&mut block.blue)
+    {
         let grey = luma(*red, *green, *blue);
         *red = blend(grey, *red, factor);
         *green = blend(grey, *green, factor);
@@ -159,7 +172,12 @@ fn blend_with_luma(block: &mut Block, factor: f32) {
 
 #[inline(always)]
 fn fill_with_luma(block: &mut Block) {
-    for ((red, green), blue) in block.red.iter_mut().zip(&mut block.green).zip(&mut block.blue) {
+    for ((red, green), blue) in block
+        .red
+        .iter_mut()
+        .zip(&mut block.green)
+        .zip(&mut block.blue)
+    {
         let grey = luma(*red, *green, *blue);
         (*red, *green, *blue) = (grey, grey, grey);
     }
@@ -203,7 +221,11 @@ mod tests {
     fn luma_is_exact_for_every_colour() {
         for i in 0..1u32 << 24 {
             let [red, green, blue, _] = i.to_le_bytes();
-            let fixed = (19595 * u32::from(red) + 38470 * u32::from(green) + 7471 * u32::from(blue) + 32768) >> 16;
+            let fixed = (19595 * u32::from(red)
+                + 38470 * u32::from(green)
+                + 7471 * u32::from(blue)
+                + 32768)
+                >> 16;
             assert_eq!(luma(red.into(), green.into(), blue.into()), fixed as f32);
         }
     }
@@ -223,11 +245,17 @@ mod tests {
     #[test]
     fn the_rest_of_a_plane_is_neither_skipped_nor_counted_twice() {
         for len in [1, 63, 64, 65, 200] {
-            let (mut red, mut green, mut blue) = (vec![10u8; len], vec![10u8; len], vec![10u8; len]);
+            let (mut red, mut green, mut blue) =
+                (vec![10u8; len], vec![10u8; len], vec![10u8; len]);
             let steps = [Step::Brightness { factor: 1.5 }];
             let sum = run_steps_and_sum_body([&mut red, &mut green, &mut blue], &steps);
             assert_eq!(sum, 15 * len as u64);
-            assert!([red, green, blue].iter().flatten().all(|&value| value == 15));
+            assert!(
+                [red, green, blue]
+                    .iter()
+                    .flatten()
+                    .all(|&value| value == 15)
+            );
         }
     }
 }

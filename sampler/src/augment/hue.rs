@@ -24,10 +24,19 @@ pub(super) fn shift_from_factor(factor: f32) -> f32 {
 /// Turns the hue of every pixel by `shift` of 256 steps, a whole number in `0.0..=255.0`.
 #[inline(always)]
 pub(super) fn shift_hue(block: &mut Block, shift: f32) {
-    for ((red, green), blue) in block.red.iter_mut().zip(&mut block.green).zip(&mut block.blue) {
+    for ((red, green), blue) in block
+        .red
+        .iter_mut()
+        .zip(&mut block.green)
+        .zip(&mut block.blue)
+    {
         let mut hsv = hsv_from_rgb(*red, *green, *blue);
         hsv.hue += shift;
-        hsv.hue = if hsv.hue >= 256.0 { hsv.hue - 256.0 } else { hsv.hue };
+        hsv.hue = if hsv.hue >= 256.0 {
+            hsv.hue - 256.0
+        } else {
+            hsv.hue
+        };
         [*red, *green, *blue] = rgb_from_hsv(hsv);
     }
 }
@@ -42,14 +51,22 @@ fn hsv_from_rgb(red: f32, green: f32, blue: f32) -> Hsv {
     let chroma = max - min;
     let step = (max - middle) / larger(chroma, 1.0);
     // Ties are resolved red, then green. `sixths` is the hue in sixths of a turn, possibly negative.
-    let of_red = if green <= blue { step - 1.0 } else { 1.0 - step };
+    let of_red = if green <= blue {
+        step - 1.0
+    } else {
+        1.0 - step
+    };
     let of_green = if red <= blue { 3.0 - step } else { 1.0 + step };
     let of_blue = if green <= red { 5.0 - step } else { 3.0 + step };
     let of_green_or_blue = if green == max { of_green } else { of_blue };
     let sixths = if red == max { of_red } else { of_green_or_blue };
     let turns = sixths / 6.0;
     let turns = if turns < 0.0 { turns + 1.0 } else { turns };
-    Hsv { hue: byte_from_unit(turns), saturation: byte_from_unit(chroma / larger(max, 1.0)), value: max }
+    Hsv {
+        hue: byte_from_unit(turns),
+        saturation: byte_from_unit(chroma / larger(max, 1.0)),
+        value: max,
+    }
 }
 
 /// `trunc(255 · unit)` of the exact product. The rounded product may have reached the next integer: then
@@ -57,7 +74,11 @@ fn hsv_from_rgb(red: f32, green: f32, blue: f32) -> Hsv {
 #[inline(always)]
 fn byte_from_unit(unit: f32) -> f32 {
     let rounded = (unit * 255.0).trunc();
-    if unit * 256.0 - rounded < unit { rounded - 1.0 } else { rounded }
+    if unit * 256.0 - rounded < unit {
+        rounded - 1.0
+    } else {
+        rounded
+    }
 }
 
 /// Each channel is `value · (1 - saturation · weight)`, where the weight runs 0, 0, ramp, 1, 1, ramp round the circle,
@@ -110,7 +131,11 @@ mod tests {
         };
         let hue = ((f64::from(sixths) / 6.0 + 1.0) % 1.0) as f32;
         let saturation = chroma / f32::from(max);
-        [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, max]
+        [
+            (f64::from(hue) * 255.0) as u8,
+            (f64::from(saturation) * 255.0) as u8,
+            max,
+        ]
     }
 
     /// Pillow's `hsv2rgb`, types and all.
@@ -145,7 +170,11 @@ mod tests {
         for [red, green, blue] in all_triples() {
             let hsv = hsv_from_rgb(red.into(), green.into(), blue.into());
             let [hue, saturation, value] = pillow_hsv(red, green, blue).map(f32::from);
-            assert_eq!((hsv.saturation, hsv.value), (saturation, value), "{red} {green} {blue}");
+            assert_eq!(
+                (hsv.saturation, hsv.value),
+                (saturation, value),
+                "{red} {green} {blue}"
+            );
             // The hue of a grey pixel has no effect, whatever the shift.
             assert!(hsv.hue == hue || saturation == 0.0, "{red} {green} {blue}");
         }
@@ -154,7 +183,11 @@ mod tests {
     #[test]
     fn every_hsv_triple_gets_pillows_colour() {
         for [hue, saturation, value] in all_triples() {
-            let hsv = Hsv { hue: hue.into(), saturation: saturation.into(), value: value.into() };
+            let hsv = Hsv {
+                hue: hue.into(),
+                saturation: saturation.into(),
+                value: value.into(),
+            };
             assert_eq!(
                 rgb_from_hsv(hsv),
                 pillow_rgb(hue, saturation, value).map(f32::from),
@@ -165,6 +198,9 @@ mod tests {
 
     #[test]
     fn the_shift_is_truncated_towards_zero() {
-        assert_eq!([0.1, -0.1, 0.0039, -0.5, 0.5].map(shift_from_factor), [25.0, 231.0, 0.0, 129.0, 127.0]);
+        assert_eq!(
+            [0.1, -0.1, 0.0039, -0.5, 0.5].map(shift_from_factor),
+            [25.0, 231.0, 0.0, 129.0, 127.0]
+        );
     }
 }

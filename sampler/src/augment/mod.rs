@@ -83,7 +83,11 @@ impl Workspace {
 
     /// As [`new`](Self::new) with the instructions that `simd` names; the pixels are the same.
     pub fn with_simd(side: usize, simd: Simd) -> Self {
-        Self { planes: Planes::new(side), blur: blur::Scratch::new(side), simd }
+        Self {
+            planes: Planes::new(side),
+            blur: blur::Scratch::new(side),
+            simd,
+        }
     }
 }
 
@@ -97,14 +101,23 @@ impl Workspace {
 pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: Out<'_>, times: &mut StageTimes) {
     let Workspace { planes, blur, simd } = workspace;
     if ops.jitter.is_some() || ops.grayscale {
-        let stage = if ops.jitter.is_some() { Stage::Jitter } else { Stage::Grayscale };
+        let stage = if ops.jitter.is_some() {
+            Stage::Jitter
+        } else {
+            Stage::Grayscale
+        };
         change_colors(ops, *simd, planes);
         times.lap(stage);
     }
     // From here on the three channels of a grey view are equal (a jitter leaves grey grey): one does for all.
     let num_planes = if ops.grayscale { 1 } else { 3 };
     if let Some(sigma) = ops.blur_sigma {
-        blur::blur(*simd, sigma, planes.split_mut().into_iter().take(num_planes), blur);
+        blur::blur(
+            *simd,
+            sigma,
+            planes.split_mut().into_iter().take(num_planes),
+            blur,
+        );
         times.lap(Stage::Blur);
     }
     if ops.solarize {
@@ -138,7 +151,10 @@ fn change_colors(ops: &ViewOps, simd: Simd, planes: &mut Planes) {
     for ix in 0..num_steps {
         if let Step::Contrast { factor, .. } = steps[ix] {
             let luma_sum = color::run_steps_and_sum(simd, planes.split_mut(), &steps[done..ix]);
-            steps[ix] = Step::Contrast { factor, mean: (luma_sum as f64 / area + 0.5).trunc() as f32 };
+            steps[ix] = Step::Contrast {
+                factor,
+                mean: (luma_sum as f64 / area + 0.5).trunc() as f32,
+            };
             done = ix;
         }
     }
@@ -148,9 +164,18 @@ fn change_colors(ops: &ViewOps, simd: Simd, planes: &mut Planes) {
 /// The step for `op`; a contrast still lacks its mean.
 fn step_from_op(op: JitterOp, jitter: &Jitter) -> Step {
     match op {
-        JitterOp::Brightness => Step::Brightness { factor: jitter.brightness },
-        JitterOp::Contrast => Step::Contrast { factor: jitter.contrast, mean: 0.0 },
-        JitterOp::Saturation => Step::Saturation { factor: jitter.saturation },
-        JitterOp::Hue => Step::Hue { shift: hue::shift_from_factor(jitter.hue) },
+        JitterOp::Brightness => Step::Brightness {
+            factor: jitter.brightness,
+        },
+        JitterOp::Contrast => Step::Contrast {
+            factor: jitter.contrast,
+            mean: 0.0,
+        },
+        JitterOp::Saturation => Step::Saturation {
+            factor: jitter.saturation,
+        },
+        JitterOp::Hue => Step::Hue {
+            shift: hue::shift_from_factor(jitter.hue),
+        },
     }
 }

@@ -40,7 +40,10 @@ pub struct Planes {
 impl Planes {
     /// A black view.
     pub fn new(side: usize) -> Self {
-        Self { side, bytes: vec![0; 3 * side * side] }
+        Self {
+            side,
+            bytes: vec![0; 3 * side * side],
+        }
     }
 
     /// Width and height in pixels.
@@ -59,7 +62,11 @@ impl Planes {
     /// Red, green and blue, `side * side` bytes each.
     pub fn split(&self) -> [&[u8]; 3] {
         let area = self.side * self.side;
-        [&self.bytes[..area], &self.bytes[area..2 * area], &self.bytes[2 * area..]]
+        [
+            &self.bytes[..area],
+            &self.bytes[area..2 * area],
+            &self.bytes[2 * area..],
+        ]
     }
 
     /// Fills the view from row-major RGB triples.
@@ -68,7 +75,12 @@ impl Planes {
     ///
     /// If `rgb` is not `3 * side * side` bytes.
     pub fn load(&mut self, simd: Simd, rgb: &[u8]) {
-        assert_eq!(rgb.len(), 3 * self.side * self.side, "a view of {0}x{0} RGB pixels", self.side);
+        assert_eq!(
+            rgb.len(),
+            3 * self.side * self.side,
+            "a view of {0}x{0} RGB pixels",
+            self.side
+        );
         let [red, green, blue] = self.split_mut();
         deinterleave(simd, rgb, red, green, blue);
     }
@@ -103,7 +115,11 @@ fn store(simd: Simd, planes: [&[u8]; 3], side: usize, flip: bool, out: Out<'_>) 
         }
         Out::Floats(values) => {
             assert_eq!(values.len(), expected, "a view of {side}x{side} RGB pixels");
-            for (channel, (plane, values)) in planes.into_iter().zip(values.chunks_exact_mut(side * side)).enumerate() {
+            for (channel, (plane, values)) in planes
+                .into_iter()
+                .zip(values.chunks_exact_mut(side * side))
+                .enumerate()
+            {
                 let (scale, shift) = (1.0 / (255.0 * STD[channel]), -MEAN[channel] / STD[channel]);
                 if flip {
                     normalize_mirrored(simd, side, plane, scale, shift, values);
@@ -174,10 +190,15 @@ kernel! {
 
 #[inline(always)]
 fn interleave_mirrored_body(side: usize, red: &[u8], green: &[u8], blue: &[u8], rgb: &mut [u8]) {
-    let rows = red.chunks_exact(side).zip(green.chunks_exact(side)).zip(blue.chunks_exact(side));
+    let rows = red
+        .chunks_exact(side)
+        .zip(green.chunks_exact(side))
+        .zip(blue.chunks_exact(side));
     for (out, ((red, green), blue)) in rgb.chunks_exact_mut(3 * side).zip(rows) {
         let (triples, _) = out.as_chunks_mut::<3>();
-        for (((triple, &red), &green), &blue) in triples.iter_mut().rev().zip(red).zip(green).zip(blue) {
+        for (((triple, &red), &green), &blue) in
+            triples.iter_mut().rev().zip(red).zip(green).zip(blue)
+        {
             *triple = [red, green, blue];
         }
     }
@@ -190,17 +211,25 @@ mod tests {
     #[test]
     fn load_then_store_is_identity_and_flip_mirrors_rows() {
         for side in [1, 2, 15, 16, 17, 63, 64, 65, 100, 224] {
-            let rgb: Vec<u8> = (0..3 * side * side).map(|i| (i * 7 + i / 251) as u8).collect();
+            let rgb: Vec<u8> = (0..3 * side * side)
+                .map(|i| (i * 7 + i / 251) as u8)
+                .collect();
             for simd in Simd::available() {
                 let mut planes = Planes::new(side);
                 planes.load(simd, &rgb);
-                assert!((0..side * side).all(|i| planes.split().map(|plane| plane[i]) == rgb[3 * i..3 * i + 3]));
+                assert!(
+                    (0..side * side)
+                        .all(|i| planes.split().map(|plane| plane[i]) == rgb[3 * i..3 * i + 3])
+                );
                 let mut out = vec![0; rgb.len()];
                 planes.store(simd, false, Out::Bytes(&mut out));
                 assert_eq!(out, rgb);
                 planes.store(simd, true, Out::Bytes(&mut out));
                 for (row, mirrored) in rgb.chunks(3 * side).zip(out.chunks(3 * side)) {
-                    assert!((0..side).all(|x| row[3 * x..3 * x + 3] == mirrored[3 * (side - 1 - x)..3 * (side - x)]));
+                    assert!(
+                        (0..side).all(|x| row[3 * x..3 * x + 3]
+                            == mirrored[3 * (side - 1 - x)..3 * (side - x)])
+                    );
                 }
             }
         }
@@ -209,7 +238,9 @@ mod tests {
     #[test]
     fn floats_are_the_normalised_bytes_channel_after_channel() {
         let side = 37;
-        let rgb: Vec<u8> = (0..3 * side * side).map(|i| (i * 11 + i / 97) as u8).collect();
+        let rgb: Vec<u8> = (0..3 * side * side)
+            .map(|i| (i * 11 + i / 97) as u8)
+            .collect();
         for (simd, flip) in Simd::available().flat_map(|simd| [(simd, false), (simd, true)]) {
             let mut planes = Planes::new(side);
             planes.load(simd, &rgb);

@@ -55,7 +55,10 @@ impl Pass {
 
 /// Measures cold and warm passes in turns, for `time` in all, and at least one of each.
 pub fn measure(shards: &Path, config: &SamplerConfig, time: Duration) -> anyhow::Result<Passes> {
-    let config = SamplerConfig { batch: BATCH.min(config.batch), ..config.clone() };
+    let config = SamplerConfig {
+        batch: BATCH.min(config.batch),
+        ..config.clone()
+    };
     let progress = Progress::start("measuring from a cold page cache", time.as_millis() as u64);
     let started = Instant::now();
     let mut passes = Passes::default();
@@ -64,7 +67,13 @@ pub fn measure(shards: &Path, config: &SamplerConfig, time: Duration) -> anyhow:
         let left = time.saturating_sub(started.elapsed());
         let cold = pass(shards, &config, from, u64::MAX, Some(left / 2))?;
         passes.cold.add(cold);
-        passes.warm.add(pass(shards, &config, from, cold.pairs / config.batch as u64, None)?);
+        passes.warm.add(pass(
+            shards,
+            &config,
+            from,
+            cold.pairs / config.batch as u64,
+            None,
+        )?);
         progress.at(started.elapsed().as_millis() as u64);
         if started.elapsed() >= time {
             break;
@@ -119,15 +128,22 @@ fn drop_pages(catalog: &Catalog) -> anyhow::Result<()> {
 
 /// Bytes that this process has caused to be read from storage.
 fn disk_bytes() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/io").context("cannot read /proc/self/io, which --cold needs")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("read_bytes:"));
-    line.and_then(|bytes| bytes.trim().parse().ok()).context("/proc/self/io has no read_bytes")
+    let text = std::fs::read_to_string("/proc/self/io")
+        .context("cannot read /proc/self/io, which --cold needs")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("read_bytes:"));
+    line.and_then(|bytes| bytes.trim().parse().ok())
+        .context("/proc/self/io has no read_bytes")
 }
 
 /// Page faults of this process that waited for storage (field 12 of `/proc/self/stat`, see proc(5)).
 fn major_faults() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat, which --cold needs")?;
+    let text = std::fs::read_to_string("/proc/self/stat")
+        .context("cannot read /proc/self/stat, which --cold needs")?;
     let behind_name = text.rsplit(')').next();
     let field = behind_name.and_then(|fields| fields.split_whitespace().nth(9));
-    field.and_then(|faults| faults.parse().ok()).context("/proc/self/stat has another form")
+    field
+        .and_then(|faults| faults.parse().ok())
+        .context("/proc/self/stat has another form")
 }

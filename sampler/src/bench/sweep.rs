@@ -22,7 +22,11 @@ pub struct Point {
 }
 
 /// Measures each number of threads for `time`.
-pub fn measure(sampler: &Sampler, threads: &ThreadList, time: Duration) -> anyhow::Result<Vec<Point>> {
+pub fn measure(
+    sampler: &Sampler,
+    threads: &ThreadList,
+    time: Duration,
+) -> anyhow::Result<Vec<Point>> {
     let cores = available_parallelism().map_or(1, usize::from);
     let mut list = match threads {
         ThreadList::Doubling => doubling(cores),
@@ -33,8 +37,15 @@ pub fn measure(sampler: &Sampler, threads: &ThreadList, time: Duration) -> anyho
     let mut sums = vec![(0.0, 0); list.len()];
     for turn in 0..TURNS {
         for step in 0..list.len() {
-            let ix = if turn % 2 == 0 { step } else { list.len() - 1 - step };
-            let config = SamplerConfig { threads: list[ix], ..sampler.config().clone() };
+            let ix = if turn % 2 == 0 {
+                step
+            } else {
+                list.len() - 1 - step
+            };
+            let config = SamplerConfig {
+                threads: list[ix],
+                ..sampler.config().clone()
+            };
             let mut batches = sampler.with_config(config)?.start(Cursor::default())?;
             let (seconds, counters) = throughput(&mut batches, time / TURNS)?;
             sums[ix].0 += seconds;
@@ -53,7 +64,10 @@ pub fn measure(sampler: &Sampler, threads: &ThreadList, time: Duration) -> anyho
 /// 1, 2, 4, … below `cores`, and `cores`.
 fn doubling(cores: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(1), |threads| Some(threads * 2));
-    powers.take_while(|&threads| threads < cores).chain([cores]).collect()
+    powers
+        .take_while(|&threads| threads < cores)
+        .chain([cores])
+        .collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,12 @@ impl Report {
         let main = &self.main;
         let stages: serde_json::Map<_, _> = Stage::ALL
             .into_iter()
-            .map(|stage| (stage.name().to_owned(), json!(rounded(main.stage_ms(stage), 5))))
+            .map(|stage| {
+                (
+                    stage.name().to_owned(),
+                    json!(rounded(main.stage_ms(stage), 5)),
+                )
+            })
             .collect();
         let mut object = json!({
             "pairs_per_s": rounded(main.pairs_per_s, 1),
@@ -88,25 +93,69 @@ impl Report {
         text
     }
 
-    fn write_summary(&self, out: &mut String, sampler: &Sampler, args: &BenchArgs) -> std::fmt::Result {
+    fn write_summary(
+        &self,
+        out: &mut String,
+        sampler: &Sampler,
+        args: &BenchArgs,
+    ) -> std::fmt::Result {
         let main = &self.main;
         let frames = grouped(sampler.num_frames());
-        let level = if args.set.exact { "level 0 only" } else { "coarsest sufficient level" };
+        let level = if args.set.exact {
+            "level 0 only"
+        } else {
+            "coarsest sufficient level"
+        };
         let pixels = if args.float { "float32" } else { "uint8" };
-        writeln!(out, "{}: {frames} frames, IoU ≥ {}, {level}", args.set.shards.display(), args.iou)?;
-        writeln!(out, "{} threads, batch {}, depth {}, {pixels} views\n", main.threads, main.batch, args.depth)?;
-        writeln!(out, "{:>10.0} pairs/s from a warm page cache", main.pairs_per_s)?;
-        writeln!(out, "{:>10.3} ms of CPU a pair ({})", main.cpu_ms_per_pair(), Simd::detect().name())?;
-        writeln!(out, "{:>10.1} KB read a pair", main.per_pair(main.profile.bytes_read) / 1e3)?;
+        writeln!(
+            out,
+            "{}: {frames} frames, IoU ≥ {}, {level}",
+            args.set.shards.display(),
+            args.iou
+        )?;
+        writeln!(
+            out,
+            "{} threads, batch {}, depth {}, {pixels} views\n",
+            main.threads, main.batch, args.depth
+        )?;
+        writeln!(
+            out,
+            "{:>10.0} pairs/s from a warm page cache",
+            main.pairs_per_s
+        )?;
+        writeln!(
+            out,
+            "{:>10.3} ms of CPU a pair ({})",
+            main.cpu_ms_per_pair(),
+            Simd::detect().name()
+        )?;
+        writeln!(
+            out,
+            "{:>10.1} KB read a pair",
+            main.per_pair(main.profile.bytes_read) / 1e3
+        )?;
         let fallbacks = main.counters.fallbacks;
-        writeln!(out, "{:>10.2} tries a pair ({fallbacks} of {} fell back)", main.mean_tries(), main.counters.pairs)?;
+        writeln!(
+            out,
+            "{:>10.2} tries a pair ({fallbacks} of {} fell back)",
+            main.mean_tries(),
+            main.counters.pairs
+        )?;
         if let Some(mib) = main.rss_mib {
             writeln!(out, "{mib:>10.0} MiB resident")?;
         }
-        let memory = if main.pinned { "page-locked" } else { "ordinary" };
+        let memory = if main.pinned {
+            "page-locked"
+        } else {
+            "ordinary"
+        };
         writeln!(out, "{memory:>10} memory holds the batches")?;
         if let Some(bytes) = main.upload_bytes_per_s {
-            writeln!(out, "{:>10.1} GB/s from the batches to the device", bytes / 1e9)?;
+            writeln!(
+                out,
+                "{:>10.1} GB/s from the batches to the device",
+                bytes / 1e9
+            )?;
         }
         if main.counters.replaced > 0 {
             writeln!(out, "{:>10} broken frames replaced", main.counters.replaced)?;
@@ -131,19 +180,44 @@ impl Report {
     }
 
     fn write_sweep(&self, out: &mut String) -> std::fmt::Result {
-        let Some(points) = &self.sweep else { return Ok(()) };
-        writeln!(out, "\n{:<12}{:>10}{:>14}", "threads", "pairs/s", "efficiency")?;
+        let Some(points) = &self.sweep else {
+            return Ok(());
+        };
+        writeln!(
+            out,
+            "\n{:<12}{:>10}{:>14}",
+            "threads", "pairs/s", "efficiency"
+        )?;
         points.iter().try_for_each(|point| {
-            writeln!(out, "{:<12}{:>10.0}{:>14.3}", point.threads, point.pairs_per_s, point.efficiency)
+            writeln!(
+                out,
+                "{:<12}{:>10.0}{:>14.3}",
+                point.threads, point.pairs_per_s, point.efficiency
+            )
         })
     }
 
     fn write_cache(&self, out: &mut String) -> std::fmt::Result {
-        let Some(passes) = &self.cache else { return Ok(()) };
-        writeln!(out, "\n{:<12}{:>10}{:>14}{:>18}", "page cache", "pairs/s", "KB from disk", "faults waited for")?;
-        [("cold", passes.cold), ("warm", passes.warm)].into_iter().try_for_each(|(name, pass)| {
-            let (disk_kb, faults) = (pass.per_pair(pass.disk_bytes) / 1e3, pass.per_pair(pass.major_faults));
-            writeln!(out, "{name:<12}{:>10.0}{disk_kb:>14.1}{faults:>18.2}", pass.pairs_per_s())
-        })
+        let Some(passes) = &self.cache else {
+            return Ok(());
+        };
+        writeln!(
+            out,
+            "\n{:<12}{:>10}{:>14}{:>18}",
+            "page cache", "pairs/s", "KB from disk", "faults waited for"
+        )?;
+        [("cold", passes.cold), ("warm", passes.warm)]
+            .into_iter()
+            .try_for_each(|(name, pass)| {
+                let (disk_kb, faults) = (
+                    pass.per_pair(pass.disk_bytes) / 1e3,
+                    pass.per_pair(pass.major_faults),
+                );
+                writeln!(
+                    out,
+                    "{name:<12}{:>10.0}{disk_kb:>14.1}{faults:>18.2}",
+                    pass.pairs_per_s()
+                )
+            })
     }
 }

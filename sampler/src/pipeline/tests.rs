@@ -25,14 +25,22 @@ impl Make for Fake {
         if let Some(seed) = self.delay_seed {
             std::thread::sleep(Duration::from_micros(mix(seed ^ number) % 200));
         }
-        assert!(self.panic_at != Some((at, index)), "told to panic at {at:?}");
+        assert!(
+            self.panic_at != Some((at, index)),
+            "told to panic at {at:?}"
+        );
         for (view, byte) in place.views.into_iter().zip([number as u8, !number as u8]) {
-            let Out::Bytes(bytes) = view else { panic!("bytes were asked for") };
+            let Out::Bytes(bytes) = view else {
+                panic!("bytes were asked for")
+            };
             bytes.fill(byte);
         }
         place.meta.key = number;
         place.meta.tries = 1;
-        place.meta.replaced = self.replaced_every.is_some_and(|every| number.is_multiple_of(every)).into();
+        place.meta.replaced = self
+            .replaced_every
+            .is_some_and(|every| number.is_multiple_of(every))
+            .into();
         Ok(())
     }
 
@@ -44,7 +52,14 @@ impl Make for Fake {
 const STEPS: u64 = 7;
 
 fn shape(depth: usize, batch: usize) -> Shape {
-    Shape { depth, batch, output: 8, pixels: Pixels::Bytes, pin: Pin::Never, steps: STEPS }
+    Shape {
+        depth,
+        batch,
+        output: 8,
+        pixels: Pixels::Bytes,
+        pin: Pin::Never,
+        steps: STEPS,
+    }
 }
 
 struct Started {
@@ -56,11 +71,20 @@ fn start_fakes(shape: Shape, workers: usize, from: Cursor, change: impl Fn(&mut 
     let alive = Arc::new(AtomicUsize::new(workers));
     let maker = |worker_ix| {
         let delay_seed = Some(worker_ix as u64);
-        let mut fake = Fake { alive: Arc::clone(&alive), delay_seed, panic_at: None, replaced_every: None };
+        let mut fake = Fake {
+            alive: Arc::clone(&alive),
+            delay_seed,
+            panic_at: None,
+            replaced_every: None,
+        };
         change(&mut fake);
         fake
     };
-    let limit = BrokenLimit { share: 0.1, last: Arc::default(), path: "shards".into() };
+    let limit = BrokenLimit {
+        share: 0.1,
+        last: Arc::default(),
+        path: "shards".into(),
+    };
     let batches = start(shape, (0..workers).map(maker).collect(), from, limit).unwrap();
     Started { batches, alive }
 }
@@ -71,21 +95,42 @@ fn collect(batches: &mut Batches, count: usize) -> Vec<(u64, u64, Vec<u64>, Vec<
     for _ in 0..count {
         let batch = batches.next_batch().unwrap();
         let keys = batch.pairs().iter().map(|pair| pair.key).collect();
-        all.push((batch.epoch(), batch.step(), keys, [batch.view(0), batch.view(1)].concat()));
+        all.push((
+            batch.epoch(),
+            batch.step(),
+            keys,
+            [batch.view(0), batch.view(1)].concat(),
+        ));
     }
     all
 }
 
 #[test]
 fn batches_come_in_order_and_are_the_same_for_any_number_of_workers() {
-    let one = collect(&mut start_fakes(shape(3, 4), 1, Cursor::default(), |_| ()).batches, 20);
+    let one = collect(
+        &mut start_fakes(shape(3, 4), 1, Cursor::default(), |_| ()).batches,
+        20,
+    );
     for (number, (epoch, step, keys, pixels)) in one.iter().enumerate() {
-        assert_eq!((*epoch, *step), (number as u64 / STEPS, number as u64 % STEPS));
-        assert!(keys.iter().copied().eq((0..4).map(|index| epoch * 1_000_003 + step * 1009 + index)));
+        assert_eq!(
+            (*epoch, *step),
+            (number as u64 / STEPS, number as u64 % STEPS)
+        );
+        assert!(
+            keys.iter()
+                .copied()
+                .eq((0..4).map(|index| epoch * 1_000_003 + step * 1009 + index))
+        );
         assert_eq!(pixels[0], keys[0] as u8);
     }
     for workers in [2, 7, 16] {
-        assert_eq!(collect(&mut start_fakes(shape(3, 4), workers, Cursor::default(), |_| ()).batches, 20), one);
+        assert_eq!(
+            collect(
+                &mut start_fakes(shape(3, 4), workers, Cursor::default(), |_| ()).batches,
+                20
+            ),
+            one
+        );
     }
 }
 
@@ -96,7 +141,10 @@ fn a_cursor_gives_the_same_rest() {
     let cursor = first.cursor();
     assert_eq!(cursor, Cursor { epoch: 1, step: 2 });
     let rest = collect(&mut first, 8);
-    assert_eq!(collect(&mut start_fakes(shape(4, 3), 3, cursor, |_| ()).batches, 8), rest);
+    assert_eq!(
+        collect(&mut start_fakes(shape(4, 3), 3, cursor, |_| ()).batches, 8),
+        rest
+    );
 }
 
 #[test]
@@ -108,9 +156,16 @@ fn a_consumer_that_leaves_ends_all_threads() {
         }
         let held: Vec<Batch> = (0..held).map(|_| batches.next_batch().unwrap()).collect();
         drop(batches);
-        assert_eq!(alive.load(Ordering::SeqCst), 0, "threads are joined and their makers dropped");
+        assert_eq!(
+            alive.load(Ordering::SeqCst),
+            0,
+            "threads are joined and their makers dropped"
+        );
         // Batches outlive the pipeline.
-        assert!(held.iter().all(|batch| batch.view(0)[0] == batch.pairs()[0].key as u8));
+        assert!(
+            held.iter()
+                .all(|batch| batch.view(0)[0] == batch.pairs()[0].key as u8)
+        );
     }
 }
 
@@ -132,11 +187,15 @@ fn batches_may_be_held_sent_away_and_dropped_in_any_order() {
 #[test]
 fn a_panicking_worker_is_one_error_at_its_batch_and_no_hang() {
     let panic_at = Cursor { epoch: 0, step: 5 };
-    let Started { mut batches, alive } =
-        start_fakes(shape(3, 4), 3, Cursor::default(), |fake| fake.panic_at = Some((panic_at, 2)));
+    let Started { mut batches, alive } = start_fakes(shape(3, 4), 3, Cursor::default(), |fake| {
+        fake.panic_at = Some((panic_at, 2))
+    });
     collect(&mut batches, 5);
     let error = batches.next_batch().unwrap_err();
-    assert!(matches!(&error, Error::Panicked { message } if message.contains("told to panic")), "{error}");
+    assert!(
+        matches!(&error, Error::Panicked { message } if message.contains("told to panic")),
+        "{error}"
+    );
     assert!(matches!(batches.next_batch(), Err(Error::Stopped)));
     drop(batches);
     assert_eq!(alive.load(Ordering::SeqCst), 0);
@@ -178,7 +237,10 @@ fn waits_are_counted() {
 /// Resident memory of this process in KiB.
 fn rss_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
@@ -186,7 +248,10 @@ fn rss_kib() -> u64 {
 #[test]
 #[ignore = "takes as long as SAMPLER_SOAK_SECS says"]
 fn soak_with_random_delays_and_random_stops() {
-    let secs = std::env::var("SAMPLER_SOAK_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(600);
+    let secs = std::env::var("SAMPLER_SOAK_SECS")
+        .ok()
+        .and_then(|secs| secs.parse().ok())
+        .unwrap_or(600);
     let until = Instant::now() + Duration::from_secs(secs);
     let (mut round, mut settled_kib) = (0, 0);
     while Instant::now() < until {
@@ -196,9 +261,16 @@ fn soak_with_random_delays_and_random_stops() {
         }
         let draw = |what: u64, bound: u64| mix(round * 8 + what) % bound;
         let (depth, batch, workers) = (1 + draw(0, 5), 1 + draw(1, 9), 1 + draw(2, 9));
-        let from = Cursor { epoch: draw(3, 3), step: draw(4, STEPS) };
-        let Started { mut batches, alive } =
-            start_fakes(shape(depth as usize, batch as usize), workers as usize, from, |_| ());
+        let from = Cursor {
+            epoch: draw(3, 3),
+            step: draw(4, STEPS),
+        };
+        let Started { mut batches, alive } = start_fakes(
+            shape(depth as usize, batch as usize),
+            workers as usize,
+            from,
+            |_| (),
+        );
         for number in 0..draw(5, 300) {
             let taken = batches.next_batch().unwrap();
             let at = from.advanced(number, STEPS);

@@ -44,9 +44,11 @@ impl Halves {
         let high_of = |weight: i32| (weight + (1 << (HALF_BITS - 1))) >> HALF_BITS;
         let low_of = |weight: i32| weight - (high_of(weight) << HALF_BITS);
         self.high.clear();
-        self.high.extend(pairs.iter().map(|pair| joined(pair.map(high_of))));
+        self.high
+            .extend(pairs.iter().map(|pair| joined(pair.map(high_of))));
         self.low.clear();
-        self.low.extend(pairs.iter().map(|pair| joined(pair.map(low_of))));
+        self.low
+            .extend(pairs.iter().map(|pair| joined(pair.map(low_of))));
         let last = axis.first.iter().max().map_or(0, |&first| first as usize);
         self.reach = 3 * (last + axis.stride - QUAD) + LOAD;
         for padded in &mut self.padded {
@@ -55,10 +57,20 @@ impl Halves {
     }
 
     /// Runs the pass over `strip`.
-    pub(super) fn run(&mut self, simd: Simd, axis: &Axis, strip: Strip<'_>, out: &mut [u8], stride: usize) {
+    pub(super) fn run(
+        &mut self,
+        simd: Simd,
+        axis: &Axis,
+        strip: Strip<'_>,
+        out: &mut [u8],
+        stride: usize,
+    ) {
         assert!(simd.level() != Level::Scalar, "these instructions");
         assert!(stride > 3 * axis.first.len(), "room for a row and a byte");
-        for (part, out) in out[..strip.rows * stride].chunks_mut(ROWS * stride).enumerate() {
+        for (part, out) in out[..strip.rows * stride]
+            .chunks_mut(ROWS * stride)
+            .enumerate()
+        {
             let strip = strip.part(part * ROWS, ROWS);
             let mut rows: [&[u8]; ROWS] = [&[]; ROWS];
             for (ix, (row, padded)) in rows.iter_mut().zip(&mut self.padded).enumerate() {
@@ -85,7 +97,14 @@ fn readable<'a>(bytes: &'a [u8], reach: usize, padded: &'a mut [u8]) -> &'a [u8]
 ///
 /// The CPU has AVX2, and the rows are at least as long as [`Halves::reach`] for `axis`.
 #[target_feature(enable = "avx2")]
-unsafe fn run_rows(axis: &Axis, high: &[Pair], low: &[Pair], rows: [&[u8]; ROWS], out: &mut [u8], stride: usize) {
+unsafe fn run_rows(
+    axis: &Axis,
+    high: &[Pair],
+    low: &[Pair],
+    rows: [&[u8]; ROWS],
+    out: &mut [u8],
+    stride: usize,
+) {
     let pairs = axis.stride / 2;
     let weights = high.chunks_exact(pairs).zip(low.chunks_exact(pairs));
     for ((output, &first), (high, low)) in axis.first.iter().enumerate().zip(weights) {
@@ -107,27 +126,47 @@ unsafe fn run_rows(axis: &Axis, high: &[Pair], low: &[Pair], rows: [&[u8]; ROWS]
 #[target_feature(enable = "avx2")]
 unsafe fn weigh(starts: [*const u8; ROWS], high: &[Pair], low: &[Pair]) -> [[u8; 4]; ROWS] {
     // Bytes of taps t and t + 1 beside each other, as 16-bit numbers: red, green, blue, nothing.
-    let first_two = both(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
-    let last_two = both(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
+    let first_two = both(_mm_setr_epi8(
+        0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,
+    ));
+    let last_two = both(_mm_setr_epi8(
+        6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
+    ));
     let mut high_sums = [_mm256_setzero_si256(); ROWS / 2];
     let mut low_sums = [_mm256_set1_epi32(1 << (PRECISION_BITS - 1)); ROWS / 2];
     let (high, low) = (high.as_chunks::<2>().0, low.as_chunks::<2>().0);
     for (quad, (high, low)) in high.iter().zip(low).enumerate() {
-        let (high, low) = ([broadcast(&high[0]), broadcast(&high[1])], [broadcast(&low[0]), broadcast(&low[1])]);
+        let (high, low) = (
+            [broadcast(&high[0]), broadcast(&high[1])],
+            [broadcast(&low[0]), broadcast(&low[1])],
+        );
         for two in 0..ROWS / 2 {
             let at = |row: usize| starts[row].wrapping_add(3 * QUAD * quad).cast::<__m128i>();
             // SAFETY: the caller's duty.
-            let bytes = unsafe { _mm256_set_m128i(_mm_loadu_si128(at(2 * two + 1)), _mm_loadu_si128(at(2 * two))) };
-            let taps = [_mm256_shuffle_epi8(bytes, first_two), _mm256_shuffle_epi8(bytes, last_two)];
+            let bytes = unsafe {
+                _mm256_set_m128i(
+                    _mm_loadu_si128(at(2 * two + 1)),
+                    _mm_loadu_si128(at(2 * two)),
+                )
+            };
+            let taps = [
+                _mm256_shuffle_epi8(bytes, first_two),
+                _mm256_shuffle_epi8(bytes, last_two),
+            ];
             for pair in 0..2 {
-                high_sums[two] = _mm256_add_epi32(high_sums[two], _mm256_madd_epi16(taps[pair], high[pair]));
-                low_sums[two] = _mm256_add_epi32(low_sums[two], _mm256_madd_epi16(taps[pair], low[pair]));
+                high_sums[two] =
+                    _mm256_add_epi32(high_sums[two], _mm256_madd_epi16(taps[pair], high[pair]));
+                low_sums[two] =
+                    _mm256_add_epi32(low_sums[two], _mm256_madd_epi16(taps[pair], low[pair]));
             }
         }
     }
     let mut pixels = [[0; 4]; ROWS];
     for two in 0..ROWS / 2 {
-        let sums = _mm256_add_epi32(_mm256_slli_epi32::<{ HALF_BITS as i32 }>(high_sums[two]), low_sums[two]);
+        let sums = _mm256_add_epi32(
+            _mm256_slli_epi32::<{ HALF_BITS as i32 }>(high_sums[two]),
+            low_sums[two],
+        );
         let levels = _mm256_srai_epi32::<{ PRECISION_BITS as i32 }>(sums);
         let words = _mm256_packs_epi32(levels, levels);
         let bytes = _mm256_packus_epi16(words, words);

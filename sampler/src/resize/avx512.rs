@@ -127,13 +127,19 @@ impl Groups {
             let byte = 3 * axis.first[pixel_of(lane)] as usize - start + lane % 3;
             *place = (byte as u32 & 0x7f) * 0x0101_0101 + 0x0906_0300; // taps are 3 bytes apart
         }
-        self.groups.push(Group { places, start, available: row_bytes - start });
+        self.groups.push(Group {
+            places,
+            start,
+            available: row_bytes - start,
+        });
         for quad in 0..axis.stride / QUAD {
             for digits in &self.digits {
                 let mut weights = Aligned([0; LANES]);
                 for (lane, weight) in weights.0.iter_mut().enumerate() {
                     let at = pixel_of(lane) * axis.stride + quad * QUAD;
-                    *weight = u32::from_ne_bytes(*digits[at..].first_chunk().expect("weights come in fours"));
+                    *weight = u32::from_ne_bytes(
+                        *digits[at..].first_chunk().expect("weights come in fours"),
+                    );
                 }
                 self.weights.push(weights);
             }
@@ -143,7 +149,10 @@ impl Groups {
     /// Runs the pass over `strip`.
     pub(super) fn run(&self, simd: Simd, strip: Strip<'_>, out: &mut [u8], stride: usize) {
         assert!(simd.level() == Level::Avx512, "these instructions");
-        assert!(stride > self.groups.len() * 3 * PIXELS && out.len() >= strip.rows * stride, "room for the rows");
+        assert!(
+            stride > self.groups.len() * 3 * PIXELS && out.len() >= strip.rows * stride,
+            "room for the rows"
+        );
         let Some(shape) = self.shape else { return };
         // SAFETY: the CPU has the instructions, and there is room for the rows.
         unsafe {
@@ -166,13 +175,19 @@ impl Groups {
     ///
     /// The CPU has the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
-    unsafe fn run_groups<const QUADS: usize, const FAR: bool>(&self, strip: Strip<'_>, out: &mut [u8], stride: usize) {
+    unsafe fn run_groups<const QUADS: usize, const FAR: bool>(
+        &self,
+        strip: Strip<'_>,
+        out: &mut [u8],
+        stride: usize,
+    ) {
         let all_weights = self.weights.chunks_exact(QUADS * DIGITS);
         for ((ix, group), aligned) in self.groups.iter().enumerate().zip(all_weights) {
             let mut places = [register(&group.places); QUADS];
             let mut weights = [[_mm512_setzero_si512(); DIGITS]; QUADS];
             for quad in 0..QUADS {
-                places[quad] = _mm512_add_epi8(places[quad], _mm512_set1_epi8(3 * (QUAD * quad) as i8));
+                places[quad] =
+                    _mm512_add_epi8(places[quad], _mm512_set1_epi8(3 * (QUAD * quad) as i8));
                 for digit in 0..DIGITS {
                     weights[quad][digit] = register(&aligned[quad * DIGITS + digit]);
                 }
@@ -180,10 +195,15 @@ impl Groups {
             let masks = masks(group.available);
             for (row, out) in strip.rows().zip(out.chunks_exact_mut(stride)) {
                 // SAFETY: the masks leave out all bytes beyond the row.
-                let (near, far) = unsafe { load::<FAR>(row.as_ptr().wrapping_add(group.start), masks) };
+                let (near, far) =
+                    unsafe { load::<FAR>(row.as_ptr().wrapping_add(group.start), masks) };
                 let mut sums = zero_sums();
                 for quad in 0..QUADS {
-                    add_taps(&mut sums, permuted::<FAR>(near, far, places[quad]), weights[quad]);
+                    add_taps(
+                        &mut sums,
+                        permuted::<FAR>(near, far, places[quad]),
+                        weights[quad],
+                    );
                 }
                 store(sums, &mut out[ix * 3 * PIXELS..]);
             }
@@ -197,10 +217,16 @@ impl Groups {
     /// The CPU has the instructions.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
     unsafe fn run_moving(&self, strip: Strip<'_>, out: &mut [u8], stride: usize) {
-        let all_weights = self.weights.chunks_exact(self.weights.len() / self.groups.len());
+        let all_weights = self
+            .weights
+            .chunks_exact(self.weights.len() / self.groups.len());
         for ((ix, group), weights) in self.groups.iter().enumerate().zip(all_weights) {
-            for (part, out) in out[..strip.rows * stride].chunks_mut(MOVING_ROWS * stride).enumerate() {
-                let sums = weigh_moving(group, weights, strip.part(part * MOVING_ROWS, MOVING_ROWS));
+            for (part, out) in out[..strip.rows * stride]
+                .chunks_mut(MOVING_ROWS * stride)
+                .enumerate()
+            {
+                let sums =
+                    weigh_moving(group, weights, strip.part(part * MOVING_ROWS, MOVING_ROWS));
                 for (sums, out) in sums.into_iter().zip(out.chunks_exact_mut(stride)) {
                     store(sums, &mut out[ix * 3 * PIXELS..]);
                 }
@@ -223,10 +249,15 @@ fn weigh_moving(group: &Group, weights: &[Aligned], strip: Strip<'_>) -> [Sums; 
     for (quad, weights) in quads.iter().enumerate() {
         let offset = 3 * QUAD * quad;
         let masks = masks(group.available.saturating_sub(offset));
-        let weights = [register(&weights[0]), register(&weights[1]), register(&weights[2])];
+        let weights = [
+            register(&weights[0]),
+            register(&weights[1]),
+            register(&weights[2]),
+        ];
         for (sums, row) in sums.iter_mut().zip(rows) {
             // SAFETY: the masks leave out all bytes beyond the row.
-            let (near, far) = unsafe { load::<true>(row.wrapping_add(group.start + offset), masks) };
+            let (near, far) =
+                unsafe { load::<true>(row.wrapping_add(group.start + offset), masks) };
             add_taps(sums, permuted::<true>(near, far, places), weights);
         }
     }
@@ -240,17 +271,28 @@ type Sums = [__m512i; DIGITS];
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn zero_sums() -> Sums {
-    [_mm512_set1_epi32(1 << (PRECISION_BITS - 1)), _mm512_setzero_si512(), _mm512_setzero_si512()]
+    [
+        _mm512_set1_epi32(1 << (PRECISION_BITS - 1)),
+        _mm512_setzero_si512(),
+        _mm512_setzero_si512(),
+    ]
 }
 
 /// Which bytes of two loads are among the `available` ones.
 fn masks(available: usize) -> [u64; 2] {
-    [low_bits(available), low_bits(available.saturating_sub(LOAD))]
+    [
+        low_bits(available),
+        low_bits(available.saturating_sub(LOAD)),
+    ]
 }
 
 /// The lowest `count` bits.
 fn low_bits(count: usize) -> u64 {
-    if count < 64 { (1 << count) - 1 } else { u64::MAX }
+    if count < 64 {
+        (1 << count) - 1
+    } else {
+        u64::MAX
+    }
 }
 
 /// 64 bytes, and the next 64 if `FAR`.
@@ -264,7 +306,11 @@ unsafe fn load<const FAR: bool>(bytes: *const u8, masks: [u64; 2]) -> (__m512i, 
     // SAFETY: the caller's duty.
     let near = unsafe { _mm512_maskz_loadu_epi8(masks[0], bytes.cast()) };
     // SAFETY: the caller's duty.
-    let far = if FAR { unsafe { _mm512_maskz_loadu_epi8(masks[1], bytes.wrapping_add(LOAD).cast()) } } else { near };
+    let far = if FAR {
+        unsafe { _mm512_maskz_loadu_epi8(masks[1], bytes.wrapping_add(LOAD).cast()) }
+    } else {
+        near
+    };
     (near, far)
 }
 
@@ -272,7 +318,11 @@ unsafe fn load<const FAR: bool>(bytes: *const u8, masks: [u64; 2]) -> (__m512i, 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vbmi")]
 fn permuted<const FAR: bool>(near: __m512i, far: __m512i, places: __m512i) -> __m512i {
-    if FAR { _mm512_permutex2var_epi8(near, places, far) } else { _mm512_permutexvar_epi8(places, near) }
+    if FAR {
+        _mm512_permutex2var_epi8(near, places, far)
+    } else {
+        _mm512_permutexvar_epi8(places, near)
+    }
 }
 
 #[inline]

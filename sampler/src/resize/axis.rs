@@ -55,10 +55,21 @@ impl Axis {
 
     /// Computes everything anew for `num_outputs` pixels out of `span`. Allocates only when it needs more memory than
     /// ever before.
-    pub(super) fn fit(&mut self, simd: Simd, interpolation: Interpolation, span: Span, num_outputs: usize) {
+    pub(super) fn fit(
+        &mut self,
+        simd: Simd,
+        interpolation: Interpolation,
+        span: Span,
+        num_outputs: usize,
+    ) {
         let scale = f64::from(span.to - span.from) / num_outputs as f64;
         let filter_scale = scale.max(1.0);
-        self.place_taps(span, scale, interpolation.support() * filter_scale, num_outputs);
+        self.place_taps(
+            span,
+            scale,
+            interpolation.support() * filter_scale,
+            num_outputs,
+        );
         self.sums.clear();
         self.sums.resize(num_outputs, 0.0);
         self.raw.resize(self.stride * num_outputs, 0.0);
@@ -131,10 +142,17 @@ fn raw_weights_body(places: Places<'_>, raw: &mut [f64], sums: &mut [f64]) {
 
 #[inline(always)]
 fn weigh_with(filter: impl Fn(f64) -> f64, places: Places<'_>, raw: &mut [f64], sums: &mut [f64]) {
-    let Places { first, count, centers, inverse_scale, .. } = places;
+    let Places {
+        first,
+        count,
+        centers,
+        inverse_scale,
+        ..
+    } = places;
     for (tap, raw) in (0u32..).zip(raw.chunks_exact_mut(centers.len())) {
         let places = first.iter().zip(count).zip(centers);
-        for ((raw, sum), ((&first, &count), &center)) in raw.iter_mut().zip(&mut *sums).zip(places) {
+        for ((raw, sum), ((&first, &count), &center)) in raw.iter_mut().zip(&mut *sums).zip(places)
+        {
             let weight = filter((f64::from(first + tap) - center + 0.5) * inverse_scale);
             *raw = if tap < count { weight } else { 0.0 };
             *sum += *raw;
@@ -180,7 +198,11 @@ mod tests {
     use super::*;
 
     /// Pillow's loops as they stand in Resample.c.
-    fn pillow(interpolation: Interpolation, span: Span, num_outputs: usize) -> Vec<(usize, Vec<i32>)> {
+    fn pillow(
+        interpolation: Interpolation,
+        span: Span,
+        num_outputs: usize,
+    ) -> Vec<(usize, Vec<i32>)> {
         let scale = f64::from(span.to - span.from) / num_outputs as f64;
         let filter_scale = if scale < 1.0 { 1.0 } else { scale };
         let bicubic = |x: f64| match x.abs() {
@@ -196,26 +218,54 @@ mod tests {
             let center = f64::from(span.from) + (output as f64 + 0.5) * scale;
             let first = ((center - support + 0.5) as i64).max(0);
             let end = ((center + support + 0.5) as i64).min(span.len as i64);
-            let weights: Vec<f64> =
-                (first..end).map(|x| kernel((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
+            let weights: Vec<f64> = (first..end)
+                .map(|x| kernel((x as f64 - center + 0.5) * (1.0 / filter_scale)))
+                .collect();
             let sum: f64 = weights.iter().fold(0.0, |sum, weight| sum + weight);
             let fixed = weights.iter().map(|weight| weight / sum * 4_194_304.0);
-            (first as usize, fixed.map(|w| if w < 0.0 { (w - 0.5) as i32 } else { (w + 0.5) as i32 }).collect())
+            (
+                first as usize,
+                fixed
+                    .map(|w| {
+                        if w < 0.0 {
+                            (w - 0.5) as i32
+                        } else {
+                            (w + 0.5) as i32
+                        }
+                    })
+                    .collect(),
+            )
         };
         (0..num_outputs).map(taps).collect()
     }
 
     #[test]
     fn taps_and_weights_are_pillows() {
-        let spans = [(0.0, 500.0, 500), (0.25, 479.75, 480), (0.5, 1.5, 2), (0.0, 3.0, 3), (0.75, 1919.5, 1920)];
+        let spans = [
+            (0.0, 500.0, 500),
+            (0.25, 479.75, 480),
+            (0.5, 1.5, 2),
+            (0.0, 3.0, 3),
+            (0.75, 1919.5, 1920),
+        ];
         for simd in Simd::available() {
             let mut axis = Axis::default();
-            let sizes = spans.into_iter().flat_map(|span| [(span, 224), (span, 7), (span, 1)]);
-            let cases = sizes.flat_map(|size| [(size, Interpolation::Bicubic), (size, Interpolation::Bilinear)]);
+            let sizes = spans
+                .into_iter()
+                .flat_map(|span| [(span, 224), (span, 7), (span, 1)]);
+            let cases = sizes.flat_map(|size| {
+                [
+                    (size, Interpolation::Bicubic),
+                    (size, Interpolation::Bilinear),
+                ]
+            });
             for (((from, to, len), num_outputs), interpolation) in cases {
                 let span = Span { from, to, len };
                 axis.fit(simd, interpolation, span, num_outputs);
-                for (output, (first, weights)) in pillow(interpolation, span, num_outputs).into_iter().enumerate() {
+                for (output, (first, weights)) in pillow(interpolation, span, num_outputs)
+                    .into_iter()
+                    .enumerate()
+                {
                     let what = format!("{interpolation:?} {span:?}, output {output}");
                     assert_eq!(axis.taps(output), first..first + weights.len(), "{what}");
                     assert_eq!(axis.weights_of(output), weights, "{what}");

@@ -28,7 +28,13 @@ impl Horizontal {
     pub(super) const SPARE_BYTES: usize = 16;
 
     /// Computes taps and weights anew, for rows of `span.len` pixels.
-    pub(super) fn fit(&mut self, simd: Simd, interpolation: Interpolation, span: Span, num_outputs: usize) {
+    pub(super) fn fit(
+        &mut self,
+        simd: Simd,
+        interpolation: Interpolation,
+        span: Span,
+        num_outputs: usize,
+    ) {
         self.axis.fit(simd, interpolation, span, num_outputs);
         match simd.level() {
             Level::Scalar => {}
@@ -62,7 +68,10 @@ fn run_scalar(axis: &Axis, strip: Strip<'_>, out: &mut [u8], stride: usize) {
         let (pixels, _) = out.as_chunks_mut::<3>();
         for (output, pixel) in pixels.iter_mut().enumerate().take(axis.first.len()) {
             let mut sums = [1 << (PRECISION_BITS - 1); 3];
-            for (triple, &weight) in triples[axis.taps(output)].iter().zip(axis.weights_of(output)) {
+            for (triple, &weight) in triples[axis.taps(output)]
+                .iter()
+                .zip(axis.weights_of(output))
+            {
                 for (sum, &byte) in sums.iter_mut().zip(triple) {
                     *sum += weight * i32::from(byte);
                 }

@@ -26,12 +26,20 @@ fn weigh_rows_body(ring: &[u8], stride: usize, first: usize, weights: &[i32], ou
 
 /// Chunk `ix` of the weighted sum of rows.
 #[inline(always)]
-fn weigh_chunk(ring: &[u8], stride: usize, first: usize, ix: usize, weights: &[i32]) -> [u8; CHUNK] {
+fn weigh_chunk(
+    ring: &[u8],
+    stride: usize,
+    first: usize,
+    ix: usize,
+    weights: &[i32],
+) -> [u8; CHUNK] {
     let num_rows = ring.len() / stride;
     let mut sums = [1 << (PRECISION_BITS - 1); CHUNK];
     let mut row = first % num_rows;
     for &weight in weights {
-        let bytes: &[u8; CHUNK] = ring[row * stride + ix * CHUNK..].first_chunk().expect("rows are whole chunks");
+        let bytes: &[u8; CHUNK] = ring[row * stride + ix * CHUNK..]
+            .first_chunk()
+            .expect("rows are whole chunks");
         for (sum, &byte) in sums.iter_mut().zip(bytes) {
             *sum += weight * i32::from(byte);
         }

@@ -43,7 +43,11 @@ impl Random {
     fn image(&mut self, width: usize, height: usize) -> Image {
         let kind = self.below(5);
         let flat = [self.bits() as u8, self.bits() as u8, self.bits() as u8];
-        let wave = [self.between(0.02, 0.6), self.between(0.02, 0.6), self.between(0.0, 3.0)];
+        let wave = [
+            self.between(0.02, 0.6),
+            self.between(0.02, 0.6),
+            self.between(0.0, 3.0),
+        ];
         let mut rgb = Vec::with_capacity(3 * width * height);
         for pixel in 0..width * height {
             let (x, y) = ((pixel % width) as f64, (pixel / width) as f64);

@@ -17,7 +17,11 @@ impl Image {
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }
 
-    pub fn from_fn(width: usize, height: usize, mut pixel: impl FnMut(usize, usize) -> [u8; 3]) -> Self {
+    pub fn from_fn(
+        width: usize,
+        height: usize,
+        mut pixel: impl FnMut(usize, usize) -> [u8; 3],
+    ) -> Self {
         let mut rgb = Vec::with_capacity(3 * width * height);
         for y in 0..height {
             for x in 0..width {
@@ -64,29 +68,40 @@ pub fn augment(image: &Image, ops: &ViewOps) -> Image {
 }
 
 pub fn flip(image: &Image) -> Image {
-    Image::from_fn(image.width, image.height, |x, y| image.at(image.width - 1 - x, y))
+    Image::from_fn(image.width, image.height, |x, y| {
+        image.at(image.width - 1 - x, y)
+    })
 }
 
 fn adjust(image: &Image, op: JitterOp, jitter: &Jitter) -> Image {
     match op {
-        JitterOp::Brightness => image.map(|pixel| pixel.map(|value| blend(0, value, jitter.brightness))),
+        JitterOp::Brightness => {
+            image.map(|pixel| pixel.map(|value| blend(0, value, jitter.brightness)))
+        }
         JitterOp::Contrast => {
             let mean = mean_luma(image);
             image.map(|pixel| pixel.map(|value| blend(mean, value, jitter.contrast)))
         }
-        JitterOp::Saturation => image.map(|pixel| pixel.map(|value| blend(luma(pixel), value, jitter.saturation))),
+        JitterOp::Saturation => {
+            image.map(|pixel| pixel.map(|value| blend(luma(pixel), value, jitter.saturation)))
+        }
         JitterOp::Hue => {
             let shift = (f64::from(jitter.hue) * 255.0) as i32;
             image.map(|pixel| {
                 let [hue, saturation, value] = hsv_from_rgb(pixel);
-                rgb_from_hsv([(i32::from(hue) + shift).rem_euclid(256) as u8, saturation, value])
+                rgb_from_hsv([
+                    (i32::from(hue) + shift).rem_euclid(256) as u8,
+                    saturation,
+                    value,
+                ])
             })
         }
     }
 }
 
 fn luma([red, green, blue]: [u8; 3]) -> u8 {
-    ((19595 * u32::from(red) + 38470 * u32::from(green) + 7471 * u32::from(blue) + 0x8000) >> 16) as u8
+    ((19595 * u32::from(red) + 38470 * u32::from(green) + 7471 * u32::from(blue) + 0x8000) >> 16)
+        as u8
 }
 
 fn mean_luma(image: &Image) -> u8 {
@@ -125,7 +140,11 @@ fn hsv_from_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
     };
     let hue = ((f64::from(hue) / 6.0 + 1.0) % 1.0) as f32;
     let saturation = chroma / f32::from(max);
-    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, max]
+    [
+        (f64::from(hue) * 255.0) as u8,
+        (f64::from(saturation) * 255.0) as u8,
+        max,
+    ]
 }
 
 /// Pillow's `hsv2rgb`.
@@ -137,8 +156,11 @@ fn rgb_from_hsv([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
     let part = f64::from((sixths - sixths.floor()) as f32);
     let saturation = f64::from((f64::from(saturation) / 255.0) as f32);
     let scaled = |weight: f64| (f64::from(value) * weight).round() as u8;
-    let (p, q, t) =
-        (scaled(1.0 - saturation), scaled(1.0 - saturation * part), scaled(1.0 - saturation * (1.0 - part)));
+    let (p, q, t) = (
+        scaled(1.0 - saturation),
+        scaled(1.0 - saturation * part),
+        scaled(1.0 - saturation * (1.0 - part)),
+    );
     match sixths.floor() as u8 % 6 {
         0 => [value, t, p],
         1 => [q, value, p],
@@ -160,7 +182,9 @@ fn gaussian_blur(image: &Image, sigma: f32) -> Image {
         return image.clone();
     }
     let rows = (0..3).fold(image.clone(), |image, _| box_blur_rows(&image, radius));
-    (0..3).fold(rows.transposed(), |image, _| box_blur_rows(&image, radius)).transposed()
+    (0..3)
+        .fold(rows.transposed(), |image, _| box_blur_rows(&image, radius))
+        .transposed()
 }
 
 fn box_blur_rows(image: &Image, radius: f32) -> Image {
@@ -168,9 +192,16 @@ fn box_blur_rows(image: &Image, radius: f32) -> Image {
     let inner = (16_777_216.0 / (radius * 2.0 + 1.0)) as i64;
     let outer = ((1 << 24) - (2 * whole + 1) * inner) / 2;
     Image::from_fn(image.width, image.height, |x, y| {
-        let tap = |offset: i64| image.at((x as i64 + offset).clamp(0, image.width as i64 - 1) as usize, y);
+        let tap = |offset: i64| {
+            image.at(
+                (x as i64 + offset).clamp(0, image.width as i64 - 1) as usize,
+                y,
+            )
+        };
         std::array::from_fn(|channel| {
-            let near: i64 = (-whole..=whole).map(|offset| i64::from(tap(offset)[channel])).sum();
+            let near: i64 = (-whole..=whole)
+                .map(|offset| i64::from(tap(offset)[channel]))
+                .sum();
             let far = i64::from(tap(-whole - 1)[channel]) + i64::from(tap(whole + 1)[channel]);
             ((near * inner + far * outer + (1 << 23)) >> 24) as u8
         })
@@ -178,11 +209,23 @@ fn box_blur_rows(image: &Image, radius: f32) -> Image {
 }
 
 /// Pillow's Resample.c: `image.crop(hull).resize((side, side), filter, box)` for a crop `[x, y, width, height]`.
-pub fn resized(image: &Image, filter: Interpolation, [x, y, width, height]: [f64; 4], side: usize) -> Image {
+pub fn resized(
+    image: &Image,
+    filter: Interpolation,
+    [x, y, width, height]: [f64; 4],
+    side: usize,
+) -> Image {
     let (left, top) = (x.floor() as usize, y.floor() as usize);
     let (right, bottom) = ((x + width).ceil() as usize, (y + height).ceil() as usize);
-    let cut = Image::from_fn(right - left, bottom - top, |x, y| image.at(left + x, top + y));
-    let inner = |start: f64, length: f64| ((start - start.floor()) as f32, (start + length - start.floor()) as f32);
+    let cut = Image::from_fn(right - left, bottom - top, |x, y| {
+        image.at(left + x, top + y)
+    });
+    let inner = |start: f64, length: f64| {
+        (
+            (start - start.floor()) as f32,
+            (start + length - start.floor()) as f32,
+        )
+    };
     let narrow = resized_rows(&cut, filter, inner(x, width), side);
     resized_rows(&narrow.transposed(), filter, inner(y, height), side).transposed()
 }
@@ -199,19 +242,29 @@ fn resized_rows(image: &Image, filter: Interpolation, (from, to): (f32, f32), ou
         let center = f64::from(from) + (output as f64 + 0.5) * scale;
         let first = ((center - support + 0.5) as i64).max(0);
         let end = ((center + support + 0.5) as i64).min(image.width as i64);
-        let weights: Vec<f64> =
-            (first..end).map(|x| kernel((x as f64 - center + 0.5) * (1.0 / filter_scale))).collect();
+        let weights: Vec<f64> = (first..end)
+            .map(|x| kernel((x as f64 - center + 0.5) * (1.0 / filter_scale)))
+            .collect();
         let sum = weights.iter().fold(0.0, |sum, weight| sum + weight);
         let fixed = weights.iter().map(move |weight| {
             let scaled = weight / sum * f64::from(1 << 22);
-            (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i64
+            (if scaled < 0.0 {
+                scaled - 0.5
+            } else {
+                scaled + 0.5
+            }) as i64
         });
-        (first as usize..).zip(fixed.collect::<Vec<_>>()).collect::<Vec<_>>()
+        (first as usize..)
+            .zip(fixed.collect::<Vec<_>>())
+            .collect::<Vec<_>>()
     };
     let all_taps: Vec<_> = (0..out).map(taps).collect();
     Image::from_fn(out, image.height, |x, y| {
         std::array::from_fn(|channel| {
-            let sum: i64 = all_taps[x].iter().map(|&(at, weight)| weight * i64::from(image.at(at, y)[channel])).sum();
+            let sum: i64 = all_taps[x]
+                .iter()
+                .map(|&(at, weight)| weight * i64::from(image.at(at, y)[channel]))
+                .sum();
             ((sum + (1 << 21)) >> 22).clamp(0, 255) as u8
         })
     })

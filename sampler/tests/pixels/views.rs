@@ -9,9 +9,17 @@ use crate::oracle::{self, Image};
 
 /// What `apply` makes of `image`.
 pub fn augmented(image: &Image, ops: &ViewOps, workspace: &mut Workspace, simd: Simd) -> Image {
-    let mut out = Image { rgb: vec![0; image.rgb.len()], ..*image };
+    let mut out = Image {
+        rgb: vec![0; image.rgb.len()],
+        ..*image
+    };
     workspace.planes.load(simd, &image.rgb);
-    apply(ops, workspace, Out::Bytes(&mut out.rgb), &mut StageTimes::default());
+    apply(
+        ops,
+        workspace,
+        Out::Bytes(&mut out.rgb),
+        &mut StageTimes::default(),
+    );
     out
 }
 
@@ -20,14 +28,22 @@ fn check(seed: u64, num_inputs: usize, mut draw: impl FnMut(&mut Random) -> View
     let mut random = Random(seed);
     for input in 0..num_inputs {
         // Mostly small views: what is special happens at edges, in rests of vectors, and in values.
-        let side = if input % 250 == 0 { 224 } else { 1 + random.below(70) };
+        let side = if input % 250 == 0 {
+            224
+        } else {
+            1 + random.below(70)
+        };
         let image = random.image(side, side);
         let ops = draw(&mut random);
         let expected = oracle::augment(&image, &ops);
         for simd in Simd::available() {
             let mut workspace = Workspace::with_simd(side, simd);
             let found = augmented(&image, &ops, &mut workspace, simd);
-            assert!(found == expected, "input {input}, side {side}, {}: {ops:?}", simd.name());
+            assert!(
+                found == expected,
+                "input {input}, side {side}, {}: {ops:?}",
+                simd.name()
+            );
         }
     }
 }
@@ -35,13 +51,24 @@ fn check(seed: u64, num_inputs: usize, mut draw: impl FnMut(&mut Random) -> View
 /// The same operation four times would be no permutation; leaving the other factors at 1 makes them the identity, all
 /// but the hue, which therefore is tested together with the others only, and alone in the library.
 fn jitter(random: &mut Random, strength: f64) -> Jitter {
-    let mut order = [JitterOp::Brightness, JitterOp::Contrast, JitterOp::Saturation, JitterOp::Hue];
+    let mut order = [
+        JitterOp::Brightness,
+        JitterOp::Contrast,
+        JitterOp::Saturation,
+        JitterOp::Hue,
+    ];
     for last in (1..4).rev() {
         order.swap(last, random.below(last + 1));
     }
     let mut factor = || random.between(1.0 - strength, 1.0 + strength) as f32;
     let (brightness, contrast, saturation) = (factor(), factor(), factor());
-    Jitter { brightness, contrast, saturation, hue: random.between(-0.5, 0.5) as f32, order }
+    Jitter {
+        brightness,
+        contrast,
+        saturation,
+        hue: random.between(-0.5, 0.5) as f32,
+        order,
+    }
 }
 
 #[test]
@@ -51,16 +78,32 @@ fn an_unaugmented_view_is_stored_as_it_is() {
 
 #[test]
 fn flip_mirrors() {
-    check(2, 300, |_| ViewOps { flip: true, ..ViewOps::default() });
+    check(2, 300, |_| ViewOps {
+        flip: true,
+        ..ViewOps::default()
+    });
 }
 
 #[test]
 fn one_jitter_operation_repeated_is_pillows() {
-    for (seed, op) in [JitterOp::Brightness, JitterOp::Contrast, JitterOp::Saturation, JitterOp::Hue].iter().enumerate()
+    for (seed, op) in [
+        JitterOp::Brightness,
+        JitterOp::Contrast,
+        JitterOp::Saturation,
+        JitterOp::Hue,
+    ]
+    .iter()
+    .enumerate()
     {
         check(3 + seed as u64, 500, |random| {
-            let jitter = Jitter { order: [*op; 4], ..jitter(random, 1.0) };
-            ViewOps { jitter: Some(jitter), ..ViewOps::default() }
+            let jitter = Jitter {
+                order: [*op; 4],
+                ..jitter(random, 1.0)
+            };
+            ViewOps {
+                jitter: Some(jitter),
+                ..ViewOps::default()
+            }
         });
     }
 }
@@ -69,7 +112,10 @@ fn one_jitter_operation_repeated_is_pillows() {
 fn jitter_in_any_order_is_pillows() {
     check(8, 2000, |random| {
         let strength = if random.chance(0.5) { 0.4 } else { 1.0 };
-        ViewOps { jitter: Some(jitter(random, strength)), ..ViewOps::default() }
+        ViewOps {
+            jitter: Some(jitter(random, strength)),
+            ..ViewOps::default()
+        }
     });
 }
 
@@ -80,13 +126,24 @@ fn factors_at_their_limits_are_pillows() {
         let mut limit = || limits[random.below(limits.len())];
         let (brightness, contrast, saturation) = (limit(), limit(), limit());
         let drawn = jitter(random, 0.4);
-        ViewOps { jitter: Some(Jitter { brightness, contrast, saturation, ..drawn }), ..ViewOps::default() }
+        ViewOps {
+            jitter: Some(Jitter {
+                brightness,
+                contrast,
+                saturation,
+                ..drawn
+            }),
+            ..ViewOps::default()
+        }
     });
 }
 
 #[test]
 fn grayscale_is_pillows() {
-    check(10, 300, |_| ViewOps { grayscale: true, ..ViewOps::default() });
+    check(10, 300, |_| ViewOps {
+        grayscale: true,
+        ..ViewOps::default()
+    });
 }
 
 #[test]
@@ -101,17 +158,26 @@ fn grayscale_before_the_jitter_is_pillows() {
 
 #[test]
 fn solarize_is_pillows() {
-    check(11, 300, |_| ViewOps { solarize: true, ..ViewOps::default() });
+    check(11, 300, |_| ViewOps {
+        solarize: true,
+        ..ViewOps::default()
+    });
 }
 
 #[test]
 fn blur_is_pillows() {
-    check(12, 2000, |random| ViewOps { blur_sigma: Some(random.between(0.0, 2.2) as f32), ..ViewOps::default() });
+    check(12, 2000, |random| ViewOps {
+        blur_sigma: Some(random.between(0.0, 2.2) as f32),
+        ..ViewOps::default()
+    });
 }
 
 #[test]
 fn blur_with_more_than_five_taps_is_pillows() {
-    check(13, 300, |random| ViewOps { blur_sigma: Some(random.between(2.0, 30.0) as f32), ..ViewOps::default() });
+    check(13, 300, |random| ViewOps {
+        blur_sigma: Some(random.between(2.0, 30.0) as f32),
+        ..ViewOps::default()
+    });
 }
 
 #[test]
@@ -140,7 +206,11 @@ fn a_workspace_keeps_nothing_of_the_view_before() {
                 ..ViewOps::default()
             };
             let image = &images[round % 2];
-            assert_eq!(augmented(image, &ops, &mut workspace, simd), oracle::augment(image, &ops), "round {round}");
+            assert_eq!(
+                augmented(image, &ops, &mut workspace, simd),
+                oracle::augment(image, &ops),
+                "round {round}"
+            );
         }
     }
 }

@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 /// Python with torchvision, or a line that says that there is none.
 fn python() -> Option<PathBuf> {
     let python = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.venv/bin/python"));
-    let find = "from importlib.util import find_spec as f; exit(not (f('PIL') and f('torchvision')))";
+    let find =
+        "from importlib.util import find_spec as f; exit(not (f('PIL') and f('torchvision')))";
     let found = Command::new(&python).args(["-c", find]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
@@ -35,8 +36,16 @@ fn python() -> Option<PathBuf> {
 /// What a script of this folder prints.
 fn run(python: &Path, script: &str, args: &[&Path]) -> Value {
     let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/torchvision")).join(script);
-    let output = Command::new(python).arg(script).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(python)
+        .arg(script)
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -50,13 +59,65 @@ fn crop_pairs_are_those_of_torchvision_for_the_same_random_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let default = PairConfig::default();
     let cases = [
-        (Size::new(1920, 1280), PairConfig { min_iou: 0.5, ..default }, 2000, 400),
-        (Size::new(1920, 886), PairConfig { min_iou: 0.0, ..default }, 2000, 60),
-        (Size::new(1280, 720), PairConfig { min_iou: 0.3, area: [0.2, 1.0], ..default }, 1000, 400),
+        (
+            Size::new(1920, 1280),
+            PairConfig {
+                min_iou: 0.5,
+                ..default
+            },
+            2000,
+            400,
+        ),
+        (
+            Size::new(1920, 886),
+            PairConfig {
+                min_iou: 0.0,
+                ..default
+            },
+            2000,
+            60,
+        ),
+        (
+            Size::new(1280, 720),
+            PairConfig {
+                min_iou: 0.3,
+                area: [0.2, 1.0],
+                ..default
+            },
+            1000,
+            400,
+        ),
         // Fallbacks: after few tries, and to the central crop of a frame of an extreme shape.
-        (Size::new(1920, 1080), PairConfig { min_iou: 0.9, max_tries: 5, ..default }, 1000, 250),
-        (Size::new(900, 200), PairConfig { min_iou: 0.2, max_tries: 5, ..default }, 1000, 250),
-        (Size::new(100, 1000), PairConfig { min_iou: 0.0, ratio: [0.5, 2.0], ..default }, 500, 60),
+        (
+            Size::new(1920, 1080),
+            PairConfig {
+                min_iou: 0.9,
+                max_tries: 5,
+                ..default
+            },
+            1000,
+            250,
+        ),
+        (
+            Size::new(900, 200),
+            PairConfig {
+                min_iou: 0.2,
+                max_tries: 5,
+                ..default
+            },
+            1000,
+            250,
+        ),
+        (
+            Size::new(100, 1000),
+            PairConfig {
+                min_iou: 0.0,
+                ratio: [0.5, 2.0],
+                ..default
+            },
+            500,
+            60,
+        ),
     ];
     let (mut described, mut draws) = (Vec::new(), Vec::new());
     for (size, config, num_pairs, draws_per_pair) in cases {
@@ -116,7 +177,10 @@ impl Views {
             threads: 2,
             exact: true,
             views: recipe.views(),
-            pair: PairConfig { area: recipe.area(), ..PairConfig::default() },
+            pair: PairConfig {
+                area: recipe.area(),
+                ..PairConfig::default()
+            },
             ..SamplerConfig::default()
         };
         let sampler = Sampler::open(dir, config.clone()).unwrap();
@@ -129,8 +193,10 @@ impl Views {
                 let crops = [plan.pair.a, plan.pair.b];
                 for (view_ix, (crop, ops)) in crops.into_iter().zip(&plan.views).enumerate() {
                     let jpeg = format!("{}.jpg", pair.frame);
-                    self.plans.push(describe(&jpeg, crop, &config.views[view_ix], ops));
-                    self.bytes.extend(&batch.view(view_ix)[ix * view_bytes..][..view_bytes]);
+                    self.plans
+                        .push(describe(&jpeg, crop, &config.views[view_ix], ops));
+                    self.bytes
+                        .extend(&batch.view(view_ix)[ix * view_bytes..][..view_bytes]);
                 }
             }
         }
@@ -145,14 +211,24 @@ impl Views {
             let jpeg = &shard[level.offset as usize..][..level.len as usize];
             std::fs::write(dir.join(format!("{ix}.jpg")), jpeg).unwrap();
         }
-        std::fs::write(dir.join("plans.json"), json!({ "side": 224, "views": self.plans }).to_string()).unwrap();
+        std::fs::write(
+            dir.join("plans.json"),
+            json!({ "side": 224, "views": self.plans }).to_string(),
+        )
+        .unwrap();
         std::fs::write(dir.join("views.bin"), &self.bytes).unwrap();
         let report = run(python, "chain.py", &[dir]);
         println!("{report}");
         let values = num_views * 224 * 224 * 3;
-        assert_eq!((&report["views"], &report["values"]), (&num_views.into(), &values.into()));
+        assert_eq!(
+            (&report["views"], &report["values"]),
+            (&num_views.into(), &values.into())
+        );
         assert_eq!(report["beyond_1"], 0, "{report}");
-        assert!(report["different"].as_u64().unwrap() <= values / 1000, "{report}");
+        assert!(
+            report["different"].as_u64().unwrap() <= values / 1000,
+            "{report}"
+        );
     }
 }
 
@@ -171,7 +247,10 @@ fn views_of_every_recipe_are_those_of_pillow_and_torchvision() {
 #[test]
 fn views_of_street_scenes_are_those_of_pillow_and_torchvision() {
     let Some(python) = python() else { return };
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/street_1080p"));
+    let folder = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/data/street_1080p"
+    ));
     let Ok(files) = std::fs::read_dir(folder) else {
         println!("skipped: no street scenes in {}", folder.display());
         return;
@@ -182,7 +261,10 @@ fn views_of_street_scenes_are_those_of_pillow_and_torchvision() {
     let pictures = files.iter().take(4).map(|file| {
         let jpeg = std::fs::read(file).unwrap();
         let image = turbojpeg::decompress(&jpeg, turbojpeg::PixelFormat::RGB).unwrap();
-        (Size::new(image.width as u32, image.height as u32), image.pixels)
+        (
+            Size::new(image.width as u32, image.height as u32),
+            image.pixels,
+        )
     });
     common::write_pictures(dir.path(), pictures, 4);
     let mut views = Views::default();
@@ -192,5 +274,8 @@ fn views_of_street_scenes_are_those_of_pillow_and_torchvision() {
 
 #[test]
 fn interpolations_have_torchvisions_names() {
-    assert_eq!(json!([Interpolation::Bicubic, Interpolation::Bilinear]), json!(["bicubic", "bilinear"]));
+    assert_eq!(
+        json!([Interpolation::Bicubic, Interpolation::Bilinear]),
+        json!(["bicubic", "bilinear"])
+    );
 }

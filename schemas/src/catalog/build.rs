@@ -11,10 +11,14 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::{BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text, shard_paths};
+use super::{
+    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text, shard_paths,
+};
 use crate::shard::columns::LevelFacts;
 use crate::shard::write::{Checksummed, publish};
-use crate::shard::{FORMAT_VERSION, FRAMES_DIR, FrameEntry, LevelColumns, MetaColumns, Settings, ShardReader};
+use crate::shard::{
+    FORMAT_VERSION, FRAMES_DIR, FrameEntry, LevelColumns, MetaColumns, Settings, ShardReader,
+};
 use crate::shard::{key, level_fields, meta_fields};
 use crate::{Error, Result};
 
@@ -25,7 +29,10 @@ use crate::{Error, Result};
 /// together; [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has changed since it was in the catalog.
 pub fn build(dir: &Path) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
-    let first = paths.first().ok_or(Error::NoShards { detail: "its frames/ folder is empty", dir: dir.to_owned() })?;
+    let first = paths.first().ok_or(Error::NoShards {
+        detail: "its frames/ folder is empty",
+        dir: dir.to_owned(),
+    })?;
     let settings = ShardReader::open(first)?.settings().clone();
     let temporary = dir.join(format!("{CATALOG_FILE}.tmp"));
     let mut writer = CatalogWriter::create(&temporary, &settings)?;
@@ -41,7 +48,8 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     // renames leaves a set that says "stale", never one that is wrong.
     let checksum = dir.join(CATALOG_CHECKSUM_FILE);
     let checksum_temporary = checksum.with_extension("crc32c.tmp");
-    fs::write(&checksum_temporary, checksum_text(crc32c)).map_err(Error::io("write", &checksum_temporary))?;
+    fs::write(&checksum_temporary, checksum_text(crc32c))
+        .map_err(Error::io("write", &checksum_temporary))?;
     File::open(&checksum_temporary)
         .and_then(|file| file.sync_all())
         .map_err(Error::io("flush", &checksum_temporary))?;
@@ -53,12 +61,23 @@ pub fn build(dir: &Path) -> Result<Catalog> {
 /// Nothing but the catalog says what the footer of a shard was, so a new one must not adopt a damaged footer.
 fn refuse_changed(before: &Catalog, shards: &[ShardInfo]) -> Result<()> {
     let was = |info: &ShardInfo| {
-        before.shards.binary_search_by(|was| was.name.cmp(&info.name)).ok().map(|ix| &before.shards[ix])
+        before
+            .shards
+            .binary_search_by(|was| was.name.cmp(&info.name))
+            .ok()
+            .map(|ix| &before.shards[ix])
     };
-    match shards.iter().find(|info| was(info).is_some_and(|was| was.crc32c != info.crc32c)) {
+    match shards
+        .iter()
+        .find(|info| was(info).is_some_and(|was| was.crc32c != info.crc32c))
+    {
         Some(info) => {
-            let detail = "it is not what the catalog says it was; if it was made anew, delete the catalog";
-            Err(Error::damaged(before.dir.join(FRAMES_DIR).join(&info.name), detail))
+            let detail =
+                "it is not what the catalog says it was; if it was made anew, delete the catalog";
+            Err(Error::damaged(
+                before.dir.join(FRAMES_DIR).join(&info.name),
+                detail,
+            ))
         }
         None => Ok(()),
     }
@@ -88,7 +107,11 @@ impl CatalogWriter {
         fields.push(Field::new("shard", DataType::UInt32, false));
         fields.push(Field::new("row", DataType::UInt32, false));
         for &level in &settings.levels {
-            fields.push(Field::new(format!("offset_{level}"), DataType::UInt64, true));
+            fields.push(Field::new(
+                format!("offset_{level}"),
+                DataType::UInt64,
+                true,
+            ));
             fields.extend(level_fields(level));
         }
         let schema = Arc::new(Schema::new(fields));
@@ -99,10 +122,13 @@ impl CatalogWriter {
             .set_max_row_group_row_count(Some(BATCH_ROWS))
             .build();
         let file = File::create(temporary).map_err(Error::io("create", temporary))?;
-        let parquet = ArrowWriter::try_new(Checksummed::new(file), schema.clone(), Some(properties))
-            .map_err(Error::parquet("begin", temporary))?;
+        let parquet =
+            ArrowWriter::try_new(Checksummed::new(file), schema.clone(), Some(properties))
+                .map_err(Error::parquet("begin", temporary))?;
         let mut pending = Pending::default();
-        pending.levels.resize_with(settings.levels.len(), Default::default);
+        pending
+            .levels
+            .resize_with(settings.levels.len(), Default::default);
         Ok(Self {
             parquet,
             schema,
@@ -117,12 +143,18 @@ impl CatalogWriter {
     fn push_shard(&mut self, path: &Path) -> Result<()> {
         let reader = ShardReader::open(path)?;
         if *reader.settings() != self.settings {
-            return Err(Error::MixedSettings { path: path.to_owned() });
+            return Err(Error::MixedSettings {
+                path: path.to_owned(),
+            });
         }
         let shard = self.shards.len() as u32;
         let (bytes, crc32c) = reader.file_checksum()?;
         self.shards.push(ShardInfo {
-            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             bytes,
             crc32c,
             frames: reader.num_frames(),
@@ -142,7 +174,9 @@ impl CatalogWriter {
     fn write_pending(&mut self) -> Result<()> {
         let batch = RecordBatch::try_new(self.schema.clone(), self.pending.finish());
         let batch = batch.expect("the columns follow the schema");
-        self.parquet.write(&batch).map_err(Error::parquet("write", &self.temporary))
+        self.parquet
+            .write(&batch)
+            .map_err(Error::parquet("write", &self.temporary))
     }
 
     /// Completes and syncs the temporary file; returns its checksum.
@@ -152,14 +186,23 @@ impl CatalogWriter {
             self.write_pending()?;
         }
         let mut note = |name: &str, value: String| {
-            self.parquet.append_key_value_metadata(KeyValue::new(name.to_owned(), value));
+            self.parquet
+                .append_key_value_metadata(KeyValue::new(name.to_owned(), value));
         };
         note(key::VERSION, FORMAT_VERSION.to_string());
         note(key::SETTINGS, self.settings.to_json());
-        note(key::SHARDS, serde_json::to_string(&self.shards).expect("plain data serialises"));
-        self.parquet.finish().map_err(Error::parquet("write", &self.temporary))?;
+        note(
+            key::SHARDS,
+            serde_json::to_string(&self.shards).expect("plain data serialises"),
+        );
+        self.parquet
+            .finish()
+            .map_err(Error::parquet("write", &self.temporary))?;
         let written = self.parquet.inner();
-        written.inner.sync_all().map_err(Error::io("flush", &self.temporary))?;
+        written
+            .inner
+            .sync_all()
+            .map_err(Error::io("flush", &self.temporary))?;
         Ok(written.crc32c)
     }
 
@@ -167,12 +210,24 @@ impl CatalogWriter {
     /// draw the same crops, so they are refused alike.
     fn refuse_duplicates(&mut self) -> Result<()> {
         self.keys.sort_unstable();
-        let Some(pair) = self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0) else { return Ok(()) };
+        let Some(pair) = self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0) else {
+            return Ok(());
+        };
         let (key, shard) = pair[1];
-        let frames = self.temporary.parent().expect("it lies in a folder").join(FRAMES_DIR);
+        let frames = self
+            .temporary
+            .parent()
+            .expect("it lies in a folder")
+            .join(FRAMES_DIR);
         let path = frames.join(&self.shards[shard as usize].name);
-        let frame = ShardReader::open(&path)?.rows()?.into_iter().find(|frame| frame.meta.key() == key);
-        Err(Error::Duplicate { frame_id: frame.map(|frame| frame.meta.frame_id).unwrap_or_default(), path })
+        let frame = ShardReader::open(&path)?
+            .rows()?
+            .into_iter()
+            .find(|frame| frame.meta.key() == key);
+        Err(Error::Duplicate {
+            frame_id: frame.map(|frame| frame.meta.frame_id).unwrap_or_default(),
+            path,
+        })
     }
 }
 
@@ -197,7 +252,11 @@ impl Pending {
 
     fn finish(&mut self) -> Vec<ArrayRef> {
         let mut columns = self.meta.finish();
-        columns.extend(self.place.iter_mut().map(|place| Arc::new(place.finish()) as ArrayRef));
+        columns.extend(
+            self.place
+                .iter_mut()
+                .map(|place| Arc::new(place.finish()) as ArrayRef),
+        );
         for (offset, level) in &mut self.levels {
             columns.push(Arc::new(offset.finish()));
             columns.extend(level.finish());

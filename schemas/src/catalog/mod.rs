@@ -65,15 +65,25 @@ pub struct CatalogRow {
 pub fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>> {
     let frames = dir.join(FRAMES_DIR);
     if !frames.is_dir() {
-        let detail = if dir.is_dir() { "it holds no frames/ folder" } else { "there is no such folder" };
-        return Err(Error::NoShards { detail, dir: dir.to_owned() });
+        let detail = if dir.is_dir() {
+            "it holds no frames/ folder"
+        } else {
+            "there is no such folder"
+        };
+        return Err(Error::NoShards {
+            detail,
+            dir: dir.to_owned(),
+        });
     }
     let listed = fs::read_dir(&frames).map_err(Error::io("list", &frames))?;
     let mut paths: Vec<PathBuf> = listed
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
         .map_err(Error::io("list", &frames))?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "parquet")
+    });
     paths.sort();
     Ok(paths)
 }
@@ -96,7 +106,10 @@ impl Catalog {
     pub fn open(dir: &Path) -> Result<Self> {
         let found = shard_paths(dir)?;
         let catalog = Self::open_even_if_stale(dir)?;
-        check_shards(&catalog.shards, &found).map_err(|detail| Error::Stale { detail, dir: dir.to_owned() })?;
+        check_shards(&catalog.shards, &found).map_err(|detail| Error::Stale {
+            detail,
+            dir: dir.to_owned(),
+        })?;
         Ok(catalog)
     }
 
@@ -107,14 +120,23 @@ impl Catalog {
     /// [`Error::Io`].
     pub fn open_even_if_stale(dir: &Path) -> Result<Self> {
         let path = dir.join(CATALOG_FILE);
-        let stale = |detail: String| Error::Stale { detail, dir: dir.to_owned() };
+        let stale = |detail: String| Error::Stale {
+            detail,
+            dir: dir.to_owned(),
+        };
         if !path.is_file() {
             return Err(stale("there is none".to_owned()));
         }
         let crc32c = check_checksum(dir, &path)?;
         let table = Table::open(&path, PageIndexPolicy::Skip)?;
         let (shards, settings) = (table.note(key::SHARDS)?, table.note(key::SETTINGS)?);
-        Ok(Self { dir: dir.to_owned(), table, shards, settings, crc32c })
+        Ok(Self {
+            dir: dir.to_owned(),
+            table,
+            shards,
+            settings,
+            crc32c,
+        })
     }
 
     /// The folder of the set.
@@ -134,7 +156,9 @@ impl Catalog {
 
     /// Path of a shard.
     pub fn shard_path(&self, shard: u32) -> PathBuf {
-        self.dir.join(FRAMES_DIR).join(&self.shards[shard as usize].name)
+        self.dir
+            .join(FRAMES_DIR)
+            .join(&self.shards[shard as usize].name)
     }
 
     /// The settings that the whole set was written with.
@@ -171,19 +195,46 @@ impl Catalog {
     fn catalog_rows(&self, batch: &RecordBatch) -> Result<Vec<CatalogRow>> {
         let rows = Rows::new(batch, self.path());
         let (shard, row) = (rows.u32s("shard")?, rows.u32s("row")?);
-        let levels = self.settings.levels.iter().map(|&level| -> Result<(&UInt64Array, Vec<Option<LevelFacts>>)> {
-            Ok((rows.u64s(&format!("offset_{level}"))?, rows.levels(level)?))
-        });
+        let levels = self.settings.levels.iter().map(
+            |&level| -> Result<(&UInt64Array, Vec<Option<LevelFacts>>)> {
+                Ok((rows.u64s(&format!("offset_{level}"))?, rows.levels(level)?))
+            },
+        );
         let levels: Vec<_> = levels.collect::<Result<_>>()?;
         let entry = |ix: usize, offset: &UInt64Array, facts: &[Option<LevelFacts>]| {
-            let LevelFacts { len, crc32c, size, mcu, tile, encoding } = facts[ix].clone()?;
-            Some(LevelEntry { offset: offset.value(ix), len, crc32c, size, mcu, tile, encoding })
+            let LevelFacts {
+                len,
+                crc32c,
+                size,
+                mcu,
+                tile,
+                encoding,
+            } = facts[ix].clone()?;
+            Some(LevelEntry {
+                offset: offset.value(ix),
+                len,
+                crc32c,
+                size,
+                mcu,
+                tile,
+                encoding,
+            })
         };
-        let frames = rows.metas()?.into_iter().enumerate().map(|(ix, meta)| CatalogRow {
-            frame: FrameEntry { meta, levels: levels.iter().map(|(offset, facts)| entry(ix, offset, facts)).collect() },
-            shard: shard.value(ix),
-            row: row.value(ix),
-        });
+        let frames = rows
+            .metas()?
+            .into_iter()
+            .enumerate()
+            .map(|(ix, meta)| CatalogRow {
+                frame: FrameEntry {
+                    meta,
+                    levels: levels
+                        .iter()
+                        .map(|(offset, facts)| entry(ix, offset, facts))
+                        .collect(),
+                },
+                shard: shard.value(ix),
+                row: row.value(ix),
+            });
         Ok(frames.collect())
     }
 }
@@ -191,7 +242,10 @@ impl Catalog {
 /// Compares the catalog's bytes with the checksum beside it and returns that.
 fn check_checksum(dir: &Path, path: &Path) -> Result<u32> {
     let checksum = dir.join(CATALOG_CHECKSUM_FILE);
-    let stale = |detail: &str| Error::Stale { detail: detail.to_owned(), dir: dir.to_owned() };
+    let stale = |detail: &str| Error::Stale {
+        detail: detail.to_owned(),
+        dir: dir.to_owned(),
+    };
     let text = fs::read(&checksum).map_err(|_| stale("its checksum file cannot be read"))?;
     let found = file_crc32c(path)?;
     // To the letter, so that no bit of the checksum file can change unnoticed.
@@ -205,7 +259,8 @@ fn check_checksum(dir: &Path, path: &Path) -> Result<u32> {
 fn file_crc32c(path: &Path) -> Result<u32> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut sum = Checksummed::new(io::sink());
-    io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut sum).map_err(Error::io("read", path))?;
+    io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut sum)
+        .map_err(Error::io("read", path))?;
     Ok(sum.crc32c)
 }
 
@@ -216,9 +271,17 @@ pub fn checksum_text(crc32c: u32) -> String {
 
 /// Same names, same sizes.
 fn check_shards(listed: &[ShardInfo], found: &[PathBuf]) -> Result<(), String> {
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &PathBuf| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     let found_names: Vec<String> = found.iter().map(name).collect();
-    if let Some(new) = found_names.iter().find(|name| listed.binary_search_by(|info| info.name.cmp(name)).is_err()) {
+    if let Some(new) = found_names
+        .iter()
+        .find(|name| listed.binary_search_by(|info| info.name.cmp(name)).is_err())
+    {
         return Err(format!("it does not list {new:?}"));
     }
     for info in listed {

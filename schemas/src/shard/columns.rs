@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, RecordBatch, StringArray, StringBuilder,
-    UInt32Array, UInt32Builder, UInt64Array, UInt64Builder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, RecordBatch,
+    StringArray, StringBuilder, UInt32Array, UInt32Builder, UInt64Array, UInt64Builder,
 };
 use arrow::array::{ArrayBuilder, Int64Builder};
 use arrow::datatypes::{DataType, Field};
@@ -36,14 +36,23 @@ const META: [(&str, DataType, bool); 14] = [
 
 /// Fields of the metadata columns.
 pub(crate) fn meta_fields() -> Vec<Field> {
-    META.iter().map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable)).collect()
+    META.iter()
+        .map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable))
+        .collect()
 }
 
 /// Fields of what is known of level `level`, null where the frame is too small to have it.
 pub(crate) fn level_fields(level: u8) -> Vec<Field> {
     let number = |name: &str| Field::new(format!("{name}_{level}"), DataType::UInt32, true);
-    let mut fields: Vec<Field> = ["len", "crc32c", "width", "height", "mcu", "tile"].into_iter().map(number).collect();
-    fields.push(Field::new(format!("encoding_{level}"), DataType::Utf8, true));
+    let mut fields: Vec<Field> = ["len", "crc32c", "width", "height", "mcu", "tile"]
+        .into_iter()
+        .map(number)
+        .collect();
+    fields.push(Field::new(
+        format!("encoding_{level}"),
+        DataType::Utf8,
+        true,
+    ));
     fields
 }
 
@@ -86,11 +95,27 @@ impl MetaColumns {
 
     /// The columns in the order of [`meta_fields`]; the builder is empty afterwards.
     pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
-        let [frame_id, source, dataset, split, segment, camera, time_of_day, weather, location, city] =
-            self.strings.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
+        let [
+            frame_id,
+            source,
+            dataset,
+            split,
+            segment,
+            camera,
+            time_of_day,
+            weather,
+            location,
+            city,
+        ] = self
+            .strings
+            .each_mut()
+            .map(|column| Arc::new(column.finish()) as ArrayRef);
         let key = Arc::new(self.key.finish());
         let timestamp = Arc::new(self.timestamp.finish());
-        let (width, height) = (Arc::new(self.width.finish()), Arc::new(self.height.finish()));
+        let (width, height) = (
+            Arc::new(self.width.finish()),
+            Arc::new(self.height.finish()),
+        );
         vec![
             frame_id,
             key,
@@ -134,13 +159,17 @@ impl LevelColumns {
         for (ix, column) in self.numbers.iter_mut().enumerate() {
             column.append_option(numbers.map(|n| n[ix]));
         }
-        self.encoding.append_option(facts.map(|f| f.encoding.to_string()));
+        self.encoding
+            .append_option(facts.map(|f| f.encoding.to_string()));
     }
 
     /// The columns in the order of [`level_fields`]; the builder is empty afterwards.
     pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
-        let mut columns: Vec<ArrayRef> =
-            self.numbers.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        let mut columns: Vec<ArrayRef> = self
+            .numbers
+            .iter_mut()
+            .map(|column| Arc::new(column.finish()) as ArrayRef)
+            .collect();
         columns.push(Arc::new(self.encoding.finish()));
         columns
     }
@@ -158,18 +187,28 @@ impl<'a> Rows<'a> {
     }
 
     fn column(&self, name: &str) -> Result<&'a ArrayRef> {
-        self.batch.column_by_name(name).ok_or_else(|| Error::damaged(self.path, format!("no column {name}")))
+        self.batch
+            .column_by_name(name)
+            .ok_or_else(|| Error::damaged(self.path, format!("no column {name}")))
     }
 
-    fn typed<T: ?Sized>(&self, name: &str, typed: impl Fn(&'a ArrayRef) -> Option<&'a T>) -> Result<&'a T> {
-        typed(self.column(name)?).ok_or_else(|| Error::damaged(self.path, format!("column {name} has another type")))
+    fn typed<T: ?Sized>(
+        &self,
+        name: &str,
+        typed: impl Fn(&'a ArrayRef) -> Option<&'a T>,
+    ) -> Result<&'a T> {
+        typed(self.column(name)?)
+            .ok_or_else(|| Error::damaged(self.path, format!("column {name} has another type")))
     }
 
     pub(crate) fn strings(&self, name: &str) -> Result<&'a StringArray> {
         self.typed(name, |column| column.as_string_opt::<i32>())
     }
 
-    pub(crate) fn numbers<T: ArrowPrimitiveType>(&self, name: &str) -> Result<&'a PrimitiveArray<T>> {
+    pub(crate) fn numbers<T: ArrowPrimitiveType>(
+        &self,
+        name: &str,
+    ) -> Result<&'a PrimitiveArray<T>> {
         self.typed(name, |column| column.as_primitive_opt::<T>())
     }
 
@@ -194,7 +233,8 @@ impl<'a> Rows<'a> {
         let (location, city) = (text("location")?, text("city")?);
         let (width, height) = (self.u32s("width")?, self.u32s("height")?);
         let (key, timestamp) = (self.u64s("key")?, self.i64s("timestamp_micros")?);
-        let optional = |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
+        let optional =
+            |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
         (0..self.batch.num_rows())
             .map(|row| {
                 let meta = FrameMeta {
@@ -213,7 +253,10 @@ impl<'a> Rows<'a> {
                 };
                 match meta.key() == key.value(row) {
                     true => Ok(meta),
-                    false => Err(Error::damaged(self.path, format!("key of frame {:?}", meta.frame_id))),
+                    false => Err(Error::damaged(
+                        self.path,
+                        format!("key of frame {:?}", meta.frame_id),
+                    )),
                 }
             })
             .collect()
@@ -231,7 +274,10 @@ impl<'a> Rows<'a> {
                 if len.is_null(row) {
                     return Ok(None);
                 }
-                let encoding = encoding.value(row).parse().map_err(|detail| Error::damaged(self.path, detail))?;
+                let encoding = encoding
+                    .value(row)
+                    .parse()
+                    .map_err(|detail| Error::damaged(self.path, detail))?;
                 Ok(Some(LevelFacts {
                     len: len.value(row),
                     crc32c: crc32c.value(row),

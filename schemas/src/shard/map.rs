@@ -1,5 +1,8 @@
 //! A file in memory, without reading it.
-#![expect(unsafe_code, reason = "mapping a file is unsafe: another process could truncate it")]
+#![expect(
+    unsafe_code,
+    reason = "mapping a file is unsafe: another process could truncate it"
+)]
 
 use std::fs::File;
 use std::ops::Deref;
@@ -19,9 +22,15 @@ impl Mapped {
     /// [`Error::Io`] if it cannot be opened, [`Error::Damaged`] if its length differs.
     pub fn open(path: &Path, bytes: Option<u64>) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
-        let found = file.metadata().map_err(Error::io("read the size of", path))?.len();
+        let found = file
+            .metadata()
+            .map_err(Error::io("read the size of", path))?
+            .len();
         if let Some(expected) = bytes.filter(|&expected| expected != found) {
-            return Err(Error::damaged(path, format!("it has {found} bytes, the catalog says {expected}")));
+            return Err(Error::damaged(
+                path,
+                format!("it has {found} bytes, the catalog says {expected}"),
+            ));
         }
         // SAFETY: shards and catalogs are never written in place: writers make a temporary file and rename it, so a
         // mapped file keeps its bytes and its length until it is dropped. That nobody else truncates it is the
@@ -32,7 +41,9 @@ impl Mapped {
 
     /// Tells the system that these bytes will be read soon; a hint, errors are ignored.
     pub fn will_need(&self, offset: u64, len: u32) {
-        let _ = self.0.advise_range(memmap2::Advice::WillNeed, offset as usize, len as usize);
+        let _ = self
+            .0
+            .advise_range(memmap2::Advice::WillNeed, offset as usize, len as usize);
     }
 
     /// Tells the system that reads will be scattered.

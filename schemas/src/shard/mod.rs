@@ -54,12 +54,23 @@ pub struct ShardId {
 impl ShardId {
     /// `<stem>-<hash of the input>-<first item>.parquet`: unique, sorted by item, readable.
     pub fn file_name(&self) -> String {
-        let last = self.input.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let last = self
+            .input
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
         let stem: String = last
             .split_once('.')
             .map_or(last, |(stem, _)| stem)
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
+                    c
+                } else {
+                    '_'
+                }
+            })
             .take(80)
             .collect();
         let hash = xxhash_rust::xxh3::xxh3_64(self.input.as_bytes()) as u32;

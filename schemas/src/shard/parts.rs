@@ -33,7 +33,11 @@ impl Part {
     /// `file` is its content.
     pub fn of_tail(file: &[u8], position: u64) -> Self {
         let is_in_footer = footer_start(file).is_none_or(|start| position >= start);
-        if is_in_footer { Self::Footer } else { Self::PageIndex }
+        if is_in_footer {
+            Self::Footer
+        } else {
+            Self::PageIndex
+        }
     }
 }
 
@@ -42,7 +46,12 @@ impl fmt::Display for Part {
         match self {
             Self::Mark => write!(f, "first four bytes"),
             Self::Page { column, rows } => {
-                write!(f, "column {column}, rows {} to {}", rows.start, rows.end.saturating_sub(1))
+                write!(
+                    f,
+                    "column {column}, rows {} to {}",
+                    rows.start,
+                    rows.end.saturating_sub(1)
+                )
             }
             Self::PageIndex => write!(f, "page index"),
             Self::Footer => write!(f, "footer"),
@@ -55,7 +64,11 @@ impl ShardReader {
     pub fn part_at(&self, position: u64) -> Part {
         if position >= self.body_bytes() {
             let footer = self.mapped().ok().and_then(|file| footer_start(file));
-            return if footer.is_none_or(|start| position >= start) { Part::Footer } else { Part::PageIndex };
+            return if footer.is_none_or(|start| position >= start) {
+                Part::Footer
+            } else {
+                Part::PageIndex
+            };
         }
         page_at(self.parquet_metadata(), position).unwrap_or(Part::Mark)
     }
@@ -70,7 +83,9 @@ fn footer_start(file: &[u8]) -> Option<u64> {
 
 fn page_at(metadata: &ParquetMetaData, position: u64) -> Option<Part> {
     let holds = |chunk: &ColumnChunkMetaData| {
-        let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+        let start = chunk
+            .dictionary_page_offset()
+            .unwrap_or(chunk.data_page_offset());
         (start..start.saturating_add(chunk.compressed_size())).contains(&(position as i64))
     };
     let mut first_row = 0;
@@ -79,13 +94,27 @@ fn page_at(metadata: &ParquetMetaData, position: u64) -> Option<Part> {
         if let Some(ix) = group.columns().iter().position(holds) {
             let index = metadata.page_index_for_row_group(group_ix);
             let pages = index.page_locations(ix).into_iter().flatten();
-            let pages = pages.map(|page| (page.offset as u64, rows.start.saturating_add(page.first_row_index as u64)));
+            let pages = pages.map(|page| {
+                (
+                    page.offset as u64,
+                    rows.start.saturating_add(page.first_row_index as u64),
+                )
+            });
             let pages = pages.filter(|(_, first_row)| rows.contains(first_row));
-            let start =
-                pages.clone().take_while(|&(offset, _)| offset <= position).last().map_or(rows.start, |page| page.1);
-            let end = pages.map(|page| page.1).find(|&row| row > start).unwrap_or(rows.end);
+            let start = pages
+                .clone()
+                .take_while(|&(offset, _)| offset <= position)
+                .last()
+                .map_or(rows.start, |page| page.1);
+            let end = pages
+                .map(|page| page.1)
+                .find(|&row| row > start)
+                .unwrap_or(rows.end);
             let column = group.column(ix).column_descr().name().to_owned();
-            return Some(Part::Page { column, rows: start..end });
+            return Some(Part::Page {
+                column,
+                rows: start..end,
+            });
         }
         first_row = rows.end;
     }

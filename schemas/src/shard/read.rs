@@ -103,8 +103,11 @@ impl ShardReader {
     /// [`Error::Io`], or [`Error::Damaged`] if the file is shorter than its footer says.
     pub fn file_checksum(&self) -> Result<(u64, u32)> {
         let file = self.mapped()?;
-        let tail = usize::try_from(self.body.bytes).ok().and_then(|body| file.get(body..));
-        let tail = tail.ok_or_else(|| Error::damaged(self.path(), "it is shorter than its footer says"))?;
+        let tail = usize::try_from(self.body.bytes)
+            .ok()
+            .and_then(|body| file.get(body..));
+        let tail =
+            tail.ok_or_else(|| Error::damaged(self.path(), "it is shorter than its footer says"))?;
         let crc = crc32c::crc32c_combine(self.body.crc32c, crc32c::crc32c(tail), tail.len());
         Ok((file.len() as u64, crc))
     }
@@ -123,22 +126,36 @@ impl ShardReader {
     /// # Errors
     /// [`Error::Io`]; [`Error::Damaged`] if a metadata column cannot be read or the rows contradict the pages.
     pub fn rows(&self) -> Result<Vec<FrameEntry>> {
-        let jpeg_columns: Vec<String> = self.settings.levels.iter().map(|&level| jpeg_column(level)).collect();
-        let batches = self.table.batches(BATCH_ROWS, |name| !jpeg_columns.iter().any(|column| column == name))?;
+        let jpeg_columns: Vec<String> = self
+            .settings
+            .levels
+            .iter()
+            .map(|&level| jpeg_column(level))
+            .collect();
+        let batches = self.table.batches(BATCH_ROWS, |name| {
+            !jpeg_columns.iter().any(|column| column == name)
+        })?;
         let pages = self.pages()?;
         let mut frames = Vec::with_capacity(self.num_frames() as usize);
         for batch in batches {
             let batch = batch?;
             let rows = Rows::new(&batch, self.path());
             let metas = rows.metas()?;
-            let levels: Vec<Vec<Option<LevelFacts>>> =
-                self.settings.levels.iter().map(|&level| rows.levels(level)).collect::<Result<_>>()?;
+            let levels: Vec<Vec<Option<LevelFacts>>> = self
+                .settings
+                .levels
+                .iter()
+                .map(|&level| rows.levels(level))
+                .collect::<Result<_>>()?;
             for (ix, meta) in metas.into_iter().enumerate() {
                 let row = frames.len();
-                let located = levels.iter().zip(&pages).map(|(facts, pages)| match &facts[ix] {
-                    Some(facts) => self.locate(facts, pages.get(row)).map(Some),
-                    None => Ok(None),
-                });
+                let located = levels
+                    .iter()
+                    .zip(&pages)
+                    .map(|(facts, pages)| match &facts[ix] {
+                        Some(facts) => self.locate(facts, pages.get(row)).map(Some),
+                        None => Ok(None),
+                    });
                 let levels = located.collect::<Result<_>>()?;
                 frames.push(FrameEntry { meta, levels });
             }
@@ -180,20 +197,37 @@ impl ShardReader {
                 .find(|&column| schema.column(column).name() == name)
                 .ok_or_else(|| Error::damaged(self.path(), format!("no column {name}")))
         };
-        self.settings.levels.iter().map(find).map(|column| self.column_pages(metadata, column?)).collect()
+        self.settings
+            .levels
+            .iter()
+            .map(find)
+            .map(|column| self.column_pages(metadata, column?))
+            .collect()
     }
 
     fn column_pages(&self, metadata: &ParquetMetaData, column: usize) -> Result<Vec<(u64, u64)>> {
-        let damaged = || Error::damaged(self.path(), "its page index does not give one page per JPEG");
+        let damaged = || {
+            Error::damaged(
+                self.path(),
+                "its page index does not give one page per JPEG",
+            )
+        };
         let mut pages = Vec::with_capacity(self.num_frames() as usize);
         for (group_ix, group) in metadata.row_groups().iter().enumerate() {
             let index = metadata.page_index_for_row_group(group_ix);
             let locations = index.page_locations(column).ok_or_else(damaged)?;
-            let one_each = locations.iter().enumerate().all(|(ix, page)| page.first_row_index == ix as i64);
+            let one_each = locations
+                .iter()
+                .enumerate()
+                .all(|(ix, page)| page.first_row_index == ix as i64);
             if !one_each || locations.len() as i64 != group.num_rows() {
                 return Err(damaged());
             }
-            pages.extend(locations.iter().map(|page| (page.offset as u64, page.compressed_page_size as u64)));
+            pages.extend(
+                locations
+                    .iter()
+                    .map(|page| (page.offset as u64, page.compressed_page_size as u64)),
+            );
         }
         Ok(pages)
     }
@@ -202,9 +236,26 @@ impl ShardReader {
     fn locate(&self, facts: &LevelFacts, page: Option<&(u64, u64)>) -> Result<LevelEntry> {
         let damaged = || Error::damaged(self.path(), "a JPEG is longer than its page");
         let &(offset, size) = page.ok_or_else(damaged)?;
-        let offset =
-            size.checked_sub(facts.len.into()).and_then(|head| offset.checked_add(head)).ok_or_else(damaged)?;
-        let LevelFacts { len, crc32c, size, mcu, tile, encoding } = facts.clone();
-        Ok(LevelEntry { offset, len, crc32c, size, mcu, tile, encoding })
+        let offset = size
+            .checked_sub(facts.len.into())
+            .and_then(|head| offset.checked_add(head))
+            .ok_or_else(damaged)?;
+        let LevelFacts {
+            len,
+            crc32c,
+            size,
+            mcu,
+            tile,
+            encoding,
+        } = facts.clone();
+        Ok(LevelEntry {
+            offset,
+            len,
+            crc32c,
+            size,
+            mcu,
+            tile,
+            encoding,
+        })
     }
 }

@@ -20,7 +20,14 @@ fn meta(frame_id: &str) -> FrameMeta {
         dataset: "images".to_owned(),
         split: Some("train".to_owned()),
         segment: None,
-        camera: Some(if frame_id.ends_with('1') { "FRONT" } else { "SIDE_LEFT" }.to_owned()),
+        camera: Some(
+            if frame_id.ends_with('1') {
+                "FRONT"
+            } else {
+                "SIDE_LEFT"
+            }
+            .to_owned(),
+        ),
         timestamp_micros: Some(-5),
         size: Size::new(96, 64),
         time_of_day: None,
@@ -31,20 +38,32 @@ fn meta(frame_id: &str) -> FrameMeta {
 }
 
 fn level(seed: u8) -> LevelImage {
-    let jpeg =
-        skeleton(Size::new(96, 64), 2, |column, row| [named(column, row), vec![seed & 0x7F; seed as usize]].concat());
+    let jpeg = skeleton(Size::new(96, 64), 2, |column, row| {
+        [named(column, row), vec![seed & 0x7F; seed as usize]].concat()
+    });
     let jpeg = tiled::embed_index(&jpeg).unwrap();
-    LevelImage { jpeg, size: Size::new(96, 64), encoding: Encoding::Quality(seed.clamp(1, 100)) }
+    LevelImage {
+        jpeg,
+        size: Size::new(96, 64),
+        encoding: Encoding::Quality(seed.clamp(1, 100)),
+    }
 }
 
 /// Level 0 always, level 1 for even seeds, level 2 never.
 fn row(frame_id: &str, seed: u8) -> FrameRow {
     let half = seed.is_multiple_of(2).then(|| level(seed / 2));
-    FrameRow { meta: meta(frame_id), levels: vec![Some(level(seed)), half, None] }
+    FrameRow {
+        meta: meta(frame_id),
+        levels: vec![Some(level(seed)), half, None],
+    }
 }
 
 fn id(input: &str, first_item: u64) -> ShardId {
-    ShardId { input: input.to_owned(), first_item, end_item: None }
+    ShardId {
+        input: input.to_owned(),
+        first_item,
+        end_item: None,
+    }
 }
 
 fn write_shard(set: &Path, id: &ShardId, settings: &Settings, rows: &[FrameRow]) -> ShardSummary {
@@ -60,9 +79,21 @@ fn write_shard(set: &Path, id: &ShardId, settings: &Settings, rows: &[FrameRow])
 /// Two shards, 70 and 3 frames: more than one row group.
 pub(super) fn example_set() -> (tempfile::TempDir, Vec<FrameRow>) {
     let set = tempfile::tempdir().unwrap();
-    let rows: Vec<_> = (0..73).map(|ix| row(&format!("frame/{ix}"), ix as u8)).collect();
-    write_shard(set.path(), &id("a.tar", 0), &Settings::default(), &rows[..70]);
-    write_shard(set.path(), &id("b.tar", 0), &Settings::default(), &rows[70..]);
+    let rows: Vec<_> = (0..73)
+        .map(|ix| row(&format!("frame/{ix}"), ix as u8))
+        .collect();
+    write_shard(
+        set.path(),
+        &id("a.tar", 0),
+        &Settings::default(),
+        &rows[..70],
+    );
+    write_shard(
+        set.path(),
+        &id("b.tar", 0),
+        &Settings::default(),
+        &rows[70..],
+    );
     (set, rows)
 }
 
@@ -99,14 +130,21 @@ fn the_checksum_of_the_file_is_known_without_reading_its_pages() {
     for path in catalog::shard_paths(set.path()).unwrap() {
         let bytes = fs::read(&path).unwrap();
         let expected = (bytes.len() as u64, crc32c::crc32c(&bytes));
-        assert_eq!(ShardReader::open(&path).unwrap().file_checksum().unwrap(), expected);
+        assert_eq!(
+            ShardReader::open(&path).unwrap().file_checksum().unwrap(),
+            expected
+        );
     }
 }
 
 #[test]
 fn skipped_items_stand_in_the_footer() {
     let set = tempfile::tempdir().unwrap();
-    let skipped = vec![Skipped { source: "a.jpg".into(), reason: "empty".into(), detail: "0 bytes".into() }];
+    let skipped = vec![Skipped {
+        source: "a.jpg".into(),
+        reason: "empty".into(),
+        detail: "0 bytes".into(),
+    }];
     let writer = ShardWriter::create(set.path(), &id("x", 0), &Settings::default()).unwrap();
     let written = writer.finish(&skipped).unwrap();
     let shard = ShardReader::open(&written.path).unwrap();
@@ -127,10 +165,14 @@ fn an_unfinished_shard_leaves_nothing() {
 fn the_same_rows_give_the_same_bytes() {
     let (one, two) = (example_set().0, example_set().0);
     for dir in [FRAMES_DIR, ""] {
-        let mut names: Vec<_> = fs::read_dir(one.path().join(dir)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(one.path().join(dir))
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         names.retain(|name| one.path().join(dir).join(name).is_file());
         for name in names {
-            let bytes = |set: &tempfile::TempDir| fs::read(set.path().join(dir).join(&name)).unwrap();
+            let bytes =
+                |set: &tempfile::TempDir| fs::read(set.path().join(dir).join(&name)).unwrap();
             assert_eq!(bytes(&one), bytes(&two), "{name:?}");
         }
     }
@@ -142,7 +184,11 @@ fn the_catalog_finds_every_jpeg() {
     let catalog = catalog::build(set.path()).unwrap();
     assert_eq!((catalog.num_frames(), catalog.shards().len()), (73, 2));
 
-    let listed: Vec<_> = catalog.rows().unwrap().flat_map(|batch| batch.unwrap()).collect();
+    let listed: Vec<_> = catalog
+        .rows()
+        .unwrap()
+        .flat_map(|batch| batch.unwrap())
+        .collect();
     assert_eq!(
         listed.iter().map(|row| &row.frame.meta).collect::<Vec<_>>(),
         rows.iter().map(|r| &r.meta).collect::<Vec<_>>()
@@ -152,9 +198,14 @@ fn the_catalog_finds_every_jpeg() {
     let shards = ShardSet::new(&catalog);
     assert!(index.memory_bytes() <= 64 * index.len());
     for (ix, row) in rows.iter().enumerate() {
-        assert_eq!((index.key(ix), index.size(ix)), (row.meta.key(), row.meta.size));
+        assert_eq!(
+            (index.key(ix), index.size(ix)),
+            (row.meta.key(), row.meta.size)
+        );
         for (level_ix, level) in row.levels.iter().enumerate() {
-            let stored = index.level(ix, level_ix).map(|slot| shards.bytes(slot).unwrap());
+            let stored = index
+                .level(ix, level_ix)
+                .map(|slot| shards.bytes(slot).unwrap());
             assert_eq!(stored, level.as_ref().map(|level| &level.jpeg[..]));
         }
     }
@@ -180,7 +231,12 @@ fn a_catalog_that_does_not_fit_its_shards_is_stale() {
     stale("there is none");
     catalog::build(set.path()).unwrap();
 
-    write_shard(set.path(), &id("c.tar", 0), &Settings::default(), &[row("new", 1)]);
+    write_shard(
+        set.path(),
+        &id("c.tar", 0),
+        &Settings::default(),
+        &[row("new", 1)],
+    );
     stale("does not list");
     let gone = catalog::shard_paths(set.path()).unwrap()[0].clone();
     catalog::build(set.path()).unwrap();
@@ -190,7 +246,10 @@ fn a_catalog_that_does_not_fit_its_shards_is_stale() {
     fs::write(&gone, b"short").unwrap();
     stale("another size");
     fs::rename(&moved, &gone).unwrap();
-    assert_eq!(Catalog::open(set.path()).unwrap().num_frames(), rows.len() as u64 + 1);
+    assert_eq!(
+        Catalog::open(set.path()).unwrap().num_frames(),
+        rows.len() as u64 + 1
+    );
 }
 
 #[test]
@@ -214,13 +273,27 @@ fn any_flipped_bit_of_the_catalog_is_noticed() {
 #[test]
 fn shards_that_do_not_belong_together_are_refused() {
     let (set, _) = example_set();
-    write_shard(set.path(), &id("c", 0), &Settings::default(), &[row("frame/3", 1)]);
+    write_shard(
+        set.path(),
+        &id("c", 0),
+        &Settings::default(),
+        &[row("frame/3", 1)],
+    );
     let error = catalog::build(set.path()).unwrap_err();
-    assert!(matches!(&error, Error::Duplicate { frame_id, .. } if frame_id == "frame/3"), "{error}");
+    assert!(
+        matches!(&error, Error::Duplicate { frame_id, .. } if frame_id == "frame/3"),
+        "{error}"
+    );
 
-    let other = Settings { quality: 50, ..Settings::default() };
+    let other = Settings {
+        quality: 50,
+        ..Settings::default()
+    };
     write_shard(set.path(), &id("c", 0), &other, &[row("else", 1)]);
-    assert!(matches!(catalog::build(set.path()), Err(Error::MixedSettings { .. })));
+    assert!(matches!(
+        catalog::build(set.path()),
+        Err(Error::MixedSettings { .. })
+    ));
     assert_ne!(other.hash(), Settings::default().hash());
 }
 
@@ -229,12 +302,18 @@ fn what_is_no_set_is_said_in_one_line() {
     let empty = tempfile::tempdir().unwrap();
     for dir in [empty.path().to_owned(), empty.path().join("missing")] {
         let message = Catalog::open(&dir).unwrap_err().to_string();
-        assert!(message.contains("ingest waymo") && !message.contains('\n'), "{message}");
+        assert!(
+            message.contains("ingest waymo") && !message.contains('\n'),
+            "{message}"
+        );
     }
     let frames = empty.path().join(FRAMES_DIR);
     fs::create_dir(&frames).unwrap();
     fs::write(frames.join("x.parquet"), b"no parquet").unwrap();
-    assert!(matches!(catalog::build(empty.path()), Err(Error::Damaged { .. })));
+    assert!(matches!(
+        catalog::build(empty.path()),
+        Err(Error::Damaged { .. })
+    ));
 }
 
 #[test]
@@ -243,16 +322,34 @@ fn a_shard_of_another_version_is_refused_by_name() {
     let set = tempfile::tempdir().unwrap();
     let path = set.path().join("x.parquet");
     let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(meta_fields()));
-    ArrowWriter::try_new(fs::File::create(&path).unwrap(), schema, None).unwrap().close().unwrap();
+    ArrowWriter::try_new(fs::File::create(&path).unwrap(), schema, None)
+        .unwrap()
+        .close()
+        .unwrap();
     let error = ShardReader::open(&path).err().unwrap();
-    assert!(matches!(error, Error::Version { expected: FORMAT_VERSION, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Version {
+                expected: FORMAT_VERSION,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
 fn shard_names_are_readable_unique_and_sorted() {
     let name = id("training/segment-10 2_with_camera_labels.tfrecord", 0).file_name();
-    assert!(name.starts_with("segment-10_2_with_camera_labels-") && name.ends_with("-00000000.parquet"), "{name}");
-    assert_ne!(name, id("validation/segment-10 2_with_camera_labels.tfrecord", 0).file_name());
+    assert!(
+        name.starts_with("segment-10_2_with_camera_labels-") && name.ends_with("-00000000.parquet"),
+        "{name}"
+    );
+    assert_ne!(
+        name,
+        id("validation/segment-10 2_with_camera_labels.tfrecord", 0).file_name()
+    );
     assert!(id("a", 2048).file_name() < id("a", 10240).file_name());
 }
 
@@ -262,36 +359,66 @@ mod sql {
     use crate::filter::Filter;
 
     fn kept(catalog: &Catalog, sql: &str) -> usize {
-        catalog.index(Some(&Filter::parse(sql).unwrap())).unwrap().len()
+        catalog
+            .index(Some(&Filter::parse(sql).unwrap()))
+            .unwrap()
+            .len()
     }
 
     #[test]
     fn where_keeps_the_rows_that_it_describes() {
         let (set, rows) = example_set();
         let catalog = catalog::build(set.path()).unwrap();
-        let front = rows.iter().filter(|row| row.meta.camera.as_deref() == Some("FRONT")).count();
+        let front = rows
+            .iter()
+            .filter(|row| row.meta.camera.as_deref() == Some("FRONT"))
+            .count();
         assert_eq!(kept(&catalog, "camera = 'FRONT'"), front);
-        assert_eq!(kept(&catalog, "camera = 'FRONT' OR camera = 'SIDE_LEFT' AND width > 90"), 73);
+        assert_eq!(
+            kept(
+                &catalog,
+                "camera = 'FRONT' OR camera = 'SIDE_LEFT' AND width > 90"
+            ),
+            73
+        );
         assert_eq!(kept(&catalog, "split in ('0','2','train')"), 73);
         assert_eq!(kept(&catalog, "frame_id like 'frame/1%'"), 11);
-        assert_eq!(kept(&catalog, "time_of_day is null and height between 1 and 100"), 73);
+        assert_eq!(
+            kept(&catalog, "time_of_day is null and height between 1 and 100"),
+            73
+        );
         assert_eq!(kept(&catalog, "time_of_day = 'Day'"), 0);
-        assert_eq!(kept(&catalog, "timestamp_micros < 0 and not (width = 96)"), 0);
+        assert_eq!(
+            kept(&catalog, "timestamp_micros < 0 and not (width = 96)"),
+            0
+        );
     }
 
     #[test]
     fn what_cannot_be_a_filter_is_said_in_one_line() {
         let (set, _) = example_set();
         let catalog = catalog::build(set.path()).unwrap();
-        for (sql, expected) in
-            [("camera = ", "SQL"), ("lens = 'FRONT'", "no column \"lens\""), ("1 = 1", "names no column")]
-        {
+        for (sql, expected) in [
+            ("camera = ", "SQL"),
+            ("lens = 'FRONT'", "no column \"lens\""),
+            ("1 = 1", "names no column"),
+        ] {
             let message = Filter::parse(sql).unwrap_err().to_string();
-            assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+            assert!(
+                message.contains(expected) && !message.contains('\n'),
+                "{message}"
+            );
         }
-        for sql in ["width = max(width)", "count(*) > 3 and width > 1", "row_number() over (order by width) < 9"] {
+        for sql in [
+            "width = max(width)",
+            "count(*) > 3 and width > 1",
+            "row_number() over (order by width) < 9",
+        ] {
             let message = Filter::parse(sql).unwrap_err().to_string();
-            assert!(message.contains("--where") && !message.contains('\n'), "{message}");
+            assert!(
+                message.contains("--where") && !message.contains('\n'),
+                "{message}"
+            );
         }
         let not_boolean = Filter::parse("width + 1").unwrap();
         assert!(catalog.index(Some(&not_boolean)).is_err());

@@ -14,7 +14,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::columns::LevelFacts;
-use super::{FORMAT_VERSION, LevelColumns, MetaColumns, ROW_GROUP_ROWS, Settings, ShardId, Skipped};
+use super::{
+    FORMAT_VERSION, LevelColumns, MetaColumns, ROW_GROUP_ROWS, Settings, ShardId, Skipped,
+};
 use super::{key, level_fields, meta_fields};
 use crate::frame::{FrameRow, LevelImage};
 use crate::tiled::TiledJpeg;
@@ -53,13 +55,20 @@ impl ShardWriter {
         let temporary = path.with_extension("parquet.tmp");
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let schema = Arc::new(schema(settings));
-        let mut parquet = ArrowWriter::try_new(Checksummed::new(file), schema.clone(), Some(properties(settings)))
-            .map_err(Error::parquet("begin", &temporary))?;
+        let mut parquet = ArrowWriter::try_new(
+            Checksummed::new(file),
+            schema.clone(),
+            Some(properties(settings)),
+        )
+        .map_err(Error::parquet("begin", &temporary))?;
         let mut note = |name: &str, value: String| {
             parquet.append_key_value_metadata(KeyValue::new(name.to_owned(), value));
         };
         note(key::VERSION, FORMAT_VERSION.to_string());
-        note(key::ID, serde_json::to_string(id).expect("plain data serialises"));
+        note(
+            key::ID,
+            serde_json::to_string(id).expect("plain data serialises"),
+        );
         note(key::SETTINGS, settings.to_json());
         Ok(Self {
             parquet: Some(parquet),
@@ -80,21 +89,29 @@ impl ShardWriter {
     /// # Panics
     /// If the row has another number of levels than the settings.
     pub fn push(&mut self, row: FrameRow) -> Result<()> {
-        assert_eq!(row.levels.len(), self.settings.levels.len(), "one entry per level of the settings");
+        assert_eq!(
+            row.levels.len(),
+            self.settings.levels.len(),
+            "one entry per level of the settings"
+        );
         let mut meta = MetaColumns::default();
         meta.push(&row.meta);
         let mut columns = meta.finish();
         for level in &row.levels {
             let facts = level.as_ref().map(facts).transpose()?;
-            let jpeg = BinaryArray::from_opt_vec(vec![level.as_ref().map(|level| level.jpeg.as_slice())]);
+            let jpeg =
+                BinaryArray::from_opt_vec(vec![level.as_ref().map(|level| level.jpeg.as_slice())]);
             columns.push(Arc::new(jpeg) as ArrayRef);
             let mut level_columns = LevelColumns::default();
             level_columns.push(facts.as_ref());
             columns.extend(level_columns.finish());
         }
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).expect("the columns follow the schema");
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .expect("the columns follow the schema");
         let temporary = self.temporary.clone();
-        self.writer().write(&batch).map_err(Error::parquet("write", temporary))?;
+        self.writer()
+            .write(&batch)
+            .map_err(Error::parquet("write", temporary))?;
         self.frames += 1;
         Ok(())
     }
@@ -117,17 +134,27 @@ impl ShardWriter {
         parquet.sync().map_err(Error::io("write", &temporary))?;
         // All that follows the pages is small and read on opening; their checksum stands here, so that the whole
         // file's can be had without reading them.
-        let body = Body { bytes: parquet.inner().bytes, crc32c: parquet.inner().crc32c };
+        let body = Body {
+            bytes: parquet.inner().bytes,
+            crc32c: parquet.inner().crc32c,
+        };
         let skipped = serde_json::to_string(skipped).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(key::SKIPPED.to_owned(), skipped));
         let body = serde_json::to_string(&body).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(key::BODY.to_owned(), body));
         parquet.finish().map_err(failed())?;
         let written = parquet.inner();
-        written.inner.sync_all().map_err(Error::io("flush", &temporary))?;
+        written
+            .inner
+            .sync_all()
+            .map_err(Error::io("flush", &temporary))?;
         publish(&temporary, &self.path)?;
         self.is_finished = true;
-        Ok(ShardSummary { path: self.path.clone(), frames: self.frames, bytes: written.bytes })
+        Ok(ShardSummary {
+            path: self.path.clone(),
+            frames: self.frames,
+            bytes: written.bytes,
+        })
     }
 
     fn writer(&mut self) -> &mut ArrowWriter<Checksummed<File>> {
@@ -153,7 +180,9 @@ impl Drop for ShardWriter {
 pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
     fs::rename(temporary, path).map_err(Error::io("rename a finished file to", path))?;
     let dir = path.parent().expect("a shard lies in a folder");
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("flush", dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Error::io("flush", dir))
 }
 
 /// Size and checksum of a shard's pages, as they stand in its footer.
@@ -215,7 +244,11 @@ pub(crate) struct Checksummed<W> {
 
 impl<W> Checksummed<W> {
     pub(crate) fn new(inner: W) -> Self {
-        Self { inner, bytes: 0, crc32c: 0 }
+        Self {
+            inner,
+            bytes: 0,
+            crc32c: 0,
+        }
     }
 }
 

@@ -18,14 +18,21 @@ impl TiledJpeg<'_> {
     /// [`Error::Tiled`] if `rect` is empty or leaves the image, or if the index or the restart markers are damaged.
     pub fn cut(&self, rect: Rect, out: &mut Vec<u8>) -> Result<Rect> {
         let size = self.size();
-        if rect.width == 0 || rect.height == 0 || !Rect::new(0, 0, size.width, size.height).contains(rect) {
+        if rect.width == 0
+            || rect.height == 0
+            || !Rect::new(0, 0, size.width, size.height).contains(rect)
+        {
             return Err(Error::Tiled("the rectangle to cut leaves the image"));
         }
         let tile = self.tile();
         let first_column = rect.x.saturating_sub(UPSAMPLING_MARGIN_PX) / tile.width;
         let first_row = rect.y.saturating_sub(UPSAMPLING_MARGIN_PX) / tile.height;
-        let end_column = (rect.right() + UPSAMPLING_MARGIN_PX).div_ceil(tile.width).min(self.columns());
-        let end_row = (rect.bottom() + UPSAMPLING_MARGIN_PX).div_ceil(tile.height).min(self.rows());
+        let end_column = (rect.right() + UPSAMPLING_MARGIN_PX)
+            .div_ceil(tile.width)
+            .min(self.columns());
+        let end_row = (rect.bottom() + UPSAMPLING_MARGIN_PX)
+            .div_ceil(tile.height)
+            .min(self.rows());
 
         let (x, y) = (first_column * tile.width, first_row * tile.height);
         let width = (end_column * tile.width).min(size.width) - x;
@@ -48,7 +55,11 @@ impl TiledJpeg<'_> {
         let index = header.index.clone().unwrap_or(0..0);
         out.extend_from_slice(&header.jpeg[..index.start]);
         out.extend_from_slice(&header.jpeg[index.end..header.scan.start]);
-        let removed = if header.size_at > index.start { index.len() } else { 0 };
+        let removed = if header.size_at > index.start {
+            index.len()
+        } else {
+            0
+        };
         let at = header.size_at - removed;
         // Both fit: they are at most the 16-bit size they replace.
         out[at..at + 2].copy_from_slice(&(shown.height as u16).to_be_bytes());
@@ -56,7 +67,14 @@ impl TiledJpeg<'_> {
     }
 
     /// Copies tiles `first..end` of `row`, numbering their restart markers on from `tiles_written`.
-    fn push_row(&self, row: u32, first: u32, end: u32, tiles_written: &mut u32, out: &mut Vec<u8>) -> Result<()> {
+    fn push_row(
+        &self,
+        row: u32,
+        first: u32,
+        end: u32,
+        tiles_written: &mut u32,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let columns = self.columns();
         let entropy = self.row_bytes(row)?;
         let mut start = 0;
@@ -64,7 +82,11 @@ impl TiledJpeg<'_> {
             let tile_end = if column + 1 == columns {
                 entropy.len()
             } else {
-                find_marker(entropy, start, row.wrapping_mul(columns).wrapping_add(column))?
+                find_marker(
+                    entropy,
+                    start,
+                    row.wrapping_mul(columns).wrapping_add(column),
+                )?
             };
             if column >= first {
                 if *tiles_written > 0 {

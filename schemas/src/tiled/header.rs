@@ -52,20 +52,33 @@ impl<'a> Header<'a> {
             match marker {
                 SOF0 | SOF1 => frame = Some((Frame::parse(&jpeg[body.clone()])?, body.start + 1)),
                 0xC2 | 0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                    return Err(Error::Tiled("it is not baseline (progressive, lossless or arithmetic)"));
+                    return Err(Error::Tiled(
+                        "it is not baseline (progressive, lossless or arithmetic)",
+                    ));
                 }
                 DRI if len == 4 => restart_interval = u32::from(be16(jpeg, body.start)?),
                 super::index::APP_MARKER if super::index::is_ours(&jpeg[body.clone()]) => {
                     index = Some(at..body.end);
                 }
                 SOS => {
-                    let (frame, size_at) = frame.ok_or(Error::Tiled("its scan comes before its frame header"))?;
+                    let (frame, size_at) =
+                        frame.ok_or(Error::Tiled("its scan comes before its frame header"))?;
                     if jpeg[body.clone()].first() != Some(&frame.components) {
-                        return Err(Error::Tiled("its components are not in one interleaved scan"));
+                        return Err(Error::Tiled(
+                            "its components are not in one interleaved scan",
+                        ));
                     }
                     let scan = body.end..scan_end(jpeg, body.end)?;
                     let Frame { size, mcu, .. } = frame;
-                    return Ok(Self { jpeg, size, mcu, restart_interval, size_at, index, scan });
+                    return Ok(Self {
+                        jpeg,
+                        size,
+                        mcu,
+                        restart_interval,
+                        size_at,
+                        index,
+                        scan,
+                    });
                 }
                 _ => {}
             }
@@ -78,9 +91,9 @@ impl<'a> Header<'a> {
     pub(super) fn check_tiling(&self) -> Result<()> {
         match self.restart_interval {
             0 => Err(Error::Tiled("it has no restart interval")),
-            n if !self.mcus_per_row().is_multiple_of(n) => {
-                Err(Error::Tiled("its restart interval does not divide its rows"))
-            }
+            n if !self.mcus_per_row().is_multiple_of(n) => Err(Error::Tiled(
+                "its restart interval does not divide its rows",
+            )),
             _ => Ok(()),
         }
     }
@@ -103,26 +116,43 @@ struct Frame {
 impl Frame {
     /// `body`: precision, height, width, number of components, then id, sampling factors and table of each.
     fn parse(body: &[u8]) -> Result<Self> {
-        let (&[precision, h0, h1, w0, w1, components], rest) =
-            body.split_first_chunk().ok_or(Error::Tiled("its frame header is too short"))?;
+        let (&[precision, h0, h1, w0, w1, components], rest) = body
+            .split_first_chunk()
+            .ok_or(Error::Tiled("its frame header is too short"))?;
         if precision != 8 {
             return Err(Error::Tiled("its samples are not of 8 bits"));
         }
         if !matches!(components, 1 | 3 | 4) || rest.len() != 3 * usize::from(components) {
-            return Err(Error::Tiled("its frame header has no valid list of components"));
+            return Err(Error::Tiled(
+                "its frame header has no valid list of components",
+            ));
         }
-        let factors = rest.chunks_exact(3).map(|component| (component[1] >> 4, component[1] & 15));
-        let (h, v) = factors.clone().fold((1, 1), |max, (h, v)| (max.0.max(h), max.1.max(v)));
-        if factors.clone().any(|(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
+        let factors = rest
+            .chunks_exact(3)
+            .map(|component| (component[1] >> 4, component[1] & 15));
+        let (h, v) = factors
+            .clone()
+            .fold((1, 1), |max, (h, v)| (max.0.max(h), max.1.max(v)));
+        if factors
+            .clone()
+            .any(|(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v))
+        {
             return Err(Error::Tiled("its sampling factors are not 1 to 4"));
         }
         // A scan of one component is not interleaved: its MCU is one block, whatever its factors say.
         let (h, v) = if components == 1 { (1, 1) } else { (h, v) };
-        let size = Size::new(u16::from_be_bytes([w0, w1]).into(), u16::from_be_bytes([h0, h1]).into());
+        let size = Size::new(
+            u16::from_be_bytes([w0, w1]).into(),
+            u16::from_be_bytes([h0, h1]).into(),
+        );
         if size.width == 0 || size.height == 0 {
             return Err(Error::Tiled("it has no pixels"));
         }
-        Ok(Self { size, mcu: Size::new(8 * u32::from(h), 8 * u32::from(v)), components })
+        Ok(Self {
+            size,
+            mcu: Size::new(8 * u32::from(h), 8 * u32::from(v)),
+            components,
+        })
     }
 }
 

@@ -42,7 +42,9 @@ impl<'a> RowStarts<'a> {
 
     /// Start of MCU row `row`, from the first byte of the scan.
     pub(super) fn get(self, row: u32) -> Option<usize> {
-        self.entries.get(row as usize).map(|entry| u32::from_be_bytes(*entry) as usize)
+        self.entries
+            .get(row as usize)
+            .map(|entry| u32::from_be_bytes(*entry) as usize)
     }
 }
 
@@ -86,7 +88,12 @@ fn find_sos(header: &Header<'_>) -> Result<usize> {
         .filter_map(|components: usize| header.scan.start.checked_sub(2 + 6 + 2 * components))
         .find(|&at| {
             header.jpeg[at..].starts_with(&[0xFF, 0xDA])
-                && at + 2 + usize::from(u16::from_be_bytes([header.jpeg[at + 2], header.jpeg[at + 3]]))
+                && at
+                    + 2
+                    + usize::from(u16::from_be_bytes([
+                        header.jpeg[at + 2],
+                        header.jpeg[at + 3],
+                    ]))
                     == header.scan.start
         })
         .ok_or(Error::Tiled("its scan header has an odd length"))
@@ -106,7 +113,8 @@ fn find_row_starts(header: &Header<'_>) -> Result<Vec<u32>> {
             Some(&marker) if marker == 0xD0 + (tile % 8) as u8 => {
                 tile += 1;
                 if tile.is_multiple_of(u64::from(columns)) {
-                    let start = u32::try_from(at + 2).map_err(|_| Error::Tiled("its scan is over 4 GiB"))?;
+                    let start = u32::try_from(at + 2)
+                        .map_err(|_| Error::Tiled("its scan is over 4 GiB"))?;
                     starts.push(start);
                 }
             }

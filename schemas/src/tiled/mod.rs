@@ -39,7 +39,10 @@ impl<'a> TiledJpeg<'a> {
     pub fn parse(jpeg: &'a [u8]) -> Result<Self> {
         let header = Header::parse(jpeg)?;
         header.check_tiling()?;
-        let segment = header.index.clone().ok_or(Error::Tiled("it carries no tile index"))?;
+        let segment = header
+            .index
+            .clone()
+            .ok_or(Error::Tiled("it carries no tile index"))?;
         let rows = RowStarts::parse(&jpeg[segment], header.rows())?;
         Ok(Self { header, rows })
     }
@@ -56,7 +59,10 @@ impl<'a> TiledJpeg<'a> {
 
     /// Size of a tile in pixels: a restart interval wide, one MCU high.
     pub fn tile(&self) -> Size {
-        Size::new(self.header.restart_interval * self.header.mcu.width, self.header.mcu.height)
+        Size::new(
+            self.header.restart_interval * self.header.mcu.width,
+            self.header.mcu.height,
+        )
     }
 
     /// Number of tiles in a row.

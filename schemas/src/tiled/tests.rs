@@ -5,7 +5,11 @@ use crate::geom::Rect;
 use proptest::prelude::*;
 
 /// A JPEG skeleton: right markers, tiles of made-up entropy bytes. Enough for everything but decoding.
-pub(crate) fn skeleton(size: Size, restart: u16, tile_bytes: impl Fn(u32, u32) -> Vec<u8>) -> Vec<u8> {
+pub(crate) fn skeleton(
+    size: Size,
+    restart: u16,
+    tile_bytes: impl Fn(u32, u32) -> Vec<u8>,
+) -> Vec<u8> {
     let mut jpeg = vec![0xFF, 0xD8];
     jpeg.extend_from_slice(&[0xFF, 0xC0, 0, 17, 8]);
     jpeg.extend_from_slice(&(size.height as u16).to_be_bytes());
@@ -14,7 +18,10 @@ pub(crate) fn skeleton(size: Size, restart: u16, tile_bytes: impl Fn(u32, u32) -
     jpeg.extend_from_slice(&[0xFF, 0xDD, 0, 4]);
     jpeg.extend_from_slice(&restart.to_be_bytes());
     jpeg.extend_from_slice(&[0xFF, 0xDA, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
-    let (columns, rows) = (size.width.div_ceil(16) / u32::from(restart), size.height.div_ceil(16));
+    let (columns, rows) = (
+        size.width.div_ceil(16) / u32::from(restart),
+        size.height.div_ceil(16),
+    );
     for tile in 0..columns * rows {
         if tile > 0 {
             jpeg.extend_from_slice(&[0xFF, 0xD0 + ((tile - 1) % 8) as u8]);
@@ -34,7 +41,10 @@ pub(crate) fn named(column: u32, row: u32) -> Vec<u8> {
 fn a_cut_holds_exactly_the_tiles_it_touches() {
     let tiled = embed_index(&skeleton(Size::new(16 * 12, 80), 3, named)).unwrap();
     let tiled = TiledJpeg::parse(&tiled).unwrap();
-    assert_eq!((tiled.columns(), tiled.rows(), tiled.tile()), (4, 5, Size::new(48, 16)));
+    assert_eq!(
+        (tiled.columns(), tiled.rows(), tiled.tile()),
+        (4, 5, Size::new(48, 16))
+    );
 
     // One pixel inside tile (2, 3) but at its left border: the margin pulls in tile (1, 3).
     let mut out = Vec::new();
@@ -55,7 +65,10 @@ fn a_whole_cut_is_the_original() {
     let plain = skeleton(Size::new(96, 64), 2, named);
     let tiled = embed_index(&plain).unwrap();
     let mut out = Vec::new();
-    TiledJpeg::parse(&tiled).unwrap().cut(Rect::new(0, 0, 96, 64), &mut out).unwrap();
+    TiledJpeg::parse(&tiled)
+        .unwrap()
+        .cut(Rect::new(0, 0, 96, 64), &mut out)
+        .unwrap();
     assert_eq!(out, plain);
 }
 
@@ -63,11 +76,17 @@ fn a_whole_cut_is_the_original() {
 fn no_entry_of_the_index_is_trusted() {
     // Found by fuzzing: the entry of the first row led into the middle of its first tile.
     let jpeg = embed_index(&skeleton(Size::new(128, 64), 4, named)).unwrap();
-    let at = jpeg.windows(8).position(|window| window == b"MSTILES\0").unwrap() + 9;
+    let at = jpeg
+        .windows(8)
+        .position(|window| window == b"MSTILES\0")
+        .unwrap()
+        + 9;
     let row = |jpeg: &[u8], row: u32| {
         let mut out = Vec::new();
         let tiled = TiledJpeg::parse(jpeg).unwrap();
-        tiled.cut(Rect::new(8, row * tiled.tile().height + 4, 1, 1), &mut out).map(|_| out)
+        tiled
+            .cut(Rect::new(8, row * tiled.tile().height + 4, 1, 1), &mut out)
+            .map(|_| out)
     };
     let rows = TiledJpeg::parse(&jpeg).unwrap().rows();
     let mut refused = 0;
@@ -99,7 +118,11 @@ fn a_cut_allocates_once() {
 fn rectangles_outside_are_refused() {
     let tiled = embed_index(&skeleton(Size::new(96, 64), 2, named)).unwrap();
     let tiled = TiledJpeg::parse(&tiled).unwrap();
-    for rect in [Rect::new(0, 0, 97, 1), Rect::new(0, 0, 0, 5), Rect::new(90, 60, 1, 5)] {
+    for rect in [
+        Rect::new(0, 0, 97, 1),
+        Rect::new(0, 0, 0, 5),
+        Rect::new(90, 60, 1, 5),
+    ] {
         assert!(tiled.cut(rect, &mut Vec::new()).is_err(), "{rect:?}");
     }
 }
@@ -113,7 +136,12 @@ fn what_is_no_tiled_jpeg_is_refused_by_name() {
     assert!(message(&good[..40]).contains("header"));
     let mut uneven = good.clone();
     uneven[26] = 5;
-    assert!(embed_index(&uneven).unwrap_err().to_string().contains("does not divide"));
+    assert!(
+        embed_index(&uneven)
+            .unwrap_err()
+            .to_string()
+            .contains("does not divide")
+    );
     let mut progressive = good;
     progressive[3] = 0xC2;
     assert!(message(&progressive).contains("baseline"));

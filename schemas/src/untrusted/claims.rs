@@ -25,27 +25,42 @@ const MAX_DEPTH: u8 = 16;
 /// If not, or if there is no footer.
 pub fn check_schema(file: &impl ChunkReader) -> Result<(), ParquetError> {
     let cut_off = || ParquetError::EOF("the file is shorter than its footer".to_owned());
-    let end = file.len().checked_sub(FOOTER_SIZE as u64).ok_or_else(cut_off)?;
+    let end = file
+        .len()
+        .checked_sub(FOOTER_SIZE as u64)
+        .ok_or_else(cut_off)?;
     let bytes = FooterTail::try_from(&*file.get_bytes(end, FOOTER_SIZE)?)?.metadata_length();
     let start = end.checked_sub(bytes as u64).ok_or_else(cut_off)?;
     let is_possible = has_possible_schema(&file.get_bytes(start, bytes)?);
-    is_possible.ok_or_else(|| ParquetError::General("the schema in its footer is damaged".to_owned()))
+    is_possible
+        .ok_or_else(|| ParquetError::General("the schema in its footer is damaged".to_owned()))
 }
 
 /// Whether the page index of every column of `file`, which `metadata` describes, has as many pages as it says.
 ///
 /// # Errors
 /// If not, or if the file ends before.
-pub fn check_page_index(file: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
-    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+pub fn check_page_index(
+    file: &impl ChunkReader,
+    metadata: &ParquetMetaData,
+) -> Result<(), ParquetError> {
+    for chunk in metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns())
+    {
         let place = chunk.offset_index_offset().zip(chunk.offset_index_length());
-        let Some((start, bytes)) = place.and_then(|(at, len)| Some((at.try_into().ok()?, len.try_into().ok()?))) else {
+        let Some((start, bytes)) =
+            place.and_then(|(at, len)| Some((at.try_into().ok()?, len.try_into().ok()?)))
+        else {
             continue;
         };
         let index = file.get_bytes(start, bytes)?;
         if has_possible_pages(&index).is_none() {
             let name = chunk.column_descr().name();
-            return Err(ParquetError::General(format!("the page index of column {name} is damaged")));
+            return Err(ParquetError::General(format!(
+                "the page index of column {name} is damaged"
+            )));
         }
     }
     Ok(())
@@ -144,7 +159,13 @@ impl Compact<'_> {
             9 | 10 => {
                 let (len, kind) = self.list()?;
                 // In a list, a Boolean is a byte.
-                (0..len).try_for_each(|_| if kind <= 2 { self.bytes(1) } else { self.skip(kind, depth) })
+                (0..len).try_for_each(|_| {
+                    if kind <= 2 {
+                        self.bytes(1)
+                    } else {
+                        self.skip(kind, depth)
+                    }
+                })
             }
             12 => self.fields(|value, _, kind| value.skip(kind, depth)),
             _ => None,
@@ -160,7 +181,14 @@ mod tests {
     fn footer(num_children: u8) -> Vec<u8> {
         let root = [0x48, 1, b'r', 0x15, 2 * num_children, 0];
         let column = [0x15, 4, 0x25, 0, 0x18, 1, b'c', 0];
-        [&[0x15, 2, 0x19, 0x3C][..], &root, &column, &column, &[0x16, 0, 0]].concat()
+        [
+            &[0x15, 2, 0x19, 0x3C][..],
+            &root,
+            &column,
+            &column,
+            &[0x16, 0, 0],
+        ]
+        .concat()
     }
 
     #[test]
@@ -180,9 +208,14 @@ mod tests {
 
     #[test]
     fn a_page_index_has_no_more_pages_than_bytes() {
-        let two = [0x19, 0x2C, 0x16, 8, 0x15, 8, 0x16, 0, 0, 0x16, 8, 0x15, 8, 0x16, 2, 0, 0];
+        let two = [
+            0x19, 0x2C, 0x16, 8, 0x15, 8, 0x16, 0, 0, 0x16, 8, 0x15, 8, 0x16, 2, 0, 0,
+        ];
         assert_eq!(has_possible_pages(&two), Some(()));
-        assert_eq!(has_possible_pages(&[&[0x19, 0xFC, 0xFF, 0xFF, 0xFF, 0xFF, 7][..], &two].concat()), None);
+        assert_eq!(
+            has_possible_pages(&[&[0x19, 0xFC, 0xFF, 0xFF, 0xFF, 0xFF, 7][..], &two].concat()),
+            None
+        );
         assert_eq!(has_possible_pages(&[]), None);
     }
 }

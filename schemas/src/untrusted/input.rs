@@ -28,12 +28,19 @@ impl Input {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), bytes, refusal: Arc::default() })
+        Ok(Self {
+            file: Arc::new(file),
+            bytes,
+            refusal: Arc::default(),
+        })
     }
 
     /// What the operating system answered to a read that failed since this was last asked.
     pub fn take_refusal(&self) -> Option<io::Error> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn refuse(&self, error: io::Error) -> io::Error {
@@ -53,16 +60,27 @@ impl ChunkReader for Input {
     type T = BufReader<Tail>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(Tail { input: self.clone(), offset: start }))
+        Ok(BufReader::new(Tail {
+            input: self.clone(),
+            offset: start,
+        }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
-            let detail = format!("{length} bytes should be at {start}, the file has {}", self.bytes);
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.bytes)
+        {
+            let detail = format!(
+                "{length} bytes should be at {start}, the file has {}",
+                self.bytes
+            );
             return Err(ParquetError::EOF(detail));
         }
         let mut buffer = vec![0; length];
-        self.file.read_exact_at(&mut buffer, start).map_err(|error| self.refuse(error))?;
+        self.file
+            .read_exact_at(&mut buffer, start)
+            .map_err(|error| self.refuse(error))?;
         Ok(buffer.into())
     }
 }
@@ -76,7 +94,11 @@ pub struct Tail {
 
 impl Read for Tail {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.file.read_at(buffer, self.offset).map_err(|error| self.input.refuse(error))?;
+        let read = self
+            .input
+            .file
+            .read_at(buffer, self.offset)
+            .map_err(|error| self.input.refuse(error))?;
         if read == 0 && !buffer.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -101,7 +123,10 @@ mod tests {
         let mut bytes = [0; 2];
         tail.read_exact(&mut bytes).unwrap();
         assert_eq!(&bytes, b"ur");
-        assert_eq!(tail.read(&mut bytes).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(
+            tail.read(&mut bytes).unwrap_err().kind(),
+            ErrorKind::UnexpectedEof
+        );
         assert!(input.take_refusal().is_none());
     }
 }

@@ -24,7 +24,11 @@ pub fn read_groups(
     batch_rows: usize,
 ) -> Result<ParquetRecordBatchReader, ParquetError> {
     let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), mask, None)?;
-    let groups = Groups { input: Arc::new(input.clone()), metadata: metadata.metadata().clone(), groups };
+    let groups = Groups {
+        input: Arc::new(input.clone()),
+        metadata: metadata.metadata().clone(),
+        groups,
+    };
     let batch_rows = batch_rows.min(groups.num_rows());
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, batch_rows, None)
 }
@@ -38,20 +42,33 @@ struct Groups {
 
 impl RowGroups for Groups {
     fn num_rows(&self) -> usize {
-        self.row_groups().fold(0, |sum, group| sum.saturating_add(group.num_rows().max(0) as usize))
+        self.row_groups().fold(0, |sum, group| {
+            sum.saturating_add(group.num_rows().max(0) as usize)
+        })
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>, ParquetError> {
-        let readers = self.row_groups().map(|group| -> Result<Box<dyn PageReader>, ParquetError> {
-            let rows = group.num_rows().max(0) as usize;
-            let pages = SerializedPageReader::new(self.input.clone(), group.column(column), rows, None)?;
-            Ok(Box::new(Checked(pages)))
-        });
+        let readers = self
+            .row_groups()
+            .map(|group| -> Result<Box<dyn PageReader>, ParquetError> {
+                let rows = group.num_rows().max(0) as usize;
+                let pages = SerializedPageReader::new(
+                    self.input.clone(),
+                    group.column(column),
+                    rows,
+                    None,
+                )?;
+                Ok(Box::new(Checked(pages)))
+            });
         Ok(Box::new(Chunks(readers.collect::<Vec<_>>().into_iter())))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
-        Box::new(self.groups.iter().map(|&group| self.metadata.row_group(group)))
+        Box::new(
+            self.groups
+                .iter()
+                .map(|&group| self.metadata.row_group(group)),
+        )
     }
 
     fn metadata(&self) -> &ParquetMetaData {
@@ -79,8 +96,13 @@ impl PageReader for Checked {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
         let page = self.0.get_next_page()?;
         match &page {
-            Some(Page::DictionaryPage { buf, num_values, .. }) if *num_values as usize > buf.len() => {
-                let detail = format!("a dictionary of {} bytes claims {num_values} values", buf.len());
+            Some(Page::DictionaryPage {
+                buf, num_values, ..
+            }) if *num_values as usize > buf.len() => {
+                let detail = format!(
+                    "a dictionary of {} bytes claims {num_values} values",
+                    buf.len()
+                );
                 Err(ParquetError::General(detail))
             }
             _ => Ok(page),

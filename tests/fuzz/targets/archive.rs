@@ -10,14 +10,19 @@ use ingest::source::{Data, Dataset};
 use libfuzzer_sys::fuzz_target;
 use schemas::shard::Settings;
 
-static FILES: LazyLock<[PathBuf; 2]> = LazyLock::new(|| ["images.tar", "images.zip"].map(|name| scratch().join(name)));
+static FILES: LazyLock<[PathBuf; 2]> =
+    LazyLock::new(|| ["images.tar", "images.zip"].map(|name| scratch().join(name)));
 
 fuzz_target!(|data: &[u8]| {
-    let Some((kind, archive)) = data.split_first() else { return };
+    let Some((kind, archive)) = data.split_first() else {
+        return;
+    };
     let path = &FILES[usize::from(kind % 2)];
     fs::write(path, archive).expect("memory is written");
     // SODA10M's archives hold tag files too.
-    let Ok(jobs) = Dataset::Soda10m.jobs(path, &[]) else { return };
+    let Ok(jobs) = Dataset::Soda10m.jobs(path, &[]) else {
+        return;
+    };
     let settings = Settings::default();
     for job in &jobs {
         for item in job.open(&settings).expect("the file is there") {

@@ -16,15 +16,21 @@ fuzz_target!(|data: &[u8]| {
     fs::write(DIR.join(CATALOG_FILE), data).expect("memory is written");
     let checksum = checksum_text(crc32c::crc32c(data));
     fs::write(DIR.join(CATALOG_CHECKSUM_FILE), checksum).expect("memory is written");
-    let Ok(catalog) = Catalog::open_even_if_stale(&DIR) else { return };
+    let Ok(catalog) = Catalog::open_even_if_stale(&DIR) else {
+        return;
+    };
     if let Ok(index) = catalog.index() {
         assert_eq!(index.len() as u64, catalog.num_frames());
         // There are no shards: it is enough that looking for them is an error.
         let shards = ShardSet::new(&catalog);
-        for (frame, level) in
-            (0..index.len()).flat_map(|frame| (0..index.levels().len()).map(move |level| (frame, level)))
+        for (frame, level) in (0..index.len())
+            .flat_map(|frame| (0..index.levels().len()).map(move |level| (frame, level)))
         {
-            assert!(index.level(frame, level).is_none_or(|slot| shards.bytes(slot).is_err()));
+            assert!(
+                index
+                    .level(frame, level)
+                    .is_none_or(|slot| shards.bytes(slot).is_err())
+            );
         }
     }
     let Ok(batches) = catalog.rows() else { return };

@@ -14,7 +14,10 @@ thread_local! {
 }
 
 fn settings() -> Settings {
-    Settings { max_pixels: 1 << 18, ..Settings::default() }
+    Settings {
+        max_pixels: 1 << 18,
+        ..Settings::default()
+    }
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -25,6 +28,8 @@ fuzz_target!(|data: &[u8]| {
         let tiled = TiledJpeg::parse(&level.jpeg).expect("a stored level is tile-addressable");
         let (all, size) = (tiled.size(), level.size);
         assert!(size.width <= all.width && size.height <= all.height && size.area() > 0);
-        tiled.cut(Rect::new(size.width / 2, size.height / 2, 1, 1), &mut out).expect("a stored level can be cut");
+        tiled
+            .cut(Rect::new(size.width / 2, size.height / 2, 1, 1), &mut out)
+            .expect("a stored level can be cut");
     }
 });

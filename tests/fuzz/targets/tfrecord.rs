@@ -10,7 +10,13 @@ fuzz_target!(|data: &[u8]| match data {
     [0, data @ ..] => drop(read(data)),
     // The length of a header whose checksum holds, and what follows it.
     [1, a, b, c, d, e, f, g, h, rest @ ..] => {
-        drop(read(&[&header(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))[..], rest].concat()));
+        drop(read(
+            &[
+                &header(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))[..],
+                rest,
+            ]
+            .concat(),
+        ));
     }
     // A list of records, one up to every zero byte, and the place of a flipped bit.
     [place, data @ ..] => check_damage(*place, &data.split(|&byte| byte == 0).collect::<Vec<_>>()),
@@ -18,8 +24,9 @@ fuzz_target!(|data: &[u8]| match data {
 });
 
 fn read(file: &[u8]) -> Vec<Event> {
-    let events: Vec<Event> =
-        Records::new(file, file.len() as u64).map(|event| event.expect("memory is read")).collect();
+    let events: Vec<Event> = Records::new(file, file.len() as u64)
+        .map(|event| event.expect("memory is read"))
+        .collect();
     assert!(events.is_sorted_by_key(offset), "records follow each other");
     events
 }
@@ -35,7 +42,10 @@ fn check_damage(place: u8, records: &[&[u8]]) {
     let mut file: Vec<u8> = records.iter().flat_map(|record| framed(record)).collect();
     let whole = read(&file);
     assert!(
-        whole.iter().zip(records).all(|(event, data)| matches!(event, Event::Record(record) if record.data == data))
+        whole
+            .iter()
+            .zip(records)
+            .all(|(event, data)| matches!(event, Event::Record(record) if record.data == data))
     );
     assert_eq!(whole.len(), records.len());
 
@@ -44,8 +54,15 @@ fn check_damage(place: u8, records: &[&[u8]]) {
     let damaged = read(&file);
     let lost = whole.partition_point(|event| offset(event) <= at as u64) - 1;
     assert_eq!(damaged[..lost], whole[..lost]);
-    assert!(matches!(damaged[lost], Event::Lost { .. }), "a flipped bit is found");
+    assert!(
+        matches!(damaged[lost], Event::Lost { .. }),
+        "a flipped bit is found"
+    );
     let is_in_header = (at as u64) < offset(&whole[lost]) + 12;
-    let rest = if is_in_header { &[] } else { &whole[lost + 1..] };
+    let rest = if is_in_header {
+        &[]
+    } else {
+        &whole[lost + 1..]
+    };
     assert_eq!(damaged[lost + 1..], *rest);
 }

@@ -11,9 +11,13 @@ use turbojpeg::{Image, PixelFormat};
 const MOST_PIXELS: u64 = 1 << 18;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((place, jpeg)) = data.split_first_chunk::<4>() else { return };
+    let Some((place, jpeg)) = data.split_first_chunk::<4>() else {
+        return;
+    };
     let _ = embed_index(jpeg);
-    let Ok(tiled) = TiledJpeg::parse(jpeg) else { return };
+    let Ok(tiled) = TiledJpeg::parse(jpeg) else {
+        return;
+    };
     let size = tiled.size();
     if size.area() > MOST_PIXELS {
         return;
@@ -21,16 +25,33 @@ fuzz_target!(|data: &[u8]| {
     // Any rectangle of the image, from four bytes.
     let [x, y, w, h] = place.map(u32::from);
     let (x, y) = (x * size.width / 256, y * size.height / 256);
-    let rect = Rect::new(x, y, 1 + w * (size.width - x - 1) / 255, 1 + h * (size.height - y - 1) / 255);
+    let rect = Rect::new(
+        x,
+        y,
+        1 + w * (size.width - x - 1) / 255,
+        1 + h * (size.height - y - 1) / 255,
+    );
     let mut out = Vec::new();
-    let Ok(shown) = tiled.cut(rect, &mut out) else { return };
+    let Ok(shown) = tiled.cut(rect, &mut out) else {
+        return;
+    };
     assert!(shown.contains(rect) && shown.right() <= size.width && shown.bottom() <= size.height);
     let decode = |jpeg: &[u8]| turbojpeg::decompress(jpeg, PixelFormat::RGB).ok();
-    let (Some(whole), Some(part)) = (decode(jpeg), decode(&out)) else { return };
-    assert_eq!((part.width as u32, part.height as u32), (shown.width, shown.height));
+    let (Some(whole), Some(part)) = (decode(jpeg), decode(&out)) else {
+        return;
+    };
+    assert_eq!(
+        (part.width as u32, part.height as u32),
+        (shown.width, shown.height)
+    );
     for row in 0..rect.height as usize {
         let whole = pixels(&whole, rect.x, rect.y as usize + row, rect.width);
-        let part = pixels(&part, rect.x - shown.x, (rect.y - shown.y) as usize + row, rect.width);
+        let part = pixels(
+            &part,
+            rect.x - shown.x,
+            (rect.y - shown.y) as usize + row,
+            rect.width,
+        );
         assert_eq!(whole, part, "row {row} of {rect:?}");
     }
 });

@@ -71,8 +71,12 @@ pub fn offset_map(
             OffsetUnit::Pixel => delta,
         }
     };
-    let dx = axis(0, width).view([n, 1, width]).expand([n, height, width], false);
-    let dy = axis(1, height).view([n, height, 1]).expand([n, height, width], false);
+    let dx = axis(0, width)
+        .view([n, 1, width])
+        .expand([n, height, width], false);
+    let dy = axis(1, height)
+        .view([n, height, 1])
+        .expand([n, height, width], false);
     Tensor::stack(&[dx, dy], 1)
 }
 

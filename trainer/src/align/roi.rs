@@ -33,7 +33,8 @@ pub fn roi_align(map: &Tensor, boxes: &Tensor, sampling: Sampling) -> Tensor {
     let rows = axis_weights(&column(boxes, 1), &column(boxes, 3), h, sampling); // [n, h, h]
     let columns = axis_weights(&column(boxes, 0), &column(boxes, 2), w, sampling); // [n, w, w]
     // [n, h, 1, h, 1] * [n, 1, w, 1, w]: every output cell's weight of every input cell
-    let weights = (rows.view([n, h, 1, h, 1]) * columns.view([n, 1, w, 1, w])).view([n, h * w, h * w]);
+    let weights =
+        (rows.view([n, h, 1, h, 1]) * columns.view([n, 1, w, 1, w])).view([n, h * w, h * w]);
     let cells = map.permute([0, 2, 3, 1]).reshape([n, h * w, c]);
     weights.bmm(&cells).view([n, h, w, c]).permute([0, 3, 1, 2])
 }
@@ -49,10 +50,14 @@ fn axis_weights(low: &Tensor, high: &Tensor, cells: i64, sampling: Sampling) -> 
     let n = start.size()[0];
     let options = (low.kind(), low.device());
     let bin = Tensor::arange(cells, options).view([1, cells, 1]);
-    let point = (Tensor::arange(sampling.points, options).view([1, 1, -1]) + 0.5) / sampling.points as f64;
+    let point =
+        (Tensor::arange(sampling.points, options).view([1, 1, -1]) + 0.5) / sampling.points as f64;
     let at = start.view([n, 1, 1]) + (bin + point) * (length / cells as f64).view([n, 1, 1]); // [n, bin, point]
     // RoI Align's border: beyond one cell outside nothing is sampled; nearer, the border cell is.
-    let inside = at.ge(-1.0).logical_and(&at.le(cells as f64)).to_kind(low.kind());
+    let inside = at
+        .ge(-1.0)
+        .logical_and(&at.le(cells as f64))
+        .to_kind(low.kind());
     let at = at.clamp(0.0, (cells - 1) as f64).unsqueeze(-1);
     let input = Tensor::arange(cells, options).view([1, 1, 1, cells]);
     let hat = (-(at - input).abs() + 1.0).clamp_min(0.0) * inside.unsqueeze(-1); // [n, bin, point, cell]
@@ -64,11 +69,16 @@ mod tests {
     use super::*;
     use tch::Device;
 
-    const ALIGNED: Sampling = Sampling { points: 1, aligned: true };
+    const ALIGNED: Sampling = Sampling {
+        points: 1,
+        aligned: true,
+    };
 
     fn ramp(n: i64, c: i64, h: i64, w: i64) -> Tensor {
         let count = n * c * h * w;
-        (Tensor::arange(count, (Kind::Double, Device::Cpu)) * 0.7).sin().view([n, c, h, w])
+        (Tensor::arange(count, (Kind::Double, Device::Cpu)) * 0.7)
+            .sin()
+            .view([n, c, h, w])
     }
 
     /// One value of RoI Align as Mask R-CNN words it: bins, sample points, bilinear interpolation.
@@ -79,7 +89,10 @@ mod tests {
         let span = |low: f64, high: f64, cells: i64| {
             let start = low * cells as f64 - shift;
             let length = high * cells as f64 - shift - start;
-            (start, if s.aligned { length } else { length.max(1.0) } / cells as f64)
+            (
+                start,
+                if s.aligned { length } else { length.max(1.0) } / cells as f64,
+            )
         };
         let ((ys, yb), (xs, xb)) = (span(y0, y1, h), span(x0, x1, w));
         let tap = |at: f64, cells: i64| {
@@ -97,7 +110,8 @@ mod tests {
             }
             let ((a, b, fy), (d, e, fx)) = (tap(y, h), tap(x, w));
             let v = |r, q| map.double_value(&[n, c, r, q]);
-            sum += (1.0 - fy) * ((1.0 - fx) * v(a, d) + fx * v(a, e)) + fy * ((1.0 - fx) * v(b, d) + fx * v(b, e));
+            sum += (1.0 - fy) * ((1.0 - fx) * v(a, d) + fx * v(a, e))
+                + fy * ((1.0 - fx) * v(b, d) + fx * v(b, e));
         }
         sum / (s.points * s.points) as f64
     }
@@ -123,7 +137,10 @@ mod tests {
                     let at = (ix / 40, ix / 20 % 2, ix / 4 % 5, ix % 4);
                     let expected = naive(&map, boxes[at.0 as usize], sampling, at);
                     let found = out.double_value(&[at.0, at.1, at.2, at.3]);
-                    assert!((found - expected).abs() < 1e-13, "{sampling:?} {at:?}: {found} {expected}");
+                    assert!(
+                        (found - expected).abs() < 1e-13,
+                        "{sampling:?} {at:?}: {found} {expected}"
+                    );
                 }
             }
         }

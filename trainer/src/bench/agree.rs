@@ -26,12 +26,16 @@ use crate::tensor_file::{self, HostTensor};
 /// A file that is missing or damaged, or does not hold what belongs in it: one line that names it.
 pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
     let refused = |path: &Path, why: Error| usage(format!("--agree {}: {why:#}", path.display()));
-    let [state_path, inputs_path] = ["state", "inputs"].map(|name| folder.join(name).with_extension("safetensors"));
+    let [state_path, inputs_path] =
+        ["state", "inputs"].map(|name| folder.join(name).with_extension("safetensors"));
     let state = read(&state_path)?;
     let batch = batch(&read(&inputs_path)?, device).map_err(|why| refused(&inputs_path, why))?;
 
     let mut stepper = Stepper::new(config, device)?;
-    stepper.method.load_state(&state).map_err(|why| refused(&state_path, why))?;
+    stepper
+        .method
+        .load_state(&state)
+        .map_err(|why| refused(&state_path, why))?;
     let mut profile = Profile::new(false, device);
     stepper.begin(1);
     let views = stepper.upload(Box::new(Rc::new(batch)), &mut profile)?;
@@ -41,7 +45,10 @@ pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
     for entry in stepper.method.params().trainable() {
         let grad = entry.tensor.grad();
         if grad.defined() {
-            results.push(HostTensor::copy_of(format!("online.{}", entry.name), &grad)?);
+            results.push(HostTensor::copy_of(
+                format!("online.{}", entry.name),
+                &grad,
+            )?);
         }
     }
     tensor_file::write(&folder.join("ours.safetensors"), &BTreeMap::new(), &results)
@@ -49,16 +56,29 @@ pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
 
 fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let (_, tensors) = tensor_file::read(path).map_err(|why| usage(format!("--agree: {why:#}")))?;
-    tensors.into_iter().map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?))).collect()
+    tensors
+        .into_iter()
+        .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)))
+        .collect()
 }
 
 /// The batch of `inputs`.
 fn batch(inputs: &BTreeMap<String, Tensor>, device: Device) -> Result<FixedBatch> {
     let take = |name: &str, kind: Kind, shape: &[Option<i64>]| {
-        let tensor = inputs.get(name).with_context(|| format!("it lacks {name}"))?;
+        let tensor = inputs
+            .get(name)
+            .with_context(|| format!("it lacks {name}"))?;
         let size = tensor.size();
-        let fits = size.len() == shape.len() && size.iter().zip(shape).all(|(n, want)| want.is_none_or(|w| w == *n));
-        ensure!(fits && tensor.kind() == kind, "{name} is {:?} of shape {size:?}", tensor.kind());
+        let fits = size.len() == shape.len()
+            && size
+                .iter()
+                .zip(shape)
+                .all(|(n, want)| want.is_none_or(|w| w == *n));
+        ensure!(
+            fits && tensor.kind() == kind,
+            "{name} is {:?} of shape {size:?}",
+            tensor.kind()
+        );
         Ok(tensor)
     };
     let views = take("views", Kind::Uint8, &[Some(2), None, None, None, Some(3)])?;
@@ -66,6 +86,13 @@ fn batch(inputs: &BTreeMap<String, Tensor>, device: Device) -> Result<FixedBatch
     let crops = take("crops", Kind::Float, &[Some(2), n, Some(4)])?;
     let frames = take("frames", Kind::Float, &[n, Some(2)])?;
     let flips = take("flips", Kind::Uint8, &[Some(2), n])?.to_kind(Kind::Float);
-    let boxes = Tensor::cat(&[crops, &frames.unsqueeze(0).expand([2, -1, -1], false), &flips.unsqueeze(-1)], 2);
+    let boxes = Tensor::cat(
+        &[
+            crops,
+            &frames.unsqueeze(0).expand([2, -1, -1], false),
+            &flips.unsqueeze(-1),
+        ],
+        2,
+    );
     FixedBatch::new(views, &boxes.transpose(0, 1).contiguous(), device)
 }

@@ -15,7 +15,9 @@ pub fn of_step(config: &RunConfig, method: &Method) -> f64 {
     let cells = (side / config.model.cell_px() as u64).pow(2);
     let mut a_pair = 0.0;
     for (name, tensor) in method.state() {
-        let Some((network, name)) = name.split_once('.').filter(|_| tensor.dim() > 1) else { continue };
+        let Some((network, name)) = name.split_once('.').filter(|_| tensor.dim() > 1) else {
+            continue;
+        };
         let passes = match (network, name) {
             // Nobody wants the gradient of the pixels.
             ("online", "backbone.conv1.weight") => 2,
@@ -29,7 +31,11 @@ pub fn of_step(config: &RunConfig, method: &Method) -> f64 {
         }
         a_pair += 2.0 * (passes * outputs) as f64 * tensor.numel() as f64;
     }
-    let views = if config.method.symmetric == Symmetric::OneWay { 1.0 } else { 2.0 };
+    let views = if config.method.symmetric == Symmetric::OneWay {
+        1.0
+    } else {
+        2.0
+    };
     views * a_pair * config.pairs_per_step() as f64
 }
 
@@ -40,18 +46,28 @@ fn outputs(name: &str, model: &ModelConfig, side: u64, cells: u64) -> u64 {
         return if branch.ends_with("_2d") { cells } else { 1 };
     };
     let stem = side.div_ceil(2);
-    let strides = [2, 1, 2, model.layer3_stride as u64, model.layer4_stride as u64];
+    let strides = [
+        2,
+        1,
+        2,
+        model.layer3_stride as u64,
+        model.layer4_stride as u64,
+    ];
     // Sides of the map after the pooling and each stage.
     let sides = strides.iter().scan(stem, |side, stride| {
         *side = side.div_ceil(*stride);
         Some(*side)
     });
     let sides: Vec<u64> = sides.collect();
-    let stage = layer.strip_prefix("layer").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    let stage = layer
+        .strip_prefix("layer")
+        .and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
     let side = match stage {
         None => stem,
         // The stride is that of the 3 x 3 filter behind it.
-        Some(stage) if model.arch == Arch::Resnet50 && layer.ends_with(".0.conv1.weight") => sides[stage - 1],
+        Some(stage) if model.arch == Arch::Resnet50 && layer.ends_with(".0.conv1.weight") => {
+            sides[stage - 1]
+        }
         Some(stage) => sides[stage],
     };
     side * side
@@ -68,7 +84,8 @@ mod tests {
         let mut config = RunConfig::default();
         (config.model.arch, config.model.hidden, config.model.dim) = (arch, 1, 1);
         config.data.batch = 1;
-        let method = method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0).unwrap();
+        let method =
+            method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0).unwrap();
         let stem = 64.0 * 3.0 * 49.0 * 112.0 * 112.0;
         // Two views, three passes of one network and one of the other, two operations each.
         (of_step(&config, &method) / 4.0 + stem) / 4.0 / 1e9
@@ -78,7 +95,10 @@ mod tests {
     fn backbones_cost_what_torchvision_publishes() {
         // torchvision's GFLOPS (which are multiplications with their additions) are 1.81 and 4.09, the classifier's
         // 0.0005 and 0.002 among them.
-        let (small, large) = (backbone_gmacs(Arch::Resnet18), backbone_gmacs(Arch::Resnet50));
+        let (small, large) = (
+            backbone_gmacs(Arch::Resnet18),
+            backbone_gmacs(Arch::Resnet50),
+        );
         assert!((small - 1.81).abs() < 0.01, "{small}");
         assert!((large - 4.09).abs() < 0.01, "{large}");
     }
@@ -88,7 +108,8 @@ mod tests {
         let mut config = RunConfig::default();
         config.model.arch = Arch::Resnet18;
         let of = |config: &RunConfig| {
-            let method = method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0).unwrap();
+            let method =
+                method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0).unwrap();
             of_step(config, &method)
         };
         let both = of(&config);

@@ -52,11 +52,21 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let warmup_s = begin.elapsed().as_secs_f64();
     let paces = match trace {
         Some(path) => vec![native::trace(path, device, || bench.steps(TRACED_STEPS))?],
-        None => (0..BLOCKS).map(|_| bench.steps(args.steps)).collect::<Result<_>>()?,
+        None => (0..BLOCKS)
+            .map(|_| bench.steps(args.steps))
+            .collect::<Result<_>>()?,
     };
-    let report = Report::new(&config, &bench, warmup_s, &paces.into_iter().flatten().collect::<Vec<_>>())?;
+    let report = Report::new(
+        &config,
+        &bench,
+        warmup_s,
+        &paces.into_iter().flatten().collect::<Vec<_>>(),
+    )?;
     match args.json {
-        true => println!("{}", serde_json::to_string(&report).context("encoding the report")?),
+        true => println!(
+            "{}",
+            serde_json::to_string(&report).context("encoding the report")?
+        ),
         false => println!("{report}"),
     }
     Ok(())
@@ -95,7 +105,10 @@ impl Bench {
             step: 0,
             accumulate: config.data.accumulate,
             pairs_per_step,
-            rates: (scaled_lr(config.optim.base_lr, pairs_per_step), config.schedule.tau),
+            rates: (
+                scaled_lr(config.optim.base_lr, pairs_per_step),
+                config.schedule.tau,
+            ),
             loss: None,
         })
     }
@@ -110,7 +123,9 @@ impl Bench {
         synchronise(self.device);
         let pace = meter.read();
         match self.stepper.gate.first_bad() {
-            Some((step, term)) => bail!("{term} is not finite at step {step}: no step after it is a training step"),
+            Some((step, term)) => {
+                bail!("{term} is not finite at step {step}: no step after it is a training step")
+            }
             None => Ok(pace),
         }
     }

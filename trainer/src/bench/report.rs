@@ -47,7 +47,12 @@ pub struct Report {
 
 impl Report {
     /// Sums up the blocks; there is one or more.
-    pub(super) fn new(config: &RunConfig, bench: &Bench, warmup_s: f64, blocks: &[Pace]) -> Result<Self> {
+    pub(super) fn new(
+        config: &RunConfig,
+        bench: &Bench,
+        warmup_s: f64,
+        blocks: &[Pace],
+    ) -> Result<Self> {
         let step_s = median(blocks.iter().map(|pace| pace.step_s));
         let wait_s = median(blocks.iter().map(|pace| pace.data_wait_s));
         let peak = native::peak_memory_bytes(bench.device)?;
@@ -67,7 +72,11 @@ impl Report {
             pairs_per_s: bench.pairs_per_step as f64 / step_s,
             data_wait_ms: 1e3 * wait_s,
             data_wait_share: wait_s / step_s,
-            loss: bench.loss.as_ref().context("no step was measured")?.double_value(&[]),
+            loss: bench
+                .loss
+                .as_ref()
+                .context("no step was measured")?
+                .double_value(&[]),
             peak_gib: peak.map(|bytes| bytes as f64 / f64::from(1 << 30)),
             tflop_per_step: flops::of_step(config, &bench.stepper.method) / 1e12,
         })
@@ -83,12 +92,29 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { device, arch, batch, size, precision, data, .. } = self;
+        let Report {
+            device,
+            arch,
+            batch,
+            size,
+            precision,
+            data,
+            ..
+        } = self;
         let config = format!("{arch:?}, {batch} pairs of {size} px, {precision:?}").to_lowercase();
         writeln!(f, "{config}, on {device}, pairs from {data}")?;
         let tflops = self.tflop_per_step / (self.step_ms / 1e3);
-        writeln!(f, "step       {:10.2} ms   {tflops:.2} TFLOP/s", self.step_ms)?;
-        writeln!(f, "data wait  {:10.2} ms   {:.1} % of the step", self.data_wait_ms, 100.0 * self.data_wait_share)?;
+        writeln!(
+            f,
+            "step       {:10.2} ms   {tflops:.2} TFLOP/s",
+            self.step_ms
+        )?;
+        writeln!(
+            f,
+            "data wait  {:10.2} ms   {:.1} % of the step",
+            self.data_wait_ms,
+            100.0 * self.data_wait_share
+        )?;
         writeln!(f, "pairs/s    {:10.1}", self.pairs_per_s)?;
         writeln!(f, "loss       {:+10.4}", self.loss)?;
         match self.peak_gib {

@@ -51,7 +51,10 @@ impl Source {
             }
             None => {
                 let made = (0..TURNS).map(|turn| made_up(config, turn, device).map(Rc::new));
-                Ok(Source::Memory { batches: made.collect::<Result<_>>()?, taken: 0 })
+                Ok(Source::Memory {
+                    batches: made.collect::<Result<_>>()?,
+                    taken: 0,
+                })
             }
         }
     }
@@ -70,7 +73,9 @@ impl Source {
     /// Those of the loader.
     pub fn next_batch(&mut self) -> Result<Box<dyn HostBatch>> {
         match self {
-            Source::Loader(batches) => Ok(Box::new(batches.next_batch().context("loading a batch")?)),
+            Source::Loader(batches) => {
+                Ok(Box::new(batches.next_batch().context("loading a batch")?))
+            }
             Source::Memory { batches, taken } => {
                 *taken += 1;
                 Ok(Box::new(Rc::clone(&batches[*taken % batches.len()])))
@@ -93,7 +98,11 @@ fn made_up(config: &RunConfig, turn: u64, device: Device) -> Result<FixedBatch> 
         boxes.extend(FRAME);
         boxes.push(f32::from(u8::from(unit(&mut rng) < 0.5)));
     }
-    FixedBatch::new(&views, &Tensor::from_slice(&boxes).view([n, 2, BOX_VALUES as i64]), device)
+    FixedBatch::new(
+        &views,
+        &Tensor::from_slice(&boxes).view([n, 2, BOX_VALUES as i64]),
+        device,
+    )
 }
 
 #[cfg(test)]
@@ -110,7 +119,19 @@ mod tests {
         assert!(drawn[0].view(0) != drawn[1].view(0) && drawn[0].view(0) != drawn[0].view(1));
         let boxes = drawn[0].boxes();
         assert_eq!(boxes.len(), 5 * 2 * BOX_VALUES);
-        assert!(boxes[..4] == CROP && boxes[7..11].iter().zip(CROP).all(|(b, c)| (0.0..80.0).contains(&(b - c))));
-        assert!(boxes.iter().skip(6).step_by(BOX_VALUES).any(|flip| *flip == 1.0));
+        assert!(
+            boxes[..4] == CROP
+                && boxes[7..11]
+                    .iter()
+                    .zip(CROP)
+                    .all(|(b, c)| (0.0..80.0).contains(&(b - c)))
+        );
+        assert!(
+            boxes
+                .iter()
+                .skip(6)
+                .step_by(BOX_VALUES)
+                .any(|flip| *flip == 1.0)
+        );
     }
 }

@@ -83,7 +83,8 @@ impl Clusters {
 
     /// Share of its map's cells that each cluster has: `[n, k]`, float32.
     pub fn shares(&self) -> Tensor {
-        self.membership(Kind::Float).mean_dim([1].as_slice(), false, None::<Kind>)
+        self.membership(Kind::Float)
+            .mean_dim([1].as_slice(), false, None::<Kind>)
     }
 
     /// Membership as numbers: `[n, h*w, k]`, 1 where the cell is in the cluster.
@@ -96,10 +97,15 @@ impl Clusters {
 pub fn kmeans(maps: &Tensor, knobs: KMeans) -> Clusters {
     no_grad(|| {
         let (n, d, h, w) = maps.size4().expect("a map has four axes");
-        let points = at_least_f32(maps).permute([0, 2, 3, 1]).reshape([n, h * w, d]);
+        let points = at_least_f32(maps)
+            .permute([0, 2, 3, 1])
+            .reshape([n, h * w, d]);
         let seeds = seeds::indices(&points, knobs);
         let (labels, centroids) = lloyd(&points, &seeds, knobs);
-        Clusters { labels: labels.view([n, h, w]), centroids }
+        Clusters {
+            labels: labels.view([n, h, w]),
+            centroids,
+        }
     })
 }
 
@@ -116,13 +122,17 @@ fn lloyd(points: &Tensor, seeds: &Tensor, knobs: KMeans) -> (Tensor, Tensor) {
         let distances = distances(&compared, &centroids, knobs.metric); // [n, p, k]
         labels = distances.argmin(-1, false);
         let members = one_hot(&labels, knobs.k, points.kind()); // [n, p, k]
-        let counts = members.sum_dim_intlist(1, false, None::<Kind>).unsqueeze(-1); // [n, k, 1]
+        let counts = members
+            .sum_dim_intlist(1, false, None::<Kind>)
+            .unsqueeze(-1); // [n, k, 1]
         let means = members.transpose(1, 2).bmm(&source) / counts.clamp_min(1.0);
         let full = counts.gt(0.0);
         centroids = match knobs.empty {
             Empty::Keep => means.where_self(&full, &centroids),
             Empty::Farthest => {
-                let own = distances.gather(2, &labels.unsqueeze(-1), false).squeeze_dim(-1);
+                let own = distances
+                    .gather(2, &labels.unsqueeze(-1), false)
+                    .squeeze_dim(-1);
                 refill(means, &full, &source, own)
             }
         };
@@ -160,9 +170,9 @@ fn distances(compared: &Tensor, centroids: &Tensor, metric: Metric) -> Tensor {
     match metric {
         Metric::Cosine => -compared.bmm(&unit(centroids, -1).transpose(1, 2)) + 1.0,
         // Differences first: |x|² − 2xc + |c|² would cancel for near points.
-        Metric::Euclidean => {
-            (compared.unsqueeze(2) - centroids.unsqueeze(1)).square().sum_dim_intlist(-1, false, None::<Kind>)
-        }
+        Metric::Euclidean => (compared.unsqueeze(2) - centroids.unsqueeze(1))
+            .square()
+            .sum_dim_intlist(-1, false, None::<Kind>),
     }
 }
 
@@ -200,7 +210,13 @@ mod tests {
             for seeds in [Seeds::Farthest, Seeds::First, Seeds::Spread, Seeds::Random] {
                 for centroid in [Centroid::Raw, Centroid::Unit] {
                     for empty in [Empty::Keep, Empty::Farthest] {
-                        all.push(KMeans { metric, seeds, centroid, empty, ..PAPER });
+                        all.push(KMeans {
+                            metric,
+                            seeds,
+                            centroid,
+                            empty,
+                            ..PAPER
+                        });
                     }
                 }
             }
@@ -217,9 +233,17 @@ mod tests {
                     let clusters = kmeans(&map, knobs);
                     let finite = clusters.centroids.isfinite().all().int64_value(&[]);
                     assert_eq!(finite, 1, "{knobs:?} {value}");
-                    let expected = if kind == Kind::Double { kind } else { Kind::Float };
+                    let expected = if kind == Kind::Double {
+                        kind
+                    } else {
+                        Kind::Float
+                    };
                     assert_eq!(clusters.centroids.kind(), expected);
-                    assert_eq!(clusters.labels.max().int64_value(&[]), 0, "ties go to the lowest index");
+                    assert_eq!(
+                        clusters.labels.max().int64_value(&[]),
+                        0,
+                        "ties go to the lowest index"
+                    );
                 }
             }
         }
@@ -234,14 +258,19 @@ mod tests {
             v[cell / 3] += 1.0 + 0.05 * (cell % 3) as f64;
             values.extend(v);
         }
-        let map = Tensor::from_slice(&values).view([1, 3, 3, 3]).permute([0, 3, 1, 2]);
+        let map = Tensor::from_slice(&values)
+            .view([1, 3, 3, 3])
+            .permute([0, 3, 1, 2]);
         for knobs in every_combination() {
             if [Seeds::First, Seeds::Random].contains(&knobs.seeds) {
                 continue; // may start inside one bundle and stay in a local optimum
             }
             let labels: Vec<i64> = Vec::try_from(kmeans(&map, knobs).labels.view([-1])).unwrap();
             for bundle in labels.chunks(3) {
-                assert!(bundle.iter().all(|l| *l == bundle[0]), "{knobs:?} {labels:?}");
+                assert!(
+                    bundle.iter().all(|l| *l == bundle[0]),
+                    "{knobs:?} {labels:?}"
+                );
             }
             assert!(labels[0] != labels[3] && labels[3] != labels[6] && labels[0] != labels[6]);
         }
@@ -249,7 +278,9 @@ mod tests {
 
     #[test]
     fn centroids_are_means_of_their_cells() {
-        let map = (Tensor::arange(2 * 5 * 12, (Kind::Double, Device::Cpu)) * 1.3).cos().view([2, 5, 3, 4]);
+        let map = (Tensor::arange(2 * 5 * 12, (Kind::Double, Device::Cpu)) * 1.3)
+            .cos()
+            .view([2, 5, 3, 4]);
         let clusters = kmeans(&map, PAPER);
         let centroid_map = clusters.centroid_map();
         assert_eq!(centroid_map.size(), [2, 5, 3, 4]);
@@ -259,9 +290,16 @@ mod tests {
                 if inside.any().int64_value(&[]) == 0 {
                     continue;
                 }
-                let cells = map.get(n).view([5, 12]).transpose(0, 1).index(&[Some(inside)]);
+                let cells = map
+                    .get(n)
+                    .view([5, 12])
+                    .transpose(0, 1)
+                    .index(&[Some(inside)]);
                 let mean = cells.mean_dim(0, false, None::<Kind>);
-                let gap = (mean - clusters.centroids.get(n).get(k)).abs().max().double_value(&[]);
+                let gap = (mean - clusters.centroids.get(n).get(k))
+                    .abs()
+                    .max()
+                    .double_value(&[]);
                 assert!(gap < 1e-14);
             }
         }

@@ -62,7 +62,9 @@ pub(super) fn indices(points: &Tensor, knobs: KMeans) -> Tensor {
         Seeds::Farthest => farthest_first(points, knobs),
         Seeds::Random => {
             let drawn = knobs.draw.distinct(n, num_points, knobs.k);
-            Tensor::from_slice(&drawn).view([n, knobs.k]).to_device(points.device())
+            Tensor::from_slice(&drawn)
+                .view([n, knobs.k])
+                .to_device(points.device())
         }
     }
 }
@@ -96,15 +98,27 @@ mod tests {
             let draw = Draw { seed: 5, number };
             assert_eq!(draw.distinct(10, 7, 3), draw.distinct(10, 7, 3));
             for seeds in draw.distinct(10, 7, 3).chunks(3) {
-                assert!(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2], "{seeds:?}");
+                assert!(
+                    seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2],
+                    "{seeds:?}"
+                );
                 seeds.iter().for_each(|&cell| counts[cell as usize] += 1);
             }
         }
         // 9000 draws over 7 cells: 1286 each, with a standard deviation of 27.
-        assert!(counts.iter().all(|count| (1150..1420).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (1150..1420).contains(count)),
+            "{counts:?}"
+        );
         let other = |draw: Draw| draw.distinct(10, 7, 3);
-        assert_ne!(other(Draw { seed: 5, number: 0 }), other(Draw { seed: 5, number: 1 }));
-        assert_ne!(other(Draw { seed: 5, number: 0 }), other(Draw { seed: 6, number: 0 }));
+        assert_ne!(
+            other(Draw { seed: 5, number: 0 }),
+            other(Draw { seed: 5, number: 1 })
+        );
+        assert_ne!(
+            other(Draw { seed: 5, number: 0 }),
+            other(Draw { seed: 6, number: 0 })
+        );
     }
 
     #[test]

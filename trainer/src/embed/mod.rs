@@ -54,18 +54,34 @@ struct Report {
 pub fn embed(args: &EmbedArgs) -> Result<()> {
     let started = Instant::now();
     let device = device::select(&args.backbone.device)?;
-    let weights = Weights::named(&args.weights, args.backbone.network, args.backbone.arch, SEED)?;
+    let weights = Weights::named(
+        &args.weights,
+        args.backbone.network,
+        args.backbone.arch,
+        SEED,
+    )?;
     let cell_px = weights.model.cell_px();
     if args.height < cell_px {
-        return Err(usage(format!("--height {}: a cell of this backbone has {cell_px} pixels", args.height)));
+        return Err(usage(format!(
+            "--height {}: a cell of this backbone has {cell_px} pixels",
+            args.height
+        )));
     }
     let frames = Frames::open(&args.shards, args.filter.as_deref())?;
     let backbone = weights.build(&weights.model, device)?;
-    let note = Note { weights: weights.origin.clone(), height_px: args.height };
+    let note = Note {
+        weights: weights.origin.clone(),
+        height_px: args.height,
+    };
     let channels = weights.model.arch.channels();
     let table = Table::create(&args.out, channels, &note)?;
 
-    let pictures = Pictures { frames: &frames, height: args.height, cell_px, batch: args.batch.get() };
+    let pictures = Pictures {
+        frames: &frames,
+        height: args.height,
+        cell_px,
+        batch: args.batch.get(),
+    };
     let (bytes, broken) = fill(table, &pictures, &Network { backbone, device })?;
     let (seconds, num_frames) = (started.elapsed().as_secs_f64(), frames.index.len());
     let report = Report {
@@ -106,10 +122,16 @@ fn fill(mut table: Table, pictures: &Pictures<'_>, network: &Network) -> Result<
             let mut features = Features::new(done, ids.num_rows(), network.channels());
             while features.num_missing() > 0 {
                 network.embed(&next(&decoded)?, &mut features)?;
-                progress.count((done + ids.num_rows() - features.num_missing()) as u64, "frames");
+                progress.count(
+                    (done + ids.num_rows() - features.num_missing()) as u64,
+                    "frames",
+                );
             }
             for (row, reason) in features.broken() {
-                progress.note(&format!("broken: {}: {reason}", table::frame_id(&ids, *row)));
+                progress.note(&format!(
+                    "broken: {}: {reason}",
+                    table::frame_id(&ids, *row)
+                ));
             }
             done += ids.num_rows();
             broken += features.broken().len();
@@ -118,14 +140,18 @@ fn fill(mut table: Table, pictures: &Pictures<'_>, network: &Network) -> Result<
         progress.finish();
         if broken > 0 {
             let set = frames.catalog.dir().display();
-            progress.note(&format!("{broken} broken frames have no feature; run `ingest verify {set}`"));
+            progress.note(&format!(
+                "{broken} broken frames have no feature; run `ingest verify {set}`"
+            ));
         }
         Ok((table.finish()?, broken))
     })
 }
 
 fn next(decoded: &Receiver<Result<Shown>>) -> Result<Shown> {
-    decoded.recv().context("the decoding threads have stopped")?
+    decoded
+        .recv()
+        .context("the decoding threads have stopped")?
 }
 
 /// A backbone, and where it computes.
@@ -143,12 +169,22 @@ impl Network {
     fn embed(&self, shown: &Shown, features: &mut Features) -> Result<()> {
         let (height, width) = (i64::from(shown.size.height), i64::from(shown.size.width));
         let pooled = no_grad(|| {
-            let bytes = Tensor::f_from_slice(&shown.rgb).map_err(torch)?.view([-1, height, width, 3]);
-            let map = self.backbone.net.forward(&normalised(&bytes, self.device), false); // [batch, c, h, w]
+            let bytes = Tensor::f_from_slice(&shown.rgb)
+                .map_err(torch)?
+                .view([-1, height, width, 3]);
+            let map = self
+                .backbone
+                .net
+                .forward(&normalised(&bytes, self.device), false); // [batch, c, h, w]
             let pooled = map.mean_dim([2, 3].as_slice(), false, Kind::Float); // [batch, c]
             Vec::<f32>::try_from(pooled.view([-1]).to_device(Device::Cpu)).map_err(torch)
         })?;
-        for ((&frame, broken), feature) in shown.frames.iter().zip(&shown.broken).zip(pooled.chunks(self.channels())) {
+        for ((&frame, broken), feature) in shown
+            .frames
+            .iter()
+            .zip(&shown.broken)
+            .zip(pooled.chunks(self.channels()))
+        {
             match broken {
                 None => features.set(frame, feature),
                 Some(reason) => features.set_broken(frame, reason),

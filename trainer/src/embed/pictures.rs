@@ -64,9 +64,13 @@ impl<'a> Pictures<'a> {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
             let num_frames = self.frames.index.len();
-            let groups = (0..num_frames).step_by(GROUP_ROWS).map(|start| start..num_frames.min(start + GROUP_ROWS));
+            let groups = (0..num_frames)
+                .step_by(GROUP_ROWS)
+                .map(|start| start..num_frames.min(start + GROUP_ROWS));
             // An error means that the receiver is gone, and with it the reason to go on.
-            let _ = groups.into_iter().try_for_each(|group| self.decode_group(group, &sender));
+            let _ = groups
+                .into_iter()
+                .try_for_each(|group| self.decode_group(group, &sender));
         });
         receiver
     }
@@ -78,11 +82,17 @@ impl<'a> Pictures<'a> {
     ) -> Result<(), SendError<Result<Shown>>> {
         let planned = self.plan(group);
         let mut parts = planned.chunks(BATCHES_AHEAD).peekable();
-        parts.peek().into_iter().for_each(|first| self.advise(first));
+        parts
+            .peek()
+            .into_iter()
+            .for_each(|first| self.advise(first));
         while let Some(part) = parts.next() {
             parts.peek().into_iter().for_each(|next| self.advise(next));
-            let decoded: Vec<Result<Shown>> = part.par_iter().map(|batch| self.decode(batch)).collect();
-            decoded.into_iter().try_for_each(|shown| sender.send(shown))?;
+            let decoded: Vec<Result<Shown>> =
+                part.par_iter().map(|batch| self.decode(batch)).collect();
+            decoded
+                .into_iter()
+                .try_for_each(|shown| sender.send(shown))?;
         }
         Ok(())
     }
@@ -91,19 +101,26 @@ impl<'a> Pictures<'a> {
     fn plan(&self, group: Range<usize>) -> Vec<Planned> {
         let mut by_size: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
         for frame in group {
-            let Size { width, height } = shown_size(self.frames.index.size(frame), self.height, self.cell_px);
+            let Size { width, height } =
+                shown_size(self.frames.index.size(frame), self.height, self.cell_px);
             by_size.entry((height, width)).or_default().push(frame);
         }
         let batches = by_size.iter().flat_map(|(&(height, width), frames)| {
             let of_size = frames.chunks(self.batch);
-            of_size.map(move |frames| Planned { size: Size::new(width, height), frames: frames.to_vec() })
+            of_size.map(move |frames| Planned {
+                size: Size::new(width, height),
+                frames: frames.to_vec(),
+            })
         });
         batches.collect()
     }
 
     fn advise(&self, batches: &[Planned]) {
         for batch in batches {
-            batch.frames.iter().for_each(|&frame| self.frames.stored(frame).will_need(batch.size.min_side()));
+            batch
+                .frames
+                .iter()
+                .for_each(|&frame| self.frames.stored(frame).will_need(batch.size.min_side()));
         }
     }
 
@@ -112,7 +129,9 @@ impl<'a> Pictures<'a> {
         let mut rgb = vec![0; self.batch * picture_bytes];
         let pictures = rgb.par_chunks_exact_mut(picture_bytes).zip(&batch.frames);
         let broken = pictures.map_init(Artist::new, |artist, (picture, &frame)| {
-            let artist = artist.as_mut().map_err(|error| anyhow!("starting libjpeg-turbo: {error}"))?;
+            let artist = artist
+                .as_mut()
+                .map_err(|error| anyhow!("starting libjpeg-turbo: {error}"))?;
             match artist.show(&self.frames.stored(frame), batch.size, picture) {
                 Ok(()) => Ok(None),
                 Err(BrokenFrame::Shards(error @ schemas::Error::Io { .. })) => Err(error.into()),
@@ -120,7 +139,12 @@ impl<'a> Pictures<'a> {
             }
         });
         let broken = broken.collect::<Result<_>>()?;
-        Ok(Shown { size: batch.size, frames: batch.frames.clone(), broken, rgb })
+        Ok(Shown {
+            size: batch.size,
+            frames: batch.frames.clone(),
+            broken,
+            rgb,
+        })
     }
 }
 
@@ -133,20 +157,39 @@ struct Artist {
 
 impl Artist {
     fn new() -> Result<Self, turbojpeg::Error> {
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-        Ok(Self { decoder: Decoder::new()?, resizer: Resizer::new(), options })
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+        Ok(Self {
+            decoder: Decoder::new()?,
+            resizer: Resizer::new(),
+            options,
+        })
     }
 
     /// Fills `picture`, RGB of `size`, with the whole frame.
-    fn show(&mut self, frame: &Stored<'_>, size: Size, picture: &mut [u8]) -> Result<(), BrokenFrame> {
+    fn show(
+        &mut self,
+        frame: &Stored<'_>,
+        size: Size,
+        picture: &mut [u8],
+    ) -> Result<(), BrokenFrame> {
         let region = frame.decode(&mut self.decoder, size.min_side())?;
-        let of_frame = ImageRef::new(region.size.width, region.size.height, region.rgb, PixelType::U8x3);
+        let of_frame = ImageRef::new(
+            region.size.width,
+            region.size.height,
+            region.rgb,
+            PixelType::U8x3,
+        );
         let of_frame = of_frame.expect("a region has three bytes a pixel");
         let shown = Image::from_slice_u8(size.width, size.height, picture, PixelType::U8x3);
         // A level's last pixels may lie half outside of the frame.
         let [x, y, width, height] = region.crop;
         let options = self.options.crop(x, y, width, height);
-        let resized = self.resizer.resize(&of_frame, &mut shown.expect("a picture has its size"), &options);
+        let resized = self.resizer.resize(
+            &of_frame,
+            &mut shown.expect("a picture has its size"),
+            &options,
+        );
         resized.expect("the frame lies inside of the region");
         Ok(())
     }

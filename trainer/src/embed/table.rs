@@ -37,8 +37,13 @@ const NOTE_KEY: &str = "multisiam.embedding";
 const FRAME_ID: &str = "frame_id";
 const KEY: &str = "key";
 /// Texts of the catalog, and whether they may be null.
-const TEXTS: [(&str, bool); 5] =
-    [(FRAME_ID, false), ("dataset", false), ("split", true), ("segment", true), ("camera", true)];
+const TEXTS: [(&str, bool); 5] = [
+    (FRAME_ID, false),
+    ("dataset", false),
+    ("split", true),
+    ("segment", true),
+    ("camera", true),
+];
 
 /// How the features came to be.
 #[derive(Clone, Debug, Serialize)]
@@ -62,7 +67,13 @@ pub struct Features {
 impl Features {
     /// None yet, of `rows` frames from `first` on.
     pub fn new(first: usize, rows: usize, channels: usize) -> Self {
-        Self { first, channels, values: vec![0.0; rows * channels], num_missing: rows, broken: Vec::new() }
+        Self {
+            first,
+            channels,
+            values: vec![0.0; rows * channels],
+            num_missing: rows,
+            broken: Vec::new(),
+        }
     }
 
     /// Frames that have not come.
@@ -90,7 +101,9 @@ impl Features {
 
     fn into_array(self, value: FieldRef) -> FixedSizeListArray {
         let mut is_valid = vec![true; self.values.len() / self.channels];
-        self.broken.iter().for_each(|(row, _)| is_valid[*row] = false);
+        self.broken
+            .iter()
+            .for_each(|(row, _)| is_valid[*row] = false);
         let nulls = (!self.broken.is_empty()).then(|| NullBuffer::from(is_valid));
         let values = Arc::new(Float32Array::from(self.values));
         FixedSizeListArray::new(value, self.channels as i32, values, nulls)
@@ -106,15 +119,24 @@ pub fn ids<'a>(
     selection: &'a Selection,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
     let mut keys = catalog.numbers::<UInt64Type>(KEY, selection)?;
-    let mut texts = TEXTS.iter().map(|(name, _)| catalog.texts(name, selection)).collect::<Result<Vec<_>, _>>()?;
+    let mut texts = TEXTS
+        .iter()
+        .map(|(name, _)| catalog.texts(name, selection))
+        .collect::<Result<Vec<_>, _>>()?;
     let schema: SchemaRef = Arc::new(Schema::new(id_fields()));
     let mut groups = BatchCoalescer::new(schema.clone(), GROUP_ROWS);
     // As many rows as the catalog gives at a time.
     let mut next_rows = move || -> Result<Option<RecordBatch>> {
-        let Some(keys) = keys.next().transpose()? else { return Ok(None) };
+        let Some(keys) = keys.next().transpose()? else {
+            return Ok(None);
+        };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for texts in &mut texts {
-            columns.push(Arc::new(texts.next().context("the catalog's columns have different lengths")??));
+            columns.push(Arc::new(
+                texts
+                    .next()
+                    .context("the catalog's columns have different lengths")??,
+            ));
         }
         columns.insert(1, Arc::new(keys));
         Ok(Some(RecordBatch::try_new(schema.clone(), columns)?))
@@ -141,8 +163,10 @@ pub fn frame_id(ids: &RecordBatch, row: usize) -> &str {
 }
 
 fn id_fields() -> Vec<Field> {
-    let mut fields: Vec<Field> =
-        TEXTS.iter().map(|(name, nullable)| Field::new(*name, DataType::Utf8, *nullable)).collect();
+    let mut fields: Vec<Field> = TEXTS
+        .iter()
+        .map(|(name, nullable)| Field::new(*name, DataType::Utf8, *nullable))
+        .collect();
     fields.insert(1, Field::new(KEY, DataType::UInt64, false));
     fields
 }
@@ -162,7 +186,9 @@ impl Table {
     /// # Errors
     /// If it cannot be written there.
     pub fn create(path: &Path, channels: i64, note: &Note) -> Result<Self> {
-        let refused = |reason: &dyn std::fmt::Display| usage(format!("cannot write {path:?} (--out): {reason}"));
+        let refused = |reason: &dyn std::fmt::Display| {
+            usage(format!("cannot write {path:?} (--out): {reason}"))
+        };
         if path.is_dir() {
             return Err(refused(&"it is a folder"));
         }
@@ -172,12 +198,22 @@ impl Table {
 
         let value: FieldRef = Arc::new(Field::new("element", DataType::Float32, false));
         let mut fields = id_fields();
-        fields.push(Field::new("feature", DataType::FixedSizeList(value.clone(), channels as i32), true));
+        fields.push(Field::new(
+            "feature",
+            DataType::FixedSizeList(value.clone(), channels as i32),
+            true,
+        ));
         let schema = Arc::new(Schema::new(fields));
         let mut parquet = ArrowWriter::try_new(file, schema.clone(), Some(properties()))?;
         let note = serde_json::to_string(note).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(NOTE_KEY.to_owned(), note));
-        Ok(Self { parquet: Some(parquet), schema, value, temporary, path: whole })
+        Ok(Self {
+            parquet: Some(parquet),
+            schema,
+            value,
+            temporary,
+            path: whole,
+        })
     }
 
     /// Appends a row group.
@@ -187,9 +223,13 @@ impl Table {
     pub fn write(&mut self, ids: &RecordBatch, features: Features) -> Result<()> {
         let mut columns = ids.columns().to_vec();
         columns.push(Arc::new(features.into_array(self.value.clone())));
-        let rows = RecordBatch::try_new(self.schema.clone(), columns).expect("the columns follow the schema");
+        let rows = RecordBatch::try_new(self.schema.clone(), columns)
+            .expect("the columns follow the schema");
         let parquet = self.parquet.as_mut().expect("present until finish");
-        parquet.write(&rows).and_then(|()| parquet.flush()).with_context(|| format!("writing {:?}", self.temporary))
+        parquet
+            .write(&rows)
+            .and_then(|()| parquet.flush())
+            .with_context(|| format!("writing {:?}", self.temporary))
     }
 
     /// Completes the file, makes it durable and gives it its name; returns its size.
@@ -198,7 +238,12 @@ impl Table {
     /// If writing fails.
     pub fn finish(mut self) -> Result<u64> {
         let failed = || format!("writing {:?}", self.temporary);
-        let file = self.parquet.take().expect("present until finish").into_inner().with_context(failed)?;
+        let file = self
+            .parquet
+            .take()
+            .expect("present until finish")
+            .into_inner()
+            .with_context(failed)?;
         file.sync_all().with_context(failed)?;
         publish(&self.temporary, &self.path)?;
         Ok(file.metadata().with_context(failed)?.len())
@@ -217,7 +262,9 @@ fn properties() -> WriterProperties {
     let feature = || ColumnPath::from(["feature", "list", "element"].map(str::to_owned).to_vec());
     WriterProperties::builder()
         .set_created_by(format!("multisiam trainer {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
+        .set_compression(Compression::ZSTD(
+            ZstdLevel::try_new(1).expect("1 is a zstd level"),
+        ))
         .set_column_compression(feature(), Compression::UNCOMPRESSED)
         .set_column_dictionary_enabled(feature(), false)
         .set_column_statistics_enabled(feature(), EnabledStatistics::None)

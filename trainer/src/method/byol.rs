@@ -26,22 +26,49 @@ pub struct ImageBranch {
 impl ImageBranch {
     /// `projector.*` of both networks and `predictor.*`, on maps of `channels` channels.
     pub fn new(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Self {
-        let dims = |input| HeadDims { input, hidden: model.hidden, output: model.dim };
+        let dims = |input| HeadDims {
+            input,
+            hidden: model.hidden,
+            output: model.dim,
+        };
         let (form, init) = (HeadForm::Mlp, model.head_init);
         ImageBranch {
-            projectors: roots
-                .twin(|root| Head::new(root.sub("projector"), form, HeadPart::Projector, dims(channels), init)),
-            predictor: Head::new(roots.online.sub("predictor"), form, HeadPart::Predictor, dims(model.dim), init),
+            projectors: roots.twin(|root| {
+                Head::new(
+                    root.sub("projector"),
+                    form,
+                    HeadPart::Projector,
+                    dims(channels),
+                    init,
+                )
+            }),
+            predictor: Head::new(
+                roots.online.sub("predictor"),
+                form,
+                HeadPart::Predictor,
+                dims(model.dim),
+                init,
+            ),
         }
     }
 
     /// Equation 1.
     pub fn term(&self, direction: &Direction<'_>, train: bool) -> Term {
-        let z = self.projectors.online.forward(&pool(&direction.from.map), train); // [n, d]
+        let z = self
+            .projectors
+            .online
+            .forward(&pool(&direction.from.map), train); // [n, d]
         let q = self.predictor.forward(&z, train); // [n, d]
-        let z_target = no_grad(|| self.projectors.target.forward(&pool(&direction.to.map), train)); // [n, d]
+        let z_target = no_grad(|| {
+            self.projectors
+                .target
+                .forward(&pool(&direction.to.map), train)
+        }); // [n, d]
         let _exact = native::autocast_off(q.device());
-        Term { loss: neg_cos(&q, &z_target), projections: z.detach() }
+        Term {
+            loss: neg_cos(&q, &z_target),
+            projections: z.detach(),
+        }
     }
 }
 
@@ -53,15 +80,29 @@ pub struct Byol {
 
 impl Byol {
     /// Heads on maps of `channels` channels.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
-        Byol { config: config.clone(), branch: ImageBranch::new(roots, channels, model) }
+    pub fn new(
+        roots: &mut Roots<'_>,
+        channels: i64,
+        config: &MethodConfig,
+        model: &ModelConfig,
+    ) -> Self {
+        Byol {
+            config: config.clone(),
+            branch: ImageBranch::new(roots, channels, model),
+        }
     }
 }
 
 impl Heads for Byol {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let terms = directions.iter().map(|d| Terms { image: self.branch.term(d, train), cells: None });
-        let weights = Weights { image: self.config.cos_scale, cells: 0.0 };
+        let terms = directions.iter().map(|d| Terms {
+            image: self.branch.term(d, train),
+            cells: None,
+        });
+        let weights = Weights {
+            image: self.config.cos_scale,
+            cells: 0.0,
+        };
         Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 }

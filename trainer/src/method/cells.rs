@@ -20,8 +20,20 @@ use crate::native;
 
 /// `projector_2d.*` of both networks, on maps of `channels` channels: g_θ and g_ξ.
 pub fn projectors(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Twin<Head> {
-    let dims = HeadDims { input: channels, hidden: model.hidden, output: model.dim };
-    roots.twin(|root| Head::new(root.sub("projector_2d"), HeadForm::Conv, HeadPart::Projector, dims, model.head_init))
+    let dims = HeadDims {
+        input: channels,
+        hidden: model.hidden,
+        output: model.dim,
+    };
+    roots.twin(|root| {
+        Head::new(
+            root.sub("projector_2d"),
+            HeadForm::Conv,
+            HeadPart::Projector,
+            dims,
+            model.head_init,
+        )
+    })
 }
 
 /// What follows the projectors.
@@ -38,18 +50,33 @@ pub struct CellBranch {
 impl CellBranch {
     /// `predictor_2d.*` of the online network, and what random seeds remember.
     pub fn new(roots: &mut Roots<'_>, config: &MethodConfig, model: &ModelConfig) -> Self {
-        let dims = HeadDims { input: model.dim + config.extra_channels(), hidden: model.hidden, output: model.dim };
+        let dims = HeadDims {
+            input: model.dim + config.extra_channels(),
+            hidden: model.hidden,
+            output: model.dim,
+        };
         let scope = roots.online.sub("predictor_2d");
         CellBranch {
             config: config.clone(),
-            predictor: Head::new(scope, HeadForm::Conv, HeadPart::Predictor, dims, model.head_init),
+            predictor: Head::new(
+                scope,
+                HeadForm::Conv,
+                HeadPart::Predictor,
+                dims,
+                model.head_init,
+            ),
             draws: (config.km_init == Seeds::Random).then(|| roots.memory.counter("kmeans_draws")),
             seed: roots.seed,
         }
     }
 
     /// Equation 10.
-    pub fn term(&self, projectors: &Twin<Head>, direction: &Direction<'_>, train: bool) -> CellTerm {
+    pub fn term(
+        &self,
+        projectors: &Twin<Head>,
+        direction: &Direction<'_>,
+        train: bool,
+    ) -> CellTerm {
         let project = |head: &Head, seen: &Seen<'_>| {
             at_least_f32(&flip_back(&head.forward(&seen.map, train), &seen.view.flip)) // [n, d, h, w]
         };
@@ -62,14 +89,21 @@ impl CellBranch {
         let q = self.attend(&g, &r, &at_least_f32(&v)); // Q, [n, d, h, w]
         let clusters = self.clusters(&r_target);
         let loss = self.compare(&q, &r_target, clusters.as_ref());
-        CellTerm { term: Term { loss, projections: g.detach() }, clusters }
+        CellTerm {
+            term: Term {
+                loss,
+                projections: g.detach(),
+            },
+            clusters,
+        }
     }
 
     /// R and R' of equations 3 to 7.
     fn align(&self, g: &Tensor, g_target: &Tensor, direction: &Direction<'_>) -> (Tensor, Tensor) {
         let _exact = native::autocast_off(g.device());
         let (from, to) = (direction.from.view, direction.to.view);
-        let [from_crop, to_crop, frame] = [&from.crop, &to.crop, &from.frame].map(|boxes| boxes.to_kind(g.kind()));
+        let [from_crop, to_crop, frame] =
+            [&from.crop, &to.crop, &from.frame].map(|boxes| boxes.to_kind(g.kind()));
         match self.config.align {
             Align::None => (g.shallow_clone(), g_target.shallow_clone()),
             Align::Roi => {
@@ -118,6 +152,15 @@ impl CellBranch {
             no_grad(|| drop(draws.shallow_clone().g_add_scalar_(1)));
             number as u64
         });
-        Some(kmeans(r_target, KMeans { draw: Draw { seed: self.seed, number }, ..self.config.kmeans() }))
+        Some(kmeans(
+            r_target,
+            KMeans {
+                draw: Draw {
+                    seed: self.seed,
+                    number,
+                },
+                ..self.config.kmeans()
+            },
+        ))
     }
 }

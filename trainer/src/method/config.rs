@@ -46,7 +46,10 @@ impl MethodName {
 
     /// Whether it contrasts with a queue of keys.
     pub fn has_queue(self) -> bool {
-        matches!(self, MethodName::MultisiamMoco | MethodName::Moco | MethodName::Mocov2)
+        matches!(
+            self,
+            MethodName::MultisiamMoco | MethodName::Moco | MethodName::Mocov2
+        )
     }
 }
 
@@ -201,7 +204,10 @@ impl MethodConfig {
     /// Refuses values with which no loss is defined, naming key, value and what is allowed.
     pub fn check(&self) -> Result<()> {
         let range = |key: &str, value: f64, low: f64, high: f64| {
-            ensure!((low..=high).contains(&value), "method.{key} is {value}; it can be {low} to {high}");
+            ensure!(
+                (low..=high).contains(&value),
+                "method.{key} is {value}; it can be {low} to {high}"
+            );
             Ok(())
         };
         range("k", self.k as f64, 1.0, 64.0)?;
@@ -244,7 +250,9 @@ impl MethodConfig {
             self.k
         );
         ensure!(
-            self.align != Align::Offset || self.offset_unit != OffsetUnit::View || cells_per_side > 1,
+            self.align != Align::Offset
+                || self.offset_unit != OffsetUnit::View
+                || cells_per_side > 1,
             "offsets in units of the view need maps of 2 x 2 cells or more: larger views, or model.layer4_stride = 1"
         );
         Ok(())
@@ -265,17 +273,27 @@ impl MethodConfig {
 
     /// The attention's knobs.
     pub fn attention_knobs(&self) -> Attention {
-        Attention { gamma: self.attn_gamma, clamp: self.attn_clamp, normalize_value: self.attn_normalize_value }
+        Attention {
+            gamma: self.attn_gamma,
+            clamp: self.attn_clamp,
+            normalize_value: self.attn_normalize_value,
+        }
     }
 
     /// RoI Align's knobs.
     pub fn sampling(&self) -> Sampling {
-        Sampling { points: self.roi_sampling, aligned: self.roi_aligned }
+        Sampling {
+            points: self.roi_sampling,
+            aligned: self.roi_aligned,
+        }
     }
 
     /// How offsets are measured.
     pub fn ruler(&self) -> Ruler {
-        Ruler { unit: self.offset_unit, mode: self.coord_mode }
+        Ruler {
+            unit: self.offset_unit,
+            mode: self.coord_mode,
+        }
     }
 
     /// The projector of the contrastive branch.
@@ -302,12 +320,26 @@ mod tests {
 
     #[test]
     fn unknown_names_and_keys_are_refused_with_the_choices() {
-        let error = serde_json::from_str::<MethodConfig>(r#"{"name": "swav"}"#).unwrap_err().to_string();
-        for name in ["swav", "`multisiam`", "`multisiam-moco`", "`byol`", "`moco`", "`mocov2`"] {
+        let error = serde_json::from_str::<MethodConfig>(r#"{"name": "swav"}"#)
+            .unwrap_err()
+            .to_string();
+        for name in [
+            "swav",
+            "`multisiam`",
+            "`multisiam-moco`",
+            "`byol`",
+            "`moco`",
+            "`mocov2`",
+        ] {
             assert!(error.contains(name), "{name} in {error}");
         }
-        let error = serde_json::from_str::<MethodConfig>(r#"{"clusters": 3}"#).unwrap_err().to_string();
-        assert!(error.contains("clusters") && error.contains("`k`"), "{error}");
+        let error = serde_json::from_str::<MethodConfig>(r#"{"clusters": 3}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("clusters") && error.contains("`k`"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -315,18 +347,57 @@ mod tests {
         let config = MethodConfig::default();
         config.check().unwrap();
         config.check_cells(7).unwrap();
-        assert!(config.check_cells(1).unwrap_err().to_string().contains("method.k is 3"));
-        let bad = MethodConfig { lambda: f64::NAN, ..config };
-        assert!(bad.check().unwrap_err().to_string().contains("method.lambda is NaN"));
-        let shared = MethodConfig { name: MethodName::Byol, share_projector: true, ..MethodConfig::default() };
-        assert!(shared.check().unwrap_err().to_string().contains("method.share_projector"));
+        assert!(
+            config
+                .check_cells(1)
+                .unwrap_err()
+                .to_string()
+                .contains("method.k is 3")
+        );
+        let bad = MethodConfig {
+            lambda: f64::NAN,
+            ..config
+        };
+        assert!(
+            bad.check()
+                .unwrap_err()
+                .to_string()
+                .contains("method.lambda is NaN")
+        );
+        let shared = MethodConfig {
+            name: MethodName::Byol,
+            share_projector: true,
+            ..MethodConfig::default()
+        };
+        assert!(
+            shared
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("method.share_projector")
+        );
     }
 
     #[test]
     fn a_queue_holds_two_batches() {
-        let config = MethodConfig { name: MethodName::Moco, queue: 511, ..MethodConfig::default() };
+        let config = MethodConfig {
+            name: MethodName::Moco,
+            queue: 511,
+            ..MethodConfig::default()
+        };
         config.check_batch(255).unwrap();
-        assert!(config.check_batch(256).unwrap_err().to_string().contains("it can be 512 or more"));
-        MethodConfig { name: MethodName::Byol, ..config }.check_batch(256).unwrap();
+        assert!(
+            config
+                .check_batch(256)
+                .unwrap_err()
+                .to_string()
+                .contains("it can be 512 or more")
+        );
+        MethodConfig {
+            name: MethodName::Byol,
+            ..config
+        }
+        .check_batch(256)
+        .unwrap();
     }
 }

@@ -62,16 +62,31 @@ impl Losses {
         let num = terms.len() as f64;
         let mean = |part: &dyn Fn(&Terms) -> Option<Tensor>| {
             let parts: Option<Vec<Tensor>> = terms.iter().map(part).collect();
-            parts.map(|parts| parts.into_iter().reduce(|sum, part| sum + part).expect("a direction") / num)
+            parts.map(|parts| {
+                parts
+                    .into_iter()
+                    .reduce(|sum, part| sum + part)
+                    .expect("a direction")
+                    / num
+            })
         };
-        let image = |part: fn(&Term) -> Tensor| mean(&|t| Some(part(&t.image))).expect("every method has it");
-        let cells = |part: fn(&Term) -> Tensor| mean(&|t| t.cells.as_ref().map(|cells| part(&cells.term)));
-        let (loss_1d, loss_2d) = (image(|t| t.loss.shallow_clone()), cells(|t| t.loss.shallow_clone()));
+        let image = |part: fn(&Term) -> Tensor| {
+            mean(&|t| Some(part(&t.image))).expect("every method has it")
+        };
+        let cells =
+            |part: fn(&Term) -> Tensor| mean(&|t| t.cells.as_ref().map(|cells| part(&cells.term)));
+        let (loss_1d, loss_2d) = (
+            image(|t| t.loss.shallow_clone()),
+            cells(|t| t.loss.shallow_clone()),
+        );
         let weighted = match &loss_2d {
             Some(loss_2d) => &loss_1d * weights.image + loss_2d * weights.cells,
             None => &loss_1d * weights.image,
         };
-        let (z_std, z2d_std) = (image(|t| spread(&t.projections)), cells(|t| spread_of_cells(&t.projections)));
+        let (z_std, z2d_std) = (
+            image(|t| spread(&t.projections)),
+            cells(|t| spread_of_cells(&t.projections)),
+        );
         let first = terms.swap_remove(0);
         Losses {
             total: match symmetric {

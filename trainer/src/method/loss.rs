@@ -13,7 +13,8 @@ pub fn pool(map: &Tensor) -> Tensor {
 /// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or `[n, d, h, w]`.
 pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
     let cos = unit(&at_least_f32(prediction), 1) * unit(&at_least_f32(&target.detach()), 1);
-    -cos.sum_dim_intlist(1, false, None::<Kind>).mean(None::<Kind>)
+    -cos.sum_dim_intlist(1, false, None::<Kind>)
+        .mean(None::<Kind>)
 }
 
 /// Table 3b, "dense": the mean over cells i of the mean of −cos(Q_i, R'_j) over the cells j in the cluster of i.
@@ -29,7 +30,12 @@ pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) 
 
 /// InfoNCE (He et al., "Momentum Contrast", 2020, equation 1), mean over the batch: −log of the share of exp(q·k⁺/T) among
 /// that of all keys. Queries and their `positives` are `[n, d]` and L2-normalised here; `negatives` are unit rows `[m, d]`.
-pub fn info_nce(queries: &Tensor, positives: &Tensor, negatives: &Tensor, temperature: f64) -> Tensor {
+pub fn info_nce(
+    queries: &Tensor,
+    positives: &Tensor,
+    negatives: &Tensor,
+    temperature: f64,
+) -> Tensor {
     let q = unit(&at_least_f32(queries), 1);
     let k = unit(&at_least_f32(&positives.detach()), 1);
     let positive = (&q * k).sum_dim_intlist(1, true, None::<Kind>); // q·k⁺, [n, 1]
@@ -62,15 +68,22 @@ mod tests {
         // 4096 vectors in 64 dimensions, sums of twelve uniform draws of a linear congruential generator
         let mut state = 1u64;
         let mut draw = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f64 / (1u64 << 24) as f64
         };
-        let values: Vec<f64> = (0..4096 * 64).map(|_| (0..12).map(|_| draw()).sum::<f64>() - 6.0).collect();
+        let values: Vec<f64> = (0..4096 * 64)
+            .map(|_| (0..12).map(|_| draw()).sum::<f64>() - 6.0)
+            .collect();
         let rows = Tensor::from_slice(&values).view([4096, 64]);
         assert!((spread(&rows).double_value(&[]) - 1.0).abs() < 0.01);
         let one_point = Tensor::ones([32, 64], (Kind::Float, Device::Cpu)) * 3.0;
         assert!(spread(&one_point).double_value(&[]) < 1e-6);
-        assert_eq!(spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu))).double_value(&[]), 0.0);
+        assert_eq!(
+            spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu))).double_value(&[]),
+            0.0
+        );
     }
 
     #[test]
@@ -79,7 +92,10 @@ mod tests {
         let alike = info_nce(&rows(3), &rows(3), &rows(9), 0.2).double_value(&[]);
         assert!((alike - 10f64.ln()).abs() < 1e-12, "{alike}");
         let opposite = info_nce(&rows(3), &rows(3), &-rows(9), 0.2).double_value(&[]);
-        assert!((opposite - (1.0 + 9.0 * (-10f64).exp()).ln()).abs() < 1e-12, "{opposite}");
+        assert!(
+            (opposite - (1.0 + 9.0 * (-10f64).exp()).ln()).abs() < 1e-12,
+            "{opposite}"
+        );
     }
 
     #[test]

@@ -26,13 +26,19 @@ pub struct ContrastiveBranch {
 
 impl ContrastiveBranch {
     /// `projector.*` of both networks on maps of `channels` channels, and the queue in the memory.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
+    pub fn new(
+        roots: &mut Roots<'_>,
+        channels: i64,
+        config: &MethodConfig,
+        model: &ModelConfig,
+    ) -> Self {
         let widths = match config.contrastive_head() {
             MocoHead::Linear => vec![channels, config.moco_dim],
             MocoHead::Mlp => vec![channels, channels, config.moco_dim],
         };
         ContrastiveBranch {
-            projectors: roots.twin(|root| PlainHead::new(root.sub("projector"), &widths, model.head_init)),
+            projectors: roots
+                .twin(|root| PlainHead::new(root.sub("projector"), &widths, model.head_init)),
             queue: Queue::new(&mut roots.memory, config.queue, config.moco_dim),
             temperature: config.temperature,
         }
@@ -42,8 +48,10 @@ impl ContrastiveBranch {
     /// its own frame among its negatives.
     pub fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
         let negatives = self.queue.keys(); // k_i, [queue, d]
-        let (terms, keys): (Vec<Term>, Vec<Tensor>) =
-            directions.iter().map(|direction| self.term(direction, &negatives)).unzip();
+        let (terms, keys): (Vec<Term>, Vec<Tensor>) = directions
+            .iter()
+            .map(|direction| self.term(direction, &negatives))
+            .unzip();
         if train {
             keys.iter().for_each(|keys| self.queue.push(keys));
         }
@@ -56,7 +64,13 @@ impl ContrastiveBranch {
         let _exact = native::autocast_off(q.device());
         let k = unit(&at_least_f32(&k), 1);
         let loss = info_nce(&q, &k, negatives, self.temperature);
-        (Term { loss, projections: q.detach() }, k)
+        (
+            Term {
+                loss,
+                projections: q.detach(),
+            },
+            k,
+        )
     }
 }
 
@@ -68,14 +82,33 @@ pub struct Moco {
 
 impl Moco {
     /// Heads on maps of `channels` channels.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
-        Moco { config: config.clone(), branch: ContrastiveBranch::new(roots, channels, config, model) }
+    pub fn new(
+        roots: &mut Roots<'_>,
+        channels: i64,
+        config: &MethodConfig,
+        model: &ModelConfig,
+    ) -> Self {
+        Moco {
+            config: config.clone(),
+            branch: ContrastiveBranch::new(roots, channels, config, model),
+        }
     }
 }
 
 impl Heads for Moco {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let terms = self.branch.terms(directions, train).into_iter().map(|image| Terms { image, cells: None });
-        Losses::join(terms.collect(), Weights { image: 1.0, cells: 0.0 }, self.config.symmetric)
+        let terms = self
+            .branch
+            .terms(directions, train)
+            .into_iter()
+            .map(|image| Terms { image, cells: None });
+        Losses::join(
+            terms.collect(),
+            Weights {
+                image: 1.0,
+                cells: 0.0,
+            },
+            self.config.symmetric,
+        )
     }
 }

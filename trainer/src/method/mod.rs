@@ -168,7 +168,13 @@ impl Method {
 ///
 /// # Errors
 /// A configuration that cannot work, naming the key.
-pub fn build(config: &MethodConfig, model: &ModelConfig, device: Device, kind: Kind, seed: u64) -> Result<Method> {
+pub fn build(
+    config: &MethodConfig,
+    model: &ModelConfig,
+    device: Device,
+    kind: Kind,
+    seed: u64,
+) -> Result<Method> {
     config.check()?;
     model.check()?;
     ensure!(
@@ -176,20 +182,36 @@ pub fn build(config: &MethodConfig, model: &ModelConfig, device: Device, kind: K
         "parameters are Float or Double, not {kind:?}: lower precision is autocast's"
     );
     let channels = model.arch.channels();
-    let setup = Setup { model, device, kind, seed };
+    let setup = Setup {
+        model,
+        device,
+        kind,
+        seed,
+    };
     let (mut networks, heads) = Networks::new(setup, |roots| heads(roots, channels, config, model));
     if config.name.has_queue() {
         networks.shuffle_keys(model.bn_splits);
     }
-    Ok(Method { networks, heads, symmetric: config.symmetric })
+    Ok(Method {
+        networks,
+        heads,
+        symmetric: config.symmetric,
+    })
 }
 
 /// The heads of `config` on maps of `channels` channels.
-pub fn heads(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Box<dyn Heads> {
+pub fn heads(
+    roots: &mut Roots<'_>,
+    channels: i64,
+    config: &MethodConfig,
+    model: &ModelConfig,
+) -> Box<dyn Heads> {
     match config.name {
         MethodName::Multisiam => Box::new(MultiSiam::new(roots, channels, config, model)),
         MethodName::MultisiamMoco => Box::new(MultiSiamMoco::new(roots, channels, config, model)),
         MethodName::Byol => Box::new(Byol::new(roots, channels, config, model)),
-        MethodName::Moco | MethodName::Mocov2 => Box::new(Moco::new(roots, channels, config, model)),
+        MethodName::Moco | MethodName::Mocov2 => {
+            Box::new(Moco::new(roots, channels, config, model))
+        }
     }
 }

@@ -22,28 +22,39 @@ pub struct MultiSiam {
 
 impl MultiSiam {
     /// Heads on maps of `channels` channels.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
+    pub fn new(
+        roots: &mut Roots<'_>,
+        channels: i64,
+        config: &MethodConfig,
+        model: &ModelConfig,
+    ) -> Self {
         MultiSiam {
             config: config.clone(),
             image: ImageBranch::new(roots, channels, model),
-            projectors_2d: (!config.share_projector).then(|| cells::projectors(roots, channels, model)),
+            projectors_2d: (!config.share_projector)
+                .then(|| cells::projectors(roots, channels, model)),
             cells: CellBranch::new(roots, config, model),
         }
     }
 
     fn projectors_2d(&self) -> &Twin<Head> {
-        self.projectors_2d.as_ref().unwrap_or(&self.image.projectors)
+        self.projectors_2d
+            .as_ref()
+            .unwrap_or(&self.image.projectors)
     }
 }
 
 impl Heads for MultiSiam {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
         let terms = directions.iter().map(|direction| Terms {
-            image: self.image.term(direction, train),                             // L_1D
+            image: self.image.term(direction, train), // L_1D
             cells: Some(self.cells.term(self.projectors_2d(), direction, train)), // L_2D
         });
         let (lambda, scale) = (self.config.lambda, self.config.cos_scale);
-        let weights = Weights { image: scale * lambda, cells: scale * (1.0 - lambda) };
+        let weights = Weights {
+            image: scale * lambda,
+            cells: scale * (1.0 - lambda),
+        };
         Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 

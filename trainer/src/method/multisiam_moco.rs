@@ -23,7 +23,12 @@ pub struct MultiSiamMoco {
 
 impl MultiSiamMoco {
     /// Heads on maps of `channels` channels.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, config: &MethodConfig, model: &ModelConfig) -> Self {
+    pub fn new(
+        roots: &mut Roots<'_>,
+        channels: i64,
+        config: &MethodConfig,
+        model: &ModelConfig,
+    ) -> Self {
         MultiSiamMoco {
             config: config.clone(),
             image: ContrastiveBranch::new(roots, channels, config, model),
@@ -36,10 +41,18 @@ impl MultiSiamMoco {
 impl Heads for MultiSiamMoco {
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
         let images = self.image.terms(directions, train); // L_q
-        let cells = directions.iter().map(|d| self.cells.term(&self.projectors_2d, d, train)); // L_2D
-        let terms = images.into_iter().zip(cells).map(|(image, cells)| Terms { image, cells: Some(cells) });
+        let cells = directions
+            .iter()
+            .map(|d| self.cells.term(&self.projectors_2d, d, train)); // L_2D
+        let terms = images.into_iter().zip(cells).map(|(image, cells)| Terms {
+            image,
+            cells: Some(cells),
+        });
         let lambda = self.config.lambda;
-        let weights = Weights { image: lambda, cells: self.config.cos_scale * (1.0 - lambda) };
+        let weights = Weights {
+            image: lambda,
+            cells: self.config.cos_scale * (1.0 - lambda),
+        };
         Losses::join(terms.collect(), weights, self.config.symmetric)
     }
 

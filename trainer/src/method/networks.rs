@@ -46,7 +46,10 @@ pub struct Roots<'a> {
 impl Roots<'_> {
     /// One part for each network.
     pub fn twin<H>(&mut self, make: impl Fn(&mut Scope<'_>) -> H) -> Twin<H> {
-        Twin { online: make(&mut self.online), target: make(&mut self.target) }
+        Twin {
+            online: make(&mut self.online),
+            target: make(&mut self.target),
+        }
     }
 }
 
@@ -83,7 +86,12 @@ pub struct Networks {
 impl Networks {
     /// Both networks with the heads that `heads` makes, in training mode.
     pub fn new<H>(setup: Setup<'_>, heads: impl FnOnce(&mut Roots<'_>) -> H) -> (Self, H) {
-        let Setup { model, device, kind, seed } = setup;
+        let Setup {
+            model,
+            device,
+            kind,
+            seed,
+        } = setup;
         let [mut online, mut target, mut memory] = [(); 3].map(|()| Registry::default());
         let mut roots = Roots {
             online: Scope::root(&mut online, seed, kind, device),
@@ -95,7 +103,17 @@ impl Networks {
         let heads = heads(&mut roots);
         target.freeze();
         target.copy_common(&online);
-        (Networks { online, target, memory, backbones, key_parts: 1, train: true }, heads)
+        (
+            Networks {
+                online,
+                target,
+                memory,
+                backbones,
+                key_parts: 1,
+                train: true,
+            },
+            heads,
+        )
     }
 
     /// From now on the target sees its batches shuffled between the `parts` of its batch norms (MoCo, section 3.3,
@@ -137,8 +155,14 @@ impl Networks {
         }
         let online = |view: &View| self.backbones.online.forward(&view.image, self.train);
         let directions = pairs.into_iter().map(|(from, to)| Direction {
-            from: Seen { map: online(from), view: from },
-            to: Seen { map: self.target_map(&to.image), view: to },
+            from: Seen {
+                map: online(from),
+                view: from,
+            },
+            to: Seen {
+                map: self.target_map(&to.image),
+                view: to,
+            },
         });
         directions.collect()
     }
@@ -154,12 +178,16 @@ impl Networks {
 
     /// Every tensor as a detached handle, by full name.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        self.registries().flat_map(|(prefix, registry)| registry.state(prefix)).collect()
+        self.registries()
+            .flat_map(|(prefix, registry)| registry.state(prefix))
+            .collect()
     }
 
     /// Handles to the buffers of all three registries: running statistics, queues, counters.
     pub fn buffers(&self) -> Vec<Tensor> {
-        self.registries().flat_map(|(_, registry)| registry.buffer_tensors()).collect()
+        self.registries()
+            .flat_map(|(_, registry)| registry.buffer_tensors())
+            .collect()
     }
 
     /// Takes a state back.
@@ -167,18 +195,25 @@ impl Networks {
     /// # Errors
     /// The first misfit, with its name; then nothing was changed.
     pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.registries().try_for_each(|(prefix, registry)| registry.check_state(state, prefix))?;
+        self.registries()
+            .try_for_each(|(prefix, registry)| registry.check_state(state, prefix))?;
         let is_known = |name: &str| {
-            self.registries().any(|(prefix, r)| name.strip_prefix(prefix).is_some_and(|rest| r.get(rest).is_some()))
+            self.registries().any(|(prefix, r)| {
+                name.strip_prefix(prefix)
+                    .is_some_and(|rest| r.get(rest).is_some())
+            })
         };
         if let Some(extra) = state.keys().find(|name| !is_known(name)) {
             bail!("the state has {extra}, which this model lacks");
         }
-        self.registries().try_for_each(|(prefix, registry)| registry.load_state(state, prefix))
+        self.registries()
+            .try_for_each(|(prefix, registry)| registry.load_state(state, prefix))
     }
 
     fn registries(&self) -> impl Iterator<Item = (&'static str, &Registry)> {
-        PREFIXES.into_iter().zip([&self.online, &self.target, &self.memory])
+        PREFIXES
+            .into_iter()
+            .zip([&self.online, &self.target, &self.memory])
     }
 }
 
@@ -189,7 +224,9 @@ impl Networks {
 fn deal(x: &Tensor, parts: i64) -> Tensor {
     let (n, c, h, w) = x.size4().expect("images and maps have four axes");
     let rows = x.permute([0, 2, 3, 1]).reshape([parts, n / parts, h, w, c]);
-    rows.transpose(0, 1).reshape([n, h, w, c]).permute([0, 3, 1, 2])
+    rows.transpose(0, 1)
+        .reshape([n, h, w, c])
+        .permute([0, 3, 1, 2])
 }
 
 #[cfg(test)]

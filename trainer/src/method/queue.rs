@@ -19,7 +19,10 @@ impl Queue {
     pub fn new(root: &mut Scope<'_>, size: i64, dim: i64) -> Self {
         let keys = root.filled_buffer("queue", &[size, dim], Init::Normal(1.0));
         keys.shallow_clone().copy_(&unit(&keys, 1));
-        Queue { keys, pointer: root.counter("queue_pointer") }
+        Queue {
+            keys,
+            pointer: root.counter("queue_pointer"),
+        }
     }
 
     /// The keys as they are now, `[size, d]`: a copy, since a later [`push`](Self::push) must not reach the backward pass.
@@ -33,7 +36,10 @@ impl Queue {
         let at = self.pointer.int64_value(&[]);
         no_grad(|| {
             let rows = (Tensor::arange(num, (Kind::Int64, keys.device())) + at).remainder(size);
-            let _ = self.keys.shallow_clone().index_copy_(0, &rows, &keys.to_kind(self.keys.kind()));
+            let _ =
+                self.keys
+                    .shallow_clone()
+                    .index_copy_(0, &rows, &keys.to_kind(self.keys.kind()));
             let _ = self.pointer.shallow_clone().fill_((at + num) % size);
         });
     }
@@ -48,7 +54,11 @@ mod tests {
     #[test]
     fn new_keys_overwrite_the_oldest_and_wrap_around() {
         let mut registry = Registry::default();
-        let queue = Queue::new(&mut Scope::root(&mut registry, 3, Kind::Double, Device::Cpu), 5, 4);
+        let queue = Queue::new(
+            &mut Scope::root(&mut registry, 3, Kind::Double, Device::Cpu),
+            5,
+            4,
+        );
         let before = queue.keys();
         let lengths = before.norm_scalaropt_dim(2, [1].as_slice(), false);
         assert!((lengths - 1.0).abs().max().double_value(&[]) < 1e-12);

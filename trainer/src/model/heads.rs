@@ -60,7 +60,13 @@ struct Affine {
 }
 
 impl Affine {
-    fn new(mut scope: Scope<'_>, form: HeadForm, input: i64, output: i64, init: (Init, Init)) -> Self {
+    fn new(
+        mut scope: Scope<'_>,
+        form: HeadForm,
+        input: i64,
+        output: i64,
+        init: (Init, Init),
+    ) -> Self {
         let shape = match form {
             HeadForm::Mlp => vec![output, input],
             HeadForm::Conv => vec![output, input, 1, 1],
@@ -83,7 +89,9 @@ impl Affine {
     /// are of no use: the predictor of the 2D branch has 258, two of them offsets.
     fn filter(&self, x: &Tensor, weight: &Tensor) -> Tensor {
         let missing = (-x.size()[1]).rem_euclid(TENSOR_CORE_CHANNELS);
-        let apply = |x: &Tensor, weight: &Tensor| x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1);
+        let apply = |x: &Tensor, weight: &Tensor| {
+            x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
+        };
         if missing == 0 || native::autocast_dtype(x.device()).is_none() {
             return apply(x, weight);
         }
@@ -94,7 +102,13 @@ impl Affine {
 
 impl Head {
     /// Builds a head in `scope`.
-    pub fn new(mut scope: Scope<'_>, form: HeadForm, part: HeadPart, dims: HeadDims, init: HeadInit) -> Self {
+    pub fn new(
+        mut scope: Scope<'_>,
+        form: HeadForm,
+        part: HeadPart,
+        dims: HeadDims,
+        init: HeadInit,
+    ) -> Self {
         let first = initial(part, init, dims.input);
         let second = initial(part, init, dims.hidden);
         Head {
@@ -106,7 +120,9 @@ impl Head {
 
     /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let hidden = self.norm.forward(&self.first.forward(x), After::Relu, train);
+        let hidden = self
+            .norm
+            .forward(&self.first.forward(x), After::Relu, train);
         self.second.forward(&hidden)
     }
 }
@@ -126,20 +142,28 @@ impl PlainHead {
             let start = initial(HeadPart::Projector, init, width[0]);
             Affine::new(scope.sub(2 * ix), HeadForm::Mlp, width[0], width[1], start)
         });
-        PlainHead { layers: layers.collect() }
+        PlainHead {
+            layers: layers.collect(),
+        }
     }
 
     /// `[n, first width]` to `[n, last width]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (last, inner) = self.layers.split_last().expect("a head has a layer");
-        last.forward(&inner.iter().fold(x.shallow_clone(), |x, layer| layer.forward(&x).relu_()))
+        last.forward(
+            &inner
+                .iter()
+                .fold(x.shallow_clone(), |x, layer| layer.forward(&x).relu_()),
+        )
     }
 }
 
 /// Weight and bias of a linear layer with this fan-in.
 fn initial(part: HeadPart, init: HeadInit, fan_in: i64) -> (Init, Init) {
     match (init, part) {
-        (HeadInit::OpenSelfSup, HeadPart::Projector) => (Init::kaiming_normal(fan_in), Init::Constant(0.0)),
+        (HeadInit::OpenSelfSup, HeadPart::Projector) => {
+            (Init::kaiming_normal(fan_in), Init::Constant(0.0))
+        }
         (HeadInit::OpenSelfSup, HeadPart::Predictor) => (Init::Normal(0.01), Init::Constant(0.0)),
         (HeadInit::Pytorch, _) => (Init::pytorch_default(fan_in), Init::pytorch_default(fan_in)),
     }
@@ -157,7 +181,9 @@ mod tests {
         let scope = Scope::root(&mut registry, 3, Kind::Float, Device::Cpu);
         let init = (Init::kaiming_normal(10), Init::Constant(0.5));
         let affine = Affine::new(scope, HeadForm::Conv, 10, 6, init);
-        let x = (Tensor::arange(2 * 10 * 3 * 3, (Kind::Float, Device::Cpu)) * 0.37).sin().view([2, 10, 3, 3]);
+        let x = (Tensor::arange(2 * 10 * 3 * 3, (Kind::Float, Device::Cpu)) * 0.37)
+            .sin()
+            .view([2, 10, 3, 3]);
         let pass = |in_bf16: bool| {
             let x = x.copy().set_requires_grad(true);
             affine.weight.shallow_clone().zero_grad();
@@ -166,7 +192,11 @@ mod tests {
                 affine.forward(&x)
             };
             y.to_kind(Kind::Float).square().sum(Kind::Float).backward();
-            [y.to_kind(Kind::Float), x.grad(), affine.weight.grad().copy()]
+            [
+                y.to_kind(Kind::Float),
+                x.grad(),
+                affine.weight.grad().copy(),
+            ]
         };
         for (padded, plain) in pass(true).iter().zip(&pass(false)) {
             assert_eq!(padded.size(), plain.size());

@@ -62,7 +62,9 @@ fn normal_pair(rng: &mut ChaCha8Rng) -> (f64, f64) {
 
 /// FNV-1a, 64 bits: a fixed hash for names (<http://www.isthe.com/chongo/tech/comp/fnv/>).
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +74,10 @@ mod tests {
 
     fn moments(init: Init) -> (f64, f64) {
         let values = init.draw(3, "a.weight", &[300, 200]);
-        (values.mean(Kind::Double).double_value(&[]), values.std(true).double_value(&[]))
+        (
+            values.mean(Kind::Double).double_value(&[]),
+            values.std(true).double_value(&[]),
+        )
     }
 
     #[test]
@@ -84,7 +89,11 @@ mod tests {
         let (mean, std) = moments(Init::Uniform(0.25));
         assert!(mean.abs() < 4.0 * standard_error(0.15), "mean {mean}");
         assert!((std / (0.25 / 3f64.sqrt()) - 1.0).abs() < 0.02, "std {std}");
-        let largest = Init::Uniform(0.25).draw(3, "a", &[1000]).abs().max().double_value(&[]);
+        let largest = Init::Uniform(0.25)
+            .draw(3, "a", &[1000])
+            .abs()
+            .max()
+            .double_value(&[]);
         assert!(largest <= 0.25 && largest > 0.24, "{largest}");
         assert_eq!(Init::kaiming_normal(8), Init::Normal(0.5));
         assert_eq!(Init::pytorch_default(16), Init::Uniform(0.25));

@@ -68,8 +68,14 @@ impl ModelConfig {
     /// Refuses values that no model can be built from, naming key and value.
     pub fn check(&self) -> anyhow::Result<()> {
         use anyhow::ensure;
-        for (key, stride) in [("layer3_stride", self.layer3_stride), ("layer4_stride", self.layer4_stride)] {
-            ensure!([1, 2].contains(&stride), "model.{key} is {stride}; it can be 1 or 2");
+        for (key, stride) in [
+            ("layer3_stride", self.layer3_stride),
+            ("layer4_stride", self.layer4_stride),
+        ] {
+            ensure!(
+                [1, 2].contains(&stride),
+                "model.{key} is {stride}; it can be 1 or 2"
+            );
         }
         ensure!(
             (1..=1024).contains(&self.bn_splits),
@@ -77,7 +83,10 @@ impl ModelConfig {
             self.bn_splits
         );
         for (key, width) in [("hidden", self.hidden), ("dim", self.dim)] {
-            ensure!((1..=65_536).contains(&width), "model.{key} is {width}; it can be 1 to 65536");
+            ensure!(
+                (1..=65_536).contains(&width),
+                "model.{key} is {width}; it can be 1 to 65536"
+            );
         }
         Ok(())
     }

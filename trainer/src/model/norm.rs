@@ -31,7 +31,12 @@ impl BatchNorm {
     /// γ = `scale`, β = 0, running mean 0, running variance 1.
     pub fn new(mut scope: Scope<'_>, channels: i64, scale: f64) -> Self {
         BatchNorm {
-            weight: scope.parameter("weight", &[channels], Init::Constant(scale), Role::NormWeight),
+            weight: scope.parameter(
+                "weight",
+                &[channels],
+                Init::Constant(scale),
+                Role::NormWeight,
+            ),
             bias: scope.parameter("bias", &[channels], Init::Constant(0.0), Role::NormBias),
             running_mean: scope.buffer("running_mean", &[channels], 0.0),
             running_var: scope.buffer("running_var", &[channels], 1.0),
@@ -68,22 +73,41 @@ impl BatchNorm {
             After::AddRelu(residual) => residual.chunk(self.parts, 0),
             After::Nothing | After::Relu => Vec::new(),
         };
-        let moved = inputs.iter().map(|_| running.map(Tensor::copy)).collect::<Vec<_>>();
-        let outputs = inputs.iter().zip(&moved).enumerate().map(|(ix, (part, [mean, var]))| {
-            let after = residuals.get(ix).map_or(after, After::AddRelu);
-            self.train(part, after, [mean, var])
-        });
+        let moved = inputs
+            .iter()
+            .map(|_| running.map(Tensor::copy))
+            .collect::<Vec<_>>();
+        let outputs = inputs
+            .iter()
+            .zip(&moved)
+            .enumerate()
+            .map(|(ix, (part, [mean, var]))| {
+                let after = residuals.get(ix).map_or(after, After::AddRelu);
+                self.train(part, after, [mean, var])
+            });
         let out = Tensor::cat(&outputs.collect::<Vec<_>>(), 0);
         for (ix, running) in running.into_iter().enumerate() {
             let moved: Vec<&Tensor> = moved.iter().map(|statistics| &statistics[ix]).collect();
-            running.shallow_clone().copy_(&Tensor::stack(&moved, 0).mean_dim([0].as_slice(), false, None::<Kind>));
+            running
+                .shallow_clone()
+                .copy_(&Tensor::stack(&moved, 0).mean_dim([0].as_slice(), false, None::<Kind>));
         }
         out
     }
 
     /// By the batch's statistics, in one operation.
-    fn train(&self, x: &Tensor, after: After<'_>, [running_mean, running_var]: [&Tensor; 2]) -> Tensor {
-        let norm = NormTensors { weight: &self.weight, bias: &self.bias, running_mean, running_var };
+    fn train(
+        &self,
+        x: &Tensor,
+        after: After<'_>,
+        [running_mean, running_var]: [&Tensor; 2],
+    ) -> Tensor {
+        let norm = NormTensors {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean,
+            running_var,
+        };
         native::batch_norm(x, norm, after, MOMENTUM, EPS)
     }
 

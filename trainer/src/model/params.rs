@@ -69,7 +69,10 @@ impl Registry {
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.entries.iter().find(|e| e.name == name).map(|e| &e.tensor)
+        self.entries
+            .iter()
+            .find(|e| e.name == name)
+            .map(|e| &e.tensor)
     }
 
     /// Frees all gradients: the next backward pass writes fresh ones. Between the micro-batches of an accumulated step,
@@ -80,12 +83,19 @@ impl Registry {
 
     /// Handles to the buffers, in order.
     pub fn buffer_tensors(&self) -> Vec<Tensor> {
-        self.entries.iter().filter(|e| e.role == Role::Buffer).map(|e| e.tensor.shallow_clone()).collect()
+        self.entries
+            .iter()
+            .filter(|e| e.role == Role::Buffer)
+            .map(|e| e.tensor.shallow_clone())
+            .collect()
     }
 
     /// Every entry as `prefix` + name and a detached handle (not a copy).
     pub fn state(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        self.entries.iter().map(|e| (format!("{prefix}{}", e.name), e.tensor.detach())).collect()
+        self.entries
+            .iter()
+            .map(|e| (format!("{prefix}{}", e.name), e.tensor.detach()))
+            .collect()
     }
 
     /// Whether `state` holds every entry as `prefix` + name, in its shape and element type.
@@ -119,11 +129,17 @@ impl Registry {
     /// The first tensor that has no entry or another form; then nothing was copied.
     pub fn load_part(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, source) in state {
-            let Some(ours) = self.get(name) else { bail!("the model lacks {name}") };
+            let Some(ours) = self.get(name) else {
+                bail!("the model lacks {name}")
+            };
             check_same_form(name, ours, source)?;
         }
         let _guard = tch::no_grad_guard();
-        for entry in self.entries.iter().filter(|entry| state.contains_key(&entry.name)) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| state.contains_key(&entry.name))
+        {
             entry.tensor.shallow_clone().copy_(&state[&entry.name]);
         }
         Ok(())
@@ -139,7 +155,12 @@ impl Registry {
         for entry in self.trainable() {
             let counterpart = candidates.find(|candidate| candidate.name == entry.name);
             ours.push(entry.tensor.shallow_clone());
-            theirs.push(counterpart.expect("both networks register their tensors in one order").tensor.shallow_clone());
+            theirs.push(
+                counterpart
+                    .expect("both networks register their tensors in one order")
+                    .tensor
+                    .shallow_clone(),
+            );
         }
         native::foreach_lerp(&ours, &theirs, 1.0 - tau);
     }
@@ -147,7 +168,9 @@ impl Registry {
     /// Copies every entry of `other` that exists here too; used to start a target as a copy of the online network.
     pub fn copy_common(&self, other: &Registry) {
         self.copy_from(|entry| {
-            other.get(&entry.name).expect("the target's tensors are a part of the online network's")
+            other
+                .get(&entry.name)
+                .expect("the target's tensors are a part of the online network's")
         });
     }
 
@@ -200,12 +223,21 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The root of a network whose tensors have this kind and device.
     pub fn root(registry: &'a mut Registry, seed: u64, kind: Kind, device: Device) -> Self {
-        Scope { registry, prefix: String::new(), seed: Some(seed), kind, device }
+        Scope {
+            registry,
+            prefix: String::new(),
+            seed: Some(seed),
+            kind,
+            device,
+        }
     }
 
     /// The root of a network whose tensors will be copied from another: its weights start as zeros, without drawing.
     pub fn blank(registry: &'a mut Registry, kind: Kind, device: Device) -> Self {
-        Scope { seed: None, ..Scope::root(registry, 0, kind, device) }
+        Scope {
+            seed: None,
+            ..Scope::root(registry, 0, kind, device)
+        }
     }
 
     /// The part called `name` below this one.
@@ -222,16 +254,21 @@ impl<'a> Scope<'a> {
     /// A trained tensor. Filters `[o, i, h, w]` are laid out channels-last.
     pub fn parameter(&mut self, name: &str, shape: &[i64], init: Init, role: Role) -> Tensor {
         let tensor = channels_last(&self.values(name, shape, init)).set_requires_grad(true);
-        self.registry.push(format!("{}{name}", self.prefix), tensor.shallow_clone(), role);
+        self.registry.push(
+            format!("{}{name}", self.prefix),
+            tensor.shallow_clone(),
+            role,
+        );
         tensor
     }
 
     /// Initial values, drawn by the full name.
     fn values(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         match self.seed {
-            Some(seed) => {
-                init.draw(seed, &format!("{}{name}", self.prefix), shape).to_kind(self.kind).to_device(self.device)
-            }
+            Some(seed) => init
+                .draw(seed, &format!("{}{name}", self.prefix), shape)
+                .to_kind(self.kind)
+                .to_device(self.device),
             None => Tensor::zeros(shape, (self.kind, self.device)),
         }
     }
@@ -255,7 +292,8 @@ impl<'a> Scope<'a> {
 
     fn push_buffer(&mut self, name: &str, tensor: Tensor) -> Tensor {
         let path = format!("{}{name}", self.prefix);
-        self.registry.push(path, tensor.shallow_clone(), Role::Buffer);
+        self.registry
+            .push(path, tensor.shallow_clone(), Role::Buffer);
         tensor
     }
 }
@@ -265,7 +303,10 @@ pub fn channels_last(tensor: &Tensor) -> Tensor {
     if tensor.dim() != 4 {
         return tensor.shallow_clone();
     }
-    tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+    tensor
+        .permute([0, 2, 3, 1])
+        .contiguous()
+        .permute([0, 3, 1, 2])
 }
 
 #[cfg(test)]
@@ -275,8 +316,12 @@ mod tests {
     fn build(seed: u64) -> Registry {
         let mut registry = Registry::default();
         let mut root = Scope::root(&mut registry, seed, Kind::Double, Device::Cpu);
-        let _ = root.sub("a").parameter("weight", &[3, 2], Init::Normal(0.5), Role::Weight);
-        let _ = root.sub("b").parameter("weight", &[4, 4], Init::Uniform(0.25), Role::Weight);
+        let _ = root
+            .sub("a")
+            .parameter("weight", &[3, 2], Init::Normal(0.5), Role::Weight);
+        let _ = root
+            .sub("b")
+            .parameter("weight", &[4, 4], Init::Uniform(0.25), Role::Weight);
         let _ = root.sub("b").buffer("running_mean", &[4], 0.0);
         registry
     }
@@ -287,7 +332,9 @@ mod tests {
         let mut registry = Registry::default();
         let mut root = Scope::root(&mut registry, 0, Kind::Float, Device::Cpu);
         for _ in 0..2 {
-            let _ = root.sub("a").parameter("weight", &[1], Init::Constant(0.0), Role::Weight);
+            let _ = root
+                .sub("a")
+                .parameter("weight", &[1], Init::Constant(0.0), Role::Weight);
         }
     }
 
@@ -298,13 +345,29 @@ mod tests {
         to.load_state(&state, "online.").unwrap();
         assert_eq!(from.get("a.weight"), to.get("a.weight"));
 
-        let good = state.insert("online.b.weight".into(), Tensor::zeros([1], (Kind::Double, Device::Cpu)));
+        let good = state.insert(
+            "online.b.weight".into(),
+            Tensor::zeros([1], (Kind::Double, Device::Cpu)),
+        );
         let shape = to.load_state(&state, "online.").unwrap_err().to_string();
-        assert!(shape.contains("online.b.weight") && shape.contains("[4, 4]"), "{shape}");
+        assert!(
+            shape.contains("online.b.weight") && shape.contains("[4, 4]"),
+            "{shape}"
+        );
         state.insert("online.b.weight".into(), good.unwrap().to_kind(Kind::Float));
-        assert!(to.load_state(&state, "online.").unwrap_err().to_string().contains("Float"));
+        assert!(
+            to.load_state(&state, "online.")
+                .unwrap_err()
+                .to_string()
+                .contains("Float")
+        );
         state.remove("online.b.weight");
-        assert!(to.load_state(&state, "online.").unwrap_err().to_string().contains("lacks online.b.weight"));
+        assert!(
+            to.load_state(&state, "online.")
+                .unwrap_err()
+                .to_string()
+                .contains("lacks online.b.weight")
+        );
     }
 
     #[test]

@@ -59,10 +59,21 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// `size`×`size` filters that keep the resolution at stride 1.
-    pub(crate) fn new(mut scope: Scope<'_>, channels_in: i64, channels_out: i64, size: i64, stride: i64) -> Self {
+    pub(crate) fn new(
+        mut scope: Scope<'_>,
+        channels_in: i64,
+        channels_out: i64,
+        size: i64,
+        stride: i64,
+    ) -> Self {
         let init = Init::kaiming_normal(channels_in * size * size);
         let shape = [channels_out, channels_in, size, size];
-        Conv { weight: scope.parameter("weight", &shape, init, Role::Weight), stride, padding: size / 2, dilation: 1 }
+        Conv {
+            weight: scope.parameter("weight", &shape, init, Role::Weight),
+            stride,
+            padding: size / 2,
+            dilation: 1,
+        }
     }
 
     /// The same filters with `rate - 1` pixels between their taps; 1×1 filters stay as they are.
@@ -97,12 +108,23 @@ struct Block {
 }
 
 impl Block {
-    fn new(scope: &mut Scope<'_>, arch: Arch, channels_in: i64, width: i64, stride: i64, last_scale: f64) -> Self {
+    fn new(
+        scope: &mut Scope<'_>,
+        arch: Arch,
+        channels_in: i64,
+        width: i64,
+        stride: i64,
+        last_scale: f64,
+    ) -> Self {
         let channels_out = width * arch.expansion();
         // (in, out, size, stride) of each layer
         let shapes = match arch {
             Arch::Resnet18 => vec![(channels_in, width, 3, stride), (width, width, 3, 1)],
-            Arch::Resnet50 => vec![(channels_in, width, 1, 1), (width, width, 3, stride), (width, channels_out, 1, 1)],
+            Arch::Resnet50 => vec![
+                (channels_in, width, 1, 1),
+                (width, width, 3, stride),
+                (width, channels_out, 1, 1),
+            ],
         };
         let last = shapes.len();
         let layers = shapes
@@ -128,8 +150,13 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let (last, inner) = self.layers.split_last().expect("a block has two or three layers");
-        let out = inner.iter().fold(x.shallow_clone(), |out, layer| layer.forward(&out, After::Relu, train));
+        let (last, inner) = self
+            .layers
+            .split_last()
+            .expect("a block has two or three layers");
+        let out = inner.iter().fold(x.shallow_clone(), |out, layer| {
+            layer.forward(&out, After::Relu, train)
+        });
         let residual = match &self.shortcut {
             Some(shortcut) => shortcut.forward(x, After::Nothing, train),
             None => x.shallow_clone(),
@@ -164,12 +191,15 @@ impl ResNet {
             for block_ix in 0..num_blocks {
                 let stride = if block_ix == 0 { stride } else { 1 };
                 let mut scope = scope.sub(block_ix);
-                blocks.push(Block::new(&mut scope, arch, channels, width, stride, last_scale));
+                blocks.push(Block::new(
+                    &mut scope, arch, channels, width, stride, last_scale,
+                ));
                 channels = width * arch.expansion();
             }
         }
         let mut net = ResNet { arch, stem, blocks };
-        net.norms_mut().for_each(|norm| norm.split(config.bn_splits));
+        net.norms_mut()
+            .for_each(|norm| norm.split(config.bn_splits));
         net
     }
 
@@ -181,7 +211,10 @@ impl ResNet {
     /// Dilates the 3×3 filters of stage 4, as dense prediction does where it has stride 1 (RECIPE 6).
     pub fn dilate_stage4(&mut self, rate: i64) {
         let first = self.first_block_of_stage4();
-        for layer in self.blocks[first..].iter_mut().flat_map(|block| &mut block.layers) {
+        for layer in self.blocks[first..]
+            .iter_mut()
+            .flat_map(|block| &mut block.layers)
+        {
             layer.conv.dilate(rate);
         }
     }
@@ -194,17 +227,30 @@ impl ResNet {
 
     /// As [`forward`](Self::forward), the C4 map (half the channels) before it: `(C4, C5)`.
     pub fn maps(&self, view: &Tensor, train: bool) -> (Tensor, Tensor) {
-        let x = self.stem.forward(view, After::Relu, train).max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let x = self.stem.forward(view, After::Relu, train).max_pool2d(
+            [3, 3],
+            [2, 2],
+            [1, 1],
+            [1, 1],
+            false,
+        );
         let (front, stage4) = self.blocks.split_at(self.first_block_of_stage4());
-        let run = |x: Tensor, blocks: &[Block]| blocks.iter().fold(x, |x, block| block.forward(&x, train));
+        let run = |x: Tensor, blocks: &[Block]| {
+            blocks.iter().fold(x, |x, block| block.forward(&x, train))
+        };
         let c4 = run(x, front);
         let c5 = run(c4.shallow_clone(), stage4);
         (c4, c5)
     }
 
     fn norms_mut(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
-        let inside = self.blocks.iter_mut().flat_map(|block| block.layers.iter_mut().chain(&mut block.shortcut));
-        std::iter::once(&mut self.stem).chain(inside).map(|layer| &mut layer.norm)
+        let inside = self
+            .blocks
+            .iter_mut()
+            .flat_map(|block| block.layers.iter_mut().chain(&mut block.shortcut));
+        std::iter::once(&mut self.stem)
+            .chain(inside)
+            .map(|layer| &mut layer.norm)
     }
 
     fn first_block_of_stage4(&self) -> usize {

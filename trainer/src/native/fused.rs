@@ -34,7 +34,12 @@ unsafe extern "C" {
         dtype: c_int,
         out: *mut *mut C_tensor,
     ) -> Message;
-    fn trainer_restore_table(to: TensorList, from: TensorList, n: usize, out: *mut *mut C_tensor) -> Message;
+    fn trainer_restore_table(
+        to: TensorList,
+        from: TensorList,
+        n: usize,
+        out: *mut *mut C_tensor,
+    ) -> Message;
     fn trainer_restore_unless(keep: *const C_tensor, table: *const C_tensor) -> Message;
 }
 
@@ -64,7 +69,13 @@ pub struct NormTensors<'a> {
 
 /// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by the batch's statistics,
 /// which move the running ones by `momentum`. Differentiable in x, residual, weight and bias.
-pub fn batch_norm(x: &Tensor, norm: NormTensors<'_>, after: After<'_>, momentum: f64, eps: f64) -> Tensor {
+pub fn batch_norm(
+    x: &Tensor,
+    norm: NormTensors<'_>,
+    after: After<'_>,
+    momentum: f64,
+    eps: f64,
+) -> Tensor {
     f_batch_norm(x, norm, after, momentum, eps).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
@@ -81,7 +92,12 @@ pub(super) fn f_batch_norm(
         After::Relu => (1, std::ptr::null()),
         After::AddRelu(residual) => (1, residual.as_ptr()),
     };
-    let NormTensors { weight, bias, running_mean, running_var } = norm;
+    let NormTensors {
+        weight,
+        bias,
+        running_mean,
+        running_var,
+    } = norm;
     new_tensor(|out| {
         // SAFETY: all pointers are those of live tensors, but for the residual's, which may be null as documented.
         unsafe {
@@ -136,7 +152,11 @@ impl Restore {
         must(unsafe { trainer_restore_table(to.as_list(), from.as_list(), to.len(), &mut table) });
         // SAFETY: a pointer that is not null is a new `at::Tensor`, whose only owner this becomes.
         let table = (!table.is_null()).then(|| unsafe { Tensor::from_ptr(table) });
-        Restore { state, before, table }
+        Restore {
+            state,
+            before,
+            table,
+        }
     }
 
     /// Copies the state as it is now. Call under `no_grad`.

@@ -32,7 +32,13 @@ const KERNELS: [&str; 13] = [
 ];
 
 /// Function, grid and block (three numbers each), stream, pointers to the arguments; 0 is success.
-type Launch = unsafe extern "C" fn(*mut c_void, *const c_uint, *const c_uint, *mut c_void, *mut *mut c_void) -> c_int;
+type Launch = unsafe extern "C" fn(
+    *mut c_void,
+    *const c_uint,
+    *const c_uint,
+    *mut c_void,
+    *mut *mut c_void,
+) -> c_int;
 
 unsafe extern "C" {
     fn trainer_set_kernels(
@@ -52,8 +58,12 @@ unsafe extern "C" {
 /// everything works as before, without the kernels.
 pub fn load_kernels(device: Device) -> Result<()> {
     static LOADED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
-    let Device::Cuda(ordinal) = device else { return Ok(()) };
-    let mut loaded = LOADED.lock().map_err(|_| anyhow!("an earlier attempt to load the kernels panicked"))?;
+    let Device::Cuda(ordinal) = device else {
+        return Ok(());
+    };
+    let mut loaded = LOADED
+        .lock()
+        .map_err(|_| anyhow!("an earlier attempt to load the kernels panicked"))?;
     if !loaded.contains(&ordinal) {
         // libtorch makes its context current; the kernels are loaded into it.
         let expected = Results::of(device)?;
@@ -61,7 +71,9 @@ pub fn load_kernels(device: Device) -> Result<()> {
         let checked = Results::of(device).and_then(|ours| ours.ensure_like(&expected));
         if checked.is_err() {
             // SAFETY: without a function to launch, the list of functions is not read.
-            outcome(unsafe { trainer_set_kernels(ordinal as c_int, None, 0, std::ptr::null(), 0) })?;
+            outcome(unsafe {
+                trainer_set_kernels(ordinal as c_int, None, 0, std::ptr::null(), 0)
+            })?;
         }
         checked?;
         loaded.insert(ordinal);
@@ -77,7 +89,8 @@ fn load_into_current_context(ordinal: usize) -> Result<()> {
     };
     let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-    let multiprocessors = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+    let multiprocessors =
+        attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
     let image = CString::new(compile(&format!("compute_{major}{minor}"))?)?;
     // SAFETY: a NUL-terminated text in PTX, read during the call. The module is never unloaded, so its functions stay.
     let functions = unsafe {
@@ -85,11 +98,20 @@ fn load_into_current_context(ordinal: usize) -> Result<()> {
         let function = |name: &str| -> Result<*mut c_void> {
             Ok(result::module::get_function(module, CString::new(name)?)?.cast::<c_void>())
         };
-        KERNELS.into_iter().map(function).collect::<Result<Vec<_>>>()?
+        KERNELS
+            .into_iter()
+            .map(function)
+            .collect::<Result<Vec<_>>>()?
     };
     // SAFETY: `functions` holds as many entries as are announced.
     outcome(unsafe {
-        trainer_set_kernels(ordinal as c_int, Some(launch), multiprocessors, functions.as_ptr(), functions.len())
+        trainer_set_kernels(
+            ordinal as c_int,
+            Some(launch),
+            multiprocessors,
+            functions.as_ptr(),
+            functions.len(),
+        )
     })
 }
 
@@ -106,8 +128,21 @@ unsafe extern "C" fn launch(
 ) -> c_int {
     // SAFETY: grid and block are three numbers each (fused.cpp); the rest is the caller's promise.
     let status = unsafe {
-        let ([gx, gy, gz], [bx, by, bz]) = (*grid.cast::<[c_uint; 3]>(), *block.cast::<[c_uint; 3]>());
-        sys::cuLaunchKernel(function.cast(), gx, gy, gz, bx, by, bz, 0, stream.cast(), arguments, std::ptr::null_mut())
+        let ([gx, gy, gz], [bx, by, bz]) =
+            (*grid.cast::<[c_uint; 3]>(), *block.cast::<[c_uint; 3]>());
+        sys::cuLaunchKernel(
+            function.cast(),
+            gx,
+            gy,
+            gz,
+            bx,
+            by,
+            bz,
+            0,
+            stream.cast(),
+            arguments,
+            std::ptr::null_mut(),
+        )
     };
     status as c_int
 }
@@ -122,7 +157,9 @@ fn compile(arch: &str) -> Result<String> {
     };
     match nvrtc::compile_ptx_with_opts(SOURCE, options) {
         Ok(ptx) => Ok(ptx.to_src()),
-        Err(CompileError::CompileError { log, .. }) => Err(anyhow!("NVRTC: {}", log.to_string_lossy().trim())),
+        Err(CompileError::CompileError { log, .. }) => {
+            Err(anyhow!("NVRTC: {}", log.to_string_lossy().trim()))
+        }
         Err(other) => Err(anyhow!("NVRTC: {other:?}")),
     }
 }
@@ -133,10 +170,15 @@ fn find_nvrtc() -> Result<()> {
     // fails (it wants a driver too), NVRTC and its other half may still lie on the binary's run path.
     let _ = load_library("libcaffe2_nvrtc.so");
     // SAFETY: only tries to load the library.
-    ensure!(unsafe { nvrtc::sys::is_culib_present() }, "there is no libnvrtc");
+    ensure!(
+        unsafe { nvrtc::sys::is_culib_present() },
+        "there is no libnvrtc"
+    );
     let (mut major, mut minor) = (0, 0);
     // SAFETY: the library is there, and both pointers are those of live integers.
-    unsafe { nvrtc::sys::nvrtcVersion(&mut major, &mut minor) }.result().map_err(|e| anyhow!("NVRTC: {e:?}"))?;
+    unsafe { nvrtc::sys::nvrtcVersion(&mut major, &mut minor) }
+        .result()
+        .map_err(|e| anyhow!("NVRTC: {e:?}"))?;
     let _ = load_library(&format!("libnvrtc-builtins.so.{major}.{minor}"));
     Ok(())
 }
@@ -147,13 +189,29 @@ mod tests {
 
     #[test]
     fn the_kernels_compile_for_every_architecture_that_libtorch_supports() {
-        for arch in ["compute_75", "compute_80", "compute_90", "compute_100", "compute_120"] {
+        for arch in [
+            "compute_75",
+            "compute_80",
+            "compute_90",
+            "compute_100",
+            "compute_120",
+        ] {
             match compile(arch) {
                 Ok(ptx) => {
-                    assert!(ptx.contains(&format!(".target sm_{}", &arch["compute_".len()..])), "{arch}");
-                    assert!(KERNELS.iter().all(|name| ptx.contains(&format!(".entry {name}("))), "{arch}");
+                    assert!(
+                        ptx.contains(&format!(".target sm_{}", &arch["compute_".len()..])),
+                        "{arch}"
+                    );
+                    assert!(
+                        KERNELS
+                            .iter()
+                            .all(|name| ptx.contains(&format!(".entry {name}("))),
+                        "{arch}"
+                    );
                 }
-                Err(error) if error.to_string().contains("no libnvrtc") => return println!("skipped: {error:#}"),
+                Err(error) if error.to_string().contains("no libnvrtc") => {
+                    return println!("skipped: {error:#}");
+                }
                 Err(error) => panic!("{arch}: {error:#}"),
             }
         }

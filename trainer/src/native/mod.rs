@@ -52,7 +52,12 @@ unsafe extern "C" {
     fn trainer_foreach_add(xs: TensorList, ys: TensorList, n: usize, alpha: f64) -> Message;
     fn trainer_foreach_lerp(xs: TensorList, ys: TensorList, n: usize, weight: f64) -> Message;
     fn trainer_foreach_copy(xs: TensorList, ys: TensorList, n: usize) -> Message;
-    fn trainer_foreach_restore(xs: TensorList, ys: TensorList, n: usize, keep: *mut C_tensor) -> Message;
+    fn trainer_foreach_restore(
+        xs: TensorList,
+        ys: TensorList,
+        n: usize,
+        keep: *mut C_tensor,
+    ) -> Message;
     fn trainer_foreach_norm(xs: TensorList, n: usize, out: *mut *mut C_tensor) -> Message;
     fn trainer_drop_grads(xs: TensorList, n: usize) -> Message;
     fn trainer_set_tf32(on: c_int) -> Message;
@@ -70,7 +75,10 @@ fn outcome(message: Message) -> Result<()> {
         trainer_free_message(message);
         text
     };
-    Err(anyhow!("libtorch: {}", text.lines().next().unwrap_or("unknown error")))
+    Err(anyhow!(
+        "libtorch: {}",
+        text.lines().next().unwrap_or("unknown error")
+    ))
 }
 
 /// Panics with libtorch's message, for calls that fail only through a bug of ours or exhausted memory.
@@ -88,7 +96,10 @@ struct Pointers<'a> {
 
 impl<'a> Pointers<'a> {
     fn of(tensors: &'a [Tensor]) -> Self {
-        Pointers { raw: tensors.iter().map(Tensor::as_ptr).collect(), tensors: PhantomData }
+        Pointers {
+            raw: tensors.iter().map(Tensor::as_ptr).collect(),
+            tensors: PhantomData,
+        }
     }
 
     fn as_list(&self) -> TensorList {
@@ -144,8 +155,21 @@ impl Autocast {
         };
         let (mut old_enabled, mut old_dtype) = (0, 0);
         // SAFETY: both outputs point to live integers.
-        must(unsafe { trainer_autocast_enter(is_cuda, c_int::from(enabled), dtype, &mut old_enabled, &mut old_dtype) });
-        Autocast { is_cuda, old_enabled, old_dtype, not_send: PhantomData }
+        must(unsafe {
+            trainer_autocast_enter(
+                is_cuda,
+                c_int::from(enabled),
+                dtype,
+                &mut old_enabled,
+                &mut old_dtype,
+            )
+        });
+        Autocast {
+            is_cuda,
+            old_enabled,
+            old_dtype,
+            not_send: PhantomData,
+        }
     }
 }
 
@@ -153,7 +177,9 @@ impl Drop for Autocast {
     fn drop(&mut self) {
         // SAFETY: plain integers, and the thread is the one that entered (`not_send`). An error here could only be a
         // failed cache release; panicking in a drop would hide the reason for an unwinding.
-        let _ = outcome(unsafe { trainer_autocast_leave(self.is_cuda, self.old_enabled, self.old_dtype) });
+        let _ = outcome(unsafe {
+            trainer_autocast_leave(self.is_cuda, self.old_enabled, self.old_dtype)
+        });
     }
 }
 
@@ -204,7 +230,14 @@ pub fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
     assert_eq!(xs.len(), ys.len(), "one source per tensor");
     let (xs, ys) = (Pointers::of(xs), Pointers::of(ys));
     // SAFETY: both lists hold `len` live tensors for the time of the call; `keep` lives as long and is only read.
-    must(unsafe { trainer_foreach_restore(xs.as_list(), ys.as_list(), xs.len(), keep.as_ptr().cast_mut()) });
+    must(unsafe {
+        trainer_foreach_restore(
+            xs.as_list(),
+            ys.as_list(),
+            xs.len(),
+            keep.as_ptr().cast_mut(),
+        )
+    });
 }
 
 /// The Euclidean norm of every tensor: `[n]`, on their device; nothing waits for it. `xs` is not empty.
@@ -255,13 +288,18 @@ pub fn cuda_device(ordinal: usize) -> Result<Device> {
         "CUDA is not available: the driver finds no usable GPU (is it older than libtorch's CUDA?)"
     );
     let count = Cuda::device_count();
-    ensure!((ordinal as i64) < count, "there is no GPU {ordinal}: this machine has {count}, counted from 0");
+    ensure!(
+        (ordinal as i64) < count,
+        "there is no GPU {ordinal}: this machine has {count}, counted from 0"
+    );
     Ok(Device::Cuda(ordinal))
 }
 
 fn load_cuda() -> Result<()> {
-    load_library("libcuda.so.1").map_err(|_| anyhow!("no NVIDIA driver (libcuda.so.1) on this machine"))?;
-    load_library("libtorch_cuda.so").map_err(|e| anyhow!("this libtorch has no CUDA library that loads: {e:#}"))
+    load_library("libcuda.so.1")
+        .map_err(|_| anyhow!("no NVIDIA driver (libcuda.so.1) on this machine"))?;
+    load_library("libtorch_cuda.so")
+        .map_err(|e| anyhow!("this libtorch has no CUDA library that loads: {e:#}"))
 }
 
 #[cfg(test)]
@@ -293,7 +331,10 @@ mod tests {
     #[test]
     fn foreach_operations_match_their_formulas() {
         let xs = || vec![Tensor::from_slice(&[1.0, 2.0]), Tensor::from_slice(&[3.0])];
-        let ys = vec![Tensor::from_slice(&[10.0, 20.0]), Tensor::from_slice(&[30.0])];
+        let ys = vec![
+            Tensor::from_slice(&[10.0, 20.0]),
+            Tensor::from_slice(&[30.0]),
+        ];
         let flat = |ts: &[Tensor]| -> Vec<f64> { Vec::try_from(Tensor::cat(ts, 0)).unwrap() };
         let check = |change: &dyn Fn(&[Tensor]), expected: [f64; 3]| {
             let xs = xs();
@@ -301,12 +342,21 @@ mod tests {
             assert_eq!(flat(&xs), expected);
         };
         check(&|xs| foreach_mul_scalar(xs, 2.0), [2.0, 4.0, 6.0]);
-        check(&|xs| foreach_mul(xs, &[Tensor::from(2.0), Tensor::from(0.5)]), [2.0, 4.0, 1.5]);
+        check(
+            &|xs| foreach_mul(xs, &[Tensor::from(2.0), Tensor::from(0.5)]),
+            [2.0, 4.0, 1.5],
+        );
         check(&|xs| foreach_add(xs, &ys, 0.5), [6.0, 12.0, 18.0]);
         check(&|xs| foreach_lerp(xs, &ys, 0.25), [3.25, 6.5, 9.75]);
         check(&|xs| foreach_copy(xs, &ys), [10.0, 20.0, 30.0]);
-        check(&|xs| foreach_restore(xs, &ys, &Tensor::from(true)), [1.0, 2.0, 3.0]);
-        check(&|xs| foreach_restore(xs, &ys, &Tensor::from(false)), [10.0, 20.0, 30.0]);
+        check(
+            &|xs| foreach_restore(xs, &ys, &Tensor::from(true)),
+            [1.0, 2.0, 3.0],
+        );
+        check(
+            &|xs| foreach_restore(xs, &ys, &Tensor::from(false)),
+            [10.0, 20.0, 30.0],
+        );
         let norms = foreach_norm(&[Tensor::from_slice(&[3.0, 4.0]), Tensor::from_slice(&[-2.0])]);
         assert_eq!(flat(&[norms]), [5.0, 2.0]);
     }

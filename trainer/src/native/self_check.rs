@@ -40,9 +40,15 @@ impl Results {
     pub fn ensure_like(&self, expected: &Results) -> Result<()> {
         for ((name, kind, ours), (.., theirs)) in self.0.iter().zip(&expected.0) {
             let difference = difference(ours, theirs)?;
-            let (_, limit) = LIMITS.into_iter().find(|(of, _)| of == kind).expect("every kind has a limit");
+            let (_, limit) = LIMITS
+                .into_iter()
+                .find(|(of, _)| of == kind)
+                .expect("every kind has a limit");
             // A NaN is within no limit.
-            ensure!(difference <= limit, "{name} in {kind:?} is {difference:.1e} off libtorch's");
+            ensure!(
+                difference <= limit,
+                "{name} in {kind:?} is {difference:.1e} off libtorch's"
+            );
         }
         Ok(())
     }
@@ -59,7 +65,9 @@ fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
 /// Numbers in −1..1 that look random.
 fn values(shape: &[i64], salt: f64, device: Device) -> Tensor {
     let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, device));
-    ((index * (1.7 + salt)).sin() * 43_758.545_3).frac().view(shape)
+    ((index * (1.7 + salt)).sin() * 43_758.545_3)
+        .frac()
+        .view(shape)
 }
 
 fn views(device: Device, kind: Kind) -> Result<Tensor> {
@@ -88,12 +96,27 @@ fn norm(device: Device, kind: Kind, with_residual: bool) -> Result<[(&'static st
     };
     let channel = |salt| values(&[SHAPE[1]], salt, device).to_kind(Kind::Float);
     let (x, residual) = (leaf(map(0.1) + 0.5, kind), leaf(map(0.2), kind));
-    let (weight, bias) = (leaf(channel(0.3) + 1.5, Kind::Float), leaf(channel(0.4), Kind::Float));
+    let (weight, bias) = (
+        leaf(channel(0.3) + 1.5, Kind::Float),
+        leaf(channel(0.4), Kind::Float),
+    );
     let (running_mean, running_var) = (channel(0.5), channel(0.6).abs() + 0.5);
-    let norm = NormTensors { weight: &weight, bias: &bias, running_mean: &running_mean, running_var: &running_var };
-    let after = if with_residual { After::AddRelu(&residual) } else { After::Relu };
+    let norm = NormTensors {
+        weight: &weight,
+        bias: &bias,
+        running_mean: &running_mean,
+        running_var: &running_var,
+    };
+    let after = if with_residual {
+        After::AddRelu(&residual)
+    } else {
+        After::Relu
+    };
     let y = f_batch_norm(&x, norm, after, 0.1, 1e-5)?;
-    (&y * map(0.7).to_kind(kind)).sum(Kind::Float).f_backward().map_err(torch)?;
+    (&y * map(0.7).to_kind(kind))
+        .sum(Kind::Float)
+        .f_backward()
+        .map_err(torch)?;
     Ok([
         ("a norm's output", y.detach()),
         ("a running mean", running_mean),
@@ -113,7 +136,10 @@ mod tests {
     fn right_kernels_pass_and_wrong_ones_are_named() {
         let expected = Results::of(Device::Cpu).unwrap();
         let ours = with_kernels(|| Results::of(Device::Cpu).unwrap());
-        assert!(ours.0.iter().zip(&expected.0).any(|(a, b)| a.2 != b.2), "the kernels ran, and round in another order");
+        assert!(
+            ours.0.iter().zip(&expected.0).any(|(a, b)| a.2 != b.2),
+            "the kernels ran, and round in another order"
+        );
         ours.ensure_like(&expected).unwrap();
         for bad in [0.0, f64::NAN] {
             let wrong = Results::of(Device::Cpu).unwrap();

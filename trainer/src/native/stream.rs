@@ -19,7 +19,9 @@ pub struct Stream(Option<(c_int, i64)>);
 impl Stream {
     /// A stream of `device`.
     pub fn beside(device: Device) -> Result<Self> {
-        let Device::Cuda(ordinal) = device else { return Ok(Stream(None)) };
+        let Device::Cuda(ordinal) = device else {
+            return Ok(Stream(None));
+        };
         let mut id = 0;
         // SAFETY: `id` points to a live integer.
         outcome(unsafe { trainer_stream_new(ordinal as c_int, &mut id) })?;
@@ -29,8 +31,13 @@ impl Stream {
     /// Runs `work`, whose operations are queued here. Its results may be used elsewhere behind an [`Event`](super::Event)
     /// recorded at its end, and need [`keep`](Self::keep) there.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
-        let Some((ordinal, id)) = self.0 else { return Ok(work()) };
-        let _back = Back { ordinal, id: enter(ordinal, id)? };
+        let Some((ordinal, id)) = self.0 else {
+            return Ok(work());
+        };
+        let _back = Back {
+            ordinal,
+            id: enter(ordinal, id)?,
+        };
         Ok(work())
     }
 
@@ -75,7 +82,9 @@ mod tests {
     #[test]
     fn the_cpu_has_no_second_stream() {
         let stream = Stream::beside(Device::Cpu).unwrap();
-        let made = stream.run(|| Tensor::ones([2], (Kind::Float, Device::Cpu))).unwrap();
+        let made = stream
+            .run(|| Tensor::ones([2], (Kind::Float, Device::Cpu)))
+            .unwrap();
         stream.keep(&[made.shallow_clone()]).unwrap();
         assert_eq!(made, Tensor::from_slice(&[1.0f32, 1.0]));
     }
@@ -94,7 +103,10 @@ mod tests {
                 .unwrap();
             event.block_stream().unwrap();
             stream.keep(&[made.shallow_clone()]).unwrap();
-            assert_eq!(f64::try_from(made.mean(Kind::Double)).unwrap(), round as f64);
+            assert_eq!(
+                f64::try_from(made.mean(Kind::Double)).unwrap(),
+                round as f64
+            );
         }
     }
 }

@@ -18,7 +18,9 @@ unsafe extern "C" {
 
 /// The most bytes that tensors on a GPU have held at once so far; `None` on the CPU, where libtorch does not count.
 pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
-    let Device::Cuda(ordinal) = device else { return Ok(None) };
+    let Device::Cuda(ordinal) = device else {
+        return Ok(None);
+    };
     let mut bytes = 0;
     // SAFETY: `bytes` points to a live integer.
     outcome(unsafe { trainer_peak_memory(ordinal as c_int, &mut bytes) })?;
@@ -31,7 +33,8 @@ pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
 /// # Errors
 /// Those of `work`, a profiler that does not start, and a file that cannot be written.
 pub fn trace<T>(path: &Path, device: Device, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let name = CString::new(path.as_os_str().as_bytes()).context("the trace's path holds a zero byte")?;
+    let name =
+        CString::new(path.as_os_str().as_bytes()).context("the trace's path holds a zero byte")?;
     // SAFETY: a plain integer.
     outcome(unsafe { trainer_trace_begin(c_int::from(device.is_cuda())) })?;
     let tracing = Tracing { ended: false };
@@ -89,10 +92,16 @@ mod tests {
         trace(&path, Device::Cpu, work).unwrap();
         let file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let events = file["traceEvents"].as_array().unwrap();
-        let has = |name: &str| events.iter().any(|event| event["name"].as_str().is_some_and(|n| n.contains(name)));
+        let has = |name: &str| {
+            events
+                .iter()
+                .any(|event| event["name"].as_str().is_some_and(|n| n.contains(name)))
+        };
         assert!(has("aten::mm") && has("MmBackward0"));
         let nowhere = folder.path().join("no/such/folder/trace.json");
-        let refused = trace(&nowhere, Device::Cpu, || Ok(())).unwrap_err().to_string();
+        let refused = trace(&nowhere, Device::Cpu, || Ok(()))
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("no/such/folder"), "{refused}");
     }
 

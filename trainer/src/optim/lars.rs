@@ -84,7 +84,12 @@ impl Lars {
             Exclude::OneAxis => tensor.dim() == 1,
             Exclude::NamePattern => matches_openselfsup(name),
         });
-        Lars { config, scaled, excluded, trust: None }
+        Lars {
+            config,
+            scaled,
+            excluded,
+            trust: None,
+        }
     }
 
     /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them afterwards.
@@ -100,15 +105,26 @@ impl Lars {
 
     /// Turns each gradient g into trust · (g + wd p); returns the trust ratios.
     fn scale_by_trust(&self, active: &Active) -> Tensor {
-        let LarsConfig { arithmetic, weight_decay, eta, eps, .. } = self.config;
+        let LarsConfig {
+            arithmetic,
+            weight_decay,
+            eta,
+            eps,
+            ..
+        } = self.config;
         let params = native::foreach_norm(&active.params); // [tensors]
-        let raw = (arithmetic == Arithmetic::OpenSelfSup).then(|| native::foreach_norm(&active.grads));
+        let raw =
+            (arithmetic == Arithmetic::OpenSelfSup).then(|| native::foreach_norm(&active.grads));
         native::foreach_add(&active.grads, &active.params, weight_decay);
         let (guard, denominator) = match raw {
             Some(raw) => (raw.shallow_clone(), raw + &params * weight_decay + eps),
             None => {
                 let decayed = native::foreach_norm(&active.grads);
-                let eps = if arithmetic == Arithmetic::Pixpro { eps } else { 0.0 };
+                let eps = if arithmetic == Arithmetic::Pixpro {
+                    eps
+                } else {
+                    0.0
+                };
                 (decayed.shallow_clone(), decayed + eps)
             }
         };
@@ -152,10 +168,16 @@ pub fn matches_openselfsup(name: &str) -> bool {
         let rest = name[at..].trim_start_matches(|c: char| c.is_ascii_digit());
         // The pattern's dot is any character; backing off into the digits changes nothing for "weight" and "bias".
         let mut rest = rest.chars();
-        rest.next().is_some() && ["weight", "bias"].iter().any(|part| rest.as_str().starts_with(part))
+        rest.next().is_some()
+            && ["weight", "bias"]
+                .iter()
+                .any(|part| rest.as_str().starts_with(part))
     };
     name.contains("bias")
-        || ["bn", "gn"].iter().flat_map(|norm| name.match_indices(norm)).any(|(at, norm)| norm_at(at + norm.len()))
+        || ["bn", "gn"]
+            .iter()
+            .flat_map(|norm| name.match_indices(norm))
+            .any(|(at, norm)| norm_at(at + norm.len()))
 }
 
 #[cfg(test)]
@@ -164,10 +186,22 @@ mod tests {
 
     #[test]
     fn the_name_patterns_miss_what_openselfsup_misses() {
-        for name in ["bn1.weight", "layer1.0.bn3.bias", "projector.0.bias", "gn.weight", "downsample.1.bias"] {
+        for name in [
+            "bn1.weight",
+            "layer1.0.bn3.bias",
+            "projector.0.bias",
+            "gn.weight",
+            "downsample.1.bias",
+        ] {
             assert!(matches_openselfsup(name), "{name}");
         }
-        for name in ["downsample.1.weight", "projector.1.weight", "conv1.weight", "bn", "layer4.2.conv3.weight"] {
+        for name in [
+            "downsample.1.weight",
+            "projector.1.weight",
+            "conv1.weight",
+            "bn",
+            "layer4.2.conv3.weight",
+        ] {
             assert!(!matches_openselfsup(name), "{name}");
         }
     }

@@ -85,7 +85,11 @@ impl Group {
     fn split(registry: &Registry, holds: impl Fn(&str, &Tensor) -> bool) -> (Group, Group) {
         let (mut yes, mut no) = (Group::default(), Group::default());
         for entry in registry.trainable() {
-            let group = if holds(&entry.name, &entry.tensor) { &mut yes } else { &mut no };
+            let group = if holds(&entry.name, &entry.tensor) {
+                &mut yes
+            } else {
+                &mut no
+            };
             group.add(&entry.name, &entry.tensor);
         }
         (yes, no)
@@ -127,7 +131,10 @@ fn load_momentum(groups: &[&Group], state: &BTreeMap<String, Tensor>) -> Result<
             None => bail!("the optimizer's state lacks {name}"),
         }
     }
-    if let Some(extra) = state.keys().find(|key| !ours.iter().any(|(name, _)| name == *key)) {
+    if let Some(extra) = state
+        .keys()
+        .find(|key| !ours.iter().any(|(name, _)| name == *key))
+    {
         bail!("the optimizer's state has {extra}, which this model lacks");
     }
     let _guard = tch::no_grad_guard();

@@ -66,7 +66,14 @@ pub(crate) fn half_cosine(x: f64) -> f64 {
 
 /// The learning rate of a step. After the last step it stays where it ended.
 pub fn lr(step: u64, config: &LrConfig) -> f64 {
-    let LrConfig { shape, peak, warmup_steps, total_steps, steps_per_epoch, drops } = *config;
+    let LrConfig {
+        shape,
+        peak,
+        warmup_steps,
+        total_steps,
+        steps_per_epoch,
+        drops,
+    } = *config;
     let warm = step as f64 / warmup_steps as f64; // used only when warmup_steps > 0
     let after = step.saturating_sub(warmup_steps);
     let rest = total_steps.saturating_sub(warmup_steps).max(1);
@@ -87,7 +94,9 @@ pub fn lr(step: u64, config: &LrConfig) -> f64 {
         }
         LrShape::Step => {
             // Rounded: 0.6 of 200 epochs is 120 of them, whatever the product's last bit.
-            let passed = drops.iter().filter(|share| step >= (*share * total_steps as f64).round() as u64);
+            let passed = drops
+                .iter()
+                .filter(|share| step >= (*share * total_steps as f64).round() as u64);
             peak * passed.fold(1.0, |factor, _| factor * 0.1)
         }
         LrShape::Pixpro => PIXPRO_FLOOR + (peak - PIXPRO_FLOOR) * half_cosine(done),
@@ -109,7 +118,12 @@ pub fn tau_accumulated(step: u64, total: u64, accumulate: u64, base: f64) -> f64
 mod tests {
     use super::*;
 
-    const SHAPES: [LrShape; 4] = [LrShape::Byol, LrShape::OpenSelfSup, LrShape::Pixpro, LrShape::Step];
+    const SHAPES: [LrShape; 4] = [
+        LrShape::Byol,
+        LrShape::OpenSelfSup,
+        LrShape::Pixpro,
+        LrShape::Step,
+    ];
 
     #[test]
     fn rates_stay_between_zero_and_the_peak_for_any_lengths() {
@@ -118,10 +132,20 @@ mod tests {
                 [(0, 1, 1), (0, 10, 3), (5, 5, 2), (9, 4, 1), (3, 30, 7)]
             {
                 let drops = [0.6, 0.8];
-                let config = LrConfig { shape, peak: 4.0, warmup_steps, total_steps, steps_per_epoch, drops };
+                let config = LrConfig {
+                    shape,
+                    peak: 4.0,
+                    warmup_steps,
+                    total_steps,
+                    steps_per_epoch,
+                    drops,
+                };
                 for step in 0..2 * total_steps {
                     let rate = lr(step, &config);
-                    assert!((0.0..=4.0).contains(&rate), "{config:?} step {step}: {rate}");
+                    assert!(
+                        (0.0..=4.0).contains(&rate),
+                        "{config:?} step {step}: {rate}"
+                    );
                 }
             }
         }

@@ -23,7 +23,10 @@ pub struct SgdConfig {
 impl Default for SgdConfig {
     /// MoCo's values.
     fn default() -> Self {
-        SgdConfig { momentum: 0.9, weight_decay: 1e-4 }
+        SgdConfig {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+        }
     }
 }
 

@@ -56,12 +56,23 @@ pub fn plot(args: &PlotArgs) -> Result<()> {
         return Err(usage(format!("--out {:?} must end in .png", args.out)));
     }
     if args.runs.len() > sheet::MOST_RUNS {
-        return Err(usage(format!("{} runs: colours keep {} apart", args.runs.len(), sheet::MOST_RUNS)));
+        return Err(usage(format!(
+            "{} runs: colours keep {} apart",
+            args.runs.len(),
+            sheet::MOST_RUNS
+        )));
     }
     let names = distinct_names(&args.runs);
-    let runs = args.runs.iter().zip(names).map(|(path, name)| Ok(Run { name, rows: place(read(path)?, args.by) }));
+    let runs = args.runs.iter().zip(names).map(|(path, name)| {
+        Ok(Run {
+            name,
+            rows: place(read(path)?, args.by),
+        })
+    });
     let runs = runs.collect::<Result<Vec<_>>>()?;
-    sheet::draw(&runs, args.by).and_then(|canvas| canvas.save(&args.out)).map_err(usage)?;
+    sheet::draw(&runs, args.by)
+        .and_then(|canvas| canvas.save(&args.out))
+        .map_err(usage)?;
     eprintln!("{}:", args.out.display());
     for run in &runs {
         eprintln!("  {}", sheet::describe(run));
@@ -75,7 +86,10 @@ fn read(run: &Path) -> Result<Vec<Row>> {
     }
     let rows = metrics::read(run)?;
     match rows.is_empty() {
-        true => Err(usage(format!("nothing to plot: {:?} holds no whole row yet", run.join(METRICS)))),
+        true => Err(usage(format!(
+            "nothing to plot: {:?} holds no whole row yet",
+            run.join(METRICS)
+        ))),
         false => Ok(rows),
     }
 }
@@ -100,16 +114,30 @@ fn distinct_names(paths: &[PathBuf]) -> Vec<String> {
     let parts: Vec<Vec<String>> = paths.iter().map(|path| parts(path)).collect();
     let most = parts.iter().map(Vec::len).max().unwrap_or(1);
     let named = |count: usize| -> Vec<String> {
-        parts.iter().map(|parts| parts[parts.len().saturating_sub(count)..].join("/")).collect()
+        parts
+            .iter()
+            .map(|parts| parts[parts.len().saturating_sub(count)..].join("/"))
+            .collect()
     };
-    let are_distinct = |names: &[String]| names.iter().enumerate().all(|(ix, name)| !names[..ix].contains(name));
-    (1..=most).map(named).find(|names| are_distinct(names)).unwrap_or_else(|| named(1))
+    let are_distinct = |names: &[String]| {
+        names
+            .iter()
+            .enumerate()
+            .all(|(ix, name)| !names[..ix].contains(name))
+    };
+    (1..=most)
+        .map(named)
+        .find(|names| are_distinct(names))
+        .unwrap_or_else(|| named(1))
 }
 
 /// What a path is made of; a name for `.` too.
 fn parts(path: &Path) -> Vec<String> {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    whole.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    whole
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -118,9 +146,13 @@ mod tests {
 
     #[test]
     fn names_are_as_short_as_they_can_be() {
-        let names = |paths: &[&str]| distinct_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let names =
+            |paths: &[&str]| distinct_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(names(&["no/runs/a", "no/runs/b"]), ["a", "b"]);
-        assert_eq!(names(&["no/x/seed_0", "no/y/seed_0"]), ["x/seed_0", "y/seed_0"]);
+        assert_eq!(
+            names(&["no/x/seed_0", "no/y/seed_0"]),
+            ["x/seed_0", "y/seed_0"]
+        );
         assert_eq!(names(&["no/a", "no/a"]), ["a", "a"]);
     }
 
@@ -128,12 +160,19 @@ mod tests {
     fn row(step: u64, step_s: f64) -> Row {
         let text = r#"{"step":1,"epoch":0.5,"loss":-2.9,"loss_1d":-0.6,"loss_2d":null,"z_std":0.7,"z2d_std":null,"lr":0.9,
             "tau":0.99,"iou":0.65,"pairs_per_s":26.7,"step_s":0.6,"data_wait_s":2.1e-6}"#;
-        Row { step, step_s, ..serde_json::from_str(text).unwrap() }
+        Row {
+            step,
+            step_s,
+            ..serde_json::from_str(text).unwrap()
+        }
     }
 
     #[test]
     fn hours_are_those_of_the_steps() {
-        let placed = place(vec![row(1, 3600.0), row(11, 360.0), row(12, 1800.0)], By::Hour);
+        let placed = place(
+            vec![row(1, 3600.0), row(11, 360.0), row(12, 1800.0)],
+            By::Hour,
+        );
         let hours: Vec<f64> = placed.iter().map(|(hours, _)| *hours).collect();
         assert_eq!(hours, [1.0, 2.0, 2.5]);
         assert_eq!(place(vec![row(7, 1.0)], By::Step)[0].0, 7.0);

@@ -41,21 +41,81 @@ struct Quantity {
 }
 
 const QUANTITIES: [Quantity; 16] = [
-    Quantity { title: "Loss", of: |row| Some(row.loss), from_zero: false },
-    Quantity { title: "Loss, 1D", of: |row| Some(row.loss_1d), from_zero: false },
-    Quantity { title: "Loss, 2D", of: |row| row.loss_2d, from_zero: false },
-    Quantity { title: "Spread of projections (z_std)", of: |row| Some(row.z_std), from_zero: false },
-    Quantity { title: "Spread of cells (z2d_std)", of: |row| row.z2d_std, from_zero: false },
-    Quantity { title: "Effective rank of projections", of: |row| row.diagnostics.z_rank, from_zero: true },
-    Quantity { title: "Largest cluster, % of cells", of: |row| percent(row.diagnostics.cluster_max), from_zero: true },
-    Quantity { title: "Smallest cluster, % of cells", of: |row| percent(row.diagnostics.cluster_min), from_zero: true },
-    Quantity { title: "Linear probe, mIoU in %", of: |row| row.probe_miou, from_zero: false },
-    Quantity { title: "Gradient norm", of: |row| row.diagnostics.grad_norm, from_zero: true },
-    Quantity { title: "Weight norm", of: |row| row.diagnostics.weight_norm, from_zero: false },
-    Quantity { title: "LARS's trust ratio, median", of: |row| row.diagnostics.trust_median, from_zero: true },
-    Quantity { title: "Learning rate", of: |row| Some(row.lr), from_zero: true },
-    Quantity { title: "EMA coefficient τ", of: |row| Some(row.tau), from_zero: false },
-    Quantity { title: "Pairs a second", of: |row| Some(row.pairs_per_s), from_zero: true },
+    Quantity {
+        title: "Loss",
+        of: |row| Some(row.loss),
+        from_zero: false,
+    },
+    Quantity {
+        title: "Loss, 1D",
+        of: |row| Some(row.loss_1d),
+        from_zero: false,
+    },
+    Quantity {
+        title: "Loss, 2D",
+        of: |row| row.loss_2d,
+        from_zero: false,
+    },
+    Quantity {
+        title: "Spread of projections (z_std)",
+        of: |row| Some(row.z_std),
+        from_zero: false,
+    },
+    Quantity {
+        title: "Spread of cells (z2d_std)",
+        of: |row| row.z2d_std,
+        from_zero: false,
+    },
+    Quantity {
+        title: "Effective rank of projections",
+        of: |row| row.diagnostics.z_rank,
+        from_zero: true,
+    },
+    Quantity {
+        title: "Largest cluster, % of cells",
+        of: |row| percent(row.diagnostics.cluster_max),
+        from_zero: true,
+    },
+    Quantity {
+        title: "Smallest cluster, % of cells",
+        of: |row| percent(row.diagnostics.cluster_min),
+        from_zero: true,
+    },
+    Quantity {
+        title: "Linear probe, mIoU in %",
+        of: |row| row.probe_miou,
+        from_zero: false,
+    },
+    Quantity {
+        title: "Gradient norm",
+        of: |row| row.diagnostics.grad_norm,
+        from_zero: true,
+    },
+    Quantity {
+        title: "Weight norm",
+        of: |row| row.diagnostics.weight_norm,
+        from_zero: false,
+    },
+    Quantity {
+        title: "LARS's trust ratio, median",
+        of: |row| row.diagnostics.trust_median,
+        from_zero: true,
+    },
+    Quantity {
+        title: "Learning rate",
+        of: |row| Some(row.lr),
+        from_zero: true,
+    },
+    Quantity {
+        title: "EMA coefficient τ",
+        of: |row| Some(row.tau),
+        from_zero: false,
+    },
+    Quantity {
+        title: "Pairs a second",
+        of: |row| Some(row.pairs_per_s),
+        from_zero: true,
+    },
     Quantity {
         title: "Data wait, % of a step",
         of: |row| percent((row.step_s > 0.0).then(|| row.data_wait_s / row.step_s)),
@@ -83,22 +143,44 @@ struct Panel {
 /// # Errors
 /// What plotters says.
 pub fn draw(runs: &[Run], by: By) -> sampler::Result<Canvas> {
-    let panels: Vec<Panel> = QUANTITIES.iter().filter_map(|quantity| panel(runs, quantity)).collect();
+    let panels: Vec<Panel> = QUANTITIES
+        .iter()
+        .filter_map(|quantity| panel(runs, quantity))
+        .collect();
     let width = 2 * MARGIN + COLUMNS * PANEL.width + (COLUMNS - 1) * GAP;
     let legend = legend_lines(runs, width - 2 * MARGIN);
     let top = LEGEND_Y + legend.len() as u32 * LEGEND_LINE;
     let rows = (panels.len() as u32).div_ceil(COLUMNS);
     let size = Size::new(width, top + rows * (PANEL.height + GAP) + MARGIN - GAP);
     let mut canvas = Canvas::new(size, palette::PAPER);
-    let heading = Text { size: 26.0, weight: Weight::Bold, ..Text::default() };
-    canvas.text(MARGIN as i32, HEADING_Y as i32, heading, &format!("Training over {}", by.unit()));
+    let heading = Text {
+        size: 26.0,
+        weight: Weight::Bold,
+        ..Text::default()
+    };
+    canvas.text(
+        MARGIN as i32,
+        HEADING_Y as i32,
+        heading,
+        &format!("Training over {}", by.unit()),
+    );
     for (line, entries) in (0..).zip(&legend) {
-        let entries: Vec<(Color, &str)> = entries.iter().map(|(color, text)| (*color, text.as_str())).collect();
-        canvas.legend(MARGIN as i32, (LEGEND_Y + line * LEGEND_LINE) as i32, &entries);
+        let entries: Vec<(Color, &str)> = entries
+            .iter()
+            .map(|(color, text)| (*color, text.as_str()))
+            .collect();
+        canvas.legend(
+            MARGIN as i32,
+            (LEGEND_Y + line * LEGEND_LINE) as i32,
+            &entries,
+        );
     }
     for (ix, panel) in (0..).zip(&panels) {
         let (column, row) = (ix % COLUMNS, ix / COLUMNS);
-        let (x, y) = (MARGIN + column * (PANEL.width + GAP), top + row * (PANEL.height + GAP));
+        let (x, y) = (
+            MARGIN + column * (PANEL.width + GAP),
+            top + row * (PANEL.height + GAP),
+        );
         panel.draw(&mut canvas, Rect::new(x, y, PANEL.width, PANEL.height))?;
     }
     Ok(canvas)
@@ -132,26 +214,56 @@ fn legend_lines(runs: &[Run], width: u32) -> Vec<Vec<(Color, String)>> {
 /// The panel of a quantity, if a run has it.
 fn panel(runs: &[Run], quantity: &Quantity) -> Option<Panel> {
     let values = runs.iter().map(|run| -> Vec<(f64, f64)> {
-        run.rows.iter().filter_map(|(x, row)| Some((*x, (quantity.of)(row)?))).collect()
+        run.rows
+            .iter()
+            .filter_map(|(x, row)| Some((*x, (quantity.of)(row)?)))
+            .collect()
     });
     let values: Vec<(Color, Vec<(f64, f64)>)> = palette::SERIES.into_iter().zip(values).collect();
-    let last: Vec<(Color, f64)> = values.iter().filter_map(|(color, all)| Some((*color, all.last()?.1))).collect();
+    let last: Vec<(Color, f64)> = values
+        .iter()
+        .filter_map(|(color, all)| Some((*color, all.last()?.1)))
+        .collect();
     if last.is_empty() {
         return None;
     }
-    let curves: Vec<_> = values.iter().map(|(color, all)| (*color, thinned(all, MOST_POINTS))).collect();
+    let curves: Vec<_> = values
+        .iter()
+        .map(|(color, all)| (*color, thinned(all, MOST_POINTS)))
+        .collect();
     let points = || curves.iter().flat_map(|(_, points)| points);
-    let y = extent(points().flat_map(|point| [point.low, point.high]).chain(quantity.from_zero.then_some(0.0)));
+    let y = extent(
+        points()
+            .flat_map(|point| [point.low, point.high])
+            .chain(quantity.from_zero.then_some(0.0)),
+    );
     let air = 0.04 * (y.end - y.start);
-    let low = if quantity.from_zero { y.start } else { y.start - air };
+    let low = if quantity.from_zero {
+        y.start
+    } else {
+        y.start - air
+    };
     // All panels have one x axis, also where a run has a quantity at some steps only.
-    let x = extent(runs.iter().flat_map(|run| &run.rows).map(|(x, _)| *x).chain([0.0]));
-    Some(Panel { title: quantity.title, x, y: low..y.end + air, curves, last })
+    let x = extent(
+        runs.iter()
+            .flat_map(|run| &run.rows)
+            .map(|(x, _)| *x)
+            .chain([0.0]),
+    );
+    Some(Panel {
+        title: quantity.title,
+        x,
+        y: low..y.end + air,
+        curves,
+        last,
+    })
 }
 
 /// From the lowest to the highest value, and never nothing: plotters wants a range.
 fn extent(values: impl Iterator<Item = f64>) -> Range<f64> {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
     let least = 1e-3 * low.abs().max(high.abs()).max(1e-3);
     match high - low < least {
         true => low - least..high + least,
@@ -162,11 +274,30 @@ fn extent(values: impl Iterator<Item = f64>) -> Range<f64> {
 impl Panel {
     fn draw(&self, canvas: &mut Canvas, area: Rect) -> sampler::Result<()> {
         let (x, y) = (area.x as i32, area.y as i32 + 10);
-        canvas.text(x, y, Text { size: 16.0, weight: Weight::Bold, ..Text::default() }, self.title);
+        canvas.text(
+            x,
+            y,
+            Text {
+                size: 16.0,
+                weight: Weight::Bold,
+                ..Text::default()
+            },
+            self.title,
+        );
         let format = number_format(&self.y, 1);
         let mut end = x + area.width as i32;
-        for &(color, value) in self.last.iter().rev().filter(|_| self.last.len() <= MOST_NOTES) {
-            let look = Text { align: Align::Right, color, size: 13.5, weight: Weight::Bold };
+        for &(color, value) in self
+            .last
+            .iter()
+            .rev()
+            .filter(|_| self.last.len() <= MOST_NOTES)
+        {
+            let look = Text {
+                align: Align::Right,
+                color,
+                size: 13.5,
+                weight: Weight::Bold,
+            };
             let text = format(&value);
             canvas.text(end, y, look, &text);
             end -= Canvas::text_width(look, &text) as i32 + 10;
@@ -208,12 +339,24 @@ impl Panel {
 /// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`; large ones in thousands.
 fn number_format(range: &Range<f64>, more: usize) -> impl Fn(&f64) -> String + use<> {
     let span = range.end - range.start;
-    let (unit, suffix) = if span < 10_000.0 { (1.0, "") } else { (1000.0, "k") };
+    let (unit, suffix) = if span < 10_000.0 {
+        (1.0, "")
+    } else {
+        (1000.0, "k")
+    };
     let decimals = (2.0 - (span / unit).log10()).floor().clamp(0.0, 6.0) as usize + more;
     move |value| {
         let text = format!("{:.decimals$}", value / unit);
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text.as_str() };
-        if ["0", "-0"].contains(&text) { "0".to_owned() } else { text.replace('-', "−") + suffix }
+        let text = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            text.as_str()
+        };
+        if ["0", "-0"].contains(&text) {
+            "0".to_owned()
+        } else {
+            text.replace('-', "−") + suffix
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use crate::segmentation::{Confusion, Dataset};
 /// The class of every pixel of a picture of `size`, from logits `[19, rows, columns]`: bilinear, then the largest.
 pub fn predict(logits: &Tensor, size: Size) -> Vec<u8> {
     let to = [i64::from(size.height), i64::from(size.width)];
-    let smooth = logits.unsqueeze(0).upsample_bilinear2d(to, false, None, None);
+    let smooth = logits
+        .unsqueeze(0)
+        .upsample_bilinear2d(to, false, None, None);
     let classes = smooth.argmax(1, false).to_kind(Kind::Uint8).view([-1]);
     Vec::try_from(classes).expect("classes are bytes")
 }
@@ -44,12 +46,16 @@ pub fn ceiling(set: &Dataset, images: &Images) -> Result<Confusion> {
 
 fn counted(set: &Dataset, logits: impl Fn(i64) -> Tensor) -> Result<Confusion> {
     let logits: Vec<Tensor> = (0..set.len() as i64).map(logits).collect();
-    let parts = set.samples().par_iter().zip(logits).map(|(sample, logits)| {
-        let (size, labels) = sample.labels()?;
-        let mut confusion = Confusion::default();
-        confusion.add(&labels, &predict(&logits, size));
-        Ok(confusion)
-    });
+    let parts = set
+        .samples()
+        .par_iter()
+        .zip(logits)
+        .map(|(sample, logits)| {
+            let (size, labels) = sample.labels()?;
+            let mut confusion = Confusion::default();
+            confusion.add(&labels, &predict(&logits, size));
+            Ok(confusion)
+        });
     let parts: Vec<Confusion> = parts.collect::<Result<_>>()?;
     Ok(parts.iter().fold(Confusion::default(), |mut sum, part| {
         sum += part;

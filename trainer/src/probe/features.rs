@@ -30,7 +30,9 @@ pub struct Standard {
 /// Gives the backbone's batch norms the statistics of `images`.
 pub fn recalibrate(backbone: &Backbone, images: &Images, device: Device) {
     let inputs = batches(images).map(|pixels| normalised(&pixels, device));
-    recalibrate::recalibrate(&backbone.registry, inputs, |input| drop(backbone.net.forward(input, true)));
+    recalibrate::recalibrate(&backbone.registry, inputs, |input| {
+        drop(backbone.net.forward(input, true))
+    });
 }
 
 impl Features {
@@ -53,12 +55,20 @@ impl Features {
             }
         });
         let cat = |maps: Vec<Tensor>| Tensor::cat(&maps, 0);
-        Self { c4: cat(c4s), c5: cat(c5s), pooled: cat(pooled), is_mirrored: mirrored }
+        Self {
+            c4: cat(c4s),
+            c5: cat(c5s),
+            pooled: cat(pooled),
+            is_mirrored: mirrored,
+        }
     }
 
     /// Standardises both maps per channel in place, and says by what.
     pub fn standardise(&mut self) -> Standard {
-        let standard = Standard { c4: moments(&self.c4), c5: moments(&self.c5) };
+        let standard = Standard {
+            c4: moments(&self.c4),
+            c5: moments(&self.c5),
+        };
         self.apply(&standard);
         standard
     }
@@ -86,14 +96,20 @@ impl Features {
     /// The shares of `images` on the device, mirrored where these features are.
     pub fn shares(&self, images: &Images, device: Device) -> Tensor {
         let shares = images.shares.to_device(device);
-        if self.is_mirrored { Tensor::cat(&[&shares, &shares.flip([3])], 0) } else { shares }
+        if self.is_mirrored {
+            Tensor::cat(&[&shares, &shares.flip([3])], 0)
+        } else {
+            shares
+        }
     }
 }
 
 /// Bytes `[b, h, w, 3]` of the next images.
 fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
     let len = images.len();
-    (0..len).step_by(BATCH as usize).map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
+    (0..len)
+        .step_by(BATCH as usize)
+        .map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
 }
 
 /// Over images and cells, in single precision, a part at a time: the whole would need as much memory again.
@@ -103,7 +119,9 @@ fn moments(maps: &Tensor) -> (Tensor, Tensor) {
     let zeros = || Tensor::zeros([1, c, 1, 1], (Kind::Double, maps.device()));
     let (mut sum, mut squares) = (zeros(), zeros());
     for start in (0..n).step_by(BATCH as usize) {
-        let part = maps.narrow(0, start, BATCH.min(n - start)).to_kind(Kind::Float);
+        let part = maps
+            .narrow(0, start, BATCH.min(n - start))
+            .to_kind(Kind::Float);
         sum += part.sum_dim_intlist(axes, true, Kind::Double);
         squares += part.square().sum_dim_intlist(axes, true, Kind::Double);
     }

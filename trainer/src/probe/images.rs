@@ -26,12 +26,20 @@ impl Shape {
     /// # Errors
     /// If the first image cannot be read, or `height` has no whole cell.
     pub fn of(set: &Dataset, height: i64, cell_px: i64) -> Result<Self> {
-        ensure!(height >= cell_px, "--height {height}: a cell of this backbone has {cell_px} pixels");
+        ensure!(
+            height >= cell_px,
+            "--height {height}: a cell of this backbone has {cell_px} pixels"
+        );
         let first = set.samples()[0].load()?.image.size();
         let cells = |px: f64| ((px / cell_px as f64).round() as i64).max(1);
         let rows = cells(height as f64);
         let columns = cells(height as f64 * f64::from(first.width) / f64::from(first.height));
-        Ok(Self { height: rows * cell_px, width: columns * cell_px, rows, columns })
+        Ok(Self {
+            height: rows * cell_px,
+            width: columns * cell_px,
+            rows,
+            columns,
+        })
     }
 }
 
@@ -56,11 +64,22 @@ impl Images {
             Ok((pair.image.resized(size).rgb().to_vec(), shares))
         });
         let loaded: Vec<(Vec<u8>, Vec<f32>)> = loaded.collect::<Result<_>>()?;
-        let pixels: Vec<Tensor> = loaded.iter().map(|(rgb, _)| Tensor::from_slice(rgb)).collect();
-        let shares: Vec<Tensor> = loaded.iter().map(|(_, shares)| Tensor::from_slice(shares)).collect();
+        let pixels: Vec<Tensor> = loaded
+            .iter()
+            .map(|(rgb, _)| Tensor::from_slice(rgb))
+            .collect();
+        let shares: Vec<Tensor> = loaded
+            .iter()
+            .map(|(_, shares)| Tensor::from_slice(shares))
+            .collect();
         Ok(Self {
             pixels: Tensor::stack(&pixels, 0).view([-1, shape.height, shape.width, 3]),
-            shares: Tensor::stack(&shares, 0).view([-1, NUM_CLASSES as i64, shape.rows, shape.columns]),
+            shares: Tensor::stack(&shares, 0).view([
+                -1,
+                NUM_CLASSES as i64,
+                shape.rows,
+                shape.columns,
+            ]),
         })
     }
 
@@ -104,7 +123,12 @@ mod tests {
 
     #[test]
     fn shares_count_every_pixel_of_a_cell_once() {
-        let shape = Shape { height: 32, width: 64, rows: 1, columns: 2 };
+        let shape = Shape {
+            height: 32,
+            width: 64,
+            rows: 1,
+            columns: 2,
+        };
         // Six columns of pixels: the first three are one cell.
         let labels = [[0, 0, 5, 7, IGNORED, 7], [0, 0, 5, 7, 7, 7]].concat();
         let shares = shares(&labels, Size::new(6, 2), shape);

@@ -27,7 +27,13 @@ pub struct LinearConfig {
 
 impl Default for LinearConfig {
     fn default() -> Self {
-        Self { epochs: 30, lr: 1e-3, weight_decay: 1e-2, batch: 16, seed: 0 }
+        Self {
+            epochs: 30,
+            lr: 1e-3,
+            weight_decay: 1e-2,
+            batch: 16,
+            seed: 0,
+        }
     }
 }
 
@@ -45,7 +51,8 @@ impl Classifier {
     }
 
     fn forward(&self, maps: &Tensor) -> Tensor {
-        maps.to_kind(Kind::Float).conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
+        maps.to_kind(Kind::Float)
+            .conv2d(&self.weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
     }
 }
 
@@ -54,14 +61,20 @@ pub fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Classifier
     let (n, channels, _, _) = maps.size4().expect("maps have four axes");
     let shape = [NUM_CLASSES as i64, channels, 1, 1];
     let weight = Init::pytorch_default(channels).draw(config.seed, "probe.weight", &shape);
-    let weight = weight.to_kind(Kind::Float).to_device(maps.device()).set_requires_grad(true);
-    let bias = Tensor::zeros([NUM_CLASSES as i64], (Kind::Float, maps.device())).set_requires_grad(true);
+    let weight = weight
+        .to_kind(Kind::Float)
+        .to_device(maps.device())
+        .set_requires_grad(true);
+    let bias =
+        Tensor::zeros([NUM_CLASSES as i64], (Kind::Float, maps.device())).set_requires_grad(true);
     let classifier = Classifier { weight, bias };
 
-    let mut adamw =
-        COptimizer::adamw(config.lr, 0.9, 0.999, config.weight_decay, 1e-8, false).expect("valid constants");
+    let mut adamw = COptimizer::adamw(config.lr, 0.9, 0.999, config.weight_decay, 1e-8, false)
+        .expect("valid constants");
     for tensor in [&classifier.weight, &classifier.bias] {
-        adamw.add_parameters(tensor, 0).expect("a leaf that is trained");
+        adamw
+            .add_parameters(tensor, 0)
+            .expect("a leaf that is trained");
     }
     let n = n as usize;
     let total_steps = config.epochs * (n as u64).div_ceil(config.batch as u64);
@@ -95,14 +108,21 @@ mod tests {
         // Channel c of a cell is high where class c is, for three classes; the rest is noise.
         let classes = [0i64, 1, 2, 2, 1, 0, 1, 0];
         let shares = Tensor::zeros([8, 19, 1, 1], (Kind::Float, tch::Device::Cpu));
-        let noise = Init::Normal(0.3).draw(1, "noise", &[8, 6, 1, 1]).to_kind(Kind::Float);
+        let noise = Init::Normal(0.3)
+            .draw(1, "noise", &[8, 6, 1, 1])
+            .to_kind(Kind::Float);
         let maps = noise;
         for (image, &class) in classes.iter().enumerate() {
             let _ = shares.get(image as i64).get(class).fill_(1.0);
             let mut cell = maps.get(image as i64).get(class);
             cell += 2.0;
         }
-        let config = LinearConfig { epochs: 60, lr: 0.05, batch: 3, ..LinearConfig::default() };
+        let config = LinearConfig {
+            epochs: 60,
+            lr: 0.05,
+            batch: 3,
+            ..LinearConfig::default()
+        };
         let logits = train(&maps, &shares, config).logits(&maps);
         let guesses = Vec::<i64>::try_from(logits.argmax(1, false).view([8])).unwrap();
         assert_eq!(guesses, classes);

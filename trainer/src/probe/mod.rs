@@ -49,16 +49,36 @@ pub struct Options {
 pub fn probe(args: &ProbeArgs) -> Result<()> {
     let device = device::select(&args.backbone.device)?;
     let (train, test) = splits(args)?;
-    let mut weights = Weights::named(&args.weights, args.backbone.network, args.backbone.arch, args.seed)?;
-    for (stride, given) in
-        [(&mut weights.model.layer3_stride, args.layer3_stride), (&mut weights.model.layer4_stride, args.layer4_stride)]
-    {
+    let mut weights = Weights::named(
+        &args.weights,
+        args.backbone.network,
+        args.backbone.arch,
+        args.seed,
+    )?;
+    for (stride, given) in [
+        (&mut weights.model.layer3_stride, args.layer3_stride),
+        (&mut weights.model.layer4_stride, args.layer4_stride),
+    ] {
         *stride = given.unwrap_or(*stride);
     }
     weights.model.check()?;
-    let linear = LinearConfig { epochs: args.epochs, seed: args.seed, ..LinearConfig::default() };
-    let options = Options { height: args.height, linear };
-    let report = measure(&weights, &train, &test, options, device, args.pictures.as_deref())?;
+    let linear = LinearConfig {
+        epochs: args.epochs,
+        seed: args.seed,
+        ..LinearConfig::default()
+    };
+    let options = Options {
+        height: args.height,
+        linear,
+    };
+    let report = measure(
+        &weights,
+        &train,
+        &test,
+        options,
+        device,
+        args.pictures.as_deref(),
+    )?;
     match args.json {
         true => println!("{}", serde_json::to_string(&report)?),
         false => println!("{report}"),
@@ -71,10 +91,20 @@ fn splits(args: &ProbeArgs) -> Result<(Dataset, Dataset)> {
     let (train, test) = match args.holdout {
         0 => (train, Dataset::open(&args.data, "val")?),
         held if held < train.len() => train.hold_out(held),
-        held => return Err(usage(format!("--holdout {held}: the training split has {} images", train.len()))),
+        held => {
+            return Err(usage(format!(
+                "--holdout {held}: the training split has {} images",
+                train.len()
+            )));
+        }
     };
-    let limited = |set: Dataset, limit: Option<NonZeroUsize>| limit.map_or(set.clone(), |limit| set.first(limit.get()));
-    Ok((limited(train, args.limit_train), limited(test, args.limit_test)))
+    let limited = |set: Dataset, limit: Option<NonZeroUsize>| {
+        limit.map_or(set.clone(), |limit| set.first(limit.get()))
+    };
+    Ok((
+        limited(train, args.limit_train),
+        limited(test, args.limit_test),
+    ))
 }
 
 /// Probes a backbone: trains on `train`, scores on `test`. Neither the weights nor any random state of others change.
@@ -119,7 +149,12 @@ pub fn measure(
         grid: [shape.rows, shape.columns],
         c5: c5.scores(),
         c4_c5: c4_c5.scores(),
-        neighbours_map: neighbours::mean_average_precision(&trained_on, &train_images, &tested_on, &test_images),
+        neighbours_map: neighbours::mean_average_precision(
+            &trained_on,
+            &train_images,
+            &tested_on,
+            &test_images,
+        ),
         position_only_miou: bounds::position_only(test, &train_images)?.scores().miou,
         ceiling_miou: bounds::ceiling(test, &test_images)?.scores().miou,
         seconds: started.elapsed().as_secs_f64(),
@@ -135,6 +170,9 @@ fn draw(test: &Dataset, logits: &Tensor, path: &Path) -> Result<()> {
         Ok((pair, predicted))
     });
     let drawn = drawn.collect::<Result<Vec<_>>>()?;
-    let rows: Vec<Row<'_>> = drawn.iter().map(|(pair, predicted)| Row { pair, predicted }).collect();
+    let rows: Vec<Row<'_>> = drawn
+        .iter()
+        .map(|(pair, predicted)| Row { pair, predicted })
+        .collect();
     picture::save(&rows, path)
 }

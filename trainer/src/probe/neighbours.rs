@@ -26,18 +26,25 @@ pub fn mean_average_precision(
     let cpu = |t: &Tensor| t.to_device(tch::Device::Cpu);
     let (reference, asked) = (cpu(&train.pooled), cpu(&test.pooled));
     let mean = reference.mean_dim([0].as_slice(), true, None::<Kind>);
-    let std = reference.std_dim([0].as_slice(), false, true).clamp_min(1e-12);
+    let std = reference
+        .std_dim([0].as_slice(), false, true)
+        .clamp_min(1e-12);
     let unit = |t: Tensor| {
         let t = (t - &mean) / &std;
-        &t / t.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(1e-12)
+        &t / t
+            .norm_scalaropt_dim(2.0, [1].as_slice(), true)
+            .clamp_min(1e-12)
     };
     let cosines = unit(asked).matmul(&unit(reference).transpose(0, 1)); // [test, train]
     let (cosines, nearest) = cosines.topk(NEIGHBOURS.min(train_images.len()), 1, true, true);
     let weights = (cosines / TEMPERATURE).softmax(1, Kind::Float);
     let neighbours = present(train_images).index_select(0, &nearest.view([-1]));
     let (n, k) = nearest.size2().expect("neighbours of each image");
-    let votes =
-        (neighbours.view([n, k, -1]) * weights.unsqueeze(2)).sum_dim_intlist([1].as_slice(), false, Kind::Float);
+    let votes = (neighbours.view([n, k, -1]) * weights.unsqueeze(2)).sum_dim_intlist(
+        [1].as_slice(),
+        false,
+        Kind::Float,
+    );
 
     let truth = present(test_images);
     let precisions: Vec<f64> = (0..truth.size()[1])
@@ -52,7 +59,11 @@ pub fn mean_average_precision(
 
 /// 1 where a class covers enough of an image, else 0: `[n, 19]`.
 fn present(images: &Images) -> Tensor {
-    images.shares.mean_dim([2, 3].as_slice(), false, None::<Kind>).ge(PRESENT).to_kind(Kind::Float)
+    images
+        .shares
+        .mean_dim([2, 3].as_slice(), false, None::<Kind>)
+        .ge(PRESENT)
+        .to_kind(Kind::Float)
 }
 
 /// Mean precision at the rank of every positive, best votes first; `None` if all or none are positive.
@@ -80,7 +91,10 @@ mod tests {
     #[test]
     fn average_precision_is_the_textbook_one() {
         // Ranks 1 and 3 are hits: (1/1 + 2/3) / 2.
-        assert_eq!(average_precision(&[0.9, 0.8, 0.7, 0.1], &[1.0, 0.0, 1.0, 0.0]), Some((1.0 + 2.0 / 3.0) / 2.0));
+        assert_eq!(
+            average_precision(&[0.9, 0.8, 0.7, 0.1], &[1.0, 0.0, 1.0, 0.0]),
+            Some((1.0 + 2.0 / 3.0) / 2.0)
+        );
         assert_eq!(average_precision(&[0.9, 0.8], &[1.0, 1.0]), None);
         assert_eq!(average_precision(&[0.9, 0.8], &[0.0, 0.0]), None);
     }

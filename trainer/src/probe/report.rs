@@ -40,10 +40,22 @@ impl fmt::Display for Report {
             "{} training and {} test images, {rows} x {columns} cells, {:.0} s\n",
             self.train_images, self.test_images, self.seconds
         )?;
-        writeln!(f, "{:28} {:>6} {:>13} {:>9}", "", "mIoU", "7 categories", "pixels")?;
+        writeln!(
+            f,
+            "{:28} {:>6} {:>13} {:>9}",
+            "", "mIoU", "7 categories", "pixels"
+        )?;
         for (name, scores) in [("linear, C5", &self.c5), ("linear, C4 + C5", &self.c4_c5)] {
-            let Scores { miou, category_miou, pixel_accuracy, .. } = scores;
-            writeln!(f, "{name:28} {miou:6.1} {category_miou:13.1} {pixel_accuracy:9.1}")?;
+            let Scores {
+                miou,
+                category_miou,
+                pixel_accuracy,
+                ..
+            } = scores;
+            writeln!(
+                f,
+                "{name:28} {miou:6.1} {category_miou:13.1} {pixel_accuracy:9.1}"
+            )?;
         }
         writeln!(f, "{:28} {:6.1}", "position only", self.position_only_miou)?;
         writeln!(f, "{:28} {:6.1}", "ceiling of the grid", self.ceiling_miou)?;

@@ -31,7 +31,13 @@ pub struct ProbeConfig {
 
 impl Default for ProbeConfig {
     fn default() -> Self {
-        Self { every: 0, data: PathBuf::new(), height: 256, images: 500, epochs: 30 }
+        Self {
+            every: 0,
+            data: PathBuf::new(),
+            height: 256,
+            images: 500,
+            epochs: 30,
+        }
     }
 }
 
@@ -50,13 +56,20 @@ impl Watch {
     /// If probes are asked for and the set is not there.
     pub fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
         let open = |split: &str| -> Result<Dataset> {
-            Ok(Dataset::open(&config.data, split).context("[probe] data")?.first(config.images))
+            Ok(Dataset::open(&config.data, split)
+                .context("[probe] data")?
+                .first(config.images))
         };
         let splits = match config.every {
             0 => None,
             _ => Some([open("train")?, open("val")?]),
         };
-        Ok(Self { config: config.clone(), model: model.clone(), device, splits })
+        Ok(Self {
+            config: config.clone(),
+            model: model.clone(),
+            device,
+            splits,
+        })
     }
 
     /// mIoU of a linear classifier on C5 after `step` steps, in percent, if a probe is due.
@@ -64,14 +77,24 @@ impl Watch {
     /// # Errors
     /// If an image cannot be read.
     pub fn after_step(&self, step: u64, method: &Method) -> Result<Option<f64>> {
-        let Some([train, test]) = self.splits.as_ref().filter(|_| step.is_multiple_of(self.config.every)) else {
+        let Some([train, test]) = self
+            .splits
+            .as_ref()
+            .filter(|_| step.is_multiple_of(self.config.every))
+        else {
             return Ok(None);
         };
         // Handles to the run's tensors, which the probe copies before it touches any.
         let state: BTreeMap<String, Tensor> = method.state().into_iter().collect();
         let weights = Weights::of_state("the run", self.model.clone(), &state, "online.backbone.");
-        let linear = LinearConfig { epochs: self.config.epochs, ..LinearConfig::default() };
-        let options = Options { height: self.config.height, linear };
+        let linear = LinearConfig {
+            epochs: self.config.epochs,
+            ..LinearConfig::default()
+        };
+        let options = Options {
+            height: self.config.height,
+            linear,
+        };
         let report = measure(&weights, train, test, options, self.device, None)?;
         Ok(Some(report.c5.miou))
     }

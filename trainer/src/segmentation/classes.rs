@@ -11,7 +11,15 @@ pub const NUM_CLASSES: usize = 19;
 pub const IGNORED: u8 = 255;
 
 /// Groups of classes that are scored together.
-pub const CATEGORIES: [&str; 7] = ["flat", "construction", "object", "nature", "sky", "human", "vehicle"];
+pub const CATEGORIES: [&str; 7] = [
+    "flat",
+    "construction",
+    "object",
+    "nature",
+    "sky",
+    "human",
+    "vehicle",
+];
 
 /// One class; its train id is its place in [`CLASSES`].
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +61,12 @@ pub const CLASSES: [Class; NUM_CLASSES] = [
 const LAST_LABEL_ID: u8 = 33;
 
 const fn class(name: &'static str, label_id: u8, category: usize, color: Color) -> Class {
-    Class { name, label_id, category, color }
+    Class {
+        name,
+        label_id,
+        category,
+        color,
+    }
 }
 
 /// How the pixels of a label picture stand for classes.
@@ -89,12 +102,17 @@ impl Coding {
 
 /// Train id of a colour of [`CLASSES`]; any other colour is ignored.
 pub fn of_color(color: Color) -> u8 {
-    CLASSES.iter().position(|class| class.color == color).map_or(IGNORED, |id| id as u8)
+    CLASSES
+        .iter()
+        .position(|class| class.color == color)
+        .map_or(IGNORED, |id| id as u8)
 }
 
 /// The colour of a train id; black if it is ignored.
 pub fn color_of(id: u8) -> Color {
-    CLASSES.get(usize::from(id)).map_or([0, 0, 0], |class| class.color)
+    CLASSES
+        .get(usize::from(id))
+        .map_or([0, 0, 0], |class| class.color)
 }
 
 #[cfg(test)]
@@ -106,10 +124,24 @@ mod tests {
         let (trained, labelled) = (Coding::TrainIds.table(), Coding::LabelIds.table());
         for (id, class) in CLASSES.iter().enumerate() {
             let id = id as u8;
-            assert_eq!(labelled[usize::from(class.label_id)], Some(id), "{}", class.name);
-            assert_eq!((trained[usize::from(id)], of_color(color_of(id))), (Some(id), id));
+            assert_eq!(
+                labelled[usize::from(class.label_id)],
+                Some(id),
+                "{}",
+                class.name
+            );
+            assert_eq!(
+                (trained[usize::from(id)], of_color(color_of(id))),
+                (Some(id), id)
+            );
         }
-        assert_eq!(labelled.iter().filter(|id| **id == Some(IGNORED)).count(), 34 - NUM_CLASSES + 1);
-        assert_eq!((trained[19], labelled[34], of_color([1, 2, 3])), (None, None, IGNORED));
+        assert_eq!(
+            labelled.iter().filter(|id| **id == Some(IGNORED)).count(),
+            34 - NUM_CLASSES + 1
+        );
+        assert_eq!(
+            (trained[19], labelled[34], of_color([1, 2, 3])),
+            (None, None, IGNORED)
+        );
     }
 }

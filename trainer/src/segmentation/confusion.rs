@@ -33,7 +33,10 @@ impl Default for Confusion {
 
 impl Confusion {
     fn new(classes: usize) -> Self {
-        Self { counts: vec![0; classes * classes], classes }
+        Self {
+            counts: vec![0; classes * classes],
+            classes,
+        }
     }
 
     /// Counts the pixels of one picture: train ids, and predictions below 19.
@@ -41,10 +44,17 @@ impl Confusion {
     /// # Panics
     /// If the lengths differ or a prediction is no class.
     pub fn add(&mut self, labels: &[u8], predicted: &[u8]) {
-        assert_eq!(labels.len(), predicted.len(), "a prediction for every pixel");
+        assert_eq!(
+            labels.len(),
+            predicted.len(),
+            "a prediction for every pixel"
+        );
         for (&label, &guess) in labels.iter().zip(predicted) {
             if usize::from(label) < self.classes {
-                assert!(usize::from(guess) < self.classes, "class {guess} is predicted");
+                assert!(
+                    usize::from(guess) < self.classes,
+                    "class {guess} is predicted"
+                );
                 self.counts[usize::from(label) * self.classes + usize::from(guess)] += 1;
             }
         }
@@ -58,8 +68,12 @@ impl Confusion {
     /// Intersection over union of each class: TP / (TP + FP + FN); `None` where that is 0 / 0.
     pub fn iou(&self) -> Vec<Option<f64>> {
         let one = |class: usize| {
-            let of_label: u64 = (0..self.classes).map(|guess| self.count(class, guess)).sum();
-            let guessed: u64 = (0..self.classes).map(|label| self.count(label, class)).sum();
+            let of_label: u64 = (0..self.classes)
+                .map(|guess| self.count(class, guess))
+                .sum();
+            let guessed: u64 = (0..self.classes)
+                .map(|label| self.count(label, class))
+                .sum();
             let hits = self.count(class, class);
             let union = of_label + guessed - hits;
             (union > 0).then(|| hits as f64 / union as f64)
@@ -82,13 +96,19 @@ impl Confusion {
     /// All scores, in percent.
     pub fn scores(&self) -> Scores {
         let iou = self.iou();
-        let hits: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
+        let hits: u64 = (0..self.classes)
+            .map(|class| self.count(class, class))
+            .sum();
         let all: u64 = self.counts.iter().sum();
         Scores {
             miou: mean_percent(&iou),
             category_miou: mean_percent(&self.by_category().iou()),
             pixel_accuracy: 100.0 * hits as f64 / all.max(1) as f64,
-            iou: CLASSES.iter().map(|class| class.name).zip(iou.iter().map(|iou| iou.map(|iou| 100.0 * iou))).collect(),
+            iou: CLASSES
+                .iter()
+                .map(|class| class.name)
+                .zip(iou.iter().map(|iou| iou.map(|iou| 100.0 * iou)))
+                .collect(),
         }
     }
 }
@@ -115,7 +135,10 @@ impl std::fmt::Display for Scores {
     }
 }
 
-fn as_map<S: Serializer>(iou: &[(&'static str, Option<f64>)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_map<S: Serializer>(
+    iou: &[(&'static str, Option<f64>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(iou.iter().copied())
 }
 
@@ -135,7 +158,9 @@ mod tests {
     fn pictures(len: usize) -> (Vec<u8>, Vec<u8>) {
         let mut state = 1u64;
         let mut draw = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % n
         };
         let pixel = |draw: &mut dyn FnMut(u64) -> u64| {
@@ -162,12 +187,18 @@ mod tests {
             };
             let (truth, guess) = (pixels(&labels), pixels(&guesses));
             let union = truth.union(&guess).count();
-            let expected = (union > 0).then(|| truth.intersection(&guess).count() as f64 / union as f64);
+            let expected =
+                (union > 0).then(|| truth.intersection(&guess).count() as f64 / union as f64);
             assert_eq!(iou, expected, "class {class}");
         }
         let scores = confusion.scores();
         assert_eq!(scores.iou[18], ("bicycle", None));
-        assert!(scores.miou > 40.0 && scores.category_miou > scores.miou && scores.pixel_accuracy > 60.0, "{scores}");
+        assert!(
+            scores.miou > 40.0
+                && scores.category_miou > scores.miou
+                && scores.pixel_accuracy > 60.0,
+            "{scores}"
+        );
     }
 
     #[test]
@@ -175,6 +206,9 @@ mod tests {
         let mut confusion = Confusion::default();
         confusion.add(&[0, 1, 13, IGNORED], &[1, 0, 14, 3]);
         let scores = confusion.scores();
-        assert_eq!((scores.miou, scores.category_miou, scores.pixel_accuracy), (0.0, 100.0, 0.0));
+        assert_eq!(
+            (scores.miou, scores.category_miou, scores.pixel_accuracy),
+            (0.0, 100.0, 0.0)
+        );
     }
 }

@@ -32,7 +32,10 @@ pub fn save(rows: &[Row<'_>], path: &Path) -> anyhow::Result<()> {
         Size::new(PANEL_PX, (PANEL_PX * size.height / size.width).max(1))
     };
     let height: u32 = rows.iter().map(|row| panel(row).height + GAP_PX).sum();
-    let mut sheet = Canvas::new(Size::new(3 * PANEL_PX + 4 * GAP_PX, HEAD_PX + height), palette::PAPER);
+    let mut sheet = Canvas::new(
+        Size::new(3 * PANEL_PX + 4 * GAP_PX, HEAD_PX + height),
+        palette::PAPER,
+    );
     let x = |column: u32| (GAP_PX + column * (PANEL_PX + GAP_PX)) as i32;
     for (column, title) in (0..).zip(["image", "label (black: ignored)", "prediction"]) {
         sheet.text(x(column), HEAD_PX as i32 / 2, Text::default(), title);
@@ -40,7 +43,11 @@ pub fn save(rows: &[Row<'_>], path: &Path) -> anyhow::Result<()> {
     let mut y = HEAD_PX;
     for row in rows {
         let size = row.pair.image.size();
-        let panels = [row.pair.image.clone(), painted(size, &row.pair.labels), painted(size, row.predicted)];
+        let panels = [
+            row.pair.image.clone(),
+            painted(size, &row.pair.labels),
+            painted(size, row.predicted),
+        ];
         for (column, picture) in (0..).zip(panels) {
             sheet.paste(&picture.resized(panel(row)), x(column), y as i32);
         }

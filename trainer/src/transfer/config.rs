@@ -9,9 +9,18 @@ use crate::layers::{self, Override};
 
 /// The recipes inside the binary: name and text.
 pub const EMBEDDED: &[(&str, &str)] = &[
-    ("cityscapes", include_str!("../../../configs/transfer/cityscapes.toml")),
-    ("bdd100k", include_str!("../../../configs/transfer/bdd100k.toml")),
-    ("small", include_str!("../../../configs/transfer/small.toml")),
+    (
+        "cityscapes",
+        include_str!("../../../configs/transfer/cityscapes.toml"),
+    ),
+    (
+        "bdd100k",
+        include_str!("../../../configs/transfer/bdd100k.toml"),
+    ),
+    (
+        "small",
+        include_str!("../../../configs/transfer/small.toml"),
+    ),
 ];
 
 /// How a segmentation network is fine-tuned.
@@ -83,7 +92,9 @@ impl TransferConfig {
     fn check(&self) -> Result<()> {
         let least = |key: &str, value: u64, least: u64| match value >= least {
             true => Ok(()),
-            false => Err(usage(format!("{key} is {value}; it can be {least} or more"))),
+            false => Err(usage(format!(
+                "{key} is {value}; it can be {least} or more"
+            ))),
         };
         least("iterations", self.iterations, 1)?;
         // Batch norm needs more than one value a channel.
@@ -95,10 +106,18 @@ impl TransferConfig {
         least("dilation", self.dilation.try_into().unwrap_or(0), 1)?;
         let [low, high] = self.scale;
         if !(low > 0.0 && low <= high && high <= 16.0) {
-            return Err(usage(format!("scale is [{low}, {high}]; it can be two factors above 0, the smaller first")));
+            return Err(usage(format!(
+                "scale is [{low}, {high}]; it can be two factors above 0, the smaller first"
+            )));
         }
-        if self.milestones.iter().any(|share| !(0.0..=1.0).contains(share)) {
-            return Err(usage("milestones are shares of the iterations, between 0 and 1"));
+        if self
+            .milestones
+            .iter()
+            .any(|share| !(0.0..=1.0).contains(share))
+        {
+            return Err(usage(
+                "milestones are shares of the iterations, between 0 and 1",
+            ));
         }
         Ok(())
     }
@@ -123,15 +142,25 @@ mod tests {
         }
         let config = resolve("cityscapes", &[]).unwrap();
         assert_eq!(config, TransferConfig::default());
-        let rates = [0, 62_999, 63_000, 80_999, 81_000].map(|iteration| (config.lr_at(iteration) * 1e6).round());
+        let rates = [0, 62_999, 63_000, 80_999, 81_000]
+            .map(|iteration| (config.lr_at(iteration) * 1e6).round());
         assert_eq!(rates, [10_000.0, 10_000.0, 1000.0, 1000.0, 100.0]);
     }
 
     #[test]
     fn nonsense_is_refused_by_key() {
-        for bad in ["batch=1", "crop_px=8", "scale=[2.0,1.0]", "milestones=[2.0]", "dilation=0", "iteration=4"] {
+        for bad in [
+            "batch=1",
+            "crop_px=8",
+            "scale=[2.0,1.0]",
+            "milestones=[2.0]",
+            "dilation=0",
+            "iteration=4",
+        ] {
             let key = bad.split('=').next().unwrap();
-            let line = resolve("small", &[parse_override(bad).unwrap()]).unwrap_err().to_string();
+            let line = resolve("small", &[parse_override(bad).unwrap()])
+                .unwrap_err()
+                .to_string();
             assert!(line.contains(key), "{line}");
         }
     }

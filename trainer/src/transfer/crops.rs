@@ -58,7 +58,10 @@ impl Loader {
     /// # Errors
     /// If an image cannot be read.
     pub fn next_batch(&self) -> Result<Crops> {
-        self.batches.recv().map_err(|_| anyhow!("the loader has ended"))?.context("loading a batch")
+        self.batches
+            .recv()
+            .map_err(|_| anyhow!("the loader has ended"))?
+            .context("loading a batch")
     }
 }
 
@@ -71,18 +74,30 @@ fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops>
     });
     let crops: Vec<Crop> = crops.collect::<Result<_>>()?;
     let side = i64::from(config.crop_px);
-    let pixels: Vec<Tensor> = crops.iter().map(|(pixels, _)| Tensor::from_slice(pixels)).collect();
-    let labels: Vec<Tensor> = crops.iter().map(|(_, labels)| Tensor::from_slice(labels)).collect();
+    let pixels: Vec<Tensor> = crops
+        .iter()
+        .map(|(pixels, _)| Tensor::from_slice(pixels))
+        .collect();
+    let labels: Vec<Tensor> = crops
+        .iter()
+        .map(|(_, labels)| Tensor::from_slice(labels))
+        .collect();
     Ok(Crops {
         pixels: Tensor::stack(&pixels, 0).view([-1, side, side, 3]),
-        labels: Tensor::stack(&labels, 0).view([-1, side, side]).to_kind(tch::Kind::Int64),
+        labels: Tensor::stack(&labels, 0)
+            .view([-1, side, side])
+            .to_kind(tch::Kind::Int64),
     })
 }
 
 /// Which of `len` samples is the `number`-th to be seen: each epoch is a permutation of its own.
 fn place(number: u64, len: usize, seed: u64) -> usize {
     let (epoch, position) = (number / len as u64, (number % len as u64) as usize);
-    shuffled(len, position + 1, &mut stream(seed ^ 0x5EED_0F0E_90C5, epoch))[position]
+    shuffled(
+        len,
+        position + 1,
+        &mut stream(seed ^ 0x5EED_0F0E_90C5, epoch),
+    )[position]
 }
 
 /// Scales by a random factor, crops at a random place, mirrors half of the time. Only what the crop shows is resized.
@@ -94,8 +109,16 @@ fn crop(pair: &Pair, config: &TransferConfig, rng: &mut ChaCha8Rng) -> Crop {
     let down = Span::draw(size.height, factor, config.crop_px, rng);
     let mirrored = unit(rng) < 0.5;
 
-    let area = BoxPx::from_xywh(across.start as f32, down.start as f32, across.len as f32, down.len as f32);
-    let shown = pair.image.part(area).resized(Size::new(across.shown, down.shown));
+    let area = BoxPx::from_xywh(
+        across.start as f32,
+        down.start as f32,
+        across.len as f32,
+        down.len as f32,
+    );
+    let shown = pair
+        .image
+        .part(area)
+        .resized(Size::new(across.shown, down.shown));
     let side = config.crop_px as usize;
     let mut pixels = PADDING.repeat(side * side);
     let mut labels = vec![IGNORED; side * side];
@@ -123,9 +146,15 @@ impl Span {
     fn draw(source: u32, factor: f64, crop: u32, rng: &mut ChaCha8Rng) -> Self {
         let scaled = (f64::from(source) * factor).round().max(1.0);
         let shown = scaled.min(f64::from(crop));
-        let len = (shown / scaled * f64::from(source)).round().clamp(1.0, f64::from(source)) as u32;
+        let len = (shown / scaled * f64::from(source))
+            .round()
+            .clamp(1.0, f64::from(source)) as u32;
         let start = (unit(rng) * f64::from(source - len + 1)) as u32;
-        Self { start: start.min(source - len), len, shown: shown as u32 }
+        Self {
+            start: start.min(source - len),
+            len,
+            shown: shown as u32,
+        }
     }
 
     /// The source pixel under the centre of a shown one.
@@ -141,7 +170,10 @@ mod tests {
     use sampler::draw::Canvas;
 
     fn config() -> TransferConfig {
-        TransferConfig { crop_px: 40, ..TransferConfig::default() }
+        TransferConfig {
+            crop_px: 40,
+            ..TransferConfig::default()
+        }
     }
 
     #[test]
@@ -150,20 +182,38 @@ mod tests {
         let size = Size::new(96, 64);
         let labels: Vec<u8> = (0..64 * 96).map(|ix| (ix % 96 / 16) as u8).collect();
         let rgb: Vec<u8> = labels.iter().flat_map(|&label| [10 * label; 3]).collect();
-        let pair = Pair { image: Canvas::from_rgb(size, &rgb), labels };
+        let pair = Pair {
+            image: Canvas::from_rgb(size, &rgb),
+            labels,
+        };
         for number in 0..200 {
             let (pixels, labels) = crop(&pair, &config(), &mut stream(3, number));
-            let known = labels.iter().enumerate().filter(|(_, label)| **label != IGNORED);
-            let off = known.clone().filter(|(ix, label)| pixels[3 * ix].abs_diff(10 * **label) > 5).count();
+            let known = labels
+                .iter()
+                .enumerate()
+                .filter(|(_, label)| **label != IGNORED);
+            let off = known
+                .clone()
+                .filter(|(ix, label)| pixels[3 * ix].abs_diff(10 * **label) > 5)
+                .count();
             let num = known.count();
-            assert!(num >= 32 * 40 && off * 10 < num, "crop {number}: {off} of {num} pixels have another label");
+            assert!(
+                num >= 32 * 40 && off * 10 < num,
+                "crop {number}: {off} of {num} pixels have another label"
+            );
         }
     }
 
     #[test]
     fn small_images_are_padded_and_ignored_there() {
-        let pair = Pair { image: Canvas::new(Size::new(10, 12), [9; 3]), labels: vec![4; 120] };
-        let config = TransferConfig { scale: [1.0, 1.0], ..config() };
+        let pair = Pair {
+            image: Canvas::new(Size::new(10, 12), [9; 3]),
+            labels: vec![4; 120],
+        };
+        let config = TransferConfig {
+            scale: [1.0, 1.0],
+            ..config()
+        };
         let (pixels, labels) = crop(&pair, &config, &mut stream(1, 1));
         assert_eq!(labels.iter().filter(|&&label| label == 4).count(), 120);
         let padded = labels.iter().position(|&label| label == IGNORED).unwrap();
@@ -172,7 +222,11 @@ mod tests {
 
     #[test]
     fn an_epoch_shows_every_image_once_in_another_order() {
-        let epoch = |epoch: u64| (0..50).map(|n| place(epoch * 50 + n, 50, 7)).collect::<Vec<_>>();
+        let epoch = |epoch: u64| {
+            (0..50)
+                .map(|n| place(epoch * 50 + n, 50, 7))
+                .collect::<Vec<_>>()
+        };
         for order in [epoch(0), epoch(1)] {
             let mut sorted = order.clone();
             sorted.sort_unstable();

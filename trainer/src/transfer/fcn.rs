@@ -35,16 +35,29 @@ impl Fcn {
     /// # Errors
     /// The first of the backbone's tensors that is missing or does not fit.
     pub fn new(weights: &Weights, config: &TransferConfig, device: Device) -> anyhow::Result<Self> {
-        let model = ModelConfig { layer3_stride: 2, layer4_stride: 1, ..weights.model.clone() };
+        let model = ModelConfig {
+            layer3_stride: 2,
+            layer4_stride: 1,
+            ..weights.model.clone()
+        };
         let mut registry = Registry::default();
         let mut root = Scope::root(&mut registry, config.seed, Kind::Float, device);
         let mut backbone = ResNet::new(root.sub("backbone"), &model);
         backbone.dilate_stage4(STAGE4_DILATION);
         let mut head = root.sub("head");
         let mut layer = |number: i64, channels_in: i64| {
-            let mut conv = Conv::new(head.sub(format_args!("conv{number}")), channels_in, config.channels, 3, 1);
+            let mut conv = Conv::new(
+                head.sub(format_args!("conv{number}")),
+                channels_in,
+                config.channels,
+                3,
+                1,
+            );
             conv.dilate(config.dilation);
-            (conv, BatchNorm::new(head.sub(format_args!("bn{number}")), config.channels, 1.0))
+            (
+                conv,
+                BatchNorm::new(head.sub(format_args!("bn{number}")), config.channels, 1.0),
+            )
         };
         let layers = [layer(1, model.arch.channels()), layer(2, config.channels)];
         let mut scope = head.sub("classifier");
@@ -53,9 +66,20 @@ impl Fcn {
         let weight = scope.parameter("weight", &shape, Init::Normal(CLASSIFIER_STD), Role::Weight);
         let bias = scope.parameter("bias", &[classes], Init::Constant(0.0), Role::Bias);
 
-        let trained = weights.build(&model, device)?.registry.state("backbone.").into_iter().collect();
+        let trained = weights
+            .build(&model, device)?
+            .registry
+            .state("backbone.")
+            .into_iter()
+            .collect();
         registry.load_part(&trained)?;
-        Ok(Self { registry, backbone, layers, classifier: (weight, bias), device })
+        Ok(Self {
+            registry,
+            backbone,
+            layers,
+            classifier: (weight, bias),
+            device,
+        })
     }
 
     /// Where it computes.
@@ -72,7 +96,9 @@ impl Fcn {
         }
         let (weight, bias) = &self.classifier;
         let logits = x.conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1);
-        logits.to_kind(Kind::Float).upsample_bilinear2d([height, width], false, None, None)
+        logits
+            .to_kind(Kind::Float)
+            .upsample_bilinear2d([height, width], false, None, None)
     }
 }
 
@@ -83,13 +109,31 @@ mod tests {
 
     #[test]
     fn an_fcn_starts_from_the_backbone_and_answers_for_every_pixel() {
-        let weights = Weights::random(ModelConfig { arch: Arch::Resnet18, ..ModelConfig::default() }, 5);
-        let config = TransferConfig { channels: 8, ..TransferConfig::default() };
+        let weights = Weights::random(
+            ModelConfig {
+                arch: Arch::Resnet18,
+                ..ModelConfig::default()
+            },
+            5,
+        );
+        let config = TransferConfig {
+            channels: 8,
+            ..TransferConfig::default()
+        };
         let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
         let name = "layer4.0.conv1.weight";
-        assert_eq!(fcn.registry.get(&format!("backbone.{name}")), weights.tensors().get(name));
-        let images = Init::Normal(1.0).draw(1, "x", &[2, 3, 65, 97]).to_kind(Kind::Float);
+        assert_eq!(
+            fcn.registry.get(&format!("backbone.{name}")),
+            weights.tensors().get(name)
+        );
+        let images = Init::Normal(1.0)
+            .draw(1, "x", &[2, 3, 65, 97])
+            .to_kind(Kind::Float);
         assert_eq!(fcn.forward(&images, true).size(), [2, 19, 65, 97]);
-        assert!(fcn.registry.trainable().all(|entry| entry.tensor.requires_grad()));
+        assert!(
+            fcn.registry
+                .trainable()
+                .all(|entry| entry.tensor.requires_grad())
+        );
     }
 }

@@ -35,12 +35,19 @@ pub fn transfer(args: &TransferArgs) -> Result<()> {
         return Ok(());
     }
     let (Some(weights), Some(data), Some(out)) = (&args.weights, &args.data, &args.out) else {
-        return Err(usage("transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help"));
+        return Err(usage(
+            "transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help",
+        ));
     };
     let config = config::resolve(&args.config, &args.overrides)?;
     let device = device::select(&args.backbone.device)?;
     let (train, test) = (Dataset::open(data, "train")?, Dataset::open(data, "val")?);
-    let weights = Weights::named(weights, args.backbone.network, args.backbone.arch, config.seed)?;
+    let weights = Weights::named(
+        weights,
+        args.backbone.network,
+        args.backbone.arch,
+        config.seed,
+    )?;
     let mut tuning = Tuning::prepare(&weights, config, out, device)?;
     let result = tuning.run(&train, &test, args.iterations)?;
     match args.json {
@@ -67,7 +74,10 @@ pub fn evaluate(fcn: &Fcn, set: &Dataset, picture: Option<&std::path::Path>) -> 
         }
     }
     if let Some(path) = picture {
-        let rows: Vec<Row<'_>> = shown.iter().map(|(pair, predicted)| Row { pair, predicted }).collect();
+        let rows: Vec<Row<'_>> = shown
+            .iter()
+            .map(|(pair, predicted)| Row { pair, predicted })
+            .collect();
         picture::save(&rows, path)?;
     }
     Ok(confusion)
@@ -77,7 +87,10 @@ fn predict(fcn: &Fcn, rgb: &[u8], size: Size) -> Vec<u8> {
     let shape = [1, i64::from(size.height), i64::from(size.width), 3];
     let classes = no_grad(|| {
         let input = normalised(&Tensor::from_slice(rgb).view(shape), fcn.device());
-        fcn.forward(&input, false).argmax(1, false).to_kind(Kind::Uint8).view([-1])
+        fcn.forward(&input, false)
+            .argmax(1, false)
+            .to_kind(Kind::Uint8)
+            .view([-1])
     });
     Vec::try_from(classes.to_device(tch::Device::Cpu)).expect("classes are bytes")
 }

@@ -78,15 +78,34 @@ impl Tuning {
     ///
     /// # Errors
     /// If the weights do not fit, or the folder holds another fine-tuning.
-    pub fn prepare(weights: &Weights, mut config: TransferConfig, out: &Path, device: Device) -> Result<Self> {
+    pub fn prepare(
+        weights: &Weights,
+        mut config: TransferConfig,
+        out: &Path,
+        device: Device,
+    ) -> Result<Self> {
         config.precision = resolve_precision(config.precision, device)?;
         allow_tf32(config.precision)?;
-        fs::create_dir_all(out).map_err(|error| usage(format!("cannot make the folder {out:?} (--out): {error}")))?;
+        fs::create_dir_all(out)
+            .map_err(|error| usage(format!("cannot make the folder {out:?} (--out): {error}")))?;
         let fcn = Fcn::new(weights, &config, device)?;
         let (momentum, weight_decay) = (config.momentum, config.weight_decay);
-        let sgd = Sgd::new(&fcn.registry, SgdConfig { momentum, weight_decay });
+        let sgd = Sgd::new(
+            &fcn.registry,
+            SgdConfig {
+                momentum,
+                weight_decay,
+            },
+        );
         let origin = weights.origin.clone();
-        let mut tuning = Self { config, origin, fcn, sgd, out: out.to_owned(), iteration: 0 };
+        let mut tuning = Self {
+            config,
+            origin,
+            fcn,
+            sgd,
+            out: out.to_owned(),
+            iteration: 0,
+        };
         tuning.restore()?;
         Ok(tuning)
     }
@@ -95,8 +114,15 @@ impl Tuning {
     ///
     /// # Errors
     /// If an image cannot be read, a file not written, or the loss is no number.
-    pub fn run(&mut self, train: &Dataset, test: &Dataset, stop: Option<u64>) -> Result<TransferResult> {
-        let end = stop.unwrap_or(self.config.iterations).min(self.config.iterations);
+    pub fn run(
+        &mut self,
+        train: &Dataset,
+        test: &Dataset,
+        stop: Option<u64>,
+    ) -> Result<TransferResult> {
+        let end = stop
+            .unwrap_or(self.config.iterations)
+            .min(self.config.iterations);
         let mut metrics = self.open_metrics()?;
         let progress = Progress::new(self.iteration, end);
         let loader = Loader::start(train, &self.config, self.iteration);
@@ -107,10 +133,12 @@ impl Tuning {
             progress.step(self.iteration);
             if self.iteration.is_multiple_of(self.config.log_every) || self.iteration == end {
                 let row = self.row(&losses, since.elapsed().as_secs_f64())?;
-                writeln!(metrics, "{}", serde_json::to_string(&row)?).context("writing metrics.jsonl")?;
+                writeln!(metrics, "{}", serde_json::to_string(&row)?)
+                    .context("writing metrics.jsonl")?;
                 (losses, since) = (Vec::new(), Instant::now());
             }
-            if self.iteration.is_multiple_of(self.config.checkpoint_every) || self.iteration == end {
+            if self.iteration.is_multiple_of(self.config.checkpoint_every) || self.iteration == end
+            {
                 self.write_checkpoint()?;
             }
         }
@@ -125,7 +153,9 @@ impl Tuning {
             out: self.out.clone(),
         };
         let json = serde_json::to_string_pretty(&result)? + "\n";
-        tensor_file::replace_file(&self.out.join(RESULT), |file| file.write_all(json.as_bytes()))?;
+        tensor_file::replace_file(&self.out.join(RESULT), |file| {
+            file.write_all(json.as_bytes())
+        })?;
         Ok(result)
     }
 
@@ -139,7 +169,13 @@ impl Tuning {
             self.fcn.forward(&normalised(&batch.pixels, device), true)
         };
         let labels = batch.labels.to_device(device);
-        let loss = logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, i64::from(IGNORED), 0.0);
+        let loss = logits.cross_entropy_loss(
+            &labels,
+            None::<Tensor>,
+            Reduction::Mean,
+            i64::from(IGNORED),
+            0.0,
+        );
         loss.backward();
         self.sgd.step(self.config.lr_at(self.iteration));
         self.fcn.registry.drop_grads();
@@ -147,31 +183,59 @@ impl Tuning {
     }
 
     fn row(&self, losses: &[Tensor], seconds: f64) -> Result<Row> {
-        let loss = Tensor::stack(losses, 0).mean(Kind::Double).double_value(&[]);
+        let loss = Tensor::stack(losses, 0)
+            .mean(Kind::Double)
+            .double_value(&[]);
         if !loss.is_finite() {
-            bail!("the loss is not finite at iteration {}; a lower lr may help", self.iteration);
+            bail!(
+                "the loss is not finite at iteration {}; a lower lr may help",
+                self.iteration
+            );
         }
         let images = losses.len() as u64 * self.config.batch;
         let lr = self.config.lr_at(self.iteration - 1);
-        Ok(Row { iteration: self.iteration, loss, lr, images_per_s: images as f64 / seconds })
+        Ok(Row {
+            iteration: self.iteration,
+            loss,
+            lr,
+            images_per_s: images as f64 / seconds,
+        })
     }
 
     fn write_checkpoint(&self) -> Result<()> {
         let mut tensors = self.fcn.registry.state("");
-        tensors.extend(self.sgd.state().into_iter().map(|(name, tensor)| (format!("optim.{name}"), tensor)));
-        let tensors: Vec<HostTensor> =
-            tensors.iter().map(|(name, tensor)| HostTensor::copy_of(name, tensor)).collect::<Result<_>>()?;
+        tensors.extend(
+            self.sgd
+                .state()
+                .into_iter()
+                .map(|(name, tensor)| (format!("optim.{name}"), tensor)),
+        );
+        let tensors: Vec<HostTensor> = tensors
+            .iter()
+            .map(|(name, tensor)| HostTensor::copy_of(name, tensor))
+            .collect::<Result<_>>()?;
         if let Some(bad) = tensors.iter().find(|tensor| !tensor.is_finite()) {
-            bail!("{} is not finite after iteration {}; a lower lr may help", bad.name, self.iteration);
+            bail!(
+                "{} is not finite after iteration {}; a lower lr may help",
+                bad.name,
+                self.iteration
+            );
         }
-        let metadata = [(ITERATION_KEY, self.iteration.to_string()), (CONFIG_KEY, self.identity()?)];
+        let metadata = [
+            (ITERATION_KEY, self.iteration.to_string()),
+            (CONFIG_KEY, self.identity()?),
+        ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         tensor_file::write(&self.out.join(CHECKPOINT), &metadata, &tensors)
     }
 
     /// What must be the same for a checkpoint to be gone on from.
     fn identity(&self) -> Result<String> {
-        Ok(format!("weights = {:?}\n{}", self.origin, toml::to_string(&self.config)?))
+        Ok(format!(
+            "weights = {:?}\n{}",
+            self.origin,
+            toml::to_string(&self.config)?
+        ))
     }
 
     fn restore(&mut self) -> Result<()> {
@@ -186,13 +250,24 @@ impl Tuning {
                 self.out
             )));
         }
-        let tensors = tensors.iter().map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)));
+        let tensors = tensors
+            .iter()
+            .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)));
         let tensors: BTreeMap<String, Tensor> = tensors.collect::<Result<_>>()?;
         self.fcn.registry.load_state(&tensors, "")?;
-        let optim = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("optim.")?, tensor)));
-        self.sgd.load_state(&optim.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect())?;
-        let iteration = metadata.get(ITERATION_KEY).and_then(|text| text.parse().ok());
-        self.iteration = iteration.with_context(|| format!("{path:?} does not say its iteration"))?;
+        let optim = tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix("optim.")?, tensor)));
+        self.sgd.load_state(
+            &optim
+                .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+                .collect(),
+        )?;
+        let iteration = metadata
+            .get(ITERATION_KEY)
+            .and_then(|text| text.parse().ok());
+        self.iteration =
+            iteration.with_context(|| format!("{path:?} does not say its iteration"))?;
         Ok(())
     }
 
@@ -202,19 +277,35 @@ impl Tuning {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let is_past = |line: &&str| {
             let row: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            row.and_then(|row| row["iteration"].as_u64()).is_some_and(|iteration| iteration <= self.iteration)
+            row.and_then(|row| row["iteration"].as_u64())
+                .is_some_and(|iteration| iteration <= self.iteration)
         };
-        let kept: String = text.lines().filter(is_past).map(|line| format!("{line}\n")).collect();
+        let kept: String = text
+            .lines()
+            .filter(is_past)
+            .map(|line| format!("{line}\n"))
+            .collect();
         tensor_file::replace_file(&path, |file| file.write_all(kept.as_bytes()))?;
-        OpenOptions::new().append(true).open(&path).with_context(|| format!("opening {path:?}"))
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("opening {path:?}"))
     }
 }
 
 impl fmt::Display for TransferResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} iterations on {} images", self.weights, self.iterations, self.train_images)?;
+        writeln!(
+            f,
+            "{}: {} iterations on {} images",
+            self.weights, self.iterations, self.train_images
+        )?;
         writeln!(f, "IoU on {} images, in percent", self.test_images)?;
         writeln!(f, "{}", self.scores)?;
-        write!(f, "in {}: {PICTURE}, {METRICS}, {RESULT}", self.out.display())
+        write!(
+            f,
+            "in {}: {PICTURE}, {METRICS}, {RESULT}",
+            self.out.display()
+        )
     }
 }

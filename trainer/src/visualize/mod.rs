@@ -34,10 +34,19 @@ const CELLS_ACROSS: i64 = 20;
 pub fn visualize(args: &VisualizeArgs) -> Result<()> {
     let device = device::select(&args.device)?;
     let named = std::iter::once(&args.run).chain(&args.beside);
-    let named: Vec<Weights> = named.map(|path| Weights::open(path, args.network)).collect::<Result<_>>()?;
-    let knobs = KMeans { k: args.k.unwrap_or(named[0].kmeans.k), ..named[0].kmeans };
+    let named: Vec<Weights> = named
+        .map(|path| Weights::open(path, args.network))
+        .collect::<Result<_>>()?;
+    let knobs = KMeans {
+        k: args.k.unwrap_or(named[0].kmeans.k),
+        ..named[0].kmeans
+    };
     if !(2..=sheet::MOST_CLUSTERS).contains(&knobs.k) {
-        return Err(usage(format!("--k {}: 2 to {} is expected", knobs.k, sheet::MOST_CLUSTERS)));
+        return Err(usage(format!(
+            "--k {}: 2 to {} is expected",
+            knobs.k,
+            sheet::MOST_CLUSTERS
+        )));
     }
     let random = Weights::random(named[0].model.clone(), 0);
     let networks: Vec<Network> = std::iter::once((random, true))
@@ -45,11 +54,25 @@ pub fn visualize(args: &VisualizeArgs) -> Result<()> {
         .map(|(weights, own_statistics)| Network::new(weights, own_statistics, args.width, device))
         .collect::<Result<_>>()?;
 
-    let widest = networks.iter().map(|network| network.width).max().unwrap_or(0).max(PANEL_PX);
+    let widest = networks
+        .iter()
+        .map(|network| network.width)
+        .max()
+        .unwrap_or(0)
+        .max(PANEL_PX);
     let frames = frames::pick(&args.shards, args.filter.as_deref(), args.frames, widest)?;
-    let columns = networks.iter().map(|network| network.column(&frames, knobs, device)).collect::<Result<Vec<_>>>()?;
-    sheet::draw(&frames, &columns, knobs.k).save(&args.out).map_err(|e| usage(e.to_string()))?;
-    eprintln!("{}: {} frames; neighbouring cells in the same cluster:", args.out.display(), frames.len());
+    let columns = networks
+        .iter()
+        .map(|network| network.column(&frames, knobs, device))
+        .collect::<Result<Vec<_>>>()?;
+    sheet::draw(&frames, &columns, knobs.k)
+        .save(&args.out)
+        .map_err(|e| usage(e.to_string()))?;
+    eprintln!(
+        "{}: {} frames; neighbouring cells in the same cluster:",
+        args.out.display(),
+        frames.len()
+    );
     for column in &columns {
         eprintln!("  {:3.0} %  {}", 100.0 * column.agreement(), column.title);
     }
@@ -69,11 +92,24 @@ struct Network {
 }
 
 impl Network {
-    fn new(weights: Weights, own_statistics: bool, width: Option<u32>, device: Device) -> Result<Self> {
+    fn new(
+        weights: Weights,
+        own_statistics: bool,
+        width: Option<u32>,
+        device: Device,
+    ) -> Result<Self> {
         let cell_px = weights.model.cell_px();
-        let width = width.map_or(CELLS_ACROSS * cell_px, i64::from).max(2 * cell_px) as u32;
+        let width = width
+            .map_or(CELLS_ACROSS * cell_px, i64::from)
+            .max(2 * cell_px) as u32;
         let backbone = weights.build(&weights.model, device)?;
-        Ok(Self { title: weights.origin, backbone, own_statistics, width, cell_px })
+        Ok(Self {
+            title: weights.origin,
+            backbone,
+            own_statistics,
+            width,
+            cell_px,
+        })
     }
 
     fn column(&self, frames: &[Frame], knobs: KMeans, device: Device) -> Result<Column> {
@@ -82,7 +118,10 @@ impl Network {
             let map = no_grad(|| self.backbone.net.forward(&input, self.own_statistics)); // [1, c, h, w]
             Ok(Clustering::of(&map, knobs))
         });
-        Ok(Column { title: self.title.clone(), clusterings: clusterings.collect::<Result<_>>()? })
+        Ok(Column {
+            title: self.title.clone(),
+            clusterings: clusterings.collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -103,10 +142,21 @@ impl Clustering {
             let order = heights.argsort(-1, false);
             let centroids = clusters.centroids.select(0, 0).index_select(0, &order); // [k, c]
             let (_, c, h, w) = map.size4().expect("a map has four axes");
-            let unit = |t: &Tensor| t / t.square().sum_dim_intlist(-1, true, None::<Kind>).sqrt().clamp_min(1e-12);
+            let unit = |t: &Tensor| {
+                t / t
+                    .square()
+                    .sum_dim_intlist(-1, true, None::<Kind>)
+                    .sqrt()
+                    .clamp_min(1e-12)
+            };
             let cells = unit(&map.view([c, h * w]).transpose(0, 1)); // [cells, c]
-            let similarity = unit(&centroids).matmul(&cells.transpose(0, 1)).view([1, -1, h, w]);
-            Clustering { similarity, agreement: agreement(&clusters.labels.select(0, 0)) }
+            let similarity = unit(&centroids)
+                .matmul(&cells.transpose(0, 1))
+                .view([1, -1, h, w]);
+            Clustering {
+                similarity,
+                agreement: agreement(&clusters.labels.select(0, 0)),
+            }
         })
     }
 
@@ -123,7 +173,10 @@ impl Clustering {
 fn mean_heights(clusters: &cluster::Clusters, map: &Tensor) -> Tensor {
     let (_, _, h, w) = map.size4().expect("a map has four axes");
     let members = clusters.membership(Kind::Float).select(0, 0); // [cells, k]
-    let rows = Tensor::arange(h, (Kind::Float, map.device())).unsqueeze(1).repeat([1, w]).view([h * w, 1]);
+    let rows = Tensor::arange(h, (Kind::Float, map.device()))
+        .unsqueeze(1)
+        .repeat([1, w])
+        .view([h * w, 1]);
     let counts = members.sum_dim_intlist(0, false, None::<Kind>);
     let sums = (&members * rows).sum_dim_intlist(0, false, None::<Kind>);
     (sums / counts.clamp_min(1.0)).masked_fill(&counts.eq(0.0), h as f64)
@@ -133,8 +186,13 @@ fn mean_heights(clusters: &cluster::Clusters, map: &Tensor) -> Tensor {
 fn agreement(labels: &Tensor) -> f64 {
     let (h, w) = labels.size2().expect("labels have two axes");
     let same = |axis: i64, n: i64| {
-        let pairs = labels.narrow(axis, 1, n - 1).eq_tensor(&labels.narrow(axis, 0, n - 1));
-        (pairs.sum(Kind::Double).double_value(&[]), pairs.numel() as f64)
+        let pairs = labels
+            .narrow(axis, 1, n - 1)
+            .eq_tensor(&labels.narrow(axis, 0, n - 1));
+        (
+            pairs.sum(Kind::Double).double_value(&[]),
+            pairs.numel() as f64,
+        )
     };
     let ((down, of_down), (right, of_right)) = (same(0, h), same(1, w));
     (down + right) / (of_down + of_right)
@@ -172,11 +230,18 @@ mod tests {
     #[test]
     fn colours_run_from_top_to_bottom() {
         // Upper half of the map in one direction, lower half in another.
-        let top = Tensor::from_slice(&[1.0f32, 0.0]).view([1, 2, 1, 1]).expand([1, 2, 2, 4], false);
-        let bottom = Tensor::from_slice(&[0.0f32, 1.0]).view([1, 2, 1, 1]).expand([1, 2, 2, 4], false);
+        let top = Tensor::from_slice(&[1.0f32, 0.0])
+            .view([1, 2, 1, 1])
+            .expand([1, 2, 2, 4], false);
+        let bottom = Tensor::from_slice(&[0.0f32, 1.0])
+            .view([1, 2, 1, 1])
+            .expand([1, 2, 2, 4], false);
         for (maps, expected) in [([&top, &bottom], [0.5, 2.5]), ([&bottom, &top], [0.5, 2.5])] {
             let map = Tensor::cat(&maps, 2);
-            let knobs = KMeans { k: 2, ..MethodConfig::default().kmeans() };
+            let knobs = KMeans {
+                k: 2,
+                ..MethodConfig::default().kmeans()
+            };
             let clusters = cluster::kmeans(&map, knobs);
             let mut heights = Vec::<f32>::try_from(mean_heights(&clusters, &map)).unwrap();
             heights.sort_by(f32::total_cmp);

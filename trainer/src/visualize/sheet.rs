@@ -40,7 +40,11 @@ pub struct Column {
 impl Column {
     /// Share of neighbouring cells that are in the same cluster, mean over the frames.
     pub fn agreement(&self) -> f64 {
-        self.clusterings.iter().map(|clustering| clustering.agreement).sum::<f64>() / self.clusterings.len() as f64
+        self.clusterings
+            .iter()
+            .map(|clustering| clustering.agreement)
+            .sum::<f64>()
+            / self.clusterings.len() as f64
     }
 }
 
@@ -56,9 +60,17 @@ pub fn draw(frames: &[Frame], columns: &[Column], k: i64) -> Canvas {
         let picture = frame.picture.resized(*panel);
         sheet.paste(&picture, column_x(0) as i32, y as i32);
         for (column, x) in columns.iter().zip((1..).map(column_x)) {
-            sheet.paste(&tinted(&picture, &column.clusterings[ix].labels(*panel)), x as i32, y as i32);
+            sheet.paste(
+                &tinted(&picture, &column.clusterings[ix].labels(*panel)),
+                x as i32,
+                y as i32,
+            );
         }
-        let caption = Text { size: 13.0, color: palette::MUTED, ..Text::default() };
+        let caption = Text {
+            size: 13.0,
+            color: palette::MUTED,
+            ..Text::default()
+        };
         let at = (y + panel.height + CAPTION_PX / 2) as i32;
         sheet.text(column_x(0) as i32, at, caption, &describe(&frame.meta));
         y += panel.height + CAPTION_PX + GAP_PX;
@@ -67,16 +79,36 @@ pub fn draw(frames: &[Frame], columns: &[Column], k: i64) -> Canvas {
 }
 
 fn draw_head(sheet: &mut Canvas, columns: &[Column], k: i64) {
-    let title = Text { size: 22.0, weight: Weight::Bold, ..Text::default() };
-    let head = Text { size: 16.0, weight: Weight::Bold, ..Text::default() };
-    let note = Text { size: 13.0, color: palette::MUTED, ..Text::default() };
+    let title = Text {
+        size: 22.0,
+        weight: Weight::Bold,
+        ..Text::default()
+    };
+    let head = Text {
+        size: 16.0,
+        weight: Weight::Bold,
+        ..Text::default()
+    };
+    let note = Text {
+        size: 13.0,
+        color: palette::MUTED,
+        ..Text::default()
+    };
     let heading = format!("What the backbone groups together: K-means of its last map, K = {k}");
     sheet.text(GAP_PX as i32, 24, title, &heading);
     sheet.text(column_x(0) as i32, 56, head, "frame");
     draw_swatches(sheet, column_x(0) as i32, 78, k, note);
     for (column, x) in columns.iter().zip((1..).map(column_x)) {
         sheet.text(x as i32, 56, head, &shortened(&column.title, 52));
-        sheet.text(x as i32, 78, note, &format!("neighbouring cells alike: {:.0} %", 100.0 * column.agreement()));
+        sheet.text(
+            x as i32,
+            78,
+            note,
+            &format!(
+                "neighbouring cells alike: {:.0} %",
+                100.0 * column.agreement()
+            ),
+        );
     }
 }
 
@@ -94,7 +126,12 @@ fn draw_swatches(sheet: &mut Canvas, x: i32, y: i32, k: i64, look: Text) {
         let square = BoxPx::from_xywh((x + 18 * ix as i32) as f32, (y - 7) as f32, 14.0, 14.0);
         sheet.fill(square, color);
     }
-    sheet.text(x + 18 * k as i32 + 6, y, look, "clusters of each frame on its own, its top first; no labels used");
+    sheet.text(
+        x + 18 * k as i32 + 6,
+        y,
+        look,
+        "clusters of each frame on its own, its top first; no labels used",
+    );
 }
 
 fn column_x(column: u32) -> u32 {
@@ -116,7 +153,10 @@ pub fn tinted(picture: &Canvas, labels: &[i64]) -> Canvas {
         let (x, y) = (ix % width, ix / width);
         let differs = |other: usize| labels[other] != *label;
         let edge = (x > 0 && differs(ix - 1)) || (y > 0 && differs(ix - width));
-        let grey = (f32::from(pixel[0]) * 0.299 + f32::from(pixel[1]) * 0.587 + f32::from(pixel[2]) * 0.114).round();
+        let grey = (f32::from(pixel[0]) * 0.299
+            + f32::from(pixel[1]) * 0.587
+            + f32::from(pixel[2]) * 0.114)
+            .round();
         let color = CLUSTER_COLORS[*label as usize];
         rgb.extend(color.map(|c| match edge {
             true => 255,
@@ -129,15 +169,28 @@ pub fn tinted(picture: &Canvas, labels: &[i64]) -> Canvas {
 /// One line about a frame: whatever its source tells.
 fn describe(meta: &FrameMeta) -> String {
     let size = format!("{}×{}", meta.size.width, meta.size.height);
-    let known = [&meta.camera, &meta.time_of_day, &meta.weather, &meta.location];
+    let known = [
+        &meta.camera,
+        &meta.time_of_day,
+        &meta.weather,
+        &meta.location,
+    ];
     let name = meta.frame_id.rsplit('/').next().unwrap_or_default();
     // Waymo's frame ids end with the camera, which then is the name already.
-    let known = known.into_iter().flatten().filter(|text| *text != name).cloned();
+    let known = known
+        .into_iter()
+        .flatten()
+        .filter(|text| *text != name)
+        .cloned();
     let name: String = match name.chars().count() > 40 {
         true => name.chars().take(37).chain("...".chars()).collect(),
         false => name.to_owned(),
     };
-    let parts: Vec<String> = [meta.dataset.clone(), name].into_iter().chain(known).chain([size]).collect();
+    let parts: Vec<String> = [meta.dataset.clone(), name]
+        .into_iter()
+        .chain(known)
+        .chain([size])
+        .collect();
     parts.join("  ·  ")
 }
 

@@ -14,7 +14,10 @@ fn to(device: Device, views: Views) -> Views {
         frame: v.frame.to_device(device),
         flip: v.flip.to_device(device),
     };
-    Views { a: view(views.a), b: view(views.b) }
+    Views {
+        a: view(views.a),
+        b: view(views.b),
+    }
 }
 
 /// A method on `device`, its total loss on the toy views, and its gradients.
@@ -25,11 +28,20 @@ fn run(device: Device, kind: Kind, autocast: bool) -> (Method, Tensor, Vec<(Stri
         method.losses(&to(device, views(kind)))
     };
     losses.total.backward();
-    let total = losses.total.detach().to_device(Device::Cpu).to_kind(Kind::Double);
+    let total = losses
+        .total
+        .detach()
+        .to_device(Device::Cpu)
+        .to_kind(Kind::Double);
     let grads = method
         .params()
         .trainable()
-        .map(|e| (e.name.clone(), e.tensor.grad().to_device(Device::Cpu).to_kind(Kind::Double)))
+        .map(|e| {
+            (
+                e.name.clone(),
+                e.tensor.grad().to_device(Device::Cpu).to_kind(Kind::Double),
+            )
+        })
         .collect();
     (method, total, grads)
 }
@@ -54,9 +66,18 @@ fn bf16_on_a_gpu_stays_near_float32() {
     let (_, exact, _) = run(gpu, Kind::Float, false);
     let (mut method, found, grads) = run(gpu, Kind::Float, true);
     assert!(max_abs(&(found - exact)) < 0.1);
-    assert!(grads.iter().all(|(_, g)| g.isfinite().all().int64_value(&[]) == 1));
+    assert!(
+        grads
+            .iter()
+            .all(|(_, g)| g.isfinite().all().int64_value(&[]) == 1)
+    );
     method.update_target(0.99);
-    assert!(method.state().iter().all(|(_, t)| t.isfinite().all().int64_value(&[]) == 1));
+    assert!(
+        method
+            .state()
+            .iter()
+            .all(|(_, t)| t.isfinite().all().int64_value(&[]) == 1)
+    );
 }
 
 #[test]

@@ -40,7 +40,11 @@ fn a_split_batch_norm_is_one_norm_for_each_part() {
     let golden = arrays(&fixture("layers.npz"));
     for parts in [2, 3] {
         let mut registry = Registry::default();
-        let mut norm = BatchNorm::new(Scope::root(&mut registry, 0, Kind::Double, Device::Cpu), 5, 1.0);
+        let mut norm = BatchNorm::new(
+            Scope::root(&mut registry, 0, Kind::Double, Device::Cpu),
+            5,
+            1.0,
+        );
         norm.split(parts);
         let set = |name: &str, value: Tensor| {
             tch::no_grad(|| registry.get(name).unwrap().shallow_clone().copy_(&value));
@@ -60,13 +64,27 @@ fn a_split_batch_norm_is_one_norm_for_each_part() {
             ("running_var", entry("running_var").copy()),
         ]);
         for (name, found) in found {
-            assert_close(&format!("{parts} parts, {name}"), &found, &golden[&format!("split.{parts}.{name}")], 1e-12);
+            assert_close(
+                &format!("{parts} parts, {name}"),
+                &found,
+                &golden[&format!("split.{parts}.{name}")],
+                1e-12,
+            );
         }
         assert_eq!(entry("num_batches_tracked").int64_value(&[]), 1);
         let together = norm.forward(&x, After::Nothing, false);
         let mean = entry("running_mean").view([1, 5, 1, 1]);
-        let (scale, shift) = (entry("weight").view([1, 5, 1, 1]), entry("bias").view([1, 5, 1, 1]));
-        let by_hand = (&x - mean) / (entry("running_var").view([1, 5, 1, 1]) + 1e-5).sqrt() * scale + shift;
-        assert_close("evaluation knows no parts", &together.detach(), &by_hand.detach(), 1e-12);
+        let (scale, shift) = (
+            entry("weight").view([1, 5, 1, 1]),
+            entry("bias").view([1, 5, 1, 1]),
+        );
+        let by_hand =
+            (&x - mean) / (entry("running_var").view([1, 5, 1, 1]) + 1e-5).sqrt() * scale + shift;
+        assert_close(
+            "evaluation knows no parts",
+            &together.detach(),
+            &by_hand.detach(),
+            1e-12,
+        );
     }
 }

@@ -14,11 +14,22 @@ use super::{formula, one_thread};
 
 const BATCH: i64 = 8;
 const SIDE: i64 = 36;
-const METHODS: [MethodName; 5] =
-    [MethodName::Multisiam, MethodName::MultisiamMoco, MethodName::Byol, MethodName::Moco, MethodName::Mocov2];
+const METHODS: [MethodName; 5] = [
+    MethodName::Multisiam,
+    MethodName::MultisiamMoco,
+    MethodName::Byol,
+    MethodName::Moco,
+    MethodName::Mocov2,
+];
 
 pub fn model() -> ModelConfig {
-    ModelConfig { arch: Arch::Resnet18, layer4_stride: 1, hidden: 64, dim: 32, ..ModelConfig::default() }
+    ModelConfig {
+        arch: Arch::Resnet18,
+        layer4_stride: 1,
+        hidden: 64,
+        dim: 32,
+        ..ModelConfig::default()
+    }
 }
 
 fn build(config: &MethodConfig, kind: Kind) -> Method {
@@ -32,12 +43,22 @@ fn named(name: MethodName) -> MethodConfig {
         MethodName::Moco | MethodName::Mocov2 => Symmetric::OneWay,
         MethodName::Multisiam | MethodName::MultisiamMoco | MethodName::Byol => Symmetric::Sum,
     };
-    MethodConfig { name, symmetric, queue: 40, moco_dim: 16, ..MethodConfig::default() }
+    MethodConfig {
+        name,
+        symmetric,
+        queue: 40,
+        moco_dim: 16,
+        ..MethodConfig::default()
+    }
 }
 
 /// Every method, and one that draws random seeds.
 fn every_method() -> Vec<MethodConfig> {
-    let random = MethodConfig { km_init: Seeds::Random, align: Align::Roi, ..named(MethodName::Multisiam) };
+    let random = MethodConfig {
+        km_init: Seeds::Random,
+        align: Align::Roi,
+        ..named(MethodName::Multisiam)
+    };
     METHODS.map(named).into_iter().chain([random]).collect()
 }
 
@@ -46,17 +67,28 @@ pub fn views(kind: Kind) -> Views {
     let view = |salt: i64, shift: i64| {
         let wide = formula(&[BATCH, 3, 8, 8], 5) * 4.0;
         let wide = wide.upsample_bilinear2d([SIDE + 16, SIDE + 16], false, None, None);
-        let image = wide.narrow(2, shift, SIDE).narrow(3, shift, SIDE) + formula(&[BATCH, 3, SIDE, SIDE], salt) * 0.2;
+        let image = wide.narrow(2, shift, SIDE).narrow(3, shift, SIDE)
+            + formula(&[BATCH, 3, SIDE, SIDE], salt) * 0.2;
         let flip = Tensor::arange(BATCH, (Kind::Int64, Device::Cpu))
             .remainder(2)
             .eq(salt % 2)
             .logical_and(&Tensor::from(salt > 11));
-        let image = image.flip([-1]).where_self(&flip.view([-1, 1, 1, 1]), &image);
+        let image = image
+            .flip([-1])
+            .where_self(&flip.view([-1, 1, 1, 1]), &image);
         let at = 40.0 + 480.0 / SIDE as f32 * shift as f32;
         let rows = |values: &[f32]| Tensor::from_slice(values).repeat([BATCH, 1]);
-        View { image: image.to_kind(kind), crop: rows(&[at, at, 480.0, 480.0]), frame: rows(&[1280.0, 720.0]), flip }
+        View {
+            image: image.to_kind(kind),
+            crop: rows(&[at, at, 480.0, 480.0]),
+            frame: rows(&[1280.0, 720.0]),
+            flip,
+        }
     };
-    Views { a: view(11, 0), b: view(12, 6) }
+    Views {
+        a: view(11, 0),
+        b: view(12, 6),
+    }
 }
 
 fn value(scalar: &Tensor) -> f64 {
@@ -89,24 +121,43 @@ fn the_loss_falls_over_fifteen_steps_without_collapse() {
         let mut method = build(&config, Kind::Float);
         let mut optim = optimizer(&method, &config);
         let views = views(Kind::Float);
-        let losses: Vec<f64> = (0..15).map(|_| step(&mut method, &mut optim, &views)).collect();
+        let losses: Vec<f64> = (0..15)
+            .map(|_| step(&mut method, &mut optim, &views))
+            .collect();
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         // The random keys of a new queue are easy to tell apart: the loss rises while real ones replace them.
         let filled = if config.name.has_queue() { 5 } else { 0 };
         let (start, end) = (mean(&losses[filled..filled + 3]), mean(&losses[12..]));
         println!("{:?}: {start:.3} -> {end:.3}", config.name);
-        assert!(end < start - 0.15, "{:?}: {start} -> {end} in {losses:?}", config.name);
+        assert!(
+            end < start - 0.15,
+            "{:?}: {start} -> {end} in {losses:?}",
+            config.name
+        );
         let after = method.losses(&views);
-        assert!(value(&after.z_std) > 0.2, "collapsed: {}", value(&after.z_std));
+        assert!(
+            value(&after.z_std) > 0.2,
+            "collapsed: {}",
+            value(&after.z_std)
+        );
         assert_eq!(after.z2d_std.is_some(), config.name.has_cells());
     }
 }
 
 #[test]
 fn the_total_is_the_weighted_sum_of_its_terms() {
-    let method = build(&MethodConfig { lambda: 0.3, ..MethodConfig::default() }, Kind::Double);
+    let method = build(
+        &MethodConfig {
+            lambda: 0.3,
+            ..MethodConfig::default()
+        },
+        Kind::Double,
+    );
     let losses = method.losses(&views(Kind::Double));
-    let (one, two) = (value(&losses.loss_1d), value(losses.loss_2d.as_ref().unwrap()));
+    let (one, two) = (
+        value(&losses.loss_1d),
+        value(losses.loss_2d.as_ref().unwrap()),
+    );
     // cos_scale 2, two directions
     assert!((value(&losses.total) - 4.0 * (0.3 * one + 0.7 * two)).abs() < 1e-12);
     assert!(!losses.loss_1d.requires_grad() && losses.total.requires_grad());
@@ -117,10 +168,17 @@ fn the_target_starts_as_a_copy_and_gets_no_gradient() {
     for config in METHODS.map(named) {
         let mut method = build(&config, Kind::Double);
         let state: BTreeMap<_, _> = method.state().into_iter().collect();
-        let target: Vec<_> = state.keys().filter_map(|n| n.strip_prefix("target.")).collect();
+        let target: Vec<_> = state
+            .keys()
+            .filter_map(|n| n.strip_prefix("target."))
+            .collect();
         assert!(!target.is_empty() && target.iter().all(|n| !n.contains("predictor")));
         for name in &target {
-            assert_eq!(state[&format!("target.{name}")], state[&format!("online.{name}")], "{name}");
+            assert_eq!(
+                state[&format!("target.{name}")],
+                state[&format!("online.{name}")],
+                "{name}"
+            );
         }
         let before: BTreeMap<_, _> = state.iter().map(|(n, t)| (n.clone(), t.copy())).collect();
         method.losses(&views(Kind::Double)).total.backward();
@@ -130,12 +188,22 @@ fn the_target_starts_as_a_copy_and_gets_no_gradient() {
             assert_eq!(has_grad, entry.role != Role::Buffer, "{}", entry.name);
         }
         for (name, tensor) in method.state() {
-            let is_memory = ["running_", "num_batches", "memory."].iter().any(|part| name.contains(part));
+            let is_memory = ["running_", "num_batches", "memory."]
+                .iter()
+                .any(|part| name.contains(part));
             assert_eq!(tensor != before[&name], is_memory, "{name}");
         }
         let tracked = &state["target.backbone.bn1.num_batches_tracked"];
-        let views = if config.symmetric == Symmetric::OneWay { 1 } else { 2 };
-        assert_eq!(tracked.int64_value(&[]), views, "each view is a batch of its own");
+        let views = if config.symmetric == Symmetric::OneWay {
+            1
+        } else {
+            2
+        };
+        assert_eq!(
+            tracked.int64_value(&[]),
+            views,
+            "each view is a batch of its own"
+        );
     }
 }
 
@@ -169,17 +237,28 @@ fn a_restored_method_goes_on_to_the_bit() {
 #[test]
 fn what_a_method_remembers_is_in_its_state_and_rests_in_evaluation() {
     let memory = |method: &Method| -> Vec<(String, Tensor)> {
-        let state = method.state().into_iter().filter(|(name, _)| name.starts_with("memory."));
+        let state = method
+            .state()
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("memory."));
         state.map(|(name, tensor)| (name, tensor.copy())).collect()
     };
     for config in every_method() {
         let mut method = build(&config, Kind::Float);
         let start = memory(&method);
-        assert_eq!(start.is_empty(), !config.name.has_queue() && config.km_init != Seeds::Random, "{config:?}");
+        assert_eq!(
+            start.is_empty(),
+            !config.name.has_queue() && config.km_init != Seeds::Random,
+            "{config:?}"
+        );
         method.losses(&views(Kind::Float));
         let after = memory(&method);
         assert!(start.is_empty() || start != after, "{config:?}");
-        let ways = if config.symmetric == Symmetric::OneWay { 1 } else { 2 };
+        let ways = if config.symmetric == Symmetric::OneWay {
+            1
+        } else {
+            2
+        };
         for (name, tensor) in &after {
             let expected = match name.as_str() {
                 "memory.queue_pointer" => ways * BATCH % config.queue,
@@ -190,14 +269,22 @@ fn what_a_method_remembers_is_in_its_state_and_rests_in_evaluation() {
         }
         method.set_train(false);
         method.losses(&views(Kind::Float));
-        assert!(memory(&method).iter().filter(|(name, _)| name.contains("queue")).all(|kept| after.contains(kept)));
+        assert!(
+            memory(&method)
+                .iter()
+                .filter(|(name, _)| name.contains("queue"))
+                .all(|kept| after.contains(kept))
+        );
     }
 }
 
 #[test]
 fn shuffled_keys_come_back_in_their_order() {
     let loss = |bn_splits: i64, train: bool| {
-        let model = ModelConfig { bn_splits, ..model() };
+        let model = ModelConfig {
+            bn_splits,
+            ..model()
+        };
         one_thread();
         let config = named(MethodName::Mocov2);
         let mut method = method::build(&config, &model, Device::Cpu, Kind::Double, 3).unwrap();
@@ -206,13 +293,20 @@ fn shuffled_keys_come_back_in_their_order() {
     };
     // In evaluation samples do not depend on each other: a shuffle that is undone changes nothing.
     assert!((loss(4, false) - loss(1, false)).abs() < 1e-12);
-    assert!((loss(4, true) - loss(1, true)).abs() > 1e-4, "in training each part has statistics of its own");
+    assert!(
+        (loss(4, true) - loss(1, true)).abs() > 1e-4,
+        "in training each part has statistics of its own"
+    );
 }
 
 #[test]
 fn states_that_do_not_fit_are_refused_by_name_and_change_nothing() {
     let mut method = build(&named(MethodName::Byol), Kind::Float);
-    let good: BTreeMap<_, _> = method.state().into_iter().map(|(n, t)| (n, t.copy())).collect();
+    let good: BTreeMap<_, _> = method
+        .state()
+        .into_iter()
+        .map(|(n, t)| (n, t.copy()))
+        .collect();
     let name = "target.projector.1.running_mean".to_owned();
     let mut state: BTreeMap<_, _> = good.iter().map(|(n, t)| (n.clone(), t + 1)).collect();
     let mut refused = |state: &BTreeMap<String, Tensor>, words: &str| {
@@ -241,21 +335,37 @@ fn autocast_keeps_the_loss_near_and_its_terms_in_float32() {
     assert_eq!(losses.total.kind(), Kind::Float);
     assert!((value(&losses.loss_1d) - value(&exact.loss_1d)).abs() < 0.05);
     losses.total.backward();
-    assert!(method.params().trainable().all(|e| e.tensor.grad().kind() == Kind::Float));
+    assert!(
+        method
+            .params()
+            .trainable()
+            .all(|e| e.tensor.grad().kind() == Kind::Float)
+    );
 }
 
 #[test]
 fn heads_start_as_their_source_says() {
     let method = build(&MethodConfig::default(), Kind::Float);
-    for entry in method.params().trainable().filter(|e| !e.name.starts_with("backbone.")) {
+    for entry in method
+        .params()
+        .trainable()
+        .filter(|e| !e.name.starts_with("backbone."))
+    {
         let (name, tensor) = (&entry.name, entry.tensor.to_kind(Kind::Double));
         let n = tensor.numel() as f64;
         let fan_in = n / tensor.size()[0] as f64;
-        let std = if name.starts_with("predictor") { 0.01 } else { (2.0 / fan_in).sqrt() };
+        let std = if name.starts_with("predictor") {
+            0.01
+        } else {
+            (2.0 / fan_in).sqrt()
+        };
         match entry.role {
             Role::Weight => {
                 let found = tensor.std(true).double_value(&[]);
-                assert!((found / std - 1.0).abs() < 5.0 / (2.0 * n).sqrt(), "{name}: {found} {std}");
+                assert!(
+                    (found / std - 1.0).abs() < 5.0 / (2.0 * n).sqrt(),
+                    "{name}: {found} {std}"
+                );
             }
             Role::Bias | Role::NormBias => assert_eq!(super::max_abs(&tensor), 0.0, "{name}"),
             Role::NormWeight => assert_eq!(super::max_abs(&(tensor - 1.0)), 0.0, "{name}"),
@@ -267,25 +377,50 @@ fn heads_start_as_their_source_says() {
 #[test]
 fn published_sizes_of_heads_and_networks() {
     let count = |config: &MethodConfig| {
-        let method = method::build(config, &ModelConfig::default(), Device::Cpu, Kind::Float, 0).unwrap();
+        let method =
+            method::build(config, &ModelConfig::default(), Device::Cpu, Kind::Float, 0).unwrap();
         method.params().num_parameters()
     };
-    let (backbone, projector, predictor, with_offsets) = (23_508_032, 9_449_728, 2_109_696, 2_117_888);
-    assert_eq!(count(&named(MethodName::Byol)), backbone + projector + predictor);
-    assert_eq!(count(&MethodConfig::default()), backbone + 2 * projector + predictor + with_offsets);
-    let shared = MethodConfig { share_projector: true, ..MethodConfig::default() };
-    assert_eq!(count(&shared), backbone + projector + predictor + with_offsets);
-    let published = |name| MethodConfig { name, queue: 8, ..MethodConfig::default() };
+    let (backbone, projector, predictor, with_offsets) =
+        (23_508_032, 9_449_728, 2_109_696, 2_117_888);
+    assert_eq!(
+        count(&named(MethodName::Byol)),
+        backbone + projector + predictor
+    );
+    assert_eq!(
+        count(&MethodConfig::default()),
+        backbone + 2 * projector + predictor + with_offsets
+    );
+    let shared = MethodConfig {
+        share_projector: true,
+        ..MethodConfig::default()
+    };
+    assert_eq!(
+        count(&shared),
+        backbone + projector + predictor + with_offsets
+    );
+    let published = |name| MethodConfig {
+        name,
+        queue: 8,
+        ..MethodConfig::default()
+    };
     let (linear, mlp) = (2048 * 128 + 128, 2048 * 2048 + 2048 + 2048 * 128 + 128);
     assert_eq!(count(&published(MethodName::Moco)), backbone + linear);
     assert_eq!(count(&published(MethodName::Mocov2)), backbone + mlp);
-    assert_eq!(count(&published(MethodName::MultisiamMoco)), backbone + mlp + projector + with_offsets);
+    assert_eq!(
+        count(&published(MethodName::MultisiamMoco)),
+        backbone + mlp + projector + with_offsets
+    );
 }
 
 #[test]
 fn cell_maps_are_without_gradient_and_leave_the_statistics_alone() {
     let method = build(&MethodConfig::default(), Kind::Float);
-    let before: Vec<_> = method.state().into_iter().map(|(n, t)| (n, t.copy())).collect();
+    let before: Vec<_> = method
+        .state()
+        .into_iter()
+        .map(|(n, t)| (n, t.copy()))
+        .collect();
     for network in [Network::Online, Network::Target] {
         let map = method.cell_map(network, &views(Kind::Float).a.image);
         assert_eq!(map.size(), [BATCH, 32, 3, 3]);

@@ -56,7 +56,11 @@ struct Heads {
 impl Heads {
     fn new(dims: Dims, config: &MethodConfig) -> Self {
         one_thread();
-        let model = ModelConfig { hidden: dims.hidden, dim: dims.d, ..ModelConfig::default() };
+        let model = ModelConfig {
+            hidden: dims.hidden,
+            dim: dims.d,
+            ..ModelConfig::default()
+        };
         let [mut online, mut target, mut memory] = [(); 3].map(|()| Registry::default());
         let mut roots = Roots {
             online: Scope::root(&mut online, 0, Kind::Double, Device::Cpu),
@@ -66,7 +70,13 @@ impl Heads {
         };
         let heads = method::heads(&mut roots, dims.c, config, &model);
         target.freeze();
-        Heads { online, target, memory, heads, config: config.clone() }
+        Heads {
+            online,
+            target,
+            memory,
+            heads,
+            config: config.clone(),
+        }
     }
 
     /// Takes every parameter of both networks from `value(network, name)`; 2-d values fill 1x1 filters.
@@ -75,7 +85,10 @@ impl Heads {
         for (network, registry) in [("online", &self.online), ("target", &self.target)] {
             for entry in registry.trainable() {
                 let new = value(network, &entry.name);
-                entry.tensor.shallow_clone().copy_(&new.view_as(&entry.tensor));
+                entry
+                    .tensor
+                    .shallow_clone()
+                    .copy_(&new.view_as(&entry.tensor));
             }
         }
     }
@@ -87,15 +100,27 @@ impl Heads {
             copy_parts(&by_name(registry, |e| e.role != Role::Buffer), joined);
         }
         if let Some(queue) = self.memory.get("queue") {
-            queue.shallow_clone().copy_(&arrays[&format!("{}.in.queue", case.set)]);
-            let _ = self.memory.get("queue_pointer").unwrap().shallow_clone().fill_(pointer);
+            queue
+                .shallow_clone()
+                .copy_(&arrays[&format!("{}.in.queue", case.set)]);
+            let _ = self
+                .memory
+                .get("queue_pointer")
+                .unwrap()
+                .shallow_clone()
+                .fill_(pointer);
         }
     }
 
     fn losses(&self, inputs: &Inputs) -> Losses {
         let one_way = self.config.symmetric == method::config::Symmetric::OneWay;
-        let ways: &[(usize, usize)] = if one_way { &[(1, 2)] } else { &[(1, 2), (2, 1)] };
-        let directions: Vec<Direction<'_>> = ways.iter().map(|&(a, b)| inputs.direction(a, b)).collect();
+        let ways: &[(usize, usize)] = if one_way {
+            &[(1, 2)]
+        } else {
+            &[(1, 2), (2, 1)]
+        };
+        let directions: Vec<Direction<'_>> =
+            ways.iter().map(|&(a, b)| inputs.direction(a, b)).collect();
         self.heads.losses(&directions, true)
     }
 }
@@ -109,9 +134,16 @@ fn by_name(registry: &Registry, take: impl Fn(&Entry) -> bool) -> Vec<(&str, &Te
 }
 
 /// Cuts `joined` into as many parts as there are tensors, in their shapes.
-fn parts<'a>(tensors: &'a [(&'a str, &'a Tensor)], joined: &'a Tensor) -> impl Iterator<Item = (&'a str, Tensor)> {
+fn parts<'a>(
+    tensors: &'a [(&'a str, &'a Tensor)],
+    joined: &'a Tensor,
+) -> impl Iterator<Item = (&'a str, Tensor)> {
     let total: usize = tensors.iter().map(|(_, tensor)| tensor.numel()).sum();
-    assert_eq!(joined.numel(), total, "the golden vector covers every tensor");
+    assert_eq!(
+        joined.numel(),
+        total,
+        "the golden vector covers every tensor"
+    );
     let mut at = 0;
     tensors.iter().map(move |(name, tensor)| {
         let part = joined.narrow(0, at, tensor.numel() as i64).view_as(tensor);
@@ -135,7 +167,12 @@ struct Inputs {
 
 impl Inputs {
     fn new(get: impl Fn(&str) -> Tensor) -> Self {
-        let map = |name: &str| (name.to_owned(), get(name).copy().set_requires_grad(name.starts_with('f')));
+        let map = |name: &str| {
+            (
+                name.to_owned(),
+                get(name).copy().set_requires_grad(name.starts_with('f')),
+            )
+        };
         let frame = get("frame");
         let view = |number: usize| View {
             image: Tensor::zeros([0], (Kind::Double, Device::Cpu)),
@@ -143,7 +180,10 @@ impl Inputs {
             frame: frame.shallow_clone(),
             flip: get(&format!("flip{number}")),
         };
-        Inputs { maps: ["f1", "f2", "t1", "t2"].map(map).into(), views: [view(1), view(2)] }
+        Inputs {
+            maps: ["f1", "f2", "t1", "t2"].map(map).into(),
+            views: [view(1), view(2)],
+        }
     }
 
     fn golden(set: &str, arrays: &BTreeMap<String, Tensor>) -> Self {
@@ -155,7 +195,10 @@ impl Inputs {
             map: self.maps[&format!("{network}{number}")].shallow_clone(),
             view: &self.views[number - 1],
         };
-        Direction { from: seen("f", from), to: seen("t", to) }
+        Direction {
+            from: seen("f", from),
+            to: seen("t", to),
+        }
     }
 }
 
@@ -181,27 +224,52 @@ fn losses_and_gradients_match_pytorch_for_every_method_and_switch() {
         let losses = heads.losses(&inputs);
         losses.total.backward();
 
-        let terms: Vec<&Tensor> = [&losses.total, &losses.loss_1d].into_iter().chain(&losses.loss_2d).collect();
-        assert_eq!(losses.loss_2d.is_some(), case.config.name.has_cells(), "{label}");
+        let terms: Vec<&Tensor> = [&losses.total, &losses.loss_1d]
+            .into_iter()
+            .chain(&losses.loss_2d)
+            .collect();
+        assert_eq!(
+            losses.loss_2d.is_some(),
+            case.config.name.has_cells(),
+            "{label}"
+        );
         let gap = super::max_abs(&(scalars(&terms) - &arrays[&format!("{label}.loss")]));
         assert!(gap <= 1e-9, "{label}: loss off by {gap:e}");
 
-        let mut learning: Vec<(&str, &Tensor)> =
-            ["f1", "f2"].into_iter().map(|name| (name, &inputs.maps[name])).collect();
+        let mut learning: Vec<(&str, &Tensor)> = ["f1", "f2"]
+            .into_iter()
+            .map(|name| (name, &inputs.maps[name]))
+            .collect();
         learning.extend(by_name(&heads.online, |e| e.role != Role::Buffer));
-        for ((name, tensor), (_, expected)) in learning.iter().zip(parts(&learning, &arrays[&format!("{label}.grad")]))
+        for ((name, tensor), (_, expected)) in learning
+            .iter()
+            .zip(parts(&learning, &arrays[&format!("{label}.grad")]))
         {
             let grad = tensor.grad();
             if !grad.defined() {
-                let unused = *name == "f2" && label.ends_with("one_way") || super::max_abs(&expected) == 0.0;
+                let unused =
+                    *name == "f2" && label.ends_with("one_way") || super::max_abs(&expected) == 0.0;
                 assert!(unused, "{label}: no gradient reaches {name}");
                 continue;
             }
-            assert_close(&format!("{label}, gradient of {name}"), &grad, &expected, 1e-9);
+            assert_close(
+                &format!("{label}, gradient of {name}"),
+                &grad,
+                &expected,
+                1e-9,
+            );
         }
-        assert!(heads.target.trainable().all(|e| !e.tensor.grad().defined()), "{label}");
+        assert!(
+            heads.target.trainable().all(|e| !e.tensor.grad().defined()),
+            "{label}"
+        );
         if let Some(queue) = heads.memory.get("queue") {
-            assert_close(&format!("{label}, queue"), queue, &arrays[&format!("{label}.queue")], 1e-12);
+            assert_close(
+                &format!("{label}, queue"),
+                queue,
+                &arrays[&format!("{label}.queue")],
+                1e-12,
+            );
         }
     }
 }
@@ -210,15 +278,26 @@ fn losses_and_gradients_match_pytorch_for_every_method_and_switch() {
 fn each_network_keeps_batch_statistics_of_its_own() {
     let cases = Cases::read();
     let arrays = arrays(&fixture("method.npz"));
-    for case in cases.cases.iter().filter(|c| ["final", "shared"].contains(&c.name.as_str())) {
+    for case in cases
+        .cases
+        .iter()
+        .filter(|c| ["final", "shared"].contains(&c.name.as_str()))
+    {
         let heads = Heads::new(cases.sets[&case.set], &case.config);
         heads.set_golden(case, &arrays, cases.pointer);
         heads.losses(&Inputs::golden(&case.set, &arrays));
         for (network, registry) in [("online", &heads.online), ("target", &heads.target)] {
             let label = format!("{}.{}.after.{network}", case.set, case.name);
             let buffers = by_name(registry, |e| e.role == Role::Buffer);
-            for ((name, found), (_, expected)) in buffers.iter().zip(parts(&buffers, &arrays[&label])) {
-                assert_close(&format!("{label}.{name}"), &found.to_kind(Kind::Double), &expected, 1e-12);
+            for ((name, found), (_, expected)) in
+                buffers.iter().zip(parts(&buffers, &arrays[&label]))
+            {
+                assert_close(
+                    &format!("{label}.{name}"),
+                    &found.to_kind(Kind::Double),
+                    &expected,
+                    1e-12,
+                );
             }
         }
     }
@@ -254,18 +333,31 @@ fn other_name(network: &str, name: &str) -> String {
 
 #[test]
 fn final_model_matches_the_independent_oracle() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/oracle/fixture.npz"));
+    let path = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/oracle/fixture.npz"
+    ));
     if !path.exists() {
         println!("skipped: no fixture.npz in ../shared/oracle");
         return;
     }
     let arrays = arrays(path);
-    let config = MethodConfig { cos_scale: 1.0, ..MethodConfig::default() };
-    let dims = Dims { c: 32, hidden: 24, d: 16, seed: 0 };
+    let config = MethodConfig {
+        cos_scale: 1.0,
+        ..MethodConfig::default()
+    };
+    let dims = Dims {
+        c: 32,
+        hidden: 24,
+        d: 16,
+        seed: 0,
+    };
     let heads = Heads::new(dims, &config);
     heads.set(|network, name| arrays[&format!("in.{}", other_name(network, name))].shallow_clone());
     let inputs = Inputs::new(|name| match name.split_at(1) {
-        ("f", "1" | "2") | ("t", _) => arrays[&format!("in.{}", name.to_uppercase())].shallow_clone(),
+        ("f", "1" | "2") | ("t", _) => {
+            arrays[&format!("in.{}", name.to_uppercase())].shallow_clone()
+        }
         ("f", "rame") => Tensor::zeros([4, 2], (Kind::Double, Device::Cpu)), // the final model does not ask for it
         _ => arrays[&format!("in.{name}")].shallow_clone(),
     });

@@ -23,7 +23,9 @@ use tch::{Kind, Tensor};
 
 /// A file of `tests/fixtures/`.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 /// The arrays of an `.npz` file by name.
@@ -44,7 +46,11 @@ fn max_abs(x: &Tensor) -> f64 {
 #[track_caller]
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(found.size(), expected.size(), "{what}: shape");
-    assert_eq!(found.kind(), Kind::Double, "{what}: a float64 run stays float64");
+    assert_eq!(
+        found.kind(),
+        Kind::Double,
+        "{what}: a float64 run stays float64"
+    );
     let gap = max_abs(&(found - expected));
     let allowed = tolerance * max_abs(expected).max(1e-3);
     assert!(gap <= allowed, "{what}: {gap:e} > {allowed:e}");

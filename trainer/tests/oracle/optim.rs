@@ -70,7 +70,11 @@ fn registry(golden: &Golden) -> Registry {
             _ => (vec![2, n / 2], Role::Weight),
         };
         let tensor = root.parameter(name, &shape, Init::Constant(0.0), role);
-        tch::no_grad(|| tensor.shallow_clone().copy_(&Tensor::from_slice(values).view(&shape[..])));
+        tch::no_grad(|| {
+            tensor
+                .shallow_clone()
+                .copy_(&Tensor::from_slice(values).view(&shape[..]))
+        });
     }
     registry
 }
@@ -80,7 +84,9 @@ fn set_grads(registry: &Registry, grads: &Values) {
     registry.drop_grads();
     let products: Vec<Tensor> = registry
         .trainable()
-        .map(|e| (&e.tensor * Tensor::from_slice(&grads[&e.name]).view_as(&e.tensor)).sum(Kind::Double))
+        .map(|e| {
+            (&e.tensor * Tensor::from_slice(&grads[&e.name]).view_as(&e.tensor)).sum(Kind::Double)
+        })
         .collect();
     Tensor::stack(&products, 0).sum(Kind::Double).backward();
 }
@@ -89,7 +95,12 @@ fn set_grads(registry: &Registry, grads: &Values) {
 fn assert_values(what: &str, registry: &Registry, expected: &Values) {
     for (name, values) in expected {
         let found = registry.get(name).unwrap().detach().reshape([-1]);
-        assert_close(&format!("{what}: {name}"), &found, &Tensor::from_slice(values), 1e-12);
+        assert_close(
+            &format!("{what}: {name}"),
+            &found,
+            &Tensor::from_slice(values),
+            1e-12,
+        );
     }
 }
 
@@ -136,7 +147,11 @@ fn a_restored_optimizer_goes_on_to_the_bit() {
                 optim.step(*rate);
                 if Some(step) == restart_after {
                     let weights: BTreeMap<_, _> = net.state("").into_iter().collect();
-                    let state: BTreeMap<_, _> = optim.state().into_iter().map(|(n, t)| (n, t.copy())).collect();
+                    let state: BTreeMap<_, _> = optim
+                        .state()
+                        .into_iter()
+                        .map(|(n, t)| (n, t.copy()))
+                        .collect();
                     net = registry(&golden);
                     net.load_state(&weights, "").unwrap();
                     optim = make(&net);
@@ -183,7 +198,10 @@ fn learning_rates_follow_their_sources() {
         };
         for (step, expected) in rates.steps.iter().zip(expected) {
             let found = schedule::lr(*step, &config);
-            assert!((found - expected).abs() <= 1e-12, "{shape:?} step {step}: {found} {expected}");
+            assert!(
+                (found - expected).abs() <= 1e-12,
+                "{shape:?} step {step}: {found} {expected}"
+            );
         }
     }
     assert_eq!(schedule::scaled_lr(1.0, 1024), 4.0);
@@ -207,7 +225,9 @@ fn the_target_moves_by_the_ema_and_leaves_buffers_alone() {
     let build = |seed| {
         let mut registry = Registry::default();
         let mut root = Scope::root(&mut registry, seed, Kind::Double, Device::Cpu);
-        let _ = root.sub("a").parameter("weight", &[3, 5], Init::Normal(1.0), Role::Weight);
+        let _ = root
+            .sub("a")
+            .parameter("weight", &[3, 5], Init::Normal(1.0), Role::Weight);
         let _ = root.sub("a").buffer("running_mean", &[5], seed as f64);
         registry
     };
@@ -218,5 +238,8 @@ fn the_target_moves_by_the_ema_and_leaves_buffers_alone() {
         target.follow(&online, tau);
         assert_close(&format!("tau {tau}"), &value(&target), &expected, 1e-12);
     }
-    assert_eq!(target.get("a.running_mean").unwrap().double_value(&[0]), 2.0);
+    assert_eq!(
+        target.get("a.running_mean").unwrap().double_value(&[0]),
+        2.0
+    );
 }

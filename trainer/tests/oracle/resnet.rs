@@ -10,7 +10,10 @@ use trainer::model::{Arch, ModelConfig, Registry, ResNet, Role};
 use super::{arrays, assert_close, fixture, formula, json, one_thread, python};
 
 fn config(arch: Arch) -> ModelConfig {
-    ModelConfig { arch, ..ModelConfig::default() }
+    ModelConfig {
+        arch,
+        ..ModelConfig::default()
+    }
 }
 
 fn build(config: &ModelConfig, kind: Kind) -> (Registry, ResNet) {
@@ -23,13 +26,23 @@ fn build(config: &ModelConfig, kind: Kind) -> (Registry, ResNet) {
 #[test]
 fn names_shapes_and_counts_are_torchvisions() {
     let published = json(&fixture("resnet.json"));
-    for (arch, key, count) in [(Arch::Resnet18, "resnet18", 11_176_512), (Arch::Resnet50, "resnet50", 23_508_032)] {
+    for (arch, key, count) in [
+        (Arch::Resnet18, "resnet18", 11_176_512),
+        (Arch::Resnet50, "resnet50", 23_508_032),
+    ] {
         let mut registry = Registry::default();
-        ResNet::new(Scope::blank(&mut registry, Kind::Float, Device::Cpu), &config(arch));
+        ResNet::new(
+            Scope::blank(&mut registry, Kind::Float, Device::Cpu),
+            &config(arch),
+        );
         assert_eq!(registry.num_parameters(), count, "{key}");
-        let mut ours: Vec<(String, Vec<i64>)> =
-            registry.entries().iter().map(|e| (e.name.clone(), e.tensor.size())).collect();
-        let mut theirs: Vec<(String, Vec<i64>)> = serde_json::from_value(published[key].clone()).unwrap();
+        let mut ours: Vec<(String, Vec<i64>)> = registry
+            .entries()
+            .iter()
+            .map(|e| (e.name.clone(), e.tensor.size()))
+            .collect();
+        let mut theirs: Vec<(String, Vec<i64>)> =
+            serde_json::from_value(published[key].clone()).unwrap();
         ours.sort();
         theirs.sort();
         assert_eq!(ours, theirs, "{key}");
@@ -48,14 +61,25 @@ fn initial_values_are_kaiming_normal_and_identity_norms() {
                 let fan_in = n / tensor.size()[0] as f64;
                 let std = (2.0 / fan_in).sqrt();
                 let found = tensor.std(true).double_value(&[]);
-                assert!((found / std - 1.0).abs() < 5.0 / (2.0 * n).sqrt(), "{name}: std {found}, not {std}");
+                assert!(
+                    (found / std - 1.0).abs() < 5.0 / (2.0 * n).sqrt(),
+                    "{name}: std {found}, not {std}"
+                );
                 assert!(mean.abs() < 5.0 * std / n.sqrt(), "{name}: mean {mean}");
             }
-            Role::NormWeight => assert_eq!((mean, super::max_abs(&(tensor - 1.0))), (1.0, 0.0), "{name}"),
+            Role::NormWeight => assert_eq!(
+                (mean, super::max_abs(&(tensor - 1.0))),
+                (1.0, 0.0),
+                "{name}"
+            ),
             Role::NormBias => assert_eq!(super::max_abs(&tensor), 0.0, "{name}"),
             Role::Bias => panic!("{name}: a ResNet has no biases but in its norms"),
             Role::Buffer => {
-                let expected = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+                let expected = if name.ends_with("running_var") {
+                    1.0
+                } else {
+                    0.0
+                };
                 assert_eq!(super::max_abs(&(tensor - expected)), 0.0, "{name}");
             }
         }
@@ -64,11 +88,19 @@ fn initial_values_are_kaiming_normal_and_identity_norms() {
 
 #[test]
 fn a_zero_residual_start_makes_blocks_identities() {
-    let config = ModelConfig { zero_init_residual: true, ..config(Arch::Resnet18) };
+    let config = ModelConfig {
+        zero_init_residual: true,
+        ..config(Arch::Resnet18)
+    };
     let (registry, _) = build(&config, Kind::Float);
     for entry in registry.trainable().filter(|e| e.role == Role::NormWeight) {
         let last = entry.name.contains("layer") && entry.name.ends_with("bn2.weight");
-        assert_eq!(super::max_abs(&entry.tensor), if last { 0.0 } else { 1.0 }, "{}", entry.name);
+        assert_eq!(
+            super::max_abs(&entry.tensor),
+            if last { 0.0 } else { 1.0 },
+            "{}",
+            entry.name
+        );
     }
 }
 
@@ -103,21 +135,54 @@ fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
     assert_eq!(c5.size(), [2, config.arch.channels(), cells, cells]);
     assert_close(key, &c5.narrow(1, 0, 64).detach(), get("c5"), 1e-9);
 
-    (&c5 * formula(&c5.size(), 2000)).sum(Kind::Double).backward();
-    let norms: Vec<Tensor> = registry.trainable().map(|e| e.tensor.grad().norm()).collect();
+    (&c5 * formula(&c5.size(), 2000))
+        .sum(Kind::Double)
+        .backward();
+    let norms: Vec<Tensor> = registry
+        .trainable()
+        .map(|e| e.tensor.grad().norm())
+        .collect();
     let relative = Tensor::stack(&norms, 0) / get("grad_norms") - 1.0;
-    assert!(super::max_abs(&relative) < 1e-8, "{key}: gradient norms off by {:e}", super::max_abs(&relative));
-    let heads: Vec<Tensor> =
-        registry.trainable().map(|e| e.tensor.grad().contiguous().view([-1]).narrow(0, 0, 3)).collect();
-    assert_close(&format!("{key}, gradients"), &Tensor::cat(&heads, 0), get("grad_heads"), 1e-8);
+    assert!(
+        super::max_abs(&relative) < 1e-8,
+        "{key}: gradient norms off by {:e}",
+        super::max_abs(&relative)
+    );
+    let heads: Vec<Tensor> = registry
+        .trainable()
+        .map(|e| e.tensor.grad().contiguous().view([-1]).narrow(0, 0, 3))
+        .collect();
+    assert_close(
+        &format!("{key}, gradients"),
+        &Tensor::cat(&heads, 0),
+        get("grad_heads"),
+        1e-8,
+    );
     for buffer in ["bn1.running_mean", "bn1.running_var"] {
         assert_close(buffer, registry.get(buffer).unwrap(), get(buffer), 1e-12);
     }
-    assert_eq!(registry.get("bn1.num_batches_tracked").unwrap().int64_value(&[]), 1);
+    assert_eq!(
+        registry
+            .get("bn1.num_batches_tracked")
+            .unwrap()
+            .int64_value(&[]),
+        1
+    );
 
     let eval = tch::no_grad(|| net.forward(&image, false));
-    assert_close(&format!("{key}, evaluation"), &eval.narrow(1, 0, 64), get("c5_eval"), 1e-9);
-    assert_eq!(registry.get("bn1.num_batches_tracked").unwrap().int64_value(&[]), 1);
+    assert_close(
+        &format!("{key}, evaluation"),
+        &eval.narrow(1, 0, 64),
+        get("c5_eval"),
+        1e-9,
+    );
+    assert_eq!(
+        registry
+            .get("bn1.num_batches_tracked")
+            .unwrap()
+            .int64_value(&[]),
+        1
+    );
 }
 
 #[test]
@@ -132,7 +197,11 @@ fn resnet50_is_torchvisions() {
 
 #[test]
 fn stages_at_stride_one_are_torchvisions() {
-    let dense = ModelConfig { layer3_stride: 1, layer4_stride: 1, ..config(Arch::Resnet18) };
+    let dense = ModelConfig {
+        layer3_stride: 1,
+        layer4_stride: 1,
+        ..config(Arch::Resnet18)
+    };
     assert_eq!(dense.cell_px(), 8);
     check("resnet18_dense", &dense, 40, 5);
 }
@@ -147,7 +216,11 @@ fn float32_passes_are_torchvisions_on_the_same_weights() {
     };
     for (key, arch) in [("resnet18", Arch::Resnet18), ("resnet50", Arch::Resnet50)] {
         let (registry, net) = build(&config(arch), Kind::Float);
-        let weights = registry.state("weight.").into_iter().map(|(name, t)| (name, t.copy())).collect::<Vec<_>>();
+        let weights = registry
+            .state("weight.")
+            .into_iter()
+            .map(|(name, t)| (name, t.copy()))
+            .collect::<Vec<_>>();
         let image = channels_last(&(formula(&[4, 3, 64, 64], 1000) * 4.0).to_kind(Kind::Float));
         let c5 = net.forward(&image, true);
         let factor = formula(&c5.size(), 2000).to_kind(Kind::Float);
@@ -155,18 +228,38 @@ fn float32_passes_are_torchvisions_on_the_same_weights() {
         let eval = tch::no_grad(|| net.forward(&image, false));
 
         let named = |name: &str, tensor: &Tensor| (name.to_owned(), tensor.contiguous());
-        let mut arrays: Vec<(String, Tensor)> = weights.iter().map(|(name, t)| named(name, t)).collect();
-        arrays.extend(registry.trainable().map(|e| named(&format!("grad.{}", e.name), &e.tensor.grad())));
-        for (name, tensor) in [("image", &image), ("factor", &factor), ("c5", &c5.detach()), ("eval", &eval)] {
+        let mut arrays: Vec<(String, Tensor)> =
+            weights.iter().map(|(name, t)| named(name, t)).collect();
+        arrays.extend(
+            registry
+                .trainable()
+                .map(|e| named(&format!("grad.{}", e.name), &e.tensor.grad())),
+        );
+        for (name, tensor) in [
+            ("image", &image),
+            ("factor", &factor),
+            ("c5", &c5.detach()),
+            ("eval", &eval),
+        ] {
             arrays.push(named(name, tensor));
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ours.npz");
         Tensor::write_npz(&arrays, &path).unwrap();
-        let output = Command::new(&python).arg("-c").arg(COMPARE).arg(key).arg(&path).output().unwrap();
+        let output = Command::new(&python)
+            .arg("-c")
+            .arg(COMPARE)
+            .arg(key)
+            .arg(&path)
+            .output()
+            .unwrap();
         let report = String::from_utf8_lossy(&output.stdout);
         print!("{report}");
-        assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{report}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 

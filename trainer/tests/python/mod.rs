@@ -8,7 +8,9 @@ pub fn with(modules: &str) -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
     let candidates = [venv, PathBuf::from("python3")];
     candidates.into_iter().find(|python| {
-        let probe = Command::new(python).args(["-c", &format!("import {modules}")]).output();
+        let probe = Command::new(python)
+            .args(["-c", &format!("import {modules}")])
+            .output();
         probe.is_ok_and(|output| output.status.success())
     })
 }

@@ -22,7 +22,14 @@ use super::{Bench, assert_success, python, shards, stderr, trainer};
 
 fn embed(weights: &Path, shards: &Path, out: &Path, more: &[&str]) -> Output {
     let mut command = trainer(&["embed", "--device", "cpu", "--batch", "8"]);
-    command.arg(weights).arg(shards).arg("--out").arg(out).args(more).output().unwrap()
+    command
+        .arg(weights)
+        .arg(shards)
+        .arg("--out")
+        .arg(out)
+        .args(more)
+        .output()
+        .unwrap()
 }
 
 /// Names and features of all rows.
@@ -30,10 +37,20 @@ fn read(path: &Path) -> Vec<(String, Option<Vec<f32>>)> {
     let batches = ParquetRecordBatchReader::try_new(fs::File::open(path).unwrap(), 1000).unwrap();
     let rows = batches.flat_map(|batch| {
         let batch = batch.unwrap();
-        let names = batch.column_by_name("frame_id").unwrap().as_string::<i32>().clone();
-        let features = batch.column_by_name("feature").unwrap().as_fixed_size_list().clone();
+        let names = batch
+            .column_by_name("frame_id")
+            .unwrap()
+            .as_string::<i32>()
+            .clone();
+        let features = batch
+            .column_by_name("feature")
+            .unwrap()
+            .as_fixed_size_list()
+            .clone();
         let names: Vec<String> = names.iter().map(|name| name.unwrap().to_owned()).collect();
-        let features = features.iter().map(|f| f.map(|f| f.as_primitive::<Float32Type>().values().to_vec()));
+        let features = features
+            .iter()
+            .map(|f| f.map(|f| f.as_primitive::<Float32Type>().values().to_vec()));
         names.into_iter().zip(features.collect::<Vec<_>>())
     });
     rows.collect()
@@ -56,20 +73,44 @@ fn a_feature_is_the_mean_of_the_last_map_whatever_else_is_asked_for() {
     let backbone = weights.build(&weights.model, Device::Cpu).unwrap();
     for (frame, (name, feature)) in frames.iter().zip(&rows).step_by(5) {
         let bytes = Tensor::from_slice(frame.picture.rgb()).view([1, 240, 320, 3]);
-        let map = no_grad(|| backbone.net.forward(&normalised(&bytes, Device::Cpu), false));
+        let map = no_grad(|| {
+            backbone
+                .net
+                .forward(&normalised(&bytes, Device::Cpu), false)
+        });
         assert_eq!(map.size(), [1, 512, 15, 20]);
         let expected = map.mean_dim([0, 2, 3].as_slice(), false, None::<Kind>);
-        let off = (Tensor::from_slice(feature.as_ref().unwrap()) - &expected).abs().max();
-        assert!((off / expected.abs().max()).double_value(&[]) < 1e-5, "{name}");
+        let off = (Tensor::from_slice(feature.as_ref().unwrap()) - &expected)
+            .abs()
+            .max();
+        assert!(
+            (off / expected.abs().max()).double_value(&[]) < 1e-5,
+            "{name}"
+        );
     }
 
     let some = bench.path("some.parquet");
-    assert_success(&embed(&run, &shards, &some, &["--height", "240", "--where", "camera = 'SIDE'"]));
+    assert_success(&embed(
+        &run,
+        &shards,
+        &some,
+        &["--height", "240", "--where", "camera = 'SIDE'"],
+    ));
     // Every other frame has that camera.
     let expected: Vec<_> = rows.iter().skip(1).step_by(2).cloned().collect();
-    assert!(read(&some) == expected, "a filter changes which frames there are, not their features");
+    assert!(
+        read(&some) == expected,
+        "a filter changes which frames there are, not their features"
+    );
     let target = bench.path("target.parquet");
-    let of_target = ["--height", "240", "--where", "camera = 'SIDE'", "--network", "target"];
+    let of_target = [
+        "--height",
+        "240",
+        "--where",
+        "camera = 'SIDE'",
+        "--network",
+        "target",
+    ];
     assert_success(&embed(&run, &shards, &target, &of_target));
     assert!(read(&target) != expected);
 }
@@ -83,20 +124,37 @@ fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
     let output = embed(Path::new("random"), &twins, &out, &more);
     assert_success(&output);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["frames"], &report["channels"], &report["broken"]), (&4.into(), &512.into(), &0.into()));
-    let whole: Vec<_> = read(&out).into_iter().map(|(_, feature)| feature.unwrap()).collect();
+    assert_eq!(
+        (&report["frames"], &report["channels"], &report["broken"]),
+        (&4.into(), &512.into(), &0.into())
+    );
+    let whole: Vec<_> = read(&out)
+        .into_iter()
+        .map(|(_, feature)| feature.unwrap())
+        .collect();
     assert!(whole[0] == whole[2] && whole[0] != whole[1] && whole[1] != whole[3]);
 
     let catalog = Catalog::open(&twins).unwrap();
     let slot = catalog.index(None).unwrap().level(1, 0).unwrap();
-    let shard = OpenOptions::new().write(true).open(catalog.shard_path(0)).unwrap();
+    let shard = OpenOptions::new()
+        .write(true)
+        .open(catalog.shard_path(0))
+        .unwrap();
     shard.write_all_at(&[0; 64], slot.offset).unwrap();
     let output = embed(Path::new("random"), &twins, &out, &more);
     assert_success(&output);
-    assert!(stderr(&output).contains("frame/1") && stderr(&output).contains("ingest verify"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("frame/1") && stderr(&output).contains("ingest verify"),
+        "{}",
+        stderr(&output)
+    );
     let left = read(&out);
     assert_eq!(left[1], ("frame/1".to_owned(), None));
-    assert!([0, 2, 3].iter().all(|&ix| left[ix].1.as_ref() == Some(&whole[ix])));
+    assert!(
+        [0, 2, 3]
+            .iter()
+            .all(|&ix| left[ix].1.as_ref() == Some(&whole[ix]))
+    );
 }
 
 #[test]
@@ -106,9 +164,22 @@ fn features_are_torchvisions_and_join_with_the_catalog_in_python() {
         return;
     };
     let bench = Bench::new();
-    let (file, shards, out) = (bench.path("r18.pth"), bench.path("shards"), bench.path("features.parquet"));
-    let weights = Weights::random(ModelConfig { arch: Arch::Resnet18, ..ModelConfig::default() }, 3);
-    let tensors = weights.tensors().iter().map(|(name, tensor)| HostTensor::copy_of(name, tensor).unwrap());
+    let (file, shards, out) = (
+        bench.path("r18.pth"),
+        bench.path("shards"),
+        bench.path("features.parquet"),
+    );
+    let weights = Weights::random(
+        ModelConfig {
+            arch: Arch::Resnet18,
+            ..ModelConfig::default()
+        },
+        3,
+    );
+    let tensors = weights
+        .tensors()
+        .iter()
+        .map(|(name, tensor)| HostTensor::copy_of(name, tensor).unwrap());
     pth::write(&file, &tensors.collect::<Vec<_>>()).unwrap();
     assert_success(&embed(&file, &shards, &out, &["--height", "128"]));
     let compare = r#"
@@ -142,7 +213,11 @@ for row in joined.join(jpegs, on="key").head(6).iter_rows(named=True):
     assert off < 0.01, off
 "#;
     let mut command = Command::new(python);
-    command.arg("-c").arg(compare).args([file, shards, out]).env("OMP_WAIT_POLICY", "PASSIVE");
+    command
+        .arg("-c")
+        .arg(compare)
+        .args([file, shards, out])
+        .env("OMP_WAIT_POLICY", "PASSIVE");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
 }
@@ -150,14 +225,39 @@ for row in joined.join(jpegs, on="key").head(6).iter_rows(named=True):
 #[test]
 fn what_cannot_be_embedded_is_refused_and_leaves_nothing() {
     let bench = Bench::new();
-    let (random, shards, out) = (Path::new("random"), bench.path("shards"), bench.path("x.parquet"));
-    assert_refused(&embed(&bench.path("none.pth"), &shards, &out, &[]), &["none.pth"]);
-    assert_refused(&embed(random, &bench.path("none"), &out, &[]), &["none", "ingest waymo"]);
-    assert_refused(&embed(random, &shards, &out, &["--where", "camera = 'REAR'"]), &["no frame", "filter"]);
-    assert_refused(&embed(random, &shards, &out, &["--where", "lens = 'REAR'"]), &["lens"]);
+    let (random, shards, out) = (
+        Path::new("random"),
+        bench.path("shards"),
+        bench.path("x.parquet"),
+    );
+    assert_refused(
+        &embed(&bench.path("none.pth"), &shards, &out, &[]),
+        &["none.pth"],
+    );
+    assert_refused(
+        &embed(random, &bench.path("none"), &out, &[]),
+        &["none", "ingest waymo"],
+    );
+    assert_refused(
+        &embed(random, &shards, &out, &["--where", "camera = 'REAR'"]),
+        &["no frame", "filter"],
+    );
+    assert_refused(
+        &embed(random, &shards, &out, &["--where", "lens = 'REAR'"]),
+        &["lens"],
+    );
     let small = ["--arch", "resnet18"];
-    assert_refused(&embed(random, &shards, &shards, &small), &["--out", "shards", "folder"]);
-    assert_refused(&embed(random, &shards, &bench.path("no/x.parquet"), &small), &["--out", "no/x.parquet"]);
-    let files = fs::read_dir(bench.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_refused(
+        &embed(random, &shards, &shards, &small),
+        &["--out", "shards", "folder"],
+    );
+    assert_refused(
+        &embed(random, &shards, &bench.path("no/x.parquet"), &small),
+        &["--out", "no/x.parquet"],
+    );
+    let files = fs::read_dir(bench.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect::<Vec<_>>();
     assert_eq!(files.len(), 2, "shards and config, as before: {files:?}");
 }

@@ -36,7 +36,10 @@ impl Exported {
 }
 
 fn find<'a>(tensors: &'a [HostTensor], name: &str) -> &'a HostTensor {
-    tensors.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("no {name}"))
+    tensors
+        .iter()
+        .find(|t| t.name == name)
+        .unwrap_or_else(|| panic!("no {name}"))
 }
 
 #[test]
@@ -48,24 +51,42 @@ fn torchvision_names_and_shapes_are_complete() {
     // torchvision's resnet18 has 122 entries in its state dict, two of them fc's.
     assert_eq!(tensors.len(), 120);
     assert_eq!(find(&tensors, "conv1.weight").shape, [64, 3, 7, 7]);
-    assert_eq!(find(&tensors, "layer4.0.downsample.0.weight").shape, [512, 256, 1, 1]);
+    assert_eq!(
+        find(&tensors, "layer4.0.downsample.0.weight").shape,
+        [512, 256, 1, 1]
+    );
     let counter = find(&tensors, "layer2.1.bn2.num_batches_tracked");
     assert_eq!((counter.dtype, counter.shape.len()), (Dtype::I64, 0));
     // Two steps, two views each.
     assert_eq!(counter.bytes, 4i64.to_le_bytes());
     let checkpoint = Checkpoint::open(&exported.run).unwrap();
     let ours = &checkpoint.part("online.backbone.")["layer3.1.conv2.weight"];
-    assert_eq!(&find(&tensors, "layer3.1.conv2.weight").to_tensor().unwrap(), ours);
+    assert_eq!(
+        &find(&tensors, "layer3.1.conv2.weight").to_tensor().unwrap(),
+        ours
+    );
 }
 
 #[test]
 fn target_and_heads_can_be_had() {
     let exported = Exported::new();
-    let online = tensor_file::read(&exported.export("torchvision", &[], "o.safetensors")).unwrap().1;
-    let target =
-        tensor_file::read(&exported.export("torchvision", &["--network", "target"], "t.safetensors")).unwrap().1;
-    assert_ne!(find(&online, "layer1.0.conv1.weight"), find(&target, "layer1.0.conv1.weight"));
-    let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors")).unwrap().1;
+    let online = tensor_file::read(&exported.export("torchvision", &[], "o.safetensors"))
+        .unwrap()
+        .1;
+    let target = tensor_file::read(&exported.export(
+        "torchvision",
+        &["--network", "target"],
+        "t.safetensors",
+    ))
+    .unwrap()
+    .1;
+    assert_ne!(
+        find(&online, "layer1.0.conv1.weight"),
+        find(&target, "layer1.0.conv1.weight")
+    );
+    let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors"))
+        .unwrap()
+        .1;
     assert!(whole.len() > online.len());
     assert!(find(&whole, "backbone.conv1.weight").bytes == find(&online, "conv1.weight").bytes);
 }
@@ -74,17 +95,26 @@ fn target_and_heads_can_be_had() {
 fn recalibrated_statistics_are_those_of_whole_frames() {
     let exported = Exported::new();
     let shards = exported.bench.path("shards");
-    let plain = tensor_file::read(&exported.export("torchvision", &[], "plain.safetensors")).unwrap().1;
+    let plain = tensor_file::read(&exported.export("torchvision", &[], "plain.safetensors"))
+        .unwrap()
+        .1;
     let more = ["--recalibrate", shards.to_str().unwrap(), "--height", "64"];
-    let anew = tensor_file::read(&exported.export("torchvision", &more, "anew.safetensors")).unwrap().1;
-    let backbone = Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
+    let anew = tensor_file::read(&exported.export("torchvision", &more, "anew.safetensors"))
+        .unwrap()
+        .1;
+    let backbone =
+        Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
     assert_eq!(backbone.tensors().len(), plain.len());
     for (before, after) in plain.iter().zip(&anew) {
         let is_statistic = before.name.contains(".running_");
         assert_eq!(before.bytes != after.bytes, is_statistic, "{}", before.name);
     }
-    let heads = tensor_file::read(&exported.export("safetensors", &more, "heads.safetensors")).unwrap().1;
-    assert!(find(&heads, "backbone.bn1.running_mean").bytes == find(&anew, "bn1.running_mean").bytes);
+    let heads = tensor_file::read(&exported.export("safetensors", &more, "heads.safetensors"))
+        .unwrap()
+        .1;
+    assert!(
+        find(&heads, "backbone.bn1.running_mean").bytes == find(&anew, "bn1.running_mean").bytes
+    );
 }
 
 #[test]
@@ -107,16 +137,32 @@ torch.save({"turned": torch.arange(6.0).view(2, 3).t(), "part": torch.arange(10)
             "parameter": torch.nn.Parameter(torch.ones(3)), "none": torch.zeros(0, 4), "one": torch.tensor(7)}, small)
 "#;
     let [nested, small] = ["nested.pth", "small.pth"].map(|name| exported.bench.path(name));
-    let output = Command::new(python).arg("-c").arg(script).args([&plain, &nested, &small]).output().unwrap();
+    let output = Command::new(python)
+        .arg("-c")
+        .arg(script)
+        .args([&plain, &nested, &small])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let [plain, nested] = [plain, nested].map(|path| Weights::open(&path, NetworkArg::Online).unwrap());
+    let [plain, nested] =
+        [plain, nested].map(|path| Weights::open(&path, NetworkArg::Online).unwrap());
     assert_eq!(nested.tensors(), plain.tensors());
 
     let read = trainer::state_dict::read(&std::fs::read(small).unwrap()).unwrap();
-    let values = |name: &str| Vec::<f64>::try_from(read[name].to_kind(Kind::Double).view([-1])).unwrap();
-    assert_eq!((values("turned"), read["turned"].size()), (vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0], vec![3, 2]));
-    assert_eq!((values("part"), values("half")), (vec![3.0, 4.0], vec![1.5, 1.5]));
-    assert_eq!((values("parameter"), values("one"), read["none"].size()), (vec![1.0; 3], vec![7.0], vec![0, 4]));
+    let values =
+        |name: &str| Vec::<f64>::try_from(read[name].to_kind(Kind::Double).view([-1])).unwrap();
+    assert_eq!(
+        (values("turned"), read["turned"].size()),
+        (vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0], vec![3, 2])
+    );
+    assert_eq!(
+        (values("part"), values("half")),
+        (vec![3.0, 4.0], vec![1.5, 1.5])
+    );
+    assert_eq!(
+        (values("parameter"), values("one"), read["none"].size()),
+        (vec![1.0; 3], vec![7.0], vec![0, 4])
+    );
 }
 
 #[test]
@@ -126,23 +172,40 @@ fn a_run_begins_with_imported_weights() {
     let out = exported.bench.path("warm");
     let import = |out: &Path, more: &[&str]| {
         let mut command = trainer(&["import", "--device", "cpu", "--seed", "9"]);
-        command.arg(&file).arg(exported.bench.path("shards")).arg("--config").arg(exported.bench.path("small.toml"));
+        command
+            .arg(&file)
+            .arg(exported.bench.path("shards"))
+            .arg("--config")
+            .arg(exported.bench.path("small.toml"));
         command.arg("--out").arg(out).args(more).output().unwrap()
     };
     assert_success(&import(&out, &[]));
     let imported = Checkpoint::open(&out).unwrap();
     assert_eq!(imported.header.step, 0);
-    let original = Checkpoint::open(&exported.run).unwrap().part("online.backbone.");
+    let original = Checkpoint::open(&exported.run)
+        .unwrap()
+        .part("online.backbone.");
     assert_eq!(imported.part("online.backbone."), original);
     assert_eq!(imported.part("target.backbone."), original);
     let output = exported.bench.run(&out, &["--seed", "9", "--steps", "1"]);
     assert_success(&output);
-    assert!(stderr(&output).contains("resuming after step 0 of 8"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("resuming after step 0 of 8"),
+        "{}",
+        stderr(&output)
+    );
 
     let twice = import(&out, &[]);
     assert!(stderr(&twice).contains("holds a run"), "{}", stderr(&twice));
-    let other = import(&exported.bench.path("other"), &["--set", "model.arch=resnet50"]);
-    assert!(stderr(&other).contains("Resnet18") && other.status.code() == Some(2), "{}", stderr(&other));
+    let other = import(
+        &exported.bench.path("other"),
+        &["--set", "model.arch=resnet50"],
+    );
+    assert!(
+        stderr(&other).contains("Resnet18") && other.status.code() == Some(2),
+        "{}",
+        stderr(&other)
+    );
     assert!(!exported.bench.path("other").exists());
 }
 
@@ -153,7 +216,10 @@ fn pytorch_and_detectron2_files_open_in_python() {
         return;
     };
     let exported = Exported::new();
-    let (pth, pkl) = (exported.export("pth", &[], "r18.pth"), exported.export("detectron2", &[], "r18.pkl"));
+    let (pth, pkl) = (
+        exported.export("pth", &[], "r18.pth"),
+        exported.export("detectron2", &[], "r18.pkl"),
+    );
     let reference = exported.export("torchvision", &[], "reference.safetensors");
     let script = r#"
 import json, pickle, struct, sys
@@ -180,6 +246,11 @@ assert np.array_equal(model["res5.0.shortcut.norm.running_var"], expected("layer
 assert model["res2.0.conv1.norm.num_batches_tracked"].shape == ()
 print("same")
 "#;
-    let output = Command::new(python).arg("-c").arg(script).args([pth, pkl, reference]).output().unwrap();
+    let output = Command::new(python)
+        .arg("-c")
+        .arg(script)
+        .args([pth, pkl, reference])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
 }

@@ -22,11 +22,29 @@ fn ten() -> Vec<(Moment, Option<u64>)> {
         let name = format!("checkpoints/step_{step:010}.safetensors");
         let partial = format!("{name}.partial");
         if step == STEPS[2] {
-            let row = Moment { call: Call::Write, path: "metrics.jsonl".to_owned(), nth: 0, is_done: true };
+            let row = Moment {
+                call: Call::Write,
+                path: "metrics.jsonl".to_owned(),
+                nth: 0,
+                is_done: true,
+            };
             chosen.push((row, before));
         }
-        chosen.push((Moment { call: Call::Write, path: partial, nth, is_done: true }, before));
-        let rename = |is_done| Moment { call: Call::Rename, path: name.clone(), nth: 0, is_done };
+        chosen.push((
+            Moment {
+                call: Call::Write,
+                path: partial,
+                nth,
+                is_done: true,
+            },
+            before,
+        ));
+        let rename = |is_done| Moment {
+            call: Call::Rename,
+            path: name.clone(),
+            nth: 0,
+            is_done,
+        };
         chosen.push((rename(false), before));
         chosen.push((rename(true), Some(step)));
         before = Some(step);
@@ -41,8 +59,13 @@ fn killed_at_ten_moments_a_run_ends_the_same() {
     for (moment, expected) in ten() {
         let mut command = bench.command(&out, &[]);
         // Otherwise the program starts itself anew with it, which tracing takes for a trap.
-        let Some(mut run) = Traced::spawn(command.env("OMP_WAIT_POLICY", "PASSIVE"), &out) else { return };
-        assert!(run.any(|reached| reached == moment), "{moment:?} was not reached");
+        let Some(mut run) = Traced::spawn(command.env("OMP_WAIT_POLICY", "PASSIVE"), &out) else {
+            return;
+        };
+        assert!(
+            run.any(|reached| reached == moment),
+            "{moment:?} was not reached"
+        );
         drop(run);
         assert_eq!(newest(&out), expected, "after {moment:?}");
     }

@@ -20,11 +20,20 @@ fn labelled(bench: &Bench) -> PathBuf {
         for ix in 0..count {
             let band = |y: u32| ((y + 13 * ix) / 24 % 3) as usize;
             let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
-                image::Rgb(CLASSES[band(y)].1.map(|c| c + ((x * 7 + y * 3 + ix) % 11) as u8))
+                image::Rgb(
+                    CLASSES[band(y)]
+                        .1
+                        .map(|c| c + ((x * 7 + y * 3 + ix) % 11) as u8),
+                )
             });
-            let label = image::GrayImage::from_fn(SIDE, SIDE, |_, y| image::Luma([CLASSES[band(y)].0]));
-            image.save(dir.join(format!("{split}/{ix:02}.png"))).unwrap();
-            label.save(dir.join(format!("{split}/{ix:02}_labelTrainIds.png"))).unwrap();
+            let label =
+                image::GrayImage::from_fn(SIDE, SIDE, |_, y| image::Luma([CLASSES[band(y)].0]));
+            image
+                .save(dir.join(format!("{split}/{ix:02}.png")))
+                .unwrap();
+            label
+                .save(dir.join(format!("{split}/{ix:02}_labelTrainIds.png")))
+                .unwrap();
         }
     }
     dir
@@ -42,14 +51,28 @@ fn a_probe_finds_what_the_maps_tell_and_repeats() {
     let data = labelled(&bench);
     let data = data.to_str().unwrap();
     let picture = bench.path("probe.png");
-    let arguments = ["probe", "random", "--arch", "resnet18", "--layer4-stride", "1", "--layer3-stride", "1"];
-    let of_set = ["--data", data, "--height", "64", "--device", "cpu", "--json", "--epochs", "60"];
+    let arguments = [
+        "probe",
+        "random",
+        "--arch",
+        "resnet18",
+        "--layer4-stride",
+        "1",
+        "--layer3-stride",
+        "1",
+    ];
+    let of_set = [
+        "--data", data, "--height", "64", "--device", "cpu", "--json", "--epochs", "60",
+    ];
     let drawn = ["--pictures", picture.to_str().unwrap()];
     let report = json(&[&arguments[..], &of_set, &drawn].concat());
     let score = |key: &str| report[key]["miou"].as_f64().unwrap();
     let bound = |key: &str| report[key].as_f64().unwrap();
     assert!(score("c5") > bound("position_only_miou") + 10.0, "{report}");
-    assert!(bound("ceiling_miou") > 80.0 && score("c4_c5") <= 100.0, "{report}");
+    assert!(
+        bound("ceiling_miou") > 80.0 && score("c4_c5") <= 100.0,
+        "{report}"
+    );
     assert_eq!(report["grid"], serde_json::json!([8, 8]));
     assert!(image::open(&picture).unwrap().width() > 1000);
     let again = json(&[&arguments[..], &of_set].concat());
@@ -62,19 +85,47 @@ fn a_run_is_probed_without_being_changed() {
     let (plain, probed) = (bench.path("unprobed"), bench.path("probed"));
     assert_success(&bench.run(&plain, &[]));
     let data = format!("probe.data={:?}", labelled(&bench));
-    let probe = ["--set", "probe.every=3", "--set", &data, "--set", "probe.height=64", "--set", "probe.epochs=2"];
+    let probe = [
+        "--set",
+        "probe.every=3",
+        "--set",
+        &data,
+        "--set",
+        "probe.height=64",
+        "--set",
+        "probe.epochs=2",
+    ];
     assert_success(&bench.run(&probed, &probe));
     let rows = |run: &Path| metrics::read(run).unwrap();
-    let steps: Vec<u64> = rows(&probed).iter().filter(|row| row.probe_miou.is_some()).map(|row| row.step).collect();
+    let steps: Vec<u64> = rows(&probed)
+        .iter()
+        .filter(|row| row.probe_miou.is_some())
+        .map(|row| row.step)
+        .collect();
     assert_eq!(steps, [3, 6]);
     for row in rows(&plain) {
-        let twin = rows(&probed).into_iter().find(|twin| twin.step == row.step).unwrap();
-        assert_eq!((twin.z_std, twin.iou), (row.z_std, row.iou), "step {}", row.step);
+        let twin = rows(&probed)
+            .into_iter()
+            .find(|twin| twin.step == row.step)
+            .unwrap();
+        assert_eq!(
+            (twin.z_std, twin.iou),
+            (row.z_std, row.iou),
+            "step {}",
+            row.step
+        );
     }
     let weights = |run: &Path| trainer::checkpoint::Checkpoint::open(run).unwrap().tensors;
     assert_eq!(weights(&plain), weights(&probed));
-    let wrong = bench.run(&bench.path("nowhere"), &["--set", "probe.every=3", "--set", "probe.data=\"nothing\""]);
-    assert!(!wrong.status.success() && stderr(&wrong).contains("[probe] data"), "{}", stderr(&wrong));
+    let wrong = bench.run(
+        &bench.path("nowhere"),
+        &["--set", "probe.every=3", "--set", "probe.data=\"nothing\""],
+    );
+    assert!(
+        !wrong.status.success() && stderr(&wrong).contains("[probe] data"),
+        "{}",
+        stderr(&wrong)
+    );
 }
 
 #[test]
@@ -83,30 +134,64 @@ fn fine_tuning_learns_and_resumes_to_the_same_weights() {
     let data = labelled(&bench);
     let data = data.to_str().unwrap();
     let tune = |out: &Path, more: &[&str]| {
-        let recipe = ["crop_px=64", "iterations=24", "batch=4", "channels=16", "checkpoint_every=10", "log_every=4"];
-        let mut arguments = vec!["transfer", "seg", "random", "--arch", "resnet18", "--config", "small", "--json"];
+        let recipe = [
+            "crop_px=64",
+            "iterations=24",
+            "batch=4",
+            "channels=16",
+            "checkpoint_every=10",
+            "log_every=4",
+        ];
+        let mut arguments = vec![
+            "transfer", "seg", "random", "--arch", "resnet18", "--config", "small", "--json",
+        ];
         arguments.extend(recipe.iter().flat_map(|key| ["--set", key]));
-        arguments.extend(["--data", data, "--device", "cpu", "--out", out.to_str().unwrap()]);
+        arguments.extend([
+            "--data",
+            data,
+            "--device",
+            "cpu",
+            "--out",
+            out.to_str().unwrap(),
+        ]);
         arguments.extend(more);
         json(&arguments)
     };
     let (whole, parts) = (bench.path("tuned"), bench.path("tuned_in_parts"));
     let result = tune(&whole, &[]);
     // One class everywhere would score 11.
-    assert!(result["scores"]["miou"].as_f64().unwrap() > 25.0, "{result}");
+    assert!(
+        result["scores"]["miou"].as_f64().unwrap() > 25.0,
+        "{result}"
+    );
     assert!(whole.join("predictions.png").is_file() && whole.join("result.json").is_file());
     let losses = |run: &Path| -> Vec<Value> {
         let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["loss"].clone()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["loss"].clone())
+            .collect()
     };
     let rows: Vec<f64> = losses(&whole).iter().filter_map(Value::as_f64).collect();
     assert!(rows.len() == 6 && rows[5] < 0.7 * rows[0], "{rows:?}");
     tune(&parts, &["--iterations", "12"]);
     tune(&parts, &[]);
     let weights = |run: &Path| fs::read(run.join("checkpoint.safetensors")).unwrap();
-    assert!(weights(&whole) == weights(&parts), "stopped and resumed, the weights are others");
+    assert!(
+        weights(&whole) == weights(&parts),
+        "stopped and resumed, the weights are others"
+    );
     assert_eq!(losses(&whole), losses(&parts));
-    let mut other = trainer(&["transfer", "seg", "random", "--data", data, "--config", "small", "--out"]);
-    let refused = other.arg(&whole).args(["--device", "cpu", "--arch", "resnet18"]).output().unwrap();
-    assert!(stderr(&refused).contains("other weights or settings"), "{}", stderr(&refused));
+    let mut other = trainer(&[
+        "transfer", "seg", "random", "--data", data, "--config", "small", "--out",
+    ]);
+    let refused = other
+        .arg(&whole)
+        .args(["--device", "cpu", "--arch", "resnet18"])
+        .output()
+        .unwrap();
+    assert!(
+        stderr(&refused).contains("other weights or settings"),
+        "{}",
+        stderr(&refused)
+    );
 }

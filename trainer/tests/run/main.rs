@@ -52,7 +52,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        let bench = Bench {
+            dir: tempfile::tempdir().unwrap(),
+        };
         shards::make(&bench.path("shards"), 20);
         std::fs::write(bench.path("small.toml"), CONFIG).unwrap();
         bench
@@ -69,7 +71,10 @@ impl Bench {
 
     fn command(&self, out: &Path, more: &[&str]) -> Command {
         let mut command = trainer(&["run", "--device", "cpu"]);
-        command.arg(self.path("shards")).arg("--config").arg(self.path("small.toml"));
+        command
+            .arg(self.path("shards"))
+            .arg("--config")
+            .arg(self.path("small.toml"));
         command.arg("--out").arg(out).args(more);
         command
     }
@@ -77,13 +82,21 @@ impl Bench {
 
 fn trainer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.args(args).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0");
+    command
+        .args(args)
+        .env_remove("RUST_LOG")
+        .env("RUST_BACKTRACE", "0");
     command
 }
 
 #[track_caller]
 fn assert_success(output: &Output) {
-    assert!(output.status.success(), "{}\n{}", output.status, stderr(output));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        output.status,
+        stderr(output)
+    );
 }
 
 fn stderr(output: &Output) -> String {

@@ -13,10 +13,23 @@ use trainer::tensor_file;
 type Outcome = (Vec<tensor_file::HostTensor>, Vec<Row>);
 
 fn result(run: &Path) -> Outcome {
-    let (_, path) = trainer::checkpoint::list(run).unwrap().pop().expect("a checkpoint");
-    assert!(path.to_string_lossy().contains("step_0000000008"), "{path:?}");
+    let (_, path) = trainer::checkpoint::list(run)
+        .unwrap()
+        .pop()
+        .expect("a checkpoint");
+    assert!(
+        path.to_string_lossy().contains("step_0000000008"),
+        "{path:?}"
+    );
     let (_, tensors) = tensor_file::read(&path).unwrap();
-    (tensors, metrics::read(run).unwrap().iter().map(Row::without_timing).collect())
+    (
+        tensors,
+        metrics::read(run)
+            .unwrap()
+            .iter()
+            .map(Row::without_timing)
+            .collect(),
+    )
 }
 
 fn undisturbed() -> &'static Outcome {
@@ -45,7 +58,10 @@ pub fn assert_same_as_undisturbed(run: &Path) {
 }
 
 fn kill(child: u32, signal: &str) {
-    let status = Command::new("kill").args([signal, &child.to_string()]).status().unwrap();
+    let status = Command::new("kill")
+        .args([signal, &child.to_string()])
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
@@ -53,7 +69,10 @@ fn kill(child: u32, signal: &str) {
 fn wait_for_step(run: &Path, step: u64) {
     let since = Instant::now();
     while metrics::read(run).map_or(true, |rows| rows.last().is_none_or(|r| r.step < step)) {
-        assert!(since.elapsed() < Duration::from_secs(60), "no row for step {step}");
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "no row for step {step}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -68,7 +87,11 @@ fn stopping_by_steps_changes_nothing() {
     assert_eq!(metrics::read(&out).unwrap().last().unwrap().step, 5);
     let output = bench.run(&out, &[]);
     assert_success(&output);
-    assert!(stderr(&output).contains("resuming after step 5 of 8"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("resuming after step 5 of 8"),
+        "{}",
+        stderr(&output)
+    );
     assert_same_as_undisturbed(&out);
 }
 
@@ -112,15 +135,27 @@ fn a_damaged_newest_checkpoint_costs_only_its_steps() {
     let output = bench.run(&out, &[]);
     assert_success(&output);
     let text = stderr(&output);
-    assert!(text.contains("step 6 is damaged") && text.contains("resuming after step 3"), "{text}");
+    assert!(
+        text.contains("step 6 is damaged") && text.contains("resuming after step 3"),
+        "{text}"
+    );
     assert_same_as_undisturbed(&out);
 }
 
 #[test]
 fn queues_and_random_seeds_resume_too() {
     let bench = Bench::new();
-    let sets = ["method.name=multisiam-moco", "method.queue=32", "method.km_init=random", "model.bn_splits=2"];
-    let sets: Vec<&str> = sets.into_iter().chain(["optim.name=sgd"]).flat_map(|set| ["--set", set]).collect();
+    let sets = [
+        "method.name=multisiam-moco",
+        "method.queue=32",
+        "method.km_init=random",
+        "model.bn_splits=2",
+    ];
+    let sets: Vec<&str> = sets
+        .into_iter()
+        .chain(["optim.name=sgd"])
+        .flat_map(|set| ["--set", set])
+        .collect();
     let (whole, parts) = (bench.path("moco-whole"), bench.path("moco-parts"));
     assert_success(&bench.run(&whole, &sets));
     for more in [&["--steps", "5"][..], &[]] {

@@ -8,7 +8,10 @@ use schemas::shard::{Settings, ShardId, ShardWriter};
 use schemas::{catalog, tiled};
 use turbojpeg::{Image, PixelFormat, Subsamp};
 
-const SIZE: Size = Size { width: 320, height: 240 };
+const SIZE: Size = Size {
+    width: 320,
+    height: 240,
+};
 /// Height of an MCU row at 4:2:0.
 const STRIP: usize = 16;
 
@@ -19,15 +22,31 @@ pub fn make(dir: &Path, count: u64) {
 
 /// The same with a frame for each of `scenes`; equal ones look alike.
 pub fn make_scenes(dir: &Path, scenes: &[u64]) {
-    let settings = Settings { levels: vec![0], ..Settings::default() };
-    let id = ShardId { input: "made-up".into(), first_item: 0, end_item: None };
+    let settings = Settings {
+        levels: vec![0],
+        ..Settings::default()
+    };
+    let id = ShardId {
+        input: "made-up".into(),
+        first_item: 0,
+        end_item: None,
+    };
     let frames = dir.join("frames");
     std::fs::create_dir_all(&frames).unwrap();
     let mut writer = ShardWriter::create(&frames, &id, &settings).unwrap();
     for (ix, scene_ix) in (0..).zip(scenes) {
         let jpeg = tiled::embed_index(&tiled_jpeg(&scene(*scene_ix))).unwrap();
-        let level = LevelImage { jpeg, size: SIZE, encoding: Encoding::Lossless };
-        writer.push(FrameRow { meta: meta(ix), levels: vec![Some(level)] }).unwrap();
+        let level = LevelImage {
+            jpeg,
+            size: SIZE,
+            encoding: Encoding::Lossless,
+        };
+        writer
+            .push(FrameRow {
+                meta: meta(ix),
+                levels: vec![Some(level)],
+            })
+            .unwrap();
     }
     writer.finish(&[]).unwrap();
     catalog::build(dir).unwrap();
@@ -40,7 +59,14 @@ fn meta(ix: u64) -> FrameMeta {
         dataset: "made-up".into(),
         split: None,
         segment: None,
-        camera: Some(if ix.is_multiple_of(2) { "FRONT" } else { "SIDE" }.into()),
+        camera: Some(
+            if ix.is_multiple_of(2) {
+                "FRONT"
+            } else {
+                "SIDE"
+            }
+            .into(),
+        ),
         timestamp_micros: None,
         size: SIZE,
         time_of_day: Some("Day".into()),
@@ -61,14 +87,24 @@ fn scene(ix: u64) -> Vec<u8> {
     };
     let (width, height) = (SIZE.width as usize, SIZE.height as usize);
     let boxes: Vec<[usize; 4]> = (0..6)
-        .map(|_| [next(280) as usize, next(200) as usize, 10 + next(60) as usize, 10 + next(50) as usize])
+        .map(|_| {
+            [
+                next(280) as usize,
+                next(200) as usize,
+                10 + next(60) as usize,
+                10 + next(50) as usize,
+            ]
+        })
         .collect();
-    let colors: Vec<[u8; 3]> = (0..8).map(|_| [next(256) as u8, next(256) as u8, next(256) as u8]).collect();
+    let colors: Vec<[u8; 3]> = (0..8)
+        .map(|_| [next(256) as u8, next(256) as u8, next(256) as u8])
+        .collect();
     let mut rgb = Vec::with_capacity(3 * width * height);
     for y in 0..height {
         for x in 0..width {
-            let inside =
-                boxes.iter().position(|[bx, by, bw, bh]| (*bx..bx + bw).contains(&x) && (*by..by + bh).contains(&y));
+            let inside = boxes.iter().position(|[bx, by, bw, bh]| {
+                (*bx..bx + bw).contains(&x) && (*by..by + bh).contains(&y)
+            });
             let background = if y < height / 2 { 6 } else { 7 };
             let grain = ((x * 7 + y * 13) % 23) as u8;
             rgb.extend(colors[inside.unwrap_or(background)].map(|c| c.saturating_add(grain)));
@@ -91,7 +127,9 @@ fn tiled_jpeg(rgb: &[u8]) -> Vec<u8> {
                 height: pixels.len() / pitch,
                 format: PixelFormat::RGB,
             };
-            turbojpeg::compress(image, 90, Subsamp::Sub2x2).unwrap().to_vec()
+            turbojpeg::compress(image, 90, Subsamp::Sub2x2)
+                .unwrap()
+                .to_vec()
         })
         .collect();
     let scan = |jpeg: &[u8]| {
@@ -123,7 +161,19 @@ fn a_made_up_frame_is_a_tiled_jpeg_that_decodes() {
     let rgb = scene(3);
     let jpeg = tiled::embed_index(&tiled_jpeg(&rgb)).unwrap();
     let image = turbojpeg::decompress(&jpeg, PixelFormat::RGB).unwrap();
-    assert_eq!((image.width, image.height), (SIZE.width as usize, SIZE.height as usize));
-    let error: u64 = image.pixels.iter().zip(&rgb).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    assert!(error < 12 * rgb.len() as u64, "mean error {}", error / rgb.len() as u64);
+    assert_eq!(
+        (image.width, image.height),
+        (SIZE.width as usize, SIZE.height as usize)
+    );
+    let error: u64 = image
+        .pixels
+        .iter()
+        .zip(&rgb)
+        .map(|(a, b)| u64::from(a.abs_diff(*b)))
+        .sum();
+    assert!(
+        error < 12 * rgb.len() as u64,
+        "mean error {}",
+        error / rgb.len() as u64
+    );
 }

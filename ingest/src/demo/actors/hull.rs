@@ -36,7 +36,9 @@ impl Painter<'_, '_> {
         let mut normal = normal(corners);
         let eye = self.canvas.camera.position;
         let towards = |p: Vec3| {
-            (p[0] - corners[0][0]) * normal[0] + (p[1] - corners[0][1]) * normal[1] + (p[2] - corners[0][2]) * normal[2]
+            (p[0] - corners[0][0]) * normal[0]
+                + (p[1] - corners[0][1]) * normal[1]
+                + (p[2] - corners[0][2]) * normal[2]
         };
         let sign = if towards(inside) > 0.0 { -1.0 } else { 1.0 };
         if towards(eye) * sign <= 0.0 {
@@ -49,7 +51,12 @@ impl Painter<'_, '_> {
         self.canvas.polygon(corners, Fill::solid(color, self.class));
     }
 
-    fn strip_corners(&self, outline: &Outline, ix: usize, [from, to, left, right]: [f32; 4]) -> [Vec3; 4] {
+    fn strip_corners(
+        &self,
+        outline: &Outline,
+        ix: usize,
+        [from, to, left, right]: [f32; 4],
+    ) -> [Vec3; 4] {
         let (a, b) = (outline[ix], outline[(ix + 1) % outline.len()]);
         let at = |t: f32, side: f32| {
             let p: Vec3 = std::array::from_fn(|i| a[i] + t * (b[i] - a[i]));
@@ -60,7 +67,9 @@ impl Painter<'_, '_> {
 
     fn middle(&self, outline: &Outline) -> Vec3 {
         let n = outline.len() as f32;
-        let sum = outline.iter().fold([0.0, 0.0], |s, p| [s[0] + p[0] / n, s[1] + p[1] / n]);
+        let sum = outline
+            .iter()
+            .fold([0.0, 0.0], |s, p| [s[0] + p[0] / n, s[1] + p[1] / n]);
         self.actor.point(0.0, sum[1], sum[0])
     }
 
@@ -72,7 +81,10 @@ impl Painter<'_, '_> {
             self.face(&corners, inside, paint);
         }
         for side in [-1.0, 1.0] {
-            let corners: Vec<Vec3> = outline.iter().map(|p| self.actor.point(side * p[2], p[1], p[0])).collect();
+            let corners: Vec<Vec3> = outline
+                .iter()
+                .map(|p| self.actor.point(side * p[2], p[1], p[0]))
+                .collect();
             self.face(&corners, inside, paint);
         }
     }
@@ -87,26 +99,48 @@ impl Painter<'_, '_> {
     /// A patch on both sides, given as (ahead, up).
     pub fn on_sides(&mut self, patch: &[[f32; 2]], half_width: f32, color: Rgb) {
         for side in [-1.0, 1.0] {
-            let corners: Vec<Vec3> = patch.iter().map(|p| self.actor.point(side * half_width, p[1], p[0])).collect();
+            let corners: Vec<Vec3> = patch
+                .iter()
+                .map(|p| self.actor.point(side * half_width, p[1], p[0]))
+                .collect();
             let inside = self.actor.point(0.0, patch[0][1], patch[0][0]);
             self.face(&corners, inside, color);
         }
     }
 
-    pub fn lamp(&mut self, outline: &Outline, ix: usize, area: [f32; 4], color: Rgb, glow: Option<(f32, Rgb)>) {
+    pub fn lamp(
+        &mut self,
+        outline: &Outline,
+        ix: usize,
+        area: [f32; 4],
+        color: Rgb,
+        glow: Option<(f32, Rgb)>,
+    ) {
         let corners = self.strip_corners(outline, ix, area);
         let middle: Vec3 = std::array::from_fn(|i| 0.5 * (corners[0][i] + corners[2][i]));
         // Lamps shine by themselves: no light falls on them, but the camera has to be on their side.
-        let outward =
-            if ix * 2 < outline.len() { [-self.actor.heading[0], -self.actor.heading[1]] } else { self.actor.heading };
+        let outward = if ix * 2 < outline.len() {
+            [-self.actor.heading[0], -self.actor.heading[1]]
+        } else {
+            self.actor.heading
+        };
         let eye = self.canvas.camera.position;
         if (eye[0] - middle[0]) * outward[0] + (eye[2] - middle[2]) * outward[1] <= 0.0 {
             return;
         }
-        let color = if glow.is_some() { color } else { self.lit.on(color, [0.0, 0.5, 0.0]) };
-        self.canvas.polygon(&corners, Fill::solid(color, self.class));
+        let color = if glow.is_some() {
+            color
+        } else {
+            self.lit.on(color, [0.0, 0.5, 0.0])
+        };
+        self.canvas
+            .polygon(&corners, Fill::solid(color, self.class));
         if let Some((radius, color)) = glow {
-            let strength = if self.canvas.light.is_night() { 0.45 } else { 0.2 };
+            let strength = if self.canvas.light.is_night() {
+                0.45
+            } else {
+                0.2
+            };
             let view = self.canvas.camera.view_from_world(middle);
             self.canvas.glow_in_view(view, radius, color, strength);
         }
@@ -124,7 +158,8 @@ impl Painter<'_, '_> {
                         at(half_width, radius * 1.6),
                         at(half_width, 0.0),
                     ];
-                    self.canvas.polygon(&corners, Fill::solid(self.lit.around(TYRE), self.class));
+                    self.canvas
+                        .polygon(&corners, Fill::solid(self.lit.around(TYRE), self.class));
                 }
             }
         }
@@ -138,16 +173,25 @@ impl Painter<'_, '_> {
                 continue;
             }
             for &axle in axles {
-                for (size, color) in [(1.18, Rgb::hex(0x151517)), (1.0, TYRE), (0.62, Rgb::hex(0x9b9da0)), (0.2, TRIM)]
-                {
+                for (size, color) in [
+                    (1.18, Rgb::hex(0x151517)),
+                    (1.0, TYRE),
+                    (0.62, Rgb::hex(0x9b9da0)),
+                    (0.2, TRIM),
+                ] {
                     let rim: Vec<Vec3> = (0..20)
                         .map(|i| {
                             let (sin, cos) = libm::sincosf(std::f32::consts::TAU * i as f32 / 20.0);
                             let up = (radius + radius * size * sin).max(0.0);
-                            self.actor.point(side * (half_width + 0.01), up, axle + radius * size * cos)
+                            self.actor.point(
+                                side * (half_width + 0.01),
+                                up,
+                                axle + radius * size * cos,
+                            )
                         })
                         .collect();
-                    self.canvas.polygon(&rim, Fill::solid(self.lit.around(color), self.class));
+                    self.canvas
+                        .polygon(&rim, Fill::solid(self.lit.around(color), self.class));
                 }
             }
         }

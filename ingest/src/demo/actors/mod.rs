@@ -83,7 +83,11 @@ impl Illumination<'_> {
     /// Where the shadow of a point falls on the ground.
     fn shadow_of(&self, p: Vec3) -> Vec3 {
         let sun = self.light.sun;
-        [p[0] - sun[0] / sun[1] * p[1], 0.01, p[2] - sun[2] / sun[1] * p[1]]
+        [
+            p[0] - sun[0] / sun[1] * p[1],
+            0.01,
+            p[2] - sun[2] / sun[1] * p[1],
+        ]
     }
 
     /// Darkens a patch of ground from which the sun is kept.
@@ -99,39 +103,65 @@ impl Actor {
     /// The actor `secs` later.
     pub fn after(&self, secs: f32) -> Self {
         let way = self.speed * secs;
-        Self { x: self.x + way * self.heading[0], z: self.z + way * self.heading[1], ..*self }
+        Self {
+            x: self.x + way * self.heading[0],
+            z: self.z + way * self.heading[1],
+            ..*self
+        }
     }
 
     /// World point that lies `right` of the actor, `up` from the ground and `ahead` of it, in metres.
     pub fn point(&self, right: f32, up: f32, ahead: f32) -> Vec3 {
         let [hx, hz] = self.heading;
-        [self.x + right * hz + ahead * hx, up, self.z - right * hx + ahead * hz]
+        [
+            self.x + right * hz + ahead * hx,
+            up,
+            self.z - right * hx + ahead * hz,
+        ]
     }
 
     /// Draws the actor and its shadow.
     pub fn draw(&self, canvas: &mut Canvas, street: &Street) {
         let light = canvas.light;
-        let lamps = if light.is_night() { Rgb(0.30, 0.27, 0.22) } else { Rgb(0.0, 0.0, 0.0) };
+        let lamps = if light.is_night() {
+            Rgb(0.30, 0.27, 0.22)
+        } else {
+            Rgb(0.0, 0.0, 0.0)
+        };
         let sun = street.sun_at(light.sun, [self.x, 0.5, self.z]);
         let lit = Illumination { light, sun, lamps };
         match self.kind {
-            Kind::Vehicle { body, paint, lights } => vehicle::draw(self, body, paint, lights, canvas, &lit),
+            Kind::Vehicle {
+                body,
+                paint,
+                lights,
+            } => vehicle::draw(self, body, paint, lights, canvas, &lit),
             Kind::Person { walks } => people::pedestrian(self, walks, canvas, &lit),
             Kind::Cyclist => people::cyclist(self, canvas, &lit),
             Kind::Bicycle => people::bicycle(self, canvas, &lit),
             Kind::Tree { height, conifer } => tree::draw(self, height, conifer, canvas, &lit),
             Kind::Bush => tree::bush(self, canvas, &lit),
             Kind::Lamp => furniture::lamp(self, canvas, &lit),
-            Kind::TrafficLight { arm, state } => furniture::traffic_light(self, arm, state, canvas, &lit),
+            Kind::TrafficLight { arm, state } => {
+                furniture::traffic_light(self, arm, state, canvas, &lit)
+            }
             Kind::Sign(shape) => furniture::sign(self, shape, canvas, &lit),
         }
     }
 
     /// The shadow that the sun throws of a box: half width, half length, height, in metres.
-    fn box_shadow(&self, canvas: &mut Canvas, lit: &Illumination, [half_width, half_length, height]: [f32; 3]) {
+    fn box_shadow(
+        &self,
+        canvas: &mut Canvas,
+        lit: &Illumination,
+        [half_width, half_length, height]: [f32; 3],
+    ) {
         let foot = CORNERS.map(|[r, a]| self.point(r * half_width, 0.01, a * half_length));
         let top = foot.map(|p| lit.shadow_of([p[0], height, p[2]]));
-        lit.cast(canvas, &hull_over_ground(foot.iter().chain(&top).copied().collect()));
+        lit.cast(
+            canvas,
+            &hull_over_ground(foot.iter().chain(&top).copied().collect()),
+        );
     }
 
     /// The shadow that the sun throws of a ball: height of its middle and radius, in metres.
@@ -148,7 +178,9 @@ impl Actor {
     /// The darkness under a low body, soft at its edge.
     fn contact_shadow(&self, canvas: &mut Canvas, half_width: f32, half_length: f32) {
         for margin in [0.16, 0.09, 0.02, -0.06, -0.14] {
-            let edge = CORNERS.map(|[r, a]| self.point(r * (half_width + margin), 0.01, a * (half_length + margin)));
+            let edge = CORNERS.map(|[r, a]| {
+                self.point(r * (half_width + margin), 0.01, a * (half_length + margin))
+            });
             canvas.polygon(&edge, Fill::veil(Rgb(0.0, 0.0, 0.0), 0.2));
         }
     }
@@ -160,11 +192,14 @@ const CORNERS: [[f32; 2]; 4] = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.
 /// Convex hull over the ground (Andrew's monotone chain).
 fn hull_over_ground(mut points: Vec<Vec3>) -> Vec<Vec3> {
     points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[2].total_cmp(&b[2])));
-    let turns_left = |o: Vec3, a: Vec3, b: Vec3| (a[0] - o[0]) * (b[2] - o[2]) - (a[2] - o[2]) * (b[0] - o[0]) > 0.0;
+    let turns_left = |o: Vec3, a: Vec3, b: Vec3| {
+        (a[0] - o[0]) * (b[2] - o[2]) - (a[2] - o[2]) * (b[0] - o[0]) > 0.0
+    };
     let chain = |points: &mut dyn Iterator<Item = Vec3>| {
         let mut chain: Vec<Vec3> = Vec::new();
         for p in points {
-            while chain.len() >= 2 && !turns_left(chain[chain.len() - 2], chain[chain.len() - 1], p) {
+            while chain.len() >= 2 && !turns_left(chain[chain.len() - 2], chain[chain.len() - 1], p)
+            {
                 chain.pop();
             }
             chain.push(p);
@@ -183,7 +218,13 @@ mod tests {
 
     #[test]
     fn hull_drops_inner_points() {
-        let square = [[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 0.0, 2.0], [0.0, 0.0, 2.0], [1.0, 0.0, 1.0]];
+        let square = [
+            [0.0, 0.0, 0.0],
+            [2.0, 0.0, 0.0],
+            [2.0, 0.0, 2.0],
+            [0.0, 0.0, 2.0],
+            [1.0, 0.0, 1.0],
+        ];
         let hull = hull_over_ground(square.to_vec());
         assert_eq!(hull.len(), 4);
         assert!(!hull.contains(&square[4]));

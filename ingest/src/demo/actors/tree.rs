@@ -19,20 +19,45 @@ pub fn draw(actor: &Actor, height: f32, conifer: bool, canvas: &mut Canvas, lit:
     let bark = lit.around(Rgb::hex(0x554b43));
     let fork = [foot[0], foot[1] + 0.5 * height, foot[2]];
     let thick = 0.035 * height;
-    canvas.polygon_in_view(&bar(foot, fork, thick), Fill::solid(bark, Class::Vegetation));
+    canvas.polygon_in_view(
+        &bar(foot, fork, thick),
+        Fill::solid(bark, Class::Vegetation),
+    );
     for side in [-1.0, 1.0] {
-        let tip = [foot[0] + side * 0.16 * height, foot[1] + 0.68 * height, foot[2]];
+        let tip = [
+            foot[0] + side * 0.16 * height,
+            foot[1] + 0.68 * height,
+            foot[2],
+        ];
         canvas.polygon_in_view(
-            &bar([foot[0], foot[1] + 0.36 * height, foot[2]], tip, 0.5 * thick),
+            &bar(
+                [foot[0], foot[1] + 0.36 * height, foot[2]],
+                tip,
+                0.5 * thick,
+            ),
             Fill::solid(bark * 0.9, Class::Vegetation),
         );
     }
     let crown = if conifer {
-        Crown { base: 0.12 * height, top: height, radius: 0.2 * height, cone: true }
+        Crown {
+            base: 0.12 * height,
+            top: height,
+            radius: 0.2 * height,
+            cone: true,
+        }
     } else {
-        Crown { base: 0.34 * height, top: height, radius: 0.3 * height, cone: false }
+        Crown {
+            base: 0.34 * height,
+            top: height,
+            radius: 0.3 * height,
+            cone: false,
+        }
     };
-    let green = if conifer { Rgb::hex(0x32513a) } else { Rgb::hex(Rng::new(actor.seed).pick(&GREENS)) };
+    let green = if conifer {
+        Rgb::hex(0x32513a)
+    } else {
+        Rgb::hex(Rng::new(actor.seed).pick(&GREENS))
+    };
     crown.draw(actor, foot, green, canvas, lit);
 }
 
@@ -42,7 +67,12 @@ pub fn bush(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
     actor.ball_shadow(canvas, lit, 0.6, 0.7);
     let mut rng = Rng::new(actor.seed);
     let green = Rgb::hex(rng.pick(&GREENS)) * 0.9;
-    let crown = Crown { base: 0.05, top: rng.range(0.9, 1.5), radius: rng.range(0.7, 1.0), cone: false };
+    let crown = Crown {
+        base: 0.05,
+        top: rng.range(0.9, 1.5),
+        radius: rng.range(0.7, 1.0),
+        cone: false,
+    };
     let foot = canvas.camera.view_from_world([actor.x, 0.0, actor.z]);
     crown.draw(actor, foot, green, canvas, lit);
 }
@@ -69,18 +99,33 @@ impl Crown {
         let sunward = self.sunward(canvas);
         let mut shades: [Vec<Vec3>; NUM_SHADES] = Default::default();
         for _ in 0..count {
-            let (u, v, jitter) = (rng.range(-1.0, 1.0), rng.range(-1.0, 1.0), rng.range(-0.35, 0.35));
+            let (u, v, jitter) = (
+                rng.range(-1.0, 1.0),
+                rng.range(-1.0, 1.0),
+                rng.range(-0.35, 0.35),
+            );
             let turn = rng.range(0.0, std::f32::consts::TAU);
-            let (x, y) =
-                if self.cone { (u * (0.5 - 0.5 * v), v) } else { (u * (1.0 - v * v * 0.8).max(0.0).sqrt(), v) };
+            let (x, y) = if self.cone {
+                (u * (0.5 - 0.5 * v), v)
+            } else {
+                (u * (1.0 - v * v * 0.8).max(0.0).sqrt(), v)
+            };
             let bright = 0.5 + 0.34 * (x * sunward[0] + y * sunward[1]) + jitter;
             let shade = ((bright * NUM_SHADES as f32) as usize).min(NUM_SHADES - 1);
-            let middle = [foot[0] + x * self.radius, foot[1] + self.base + (0.5 + 0.5 * y) * height, foot[2]];
+            let middle = [
+                foot[0] + x * self.radius,
+                foot[1] + self.base + (0.5 + 0.5 * y) * height,
+                foot[2],
+            ];
             shades[shade].extend(leaf_at(middle, leaf, turn));
         }
         for (ix, leaves) in shades.iter().enumerate() {
             let color = lit.around(green * (0.55 + 0.24 * ix as f32));
-            canvas.polygons_in_view(leaves.chunks(CORNERS), FillRule::Winding, Fill::solid(color, Class::Vegetation));
+            canvas.polygons_in_view(
+                leaves.chunks(CORNERS),
+                FillRule::Winding,
+                Fill::solid(color, Class::Vegetation),
+            );
         }
     }
 

@@ -76,11 +76,24 @@ const VAN: [&Outline; 2] = [
 ];
 
 /// Draws a vehicle: shadow, tyres, then its hulls from far to near, each with its details.
-pub fn draw(actor: &Actor, body: Body, paint: Rgb, lights: Lights, canvas: &mut Canvas, lit: &Illumination) {
+pub fn draw(
+    actor: &Actor,
+    body: Body,
+    paint: Rgb,
+    lights: Lights,
+    canvas: &mut Canvas,
+    lit: &Illumination,
+) {
     let [half_width, half_length, height] = body.extent();
     actor.box_shadow(canvas, lit, [half_width, half_length, height]);
     actor.contact_shadow(canvas, half_width, half_length);
-    let mut painter = Painter { actor, class: body.class(), canvas, lit, lights };
+    let mut painter = Painter {
+        actor,
+        class: body.class(),
+        canvas,
+        lit,
+        lights,
+    };
     match body {
         Body::Truck => painter.truck(paint),
         Body::Bus => painter.bus(paint),
@@ -107,7 +120,12 @@ impl Painter<'_, '_> {
     }
 
     fn truck(&mut self, paint: Rgb) {
-        let cargo: &Outline = &[[-3.55, 0.85, 1.2], [-3.55, 3.3, 1.2], [1.25, 3.3, 1.2], [1.25, 0.85, 1.2]];
+        let cargo: &Outline = &[
+            [-3.55, 0.85, 1.2],
+            [-3.55, 3.3, 1.2],
+            [1.25, 3.3, 1.2],
+            [1.25, 0.85, 1.2],
+        ];
         let cab: &Outline = &[
             [1.35, 0.5, 1.08],
             [1.35, 2.45, 1.05],
@@ -118,12 +136,20 @@ impl Painter<'_, '_> {
         ];
         self.tyres(&[-2.4, 2.3], 0.48, 1.1);
         let front_is_near = self.faces([1.3, 1.0, 0.0], self.actor.heading);
-        let parts = if front_is_near { [cargo, cab] } else { [cab, cargo] };
+        let parts = if front_is_near {
+            [cargo, cab]
+        } else {
+            [cab, cargo]
+        };
         for part in parts {
             if std::ptr::eq(part, cargo) {
                 self.hull(cargo, Rgb(0.86, 0.86, 0.84));
                 self.strip(cargo, 0, [0.04, 0.96, -0.02, 0.02], TRIM);
-                self.on_sides(&[[-3.2, 1.6], [-3.2, 2.7], [0.9, 2.7], [0.9, 1.6]], 1.205, paint);
+                self.on_sides(
+                    &[[-3.2, 1.6], [-3.2, 2.7], [0.9, 2.7], [0.9, 1.6]],
+                    1.205,
+                    paint,
+                );
                 self.lamps(cargo, 0, [0.0, 0.07], 0.72);
                 self.strip(cargo, 0, [0.0, 0.08, -0.2, 0.2], Rgb(0.85, 0.85, 0.8));
             } else {
@@ -131,22 +157,44 @@ impl Painter<'_, '_> {
                 self.strip(cab, 2, [0.1, 0.9, -0.88, 0.88], GLASS);
                 self.strip(cab, 3, [0.25, 0.8, -0.6, 0.6], TRIM);
                 self.head_lamps(cab, 4, [0.15, 0.6]);
-                self.on_sides(&[[1.6, 1.5], [1.6, 2.2], [2.45, 2.15], [2.8, 1.5]], 1.085, GLASS);
+                self.on_sides(
+                    &[[1.6, 1.5], [1.6, 2.2], [2.45, 2.15], [2.8, 1.5]],
+                    1.085,
+                    GLASS,
+                );
             }
         }
         self.wheels(&[-2.4, 2.3], 0.48, 1.2);
     }
 
     fn bus(&mut self, paint: Rgb) {
-        let hull: &Outline =
-            &[[-5.5, 0.35, 1.25], [-5.55, 3.05, 1.22], [5.4, 3.1, 1.22], [5.55, 1.3, 1.25], [5.55, 0.35, 1.25]];
+        let hull: &Outline = &[
+            [-5.5, 0.35, 1.25],
+            [-5.55, 3.05, 1.22],
+            [5.4, 3.1, 1.22],
+            [5.55, 1.3, 1.25],
+            [5.55, 0.35, 1.25],
+        ];
         self.tyres(&[-3.4, 3.3], 0.5, 1.2);
         self.hull(hull, paint);
         for window in 0..7 {
             let from = -5.2 + 1.42 * window as f32;
-            self.on_sides(&[[from, 1.45], [from, 2.65], [from + 1.3, 2.65], [from + 1.3, 1.45]], 1.25, GLASS);
+            self.on_sides(
+                &[
+                    [from, 1.45],
+                    [from, 2.65],
+                    [from + 1.3, 2.65],
+                    [from + 1.3, 1.45],
+                ],
+                1.25,
+                GLASS,
+            );
         }
-        self.on_sides(&[[-5.5, 0.85], [-5.5, 1.1], [5.5, 1.1], [5.5, 0.85]], 1.255, Rgb(0.93, 0.93, 0.9));
+        self.on_sides(
+            &[[-5.5, 0.85], [-5.5, 1.1], [5.5, 1.1], [5.5, 0.85]],
+            1.255,
+            Rgb(0.93, 0.93, 0.9),
+        );
         self.wheels(&[-3.4, 3.3], 0.5, 1.25);
         self.strip(hull, 0, [0.48, 0.85, -0.85, 0.85], GLASS);
         self.lamps(hull, 0, [0.12, 0.24], 0.8);
@@ -168,13 +216,22 @@ impl Painter<'_, '_> {
         // Door gaps and sill.
         for ahead in [-0.55, 0.45] {
             self.on_sides(
-                &[[ahead, 0.42], [ahead, 0.92], [ahead + 0.025, 0.92], [ahead + 0.025, 0.42]],
+                &[
+                    [ahead, 0.42],
+                    [ahead, 0.92],
+                    [ahead + 0.025, 0.92],
+                    [ahead + 0.025, 0.42],
+                ],
                 lower[1][2] + 0.003,
                 dark,
             );
         }
         let sill = lower[0][0].abs() * 0.55;
-        self.on_sides(&[[-sill, 0.3], [-sill, 0.38], [sill, 0.38], [sill, 0.3]], lower[0][2] + 0.02, dark);
+        self.on_sides(
+            &[[-sill, 0.3], [-sill, 0.38], [sill, 0.38], [sill, 0.3]],
+            lower[0][2] + 0.02,
+            dark,
+        );
     }
 
     fn has_lamps_on(&self) -> bool {
@@ -185,17 +242,37 @@ impl Painter<'_, '_> {
     /// Rear lamps at both ends of a strip, from `inner` outwards.
     fn lamps(&mut self, outline: &Outline, ix: usize, [from, to]: [f32; 2], inner: f32) {
         let shining = self.lights == Lights::Braking || self.has_lamps_on();
-        let color = if shining { Rgb(0.95, 0.12, 0.08) } else { Rgb(0.62, 0.05, 0.05) };
+        let color = if shining {
+            Rgb(0.95, 0.12, 0.08)
+        } else {
+            Rgb(0.62, 0.05, 0.05)
+        };
         for [left, right] in [[-0.98, -inner], [inner, 0.98]] {
-            self.lamp(outline, ix, [from, to, left, right], color, shining.then_some((0.55, Rgb(1.0, 0.1, 0.05))));
+            self.lamp(
+                outline,
+                ix,
+                [from, to, left, right],
+                color,
+                shining.then_some((0.55, Rgb(1.0, 0.1, 0.05))),
+            );
         }
     }
 
     fn head_lamps(&mut self, outline: &Outline, ix: usize, [from, to]: [f32; 2]) {
         let shining = self.has_lamps_on();
-        let color = if shining { Rgb(1.0, 0.98, 0.9) } else { Rgb(0.88, 0.9, 0.92) };
+        let color = if shining {
+            Rgb(1.0, 0.98, 0.9)
+        } else {
+            Rgb(0.88, 0.9, 0.92)
+        };
         for [left, right] in [[-0.96, -0.58], [0.58, 0.96]] {
-            self.lamp(outline, ix, [from, to, left, right], color, shining.then_some((1.1, Rgb(1.0, 0.95, 0.8))));
+            self.lamp(
+                outline,
+                ix,
+                [from, to, left, right],
+                color,
+                shining.then_some((1.1, Rgb(1.0, 0.95, 0.8))),
+            );
         }
     }
 
@@ -215,8 +292,18 @@ impl Painter<'_, '_> {
         let (front_low, front_high) = (at(front, 0.12, -0.2), at(front, 0.86, -0.08));
         let on_pillar = |p: Vec3, ahead: f32| [pillar + ahead, p[1], p[2]];
         let panes = [
-            [rear_low, rear_high, on_pillar(rear_high, -0.05), on_pillar(rear_low, -0.05)],
-            [on_pillar(front_low, 0.05), on_pillar(front_high, 0.05), front_high, front_low],
+            [
+                rear_low,
+                rear_high,
+                on_pillar(rear_high, -0.05),
+                on_pillar(rear_low, -0.05),
+            ],
+            [
+                on_pillar(front_low, 0.05),
+                on_pillar(front_high, 0.05),
+                front_high,
+                front_low,
+            ],
         ];
         for (ix, pane) in panes.iter().enumerate() {
             if ix == 0 && rear_sides < 1.0 {

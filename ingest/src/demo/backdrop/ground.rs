@@ -29,8 +29,19 @@ impl<'a> Row<'a> {
             return None;
         }
         let depth = camera.focal * camera.position[1] / (row - camera.horizon);
-        let (across, along) = (depth / camera.focal, depth * depth / (camera.focal * camera.position[1]));
-        Some(Self { street, light, camera, depth, haze: light.haze_at(depth), across, along })
+        let (across, along) = (
+            depth / camera.focal,
+            depth * depth / (camera.focal * camera.position[1]),
+        );
+        Some(Self {
+            street,
+            light,
+            camera,
+            depth,
+            haze: light.haze_at(depth),
+            across,
+            along,
+        })
     }
 
     /// The ground that a ray of a column meets.
@@ -39,14 +50,21 @@ impl<'a> Row<'a> {
         if self.depth > FAR {
             return (light.haze, Class::Road);
         }
-        let (x, z) = (camera.position[0] + self.depth * ray[0], camera.position[2] + self.depth * ray[1]);
+        let (x, z) = (
+            camera.position[0] + self.depth * ray[0],
+            camera.position[2] + self.depth * ray[1],
+        );
         let right = camera.right();
-        let blur = std::array::from_fn(|i| self.across * right[i].abs() + self.along * ray[i].abs());
+        let blur =
+            std::array::from_fn(|i| self.across * right[i].abs() + self.along * ray[i].abs());
         let cover = street.ground(x, z);
         let (albedo, class) = match cover {
             Ground::Asphalt => (asphalt(street, light, [x, z], blur), Class::Road),
             Ground::Pavement => (slabs(street, [x, z], blur), Class::Sidewalk),
-            Ground::Kerb => (Rgb::hex(0xb4b2ac) * (0.9 + 0.2 * grain([x, z], 0.05, blur, 11)), Class::Sidewalk),
+            Ground::Kerb => (
+                Rgb::hex(0xb4b2ac) * (0.9 + 0.2 * grain([x, z], 0.05, blur, 11)),
+                Class::Sidewalk,
+            ),
             Ground::Grass => (lawn([x, z], blur), Class::Terrain),
         };
         let mut lit = light.on([0.0, 1.0, 0.0], street.sun_at(light.sun, [x, 0.0, z]));
@@ -83,7 +101,8 @@ fn asphalt(street: &Street, light: &Light, at: [f32; 2], blur: [f32; 2]) -> Rgb 
         return dry;
     }
     let wear = 0.78 + 0.2 * noise::smooth(x * 3.0, z * 1.3, 9);
-    dry.mix(Rgb(0.92, 0.92, 0.9), white * wear).mix(Rgb(0.88, 0.68, 0.2), yellow * wear)
+    dry.mix(Rgb(0.92, 0.92, 0.9), white * wear)
+        .mix(Rgb(0.88, 0.68, 0.2), yellow * wear)
 }
 
 fn slabs(street: &Street, at: [f32; 2], blur: [f32; 2]) -> Rgb {
@@ -127,7 +146,9 @@ fn headlights(camera: &Camera, x: f32, z: f32) -> Rgb {
 /// A wet road at column and row `at`: `above` holds the finished rows, of which it mirrors the one as far above the horizon.
 pub fn mirror(dry: Rgb, camera: &Camera, above: &[u8], [ix, row]: [usize; 2]) -> Rgb {
     let ripple = noise::hash(ix as i32 / 3, row as i32, 77) % 19;
-    let mirrored = 2.0 * camera.horizon - row as f32 - 0.35 * (row as f32 - camera.horizon) * (ripple as f32 / 19.0);
+    let mirrored = 2.0 * camera.horizon
+        - row as f32
+        - 0.35 * (row as f32 - camera.horizon) * (ripple as f32 / 19.0);
     let start = (mirrored.max(0.0) as usize * camera.size.width as usize + ix) * 4;
     let Some(px) = above.get(start..start + 3) else {
         return dry;

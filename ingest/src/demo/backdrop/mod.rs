@@ -52,7 +52,10 @@ struct Footprint {
 impl Footprint {
     fn new(size: f32) -> Self {
         let size = size.max(1e-4);
-        Self { size, inverse: 1.0 / size }
+        Self {
+            size,
+            inverse: 1.0 / size,
+        }
     }
 
     /// Part of a pixel around `v` that lies in `[low, high]`.
@@ -78,7 +81,13 @@ struct Backdrop<'a> {
 }
 
 /// Paints the whole picture: `color` is RGBA, `labels` (also RGBA, the id in every colour channel) is left out where nobody asks.
-pub fn paint(street: &Street, light: &Light, camera: &Camera, color: &mut [u8], mut labels: Option<&mut [u8]>) {
+pub fn paint(
+    street: &Street,
+    light: &Light,
+    camera: &Camera,
+    color: &mut [u8],
+    mut labels: Option<&mut [u8]>,
+) {
     let backdrop = Backdrop::new(street, light, camera);
     let row_bytes = camera.size.width as usize * 4;
     for row in 0..camera.size.height as usize {
@@ -103,14 +112,24 @@ pub fn paint(street: &Street, light: &Light, camera: &Camera, color: &mut [u8], 
 
 impl<'a> Backdrop<'a> {
     fn new(street: &'a Street, light: &'a Light, camera: &'a Camera) -> Self {
-        let mut backdrop = Self { street, light, camera, columns: Vec::new(), hits: Vec::new() };
+        let mut backdrop = Self {
+            street,
+            light,
+            camera,
+            columns: Vec::new(),
+            hits: Vec::new(),
+        };
         for ix in 0..camera.size.width {
             let ray = camera.ray_of_column(ix as f32 + 0.5);
             let next = camera.ray_of_column(ix as f32 + 1.5);
             let start = backdrop.hits.len();
             backdrop.find_walls(ray, next);
             let sky = sky::Column::new(street, light, camera, ray);
-            backdrop.columns.push(Column { ray, hits: start..backdrop.hits.len(), sky });
+            backdrop.columns.push(Column {
+                ray,
+                hits: start..backdrop.hits.len(),
+                sky,
+            });
         }
         backdrop
     }
@@ -119,7 +138,8 @@ impl<'a> Backdrop<'a> {
     fn find_walls(&mut self, ray: [f32; 2], next: [f32; 2]) {
         let start = self.hits.len();
         let walls = self.street.buildings.iter().enumerate();
-        self.hits.extend(walls.filter_map(|(ix, b)| hit(self.camera, self.light, ix, b, ray, next)));
+        self.hits
+            .extend(walls.filter_map(|(ix, b)| hit(self.camera, self.light, ix, b, ray, next)));
         self.hits[start..].sort_by(|a, b| a.depth.total_cmp(&b.depth));
         let (mut kept, mut top) = (start, f32::INFINITY);
         for ix in start..self.hits.len() {
@@ -149,7 +169,8 @@ impl<'a> Backdrop<'a> {
             // The pixel that the roof line crosses is part roof, part what lies behind it.
             if cover < 1.0 {
                 let behind = hits.get(ix + 1).map(|h| self.wall(h, row));
-                let behind = behind.unwrap_or_else(|| column.sky.shade(self.light, self.camera, column.ray, row));
+                let behind = behind
+                    .unwrap_or_else(|| column.sky.shade(self.light, self.camera, column.ray, row));
                 let class = if cover >= 0.5 { shade.1 } else { behind.1 };
                 return (behind.0.mix(shade.0, cover), class);
             }
@@ -162,7 +183,12 @@ impl<'a> Backdrop<'a> {
         let building = &self.street.buildings[hit.building];
         let height = self.camera.position[1] + (self.camera.horizon - row) * hit.blur[1].size;
         let color = if row < hit.wall_row {
-            facade::roof(building, hit, (hit.wall_row - row) * hit.blur[1].size, self.light)
+            facade::roof(
+                building,
+                hit,
+                (hit.wall_row - row) * hit.blur[1].size,
+                self.light,
+            )
         } else {
             facade::wall(self.street, building, hit, height, self.light)
         };
@@ -171,14 +197,28 @@ impl<'a> Backdrop<'a> {
 }
 
 /// Where a ray over the ground meets the walls of a building, if it does.
-fn hit(camera: &Camera, light: &Light, ix: usize, b: &Building, ray: [f32; 2], next: [f32; 2]) -> Option<Hit> {
+fn hit(
+    camera: &Camera,
+    light: &Light,
+    ix: usize,
+    b: &Building,
+    ray: [f32; 2],
+    next: [f32; 2],
+) -> Option<Hit> {
     let from = [camera.position[0], camera.position[2]];
     let spans = [b.x, b.z];
     let mut enter = (NEAR, 0);
     let mut leave = f32::INFINITY;
     for axis in 0..2 {
-        let step = if ray[axis].abs() < 1e-6 { 1e-6 } else { ray[axis] };
-        let (t0, t1) = ((spans[axis][0] - from[axis]) / step, (spans[axis][1] - from[axis]) / step);
+        let step = if ray[axis].abs() < 1e-6 {
+            1e-6
+        } else {
+            ray[axis]
+        };
+        let (t0, t1) = (
+            (spans[axis][0] - from[axis]) / step,
+            (spans[axis][1] - from[axis]) / step,
+        );
         if t0.min(t1) > enter.0 {
             enter = (t0.min(t1), axis);
         }
@@ -211,7 +251,11 @@ fn hit(camera: &Camera, light: &Light, ix: usize, b: &Building, ray: [f32; 2], n
         depth,
         along,
         blur: [(next_along - along).abs(), depth / camera.focal].map(Footprint::new),
-        normal: if axis == 0 { [towards, 0.0, 0.0] } else { [0.0, 0.0, towards] },
+        normal: if axis == 0 {
+            [towards, 0.0, 0.0]
+        } else {
+            [0.0, 0.0, towards]
+        },
         base_row: camera.row_of_height(0.0, depth),
         wall_row,
         roof_row: camera.row_of_height(roof, roof_depth).min(wall_row),

@@ -26,7 +26,9 @@ impl Column {
         let roofs = noise::cell(tower, 1, street.seed);
         let (tilt, class, color) = match street.district {
             District::Suburb => (0.02 + 0.05 * trees, Class::Vegetation, Rgb::hex(0x55703f)),
-            District::Midrise if trees > 0.5 => (0.012 + 0.05 * trees, Class::Vegetation, Rgb::hex(0x55703f)),
+            District::Midrise if trees > 0.5 => {
+                (0.012 + 0.05 * trees, Class::Vegetation, Rgb::hex(0x55703f))
+            }
             _ => (
                 0.03 + 0.09 * roofs * roofs,
                 Class::Building,
@@ -49,15 +51,25 @@ impl Column {
         }
         let up = ((camera.horizon - row) / camera.focal).max(1e-4);
         let sky = self.sky(light, ray, up);
-        (sky.mix(self.skyline.0, cover), if cover >= 0.5 { self.skyline.1 } else { Class::Sky })
+        (
+            sky.mix(self.skyline.0, cover),
+            if cover >= 0.5 {
+                self.skyline.1
+            } else {
+                Class::Sky
+            },
+        )
     }
 
     /// Sky in the direction of `ray` and `up` metres of height per metre of depth.
     fn sky(&self, light: &Light, ray: [f32; 2], up: f32) -> Rgb {
         let length = (self.ray_length * self.ray_length + up * up).sqrt();
         let elevation = up / length;
-        let mut color = light.haze.mix(light.zenith, smoothstep(-0.08, 0.55, elevation));
-        let towards_sun = (ray[0] * light.sun[0] + up * light.sun[1] + ray[1] * light.sun[2]) / length;
+        let mut color = light
+            .haze
+            .mix(light.zenith, smoothstep(-0.08, 0.55, elevation));
+        let towards_sun =
+            (ray[0] * light.sun[0] + up * light.sun[1] + ray[1] * light.sun[2]) / length;
         if towards_sun > 0.0 && light.hour != Hour::Night {
             let glow = towards_sun.powi(16);
             color = color + light.sunlight * (0.45 * glow * (1.0 - light.cloudiness));

@@ -100,7 +100,10 @@ impl Index {
             Ok(at) => Err(self.defects[at].1.clone()),
             Err(num_before) => {
                 let at = ix as usize - num_before;
-                Ok(self.spans.get(at).map_or_else(|| Member::Zipped(self.zipped[at]), |&span| Member::Plain(span)))
+                Ok(self.spans.get(at).map_or_else(
+                    || Member::Zipped(self.zipped[at]),
+                    |&span| Member::Plain(span),
+                ))
             }
         }
     }
@@ -111,7 +114,10 @@ impl Index {
         path.hash(&mut hasher);
         match self.seen.insert(hasher.finish()) {
             true => Ok(member),
-            false => Err(Defect::new("duplicate-frame", format!("{path:?} is in this archive already"))),
+            false => Err(Defect::new(
+                "duplicate-frame",
+                format!("{path:?} is in this archive already"),
+            )),
         }
     }
 
@@ -127,7 +133,10 @@ impl Index {
 /// A member's path as it would be in a folder, without `.`, `..` and a leading `/`; `None` if it is hidden.
 pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
     let raw = String::from_utf8_lossy(raw);
-    let components: Vec<&str> = raw.split('/').filter(|name| !matches!(*name, "" | "." | "..")).collect();
+    let components: Vec<&str> = raw
+        .split('/')
+        .filter(|name| !matches!(*name, "" | "." | ".."))
+        .collect();
     let is_hidden = components.iter().any(|name| name.starts_with('.'));
     (!is_hidden && !components.is_empty()).then(|| components.join("/"))
 }
@@ -136,7 +145,10 @@ pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    const SOMEWHERE: Member = Member::Plain(Span { offset: 512, len: 9 });
+    const SOMEWHERE: Member = Member::Plain(Span {
+        offset: 512,
+        len: 9,
+    });
 
     #[test]
     fn only_images_and_tags_are_kept_and_the_first_of_two() {
@@ -146,9 +158,22 @@ mod tests {
         }
         index.lose("b/inner.tar@7", Defect::new("damaged-archive", ""));
         index.finish();
-        assert_eq!(index.names.iter().collect::<Vec<_>>(), ["a/x.jpg", "y.PNG", "a/x.jpg", "b/inner.tar@7"]);
-        let found: Vec<_> = (0..4).map(|ix| index.member(ix).map_err(|defect| defect.reason)).collect();
-        assert_eq!(found, [Ok(SOMEWHERE), Ok(SOMEWHERE), Err("duplicate-frame"), Err("damaged-archive")]);
+        assert_eq!(
+            index.names.iter().collect::<Vec<_>>(),
+            ["a/x.jpg", "y.PNG", "a/x.jpg", "b/inner.tar@7"]
+        );
+        let found: Vec<_> = (0..4)
+            .map(|ix| index.member(ix).map_err(|defect| defect.reason))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                Ok(SOMEWHERE),
+                Ok(SOMEWHERE),
+                Err("duplicate-frame"),
+                Err("damaged-archive")
+            ]
+        );
         assert_eq!(index.tag_files, [("a/tags.json".to_owned(), SOMEWHERE)]);
     }
 

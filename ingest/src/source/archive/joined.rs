@@ -23,7 +23,10 @@ impl Joined {
     /// # Errors
     /// If one cannot be opened.
     pub(super) fn open(paths: &[PathBuf]) -> Result<Self> {
-        let mut joined = Self { files: Vec::with_capacity(paths.len()), len: 0 };
+        let mut joined = Self {
+            files: Vec::with_capacity(paths.len()),
+            len: 0,
+        };
         for path in paths {
             let file = File::open(path).map_err(Error::io("open", path))?;
             let metadata = file.metadata().map_err(Error::io("look at", path))?;
@@ -43,7 +46,9 @@ impl ReaderAt for Joined {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let next = self.files.partition_point(|&(start, _)| start <= offset);
         let end = self.files.get(next).map_or(self.len, |&(start, _)| start);
-        let Some((start, file)) = next.checked_sub(1).map(|ix| &self.files[ix]) else { return Ok(0) };
+        let Some((start, file)) = next.checked_sub(1).map(|ix| &self.files[ix]) else {
+            return Ok(0);
+        };
         let len = end.saturating_sub(offset).min(buffer.len() as u64) as usize;
         file.read_at(&mut buffer[..len], offset - start)
     }
@@ -57,7 +62,9 @@ mod tests {
     fn files_read_as_one_whatever_their_sizes() {
         let dir = tempfile::tempdir().unwrap();
         let pieces = ["abc", "", "d", "efghij", ""];
-        let paths: Vec<PathBuf> = (0..pieces.len()).map(|ix| dir.path().join(ix.to_string())).collect();
+        let paths: Vec<PathBuf> = (0..pieces.len())
+            .map(|ix| dir.path().join(ix.to_string()))
+            .collect();
         for (path, piece) in paths.iter().zip(pieces) {
             std::fs::write(path, piece).unwrap();
         }

@@ -33,7 +33,10 @@ pub struct Archive {
 impl Archive {
     /// Whether the file at `path` is called like an archive, a compressed one included, or like a part of one.
     pub fn may_be(path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         parts::has_archive_name(name) || parts::is_compressed(name)
     }
 
@@ -62,7 +65,11 @@ impl Archive {
         };
         indexed.map_err(Error::io("read", &whole.path))?;
         index.finish();
-        Ok(Self { bytes: bytes.len(), whole, index })
+        Ok(Self {
+            bytes: bytes.len(),
+            whole,
+            index,
+        })
     }
 
     /// What it is called.
@@ -94,7 +101,10 @@ impl Archive {
     ///
     /// # Errors
     /// If reading the archive fails.
-    pub(super) fn read_tag_files(&mut self, mut read: impl FnMut(&mut dyn Read) -> io::Result<()>) -> Result<()> {
+    pub(super) fn read_tag_files(
+        &mut self,
+        mut read: impl FnMut(&mut dyn Read) -> io::Result<()>,
+    ) -> Result<()> {
         if self.index.tag_files.is_empty() {
             return Ok(());
         }
@@ -103,7 +113,8 @@ impl Archive {
             let contents = opened.contents(member);
             if let Err(error) = contents.and_then(|contents| read(&mut BufReader::new(contents))) {
                 let defect = defect_of(error).map_err(Error::io("read", &self.whole.path))?;
-                self.index.lose(&path, Defect::new("bad-tags", defect.detail));
+                self.index
+                    .lose(&path, Defect::new("bad-tags", defect.detail));
             }
         }
         Ok(())
@@ -117,13 +128,23 @@ impl Archive {
         let bytes = Arc::new(Joined::open(&self.whole.files)?);
         if bytes.len() != self.bytes {
             let advice = "it is being written: run the same command again when it is complete";
-            return Err(Error::input("the archive changes while it is read", &self.whole.path, advice));
+            return Err(Error::input(
+                "the archive changes while it is read",
+                &self.whole.path,
+                advice,
+            ));
         }
         let zip = match is_zip(&self.whole) {
-            true => zip::open(&bytes).map_err(Error::io("read", &self.whole.path))?.ok(),
+            true => zip::open(&bytes)
+                .map_err(Error::io("read", &self.whole.path))?
+                .ok(),
             false => None,
         };
-        Ok(Opened { path: self.whole.path.clone(), bytes, zip })
+        Ok(Opened {
+            path: self.whole.path.clone(),
+            bytes,
+            zip,
+        })
     }
 
     /// The image at item `ix`.
@@ -131,12 +152,18 @@ impl Archive {
     /// # Errors
     /// [`Defect`] if something is wrong with it.
     pub(super) fn image(&self, ix: u64, opened: &Arc<Opened>) -> Result<MemberImage, Defect> {
-        self.index.member(ix).map(|member| MemberImage { archive: opened.clone(), member })
+        self.index.member(ix).map(|member| MemberImage {
+            archive: opened.clone(),
+            member,
+        })
     }
 }
 
 fn is_zip(whole: &Whole) -> bool {
-    whole.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip"))
+    whole
+        .path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"))
 }
 
 /// An archive whose files are open.
@@ -150,11 +177,15 @@ pub(super) struct Opened {
 impl Opened {
     fn contents(&self, member: Member) -> io::Result<Box<dyn Read + '_>> {
         match member {
-            Member::Plain(Span { offset, len }) => {
-                Ok(Box::new(RangeReader::new(self.bytes.as_ref(), offset..offset + len)))
-            }
+            Member::Plain(Span { offset, len }) => Ok(Box::new(RangeReader::new(
+                self.bytes.as_ref(),
+                offset..offset + len,
+            ))),
             Member::Zipped(zipped) => {
-                let zip = self.zip.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+                let zip = self
+                    .zip
+                    .as_ref()
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
                 zip::contents(zip, zipped)
             }
         }

@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 const ENDINGS: [&str; 2] = [".tar", ".zip"];
 
 /// Endings of archives that are compressed as a whole, so that no member can be read without all before it.
-const COMPRESSED: [&str; 11] =
-    [".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".tar.z", ".7z"];
+const COMPRESSED: [&str; 11] = [
+    ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4",
+    ".tar.z", ".7z",
+];
 
 /// An archive as it lies on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +36,9 @@ pub(in crate::source) fn has_archive_name(name: &str) -> bool {
 
 /// The name of an archive without its ending, if it is one.
 pub(in crate::source) fn stem(name: &str) -> Option<&str> {
-    ending_at(name).filter(|&end| end == name.len()).map(|end| &name[..end - ENDINGS[0].len()])
+    ending_at(name)
+        .filter(|&end| end == name.len())
+        .map(|end| &name[..end - ENDINGS[0].len()])
 }
 
 pub(super) fn is_tar(path: &str) -> bool {
@@ -50,7 +54,10 @@ pub(super) fn is_compressed(name: &str) -> bool {
 /// Where the last ending of an archive in `name` ends.
 fn ending_at(name: &str) -> Option<usize> {
     let lower = name.to_ascii_lowercase();
-    ENDINGS.iter().filter_map(|ending| Some(lower.rfind(ending)? + ending.len())).max()
+    ENDINGS
+        .iter()
+        .filter_map(|ending| Some(lower.rfind(ending)? + ending.len()))
+        .max()
 }
 
 /// What the name of a part says.
@@ -70,27 +77,47 @@ impl<'a> Part<'a> {
         const SEPARATORS: [char; 3] = ['.', '-', '_'];
         let whole = &name[..ending_at(name)?];
         let suffix = name[whole.len()..].trim_start_matches(SEPARATORS);
-        let counter = suffix.strip_prefix("part").unwrap_or(suffix).trim_start_matches(SEPARATORS);
+        let counter = suffix
+            .strip_prefix("part")
+            .unwrap_or(suffix)
+            .trim_start_matches(SEPARATORS);
         if is_compressed(name) {
             return None;
         }
         let number = if counter.bytes().all(|byte| byte.is_ascii_digit()) {
             counter.parse().ok()?
-        } else if (2..=4).contains(&counter.len()) && counter.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            counter.bytes().fold(0, |number, letter| 26 * number + u64::from(letter - b'a'))
+        } else if (2..=4).contains(&counter.len())
+            && counter.bytes().all(|byte| byte.is_ascii_lowercase())
+        {
+            counter
+                .bytes()
+                .fold(0, |number, letter| 26 * number + u64::from(letter - b'a'))
         } else {
             return None;
         };
-        Some(Self { whole, prefix: &name[..name.len() - counter.len()], counter, number })
+        Some(Self {
+            whole,
+            prefix: &name[..name.len() - counter.len()],
+            counter,
+            number,
+        })
     }
 
     fn has_letters(&self) -> bool {
-        self.counter.starts_with(|first: char| first.is_ascii_lowercase())
+        self.counter
+            .starts_with(|first: char| first.is_ascii_lowercase())
     }
 
     /// Parts of one archive have equal keys. Letters do not change their number on the way.
     fn key(&self) -> (String, usize) {
-        (self.prefix.to_owned(), if self.has_letters() { self.counter.len() } else { 0 })
+        (
+            self.prefix.to_owned(),
+            if self.has_letters() {
+                self.counter.len()
+            } else {
+                0
+            },
+        )
     }
 
     fn is_first(&self) -> bool {
@@ -101,7 +128,11 @@ impl<'a> Part<'a> {
     fn name_before(&self) -> String {
         let mut before = self.number.saturating_sub(1);
         if !self.has_letters() {
-            return format!("{}{before:0width$}", self.prefix, width = self.counter.len());
+            return format!(
+                "{}{before:0width$}",
+                self.prefix,
+                width = self.counter.len()
+            );
         }
         let mut letters = vec![b'a'; self.counter.len()];
         for letter in letters.iter_mut().rev() {
@@ -113,7 +144,9 @@ impl<'a> Part<'a> {
 }
 
 fn name(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }
 
 /// The archive that the file at `path` is, or is a part of; its other parts are looked for beside it.
@@ -124,13 +157,23 @@ pub(super) fn whole(path: &Path) -> Result<Whole> {
     if is_compressed(name(path)) {
         let advice = "members of a compressed archive cannot be read apart: decompress it, for instance with \
                       `gzip -dk`, and give the .tar";
-        return Err(Error::input("the archive is compressed as a whole", path, advice));
+        return Err(Error::input(
+            "the archive is compressed as a whole",
+            path,
+            advice,
+        ));
     }
     let Some(part) = Part::parse(name(path)) else {
         check_is_not_spanned(path)?;
-        return Ok(Whole { path: path.to_owned(), files: vec![path.to_owned()] });
+        return Ok(Whole {
+            path: path.to_owned(),
+            files: vec![path.to_owned()],
+        });
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut parts = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
@@ -150,7 +193,10 @@ pub(super) fn wholes(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Whole>>
     let mut parts: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
     for path in paths {
         match Part::parse(name(&path)) {
-            Some(part) => parts.entry((path.parent().map(Path::to_owned), part.key())).or_default().push(path),
+            Some(part) => parts
+                .entry((path.parent().map(Path::to_owned), part.key()))
+                .or_default()
+                .push(path),
             None => archives.push(whole(&path)?),
         }
     }
@@ -173,25 +219,44 @@ fn join(mut files: Vec<PathBuf>) -> Result<Whole> {
     files.sort_by_key(|path| (part(path), path.clone()));
     let mut before: Option<Part<'_>> = None;
     for path in &files {
-        let Some(part) = Part::parse(name(path)) else { continue };
+        let Some(part) = Part::parse(name(path)) else {
+            continue;
+        };
         let follows = before.map_or(part.is_first(), |before| before.number + 1 == part.number);
         if before.is_some_and(|before| before.number == part.number) {
-            return Err(Error::input("a part of an archive is there twice", path, "remove one of them"));
+            return Err(Error::input(
+                "a part of an archive is there twice",
+                path,
+                "remove one of them",
+            ));
         }
         if !follows {
-            let advice = format!("{:?} is there: fetch all parts of the archive again", name(path));
+            let advice = format!(
+                "{:?} is there: fetch all parts of the archive again",
+                name(path)
+            );
             let missing = path.with_file_name(part.name_before());
-            return Err(Error::input("a part of an archive is missing", missing, advice));
+            return Err(Error::input(
+                "a part of an archive is missing",
+                missing,
+                advice,
+            ));
         }
         before = Some(part);
     }
     let path = before.map(|part| files[0].with_file_name(part.whole));
-    Ok(Whole { path: path.expect("the archive has parts"), files })
+    Ok(Whole {
+        path: path.expect("the archive has parts"),
+        files,
+    })
 }
 
 /// `images.z01` beside `images.zip` is a zip in volumes, which know their numbers and cannot simply be joined.
 fn check_is_not_spanned(path: &Path) -> Result<()> {
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zip")) && path.with_extension("z01").exists()
+    if path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"))
+        && path.with_extension("z01").exists()
     {
         let advice = "make one file of it: `zip -s 0 VOLUMES.zip --out whole.zip`";
         return Err(Error::input("the archive is in volumes", path, advice));
@@ -212,7 +277,8 @@ mod tests {
         let wholes = wholes(names.iter().map(PathBuf::from))?;
         let files = |whole: Whole| {
             let path = std::iter::once(&whole.path).chain(&whole.files);
-            path.map(|path| path.to_string_lossy().into_owned()).collect()
+            path.map(|path| path.to_string_lossy().into_owned())
+                .collect()
         };
         Ok(wholes.into_iter().map(files).collect())
     }
@@ -232,7 +298,11 @@ mod tests {
         ] {
             let whole = &names[0][..5];
             let backwards: Vec<&str> = names.iter().rev().copied().collect();
-            assert_eq!(joined(&backwards).unwrap(), [[whole, names[0], names[1], names[2]]], "{names:?}");
+            assert_eq!(
+                joined(&backwards).unwrap(),
+                [[whole, names[0], names[1], names[2]]],
+                "{names:?}"
+            );
         }
         let many: Vec<String> = (0..=10).map(|number| format!("x.tar.{number}")).collect();
         let names: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -249,9 +319,14 @@ mod tests {
             (&["x.tar.az", "x.tar.aa", "x.tar.bb"], "x.tar.ay"),
         ] {
             let message = joined(names).unwrap_err().to_string();
-            assert!(message.contains("missing") && message.contains(missing), "{message}");
+            assert!(
+                message.contains("missing") && message.contains(missing),
+                "{message}"
+            );
         }
-        let message = joined(&["x.tar.part1", "x.tar.part01"]).unwrap_err().to_string();
+        let message = joined(&["x.tar.part1", "x.tar.part01"])
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("twice"), "{message}");
     }
 
@@ -260,17 +335,33 @@ mod tests {
         for name in ["x.tar", "x.ZIP", "x.tar.part00", "x.tar.aa"] {
             assert!(has_archive_name(name), "{name}");
         }
-        for name in ["x.tgz", "x.tar.gz", "x.tar.xz", "x.jpg", ".x.tar", "tar", "x.tar.sha256", "x.tar.part00.md5"] {
+        for name in [
+            "x.tgz",
+            "x.tar.gz",
+            "x.tar.xz",
+            "x.jpg",
+            ".x.tar",
+            "tar",
+            "x.tar.sha256",
+            "x.tar.part00.md5",
+        ] {
             assert!(!has_archive_name(name), "{name}");
         }
         let names = ["x.tar", "x.tar.log", "x.tar.txt", "x.tar.2024", "y.zip"];
-        assert_eq!(joined(&names).unwrap(), [["x.tar", "x.tar"], ["y.zip", "y.zip"]]);
+        assert_eq!(
+            joined(&names).unwrap(),
+            [["x.tar", "x.tar"], ["y.zip", "y.zip"]]
+        );
     }
 
     #[test]
     fn archives_of_several_folders_do_not_mix() {
         let names = ["a/x.tar.0", "a/x.tar.1", "b/x.tar.0", "b/y.tar"];
-        let expected = [&["a/x.tar", "a/x.tar.0", "a/x.tar.1"][..], &["b/x.tar", "b/x.tar.0"], &["b/y.tar", "b/y.tar"]];
+        let expected = [
+            &["a/x.tar", "a/x.tar.0", "a/x.tar.1"][..],
+            &["b/x.tar", "b/x.tar.0"],
+            &["b/y.tar", "b/y.tar"],
+        ];
         assert_eq!(joined(&names).unwrap(), expected);
     }
 
@@ -280,9 +371,16 @@ mod tests {
         for name in ["a.tar.gz", "b.TGZ", "c.zip", "c.z01"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        for (name, advice) in [("a.tar.gz", "gzip -dk"), ("b.TGZ", "gzip -dk"), ("c.zip", "zip -s 0")] {
+        for (name, advice) in [
+            ("a.tar.gz", "gzip -dk"),
+            ("b.TGZ", "gzip -dk"),
+            ("c.zip", "zip -s 0"),
+        ] {
             let message = whole(&dir.path().join(name)).unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains(advice), "{message}");
+            assert!(
+                message.contains(name) && message.contains(advice),
+                "{message}"
+            );
         }
     }
 }

@@ -33,7 +33,16 @@ const SCAN_BYTES: u64 = 1 << 18;
 /// # Errors
 /// If reading fails. Damage is none.
 pub(super) fn index(bytes: &Joined, index: &mut Index) -> io::Result<()> {
-    Walk { bytes, index, path: String::new(), start: 0, end: bytes.len(), at: 0, next: Attributes::default() }.run()
+    Walk {
+        bytes,
+        index,
+        path: String::new(),
+        start: 0,
+        end: bytes.len(),
+        at: 0,
+        next: Attributes::default(),
+    }
+    .run()
 }
 
 /// What extension headers say of the next member.
@@ -99,9 +108,13 @@ impl Walk<'_> {
 
     /// Zeros end an archive. Another one may follow: archives are joined by `cat`, too.
     fn pass_zeros(&mut self) -> io::Result<Flow> {
-        let Some(after) = self.find_block(self.at, |block| block.iter().any(|&byte| byte != 0))? else {
+        let Some(after) = self.find_block(self.at, |block| block.iter().any(|&byte| byte != 0))?
+        else {
             if self.end - self.at > MAX_PADDING_BYTES {
-                self.lose("truncated-archive", "all that follows is zeros: it was not copied completely");
+                self.lose(
+                    "truncated-archive",
+                    "all that follows is zeros: it was not copied completely",
+                );
             }
             return Ok(Flow::Break(()));
         };
@@ -135,12 +148,21 @@ impl Walk<'_> {
             || kind.is_gnu_longlink()
             || kind.is_pax_local_extensions()
             || kind.is_pax_global_extensions();
-        let stated = self.next.size.filter(|_| !is_extension).map_or_else(|| header.entry_size().ok(), Some);
-        let Some(size) = stated else { return self.pass_damage("the header's size is no number") };
+        let stated = self
+            .next
+            .size
+            .filter(|_| !is_extension)
+            .map_or_else(|| header.entry_size().ok(), Some);
+        let Some(size) = stated else {
+            return self.pass_damage("the header's size is no number");
+        };
         let offset = self.data_offset(header)?;
         let Some(end) = offset.checked_add(size).filter(|&end| end <= self.end) else {
             let path = String::from_utf8_lossy(&self.take_path(header)).into_owned();
-            self.lose("truncated-archive", &format!("the archive ends inside {path:?}"));
+            self.lose(
+                "truncated-archive",
+                &format!("the archive ends inside {path:?}"),
+            );
             return Ok(Flow::Break(()));
         };
         if is_extension {
@@ -174,13 +196,19 @@ impl Walk<'_> {
         let mut data = vec![0; size as usize];
         self.bytes.read_exact_at(&mut data, offset)?;
         if kind.is_gnu_longname() {
-            data.truncate(data.iter().position(|&byte| byte == 0).unwrap_or(data.len()));
+            data.truncate(
+                data.iter()
+                    .position(|&byte| byte == 0)
+                    .unwrap_or(data.len()),
+            );
             self.next.path = Some(data);
         } else if kind.is_pax_local_extensions() {
             for extension in PaxExtensions::new(&data).filter_map(Result::ok) {
                 match extension.key_bytes() {
                     b"path" => self.next.path = Some(extension.value_bytes().to_owned()),
-                    b"size" => self.next.size = extension.value().ok().and_then(|size| size.parse().ok()),
+                    b"size" => {
+                        self.next.size = extension.value().ok().and_then(|size| size.parse().ok())
+                    }
                     _ => {}
                 }
             }
@@ -189,30 +217,50 @@ impl Walk<'_> {
     }
 
     fn take_path(&mut self, header: &Header) -> Vec<u8> {
-        self.next.path.take().unwrap_or_else(|| header.path_bytes().into_owned())
+        self.next
+            .path
+            .take()
+            .unwrap_or_else(|| header.path_bytes().into_owned())
     }
 
     fn take_member(&mut self, header: &Header, offset: u64, size: u64) -> io::Result<()> {
-        let Some(path) = clean_path(&self.take_path(header)) else { return Ok(()) };
+        let Some(path) = clean_path(&self.take_path(header)) else {
+            return Ok(());
+        };
         let is_inner = !self.path.is_empty();
-        let full_path = if is_inner { format!("{}/{path}", self.path) } else { path };
+        let full_path = if is_inner {
+            format!("{}/{path}", self.path)
+        } else {
+            path
+        };
         match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous if !is_inner && parts::is_tar(&full_path) => Walk {
-                bytes: self.bytes,
-                index: self.index,
-                path: full_path,
-                start: offset,
-                end: offset + size,
-                at: offset,
-                next: Attributes::default(),
+            EntryType::Regular | EntryType::Continuous
+                if !is_inner && parts::is_tar(&full_path) =>
+            {
+                Walk {
+                    bytes: self.bytes,
+                    index: self.index,
+                    path: full_path,
+                    start: offset,
+                    end: offset + size,
+                    at: offset,
+                    next: Attributes::default(),
+                }
+                .run()
             }
-            .run(),
             EntryType::Regular | EntryType::Continuous => {
-                self.index.add(&full_path, Ok(Member::Plain(Span { offset, len: size })));
+                self.index
+                    .add(&full_path, Ok(Member::Plain(Span { offset, len: size })));
                 Ok(())
             }
             EntryType::GNUSparse => {
-                self.index.add(&full_path, Err(Defect::new("unsupported-member", "it is stored as a sparse file")));
+                self.index.add(
+                    &full_path,
+                    Err(Defect::new(
+                        "unsupported-member",
+                        "it is stored as a sparse file",
+                    )),
+                );
                 Ok(())
             }
             _ => Ok(()),
@@ -245,7 +293,9 @@ impl Walk<'_> {
 fn has_right_checksum(header: &Header) -> bool {
     const FIELD: std::ops::Range<usize> = 148..156;
     let bytes = header.as_bytes().iter().enumerate();
-    let sum: u32 = bytes.map(|(ix, &byte)| u32::from(if FIELD.contains(&ix) { b' ' } else { byte })).sum();
+    let sum: u32 = bytes
+        .map(|(ix, &byte)| u32::from(if FIELD.contains(&ix) { b' ' } else { byte }))
+        .sum();
     header.cksum().is_ok_and(|stated| stated == sum)
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
 use rawzip::{
-    CompressionMethod, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive, ZipFileHeaderRecord, ZipLocator,
+    CompressionMethod, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive,
+    ZipFileHeaderRecord, ZipLocator,
 };
 
 use super::index::{Index, Member, Zipped, clean_path};
@@ -34,13 +35,18 @@ pub(super) fn index(bytes: &Arc<Joined>, index: &mut Index) -> io::Result<()> {
         match or_defect(entries.next_entry())? {
             Ok(Some(entry)) => {
                 (num_entries, at) = (num_entries + 1, entry.central_directory_offset());
-                if let Some(path) = clean_path(entry.file_path().as_bytes()).filter(|_| !entry.is_dir()) {
+                if let Some(path) =
+                    clean_path(entry.file_path().as_bytes()).filter(|_| !entry.is_dir())
+                {
                     index.add(&path, member(&entry));
                 }
             }
             Ok(None) if num_entries == zip.entries_hint() => return Ok(()),
             Ok(None) => {
-                let detail = format!("the directory has {num_entries} of {} members", zip.entries_hint());
+                let detail = format!(
+                    "the directory has {num_entries} of {} members",
+                    zip.entries_hint()
+                );
                 index.lose(&format!("@{at}"), Defect::new("damaged-archive", detail));
                 return Ok(());
             }
@@ -82,7 +88,10 @@ fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Member, Defect> {
         CompressionMethod::DEFLATE => true,
         other => return unsupported(format!("it is compressed by method {}", other.as_u16())),
     };
-    Ok(Member::Zipped(Zipped { place: entry.wayfinder(), is_deflated }))
+    Ok(Member::Zipped(Zipped {
+        place: entry.wayfinder(),
+        is_deflated,
+    }))
 }
 
 /// The contents of a member, whose checksum is verified at the end.
@@ -90,10 +99,12 @@ fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Member, Defect> {
 /// # Errors
 /// If its header cannot be read.
 pub(super) fn contents(zip: &Zip, member: Zipped) -> io::Result<Box<dyn Read + '_>> {
-    let entry = zip.get_entry(member.place).map_err(|error| match error.into_kind() {
-        ErrorKind::IO(error) => error,
-        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
-    })?;
+    let entry = zip
+        .get_entry(member.place)
+        .map_err(|error| match error.into_kind() {
+            ErrorKind::IO(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+        })?;
     Ok(match member.is_deflated {
         true => Box::new(entry.verifying_reader(DeflateDecoder::new(entry.reader()))),
         false => Box::new(entry.verifying_reader(entry.reader())),

@@ -25,8 +25,16 @@ use crate::error::{Defect, Error, Result};
 use messages::Stats;
 
 /// `CameraName.Name`; a camera's number is its place in this list, counted from 1.
-pub const CAMERAS: [&str; 8] =
-    ["FRONT", "FRONT_LEFT", "FRONT_RIGHT", "SIDE_LEFT", "SIDE_RIGHT", "REAR_LEFT", "REAR", "REAR_RIGHT"];
+pub const CAMERAS: [&str; 8] = [
+    "FRONT",
+    "FRONT_LEFT",
+    "FRONT_RIGHT",
+    "SIDE_LEFT",
+    "SIDE_RIGHT",
+    "REAR_LEFT",
+    "REAR",
+    "REAR_RIGHT",
+];
 
 /// Folder names of the set that are splits.
 const SPLITS: [&str; 4] = ["training", "validation", "testing", "domain_adaptation"];
@@ -41,12 +49,20 @@ pub fn jobs(path: &Path) -> Result<Vec<Job>> {
         check_is_waymo(path)?;
         return Ok(vec![job(path.to_owned())?]);
     }
-    let listing = Listing::with(path, &|name| has_tfrecord_name(name) || v2::has_parquet_name(name))?;
+    let listing = Listing::with(path, &|name| {
+        has_tfrecord_name(name) || v2::has_parquet_name(name)
+    })?;
     let files = (0..listing.len()).map(|ix| path.join(listing.relative(ix)));
-    let files: Vec<PathBuf> = files.filter(|file| !v2::is_parquet(file) || v2::is_camera_image(file)).collect();
+    let files: Vec<PathBuf> = files
+        .filter(|file| !v2::is_parquet(file) || v2::is_camera_image(file))
+        .collect();
     if files.is_empty() {
         let advice = "`ingest waymo` looks for *.tfrecord and camera_image/*.parquet in it and its subfolders";
-        return Err(Error::input("the folder holds no TFRecord files and no camera images as Parquet", path, advice));
+        return Err(Error::input(
+            "the folder holds no TFRecord files and no camera images as Parquet",
+            path,
+            advice,
+        ));
     }
     files.into_iter().map(job).collect()
 }
@@ -55,13 +71,28 @@ fn job(path: PathBuf) -> Result<Job> {
     let metadata = path.metadata().map_err(Error::io("open", &path))?;
     // Folder and file name where links lead: the same however the path was given, and drives are named uniquely.
     let real = path.canonicalize().map_err(Error::io("open", &path))?;
-    let id = ShardId { input: short_name(&real, 2), first_item: 0, end_item: None };
-    let content = if v2::is_parquet(&path) { Content::CameraImages(path) } else { Content::TfRecord(path) };
-    Ok(Job { id, content, weight: metadata.len() })
+    let id = ShardId {
+        input: short_name(&real, 2),
+        first_item: 0,
+        end_item: None,
+    };
+    let content = if v2::is_parquet(&path) {
+        Content::CameraImages(path)
+    } else {
+        Content::TfRecord(path)
+    };
+    Ok(Job {
+        id,
+        content,
+        weight: metadata.len(),
+    })
 }
 
 fn has_tfrecord_name(name: &str) -> bool {
-    !name.starts_with('.') && !name.ends_with(".gz") && name.contains(".tfrecord") && !v2::has_parquet_name(name)
+    !name.starts_with('.')
+        && !name.ends_with(".gz")
+        && name.contains(".tfrecord")
+        && !v2::has_parquet_name(name)
 }
 
 /// A file whose name does not say what it holds must at least begin like it. One that is called so is data: if it is
@@ -85,8 +116,15 @@ fn check_is_waymo(path: &Path) -> Result<()> {
 
 fn split_of(path: &Path) -> Option<String> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folders = absolute.parent()?.iter().rev().map(|name| name.to_string_lossy());
-    folders.into_iter().find(|name| SPLITS.contains(&name.as_ref())).map(std::borrow::Cow::into_owned)
+    let folders = absolute
+        .parent()?
+        .iter()
+        .rev()
+        .map(|name| name.to_string_lossy());
+    folders
+        .into_iter()
+        .find(|name| SPLITS.contains(&name.as_ref()))
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// What the images of one drive have in common, and which of them are wanted.
@@ -119,7 +157,10 @@ impl Drive<'_> {
             location: known(&self.stats.location),
             city: None,
         };
-        Some(SourceImage { meta, data: Data::Bytes(jpeg) })
+        Some(SourceImage {
+            meta,
+            data: Data::Bytes(jpeg),
+        })
     }
 }
 
@@ -132,9 +173,14 @@ impl SourceImage {
 
 /// The camera that a number, or a name, stands for.
 fn camera(given: &str) -> Result<&'static str, Defect> {
-    let by_number = given.parse::<usize>().ok().and_then(|number| CAMERAS.get(number.checked_sub(1)?));
+    let by_number = given
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| CAMERAS.get(number.checked_sub(1)?));
     let found = by_number.or_else(|| CAMERAS.iter().find(|&&name| name == given));
-    found.copied().ok_or_else(|| Defect::new("unknown-camera", format!("camera {given} is unknown")))
+    found
+        .copied()
+        .ok_or_else(|| Defect::new("unknown-camera", format!("camera {given} is unknown")))
 }
 
 #[cfg(test)]
@@ -143,8 +189,14 @@ mod tests {
 
     #[test]
     fn the_split_is_the_nearest_folder_that_names_one() {
-        assert_eq!(split_of(Path::new("/w/training/a.tfrecord")).as_deref(), Some("training"));
-        assert_eq!(split_of(Path::new("/w/validation/camera_image/a.parquet")).as_deref(), Some("validation"));
+        assert_eq!(
+            split_of(Path::new("/w/training/a.tfrecord")).as_deref(),
+            Some("training")
+        );
+        assert_eq!(
+            split_of(Path::new("/w/validation/camera_image/a.parquet")).as_deref(),
+            Some("validation")
+        );
         assert_eq!(split_of(Path::new("/w/a.tfrecord")), None);
     }
 
@@ -154,24 +206,40 @@ mod tests {
         assert_eq!(camera("8"), Ok("REAR_RIGHT"));
         assert_eq!(camera("SIDE_LEFT"), Ok("SIDE_LEFT"));
         for unknown in ["0", "9", "-1", "front", ""] {
-            assert_eq!(camera(unknown).unwrap_err().reason, "unknown-camera", "{unknown}");
+            assert_eq!(
+                camera(unknown).unwrap_err().reason,
+                "unknown-camera",
+                "{unknown}"
+            );
         }
     }
 
     #[test]
     fn of_a_folder_only_camera_images_are_taken() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["camera_image/a.parquet", "camera_image/b.txt", "lidar/a.parquet", "v1/a.tfrecord", "c.parquet"] {
+        for file in [
+            "camera_image/a.parquet",
+            "camera_image/b.txt",
+            "lidar/a.parquet",
+            "v1/a.tfrecord",
+            "c.parquet",
+        ] {
             let path = dir.path().join("training").join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
         let inputs = |folder: &str| -> Vec<String> {
-            jobs(&dir.path().join(folder)).unwrap().into_iter().map(|job| job.id.input).collect()
+            jobs(&dir.path().join(folder))
+                .unwrap()
+                .into_iter()
+                .map(|job| job.id.input)
+                .collect()
         };
         assert_eq!(inputs(""), ["camera_image/a.parquet", "v1/a.tfrecord"]);
         assert_eq!(inputs("training/camera_image"), ["camera_image/a.parquet"]);
-        let message = jobs(&dir.path().join("training/lidar")).unwrap_err().to_string();
+        let message = jobs(&dir.path().join("training/lidar"))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("no camera images as Parquet"), "{message}");
     }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+};
 use schemas::untrusted::{Input, caught, check_schema, read_groups};
 
 use crate::error::{Defect, Error, Result, Trouble};
@@ -34,36 +36,64 @@ impl Table {
         let input = Input::open(path).map_err(Error::io("open", path))?;
         // Types follow from the Parquet schema alone: what the writer says of Arrow types is its own affair.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let load = || check_schema(&input).and_then(|()| ArrowReaderMetadata::load(&input, options));
+        let load =
+            || check_schema(&input).and_then(|()| ArrowReaderMetadata::load(&input, options));
         let metadata = guarded(path, &input, load)?;
         let mut columns = Vec::new();
         for (name, is_accepted) in wanted {
             let field = metadata.schema().field_with_name(name);
             let field = field.map_err(|_| bad(format!("it has no column {name}")))?;
             if !is_accepted(field.data_type()) {
-                return Err(bad(format!("its column {name} has the type {}", field.data_type())).into());
+                return Err(bad(format!(
+                    "its column {name} has the type {}",
+                    field.data_type()
+                ))
+                .into());
             }
             let leaves = metadata.parquet_schema().columns();
-            columns.extend(leaves.iter().position(|column| column.path().parts() == [*name]));
+            columns.extend(
+                leaves
+                    .iter()
+                    .position(|column| column.path().parts() == [*name]),
+            );
         }
         let mask = ProjectionMask::leaves(metadata.parquet_schema(), columns);
-        Ok(Self { path: path.to_owned(), input, metadata, mask })
+        Ok(Self {
+            path: path.to_owned(),
+            input,
+            metadata,
+            mask,
+        })
     }
 
     /// Rows of every row group.
     pub(super) fn group_rows(&self) -> Vec<u64> {
-        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().max(0) as u64).collect()
+        self.metadata
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(|group| group.num_rows().max(0) as u64)
+            .collect()
     }
 
     /// Begins to read row group `group`.
     pub(super) fn read_group(&self, group: usize) -> Result<ParquetRecordBatchReader, Trouble> {
         guarded(&self.path, &self.input, || {
-            read_groups(&self.input, &self.metadata, self.mask.clone(), vec![group], BATCH_ROWS)
+            read_groups(
+                &self.input,
+                &self.metadata,
+                self.mask.clone(),
+                vec![group],
+                BATCH_ROWS,
+            )
         })
     }
 
     /// The next rows of a group.
-    pub(super) fn next_batch(&self, reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, Trouble> {
+    pub(super) fn next_batch(
+        &self,
+        reader: &mut ParquetRecordBatchReader,
+    ) -> Result<Option<RecordBatch>, Trouble> {
         guarded(&self.path, &self.input, || reader.next().transpose())
     }
 }

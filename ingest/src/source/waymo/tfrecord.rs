@@ -60,7 +60,11 @@ impl Records<File> {
 impl<R: Read> Records<R> {
     /// Reads records from `input`, which holds `file_bytes` bytes.
     pub fn new(input: R, file_bytes: u64) -> Self {
-        Self { input, offset: 0, file_bytes }
+        Self {
+            input,
+            offset: 0,
+            file_bytes,
+        }
     }
 
     /// Bytes read so far.
@@ -72,23 +76,38 @@ impl<R: Read> Records<R> {
         let offset = self.offset;
         let left = self.file_bytes - offset;
         if left < HEADER_BYTES {
-            return Ok(self.lose_rest("truncated-tfrecord", format!("{left} bytes are left, a record header has 12")));
+            return Ok(self.lose_rest(
+                "truncated-tfrecord",
+                format!("{left} bytes are left, a record header has 12"),
+            ));
         }
         let mut header = [0; HEADER_BYTES as usize];
         self.input.read_exact(&mut header)?;
         let Some(length) = parse_header(&header) else {
-            return Ok(self.lose_rest("bad-length-crc", "the checksum of the record's length does not hold".into()));
+            return Ok(self.lose_rest(
+                "bad-length-crc",
+                "the checksum of the record's length does not hold".into(),
+            ));
         };
         let framed = length.checked_add(HEADER_BYTES + FOOTER_BYTES);
         let Some(framed) = framed.filter(|&bytes| bytes <= left) else {
-            let detail = format!("the record claims {length} bytes, {} are left", left - HEADER_BYTES);
+            let detail = format!(
+                "the record claims {length} bytes, {} are left",
+                left - HEADER_BYTES
+            );
             return Ok(self.lose_rest("truncated-tfrecord", detail));
         };
 
         let mut data = Vec::with_capacity((length + FOOTER_BYTES) as usize);
-        self.input.by_ref().take(length + FOOTER_BYTES).read_to_end(&mut data)?;
+        self.input
+            .by_ref()
+            .take(length + FOOTER_BYTES)
+            .read_to_end(&mut data)?;
         if data.len() as u64 != length + FOOTER_BYTES {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was read"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file shrank while it was read",
+            ));
         }
         self.offset += framed;
         let footer = data.split_off(length as usize);
@@ -97,14 +116,23 @@ impl<R: Read> Records<R> {
         lap(Stage::Crc);
         if !holds {
             let detail = format!("the checksum of the record's {length} bytes does not hold");
-            return Ok(Event::Lost { offset, defect: Defect::new("bad-data-crc", detail) });
+            return Ok(Event::Lost {
+                offset,
+                defect: Defect::new("bad-data-crc", detail),
+            });
         }
-        Ok(Event::Record(Record { offset, data: data.into() }))
+        Ok(Event::Record(Record {
+            offset,
+            data: data.into(),
+        }))
     }
 
     fn lose_rest(&mut self, reason: &'static str, detail: String) -> Event {
         let offset = std::mem::replace(&mut self.offset, self.file_bytes);
-        Event::Lost { offset, defect: Defect::new(reason, detail) }
+        Event::Lost {
+            offset,
+            defect: Defect::new(reason, detail),
+        }
     }
 }
 
@@ -125,13 +153,17 @@ impl<R: Read> Iterator for Records<R> {
 
 /// The length in a record header, if its checksum holds.
 pub fn parse_header(header: &[u8; HEADER_BYTES as usize]) -> Option<u64> {
-    let (length, crc) = header.split_first_chunk::<8>().expect("a header has 12 bytes");
+    let (length, crc) = header
+        .split_first_chunk::<8>()
+        .expect("a header has 12 bytes");
     (masked_crc(length).to_le_bytes() == crc).then(|| u64::from_le_bytes(*length))
 }
 
 /// TFRecord's checksum: CRC32C, rotated and offset so that a CRC of data that holds CRCs stays a good check.
 pub fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xA282_EAD8)
+    crc32c::crc32c(bytes)
+        .rotate_right(15)
+        .wrapping_add(0xA282_EAD8)
 }
 
 #[cfg(test)]
@@ -141,7 +173,13 @@ mod tests {
 
     fn framed(data: &[u8]) -> Vec<u8> {
         let length = (data.len() as u64).to_le_bytes();
-        [&length[..], &masked_crc(&length).to_le_bytes(), data, &masked_crc(data).to_le_bytes()].concat()
+        [
+            &length[..],
+            &masked_crc(&length).to_le_bytes(),
+            data,
+            &masked_crc(data).to_le_bytes(),
+        ]
+        .concat()
     }
 
     fn three() -> Vec<u8> {
@@ -149,7 +187,9 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Vec<Event> {
-        Records::new(bytes, bytes.len() as u64).map(|event| event.unwrap()).collect()
+        Records::new(bytes, bytes.len() as u64)
+            .map(|event| event.unwrap())
+            .collect()
     }
 
     /// Offsets of good records, and offsets and reasons of lost ones.
@@ -172,7 +212,8 @@ mod tests {
     #[test]
     fn the_tfrecord_crate_reads_the_same() {
         let bytes = three();
-        let theirs = tfrecord::RecordIter::<Vec<u8>, _>::from_reader(&bytes[..], Default::default());
+        let theirs =
+            tfrecord::RecordIter::<Vec<u8>, _>::from_reader(&bytes[..], Default::default());
         let theirs: Vec<Vec<u8>> = theirs.map(|record| record.unwrap()).collect();
         let ours = read(&bytes).into_iter().map(|event| match event {
             Event::Record(record) => record.data.to_vec(),
@@ -186,7 +227,11 @@ mod tests {
         for at in [21, 25, 30] {
             let mut bytes = three();
             bytes[at] ^= 4;
-            assert_eq!(summary(&bytes), [(0, "ok"), (21, "bad-length-crc")], "byte {at}");
+            assert_eq!(
+                summary(&bytes),
+                [(0, "ok"), (21, "bad-length-crc")],
+                "byte {at}"
+            );
         }
     }
 
@@ -195,7 +240,11 @@ mod tests {
         for at in [12, 16, 17, 20] {
             let mut bytes = three();
             bytes[at] ^= 1;
-            assert_eq!(summary(&bytes), [(0, "bad-data-crc"), (21, "ok"), (37, "ok")], "byte {at}");
+            assert_eq!(
+                summary(&bytes),
+                [(0, "bad-data-crc"), (21, "ok"), (37, "ok")],
+                "byte {at}"
+            );
         }
     }
 

@@ -32,7 +32,10 @@ pub(in crate::source) fn items<'a>(
         };
         let (offset, found) = match event {
             Event::Lost { offset, defect } => (offset, Err(defect)),
-            Event::Record(record) => (record.offset, images(record.data, split.as_deref(), cameras)),
+            Event::Record(record) => (
+                record.offset,
+                images(record.data, split.as_deref(), cameras),
+            ),
         };
         lap(Stage::Parse);
         let source = format!("{input}@{offset}");
@@ -45,7 +48,11 @@ pub(in crate::source) fn items<'a>(
                     content: content.map(|image| image.at(&source)),
                 })
                 .collect(),
-            Err(defect) => vec![Item { source, weight: 0, content: Err(defect) }],
+            Err(defect) => vec![Item {
+                source,
+                weight: 0,
+                content: Err(defect),
+            }],
         };
         // All bytes up to this record are done with its first item.
         if let Some(first) = items.first_mut() {
@@ -61,20 +68,34 @@ fn images(
     split: Option<&str>,
     cameras: &BTreeSet<String>,
 ) -> Result<Vec<Result<SourceImage, Defect>>, Defect> {
-    let frame = Frame::decode(record).map_err(|error| Defect::new("bad-protobuf", error.to_string()))?;
+    let frame =
+        Frame::decode(record).map_err(|error| Defect::new("bad-protobuf", error.to_string()))?;
     if frame.images.is_empty() {
         return Ok(Vec::new());
     }
     let context = frame.context.unwrap_or_default();
     let (Some(segment), Some(timestamp)) = (context.name, frame.timestamp_micros) else {
-        return Err(Defect::new("bad-protobuf", "the frame has images but no context name or timestamp"));
+        return Err(Defect::new(
+            "bad-protobuf",
+            "the frame has images but no context name or timestamp",
+        ));
     };
     let stats = context.stats.unwrap_or_default();
-    let drive = Drive { split, segment: &segment, stats: &stats, cameras };
-    let images = frame.images.into_iter().filter_map(|CameraImage { name, image }| {
-        let camera = camera(&name.unwrap_or_default().to_string());
-        camera.map(|camera| drive.image(timestamp, camera, image.unwrap_or_default())).transpose()
-    });
+    let drive = Drive {
+        split,
+        segment: &segment,
+        stats: &stats,
+        cameras,
+    };
+    let images = frame
+        .images
+        .into_iter()
+        .filter_map(|CameraImage { name, image }| {
+            let camera = camera(&name.unwrap_or_default().to_string());
+            camera
+                .map(|camera| drive.image(timestamp, camera, image.unwrap_or_default()))
+                .transpose()
+        });
     Ok(images.collect())
 }
 
@@ -91,9 +112,15 @@ mod tests {
             location: Some("location_sf".into()),
             weather: Some(String::new()),
         };
-        let image = |&camera: &i32| CameraImage { name: Some(camera), image: Some(Bytes::from_static(b"jpeg")) };
+        let image = |&camera: &i32| CameraImage {
+            name: Some(camera),
+            image: Some(Bytes::from_static(b"jpeg")),
+        };
         Frame {
-            context: Some(Context { name: Some("drive".into()), stats: Some(stats) }),
+            context: Some(Context {
+                name: Some("drive".into()),
+                stats: Some(stats),
+            }),
             timestamp_micros: Some(7),
             images: cameras.iter().map(image).collect(),
         }
@@ -107,17 +134,28 @@ mod tests {
     #[test]
     fn a_frame_yields_one_image_a_camera() {
         let images = read(&frame(&[1, 2, 3, 4, 5, 6, 7, 8]), &[]).unwrap();
-        let ids: Vec<_> = images.iter().map(|image| image.as_ref().unwrap().meta.frame_id.as_str()).collect();
+        let ids: Vec<_> = images
+            .iter()
+            .map(|image| image.as_ref().unwrap().meta.frame_id.as_str())
+            .collect();
         assert_eq!(ids, CAMERAS.map(|camera| format!("drive/7/{camera}")));
         let meta = &images[2].as_ref().unwrap().meta;
-        assert_eq!((meta.time_of_day.as_deref(), meta.weather.as_deref()), (Some("Day"), None));
-        assert_eq!((meta.split.as_deref(), meta.segment.as_deref()), (Some("training"), Some("drive")));
+        assert_eq!(
+            (meta.time_of_day.as_deref(), meta.weather.as_deref()),
+            (Some("Day"), None)
+        );
+        assert_eq!(
+            (meta.split.as_deref(), meta.segment.as_deref()),
+            (Some("training"), Some("drive"))
+        );
     }
 
     #[test]
     fn only_wanted_cameras_appear() {
         let images = read(&frame(&[1, 2, 3]), &["FRONT_RIGHT", "FRONT"]).unwrap();
-        let cameras = images.into_iter().map(|image| image.unwrap().meta.camera.unwrap());
+        let cameras = images
+            .into_iter()
+            .map(|image| image.unwrap().meta.camera.unwrap());
         assert_eq!(cameras.collect::<Vec<_>>(), ["FRONT", "FRONT_RIGHT"]);
     }
 
@@ -126,16 +164,32 @@ mod tests {
         let images = read(&frame(&[9, 1]), &[]).unwrap();
         assert_eq!(images[0].as_ref().unwrap_err().reason, "unknown-camera");
         assert!(images[1].is_ok());
-        let nameless = Frame { context: None, ..frame(&[1]) };
+        let nameless = Frame {
+            context: None,
+            ..frame(&[1])
+        };
         assert_eq!(read(&nameless, &[]).unwrap_err().reason, "bad-protobuf");
-        assert_eq!(read(&Frame { context: None, ..frame(&[]) }, &[]).unwrap().len(), 0);
+        assert_eq!(
+            read(
+                &Frame {
+                    context: None,
+                    ..frame(&[])
+                },
+                &[]
+            )
+            .unwrap()
+            .len(),
+            0
+        );
     }
 
     #[test]
     fn jpegs_are_slices_of_the_record() {
         let record = Bytes::from(frame(&[1]).encode_to_vec());
         let images = images(record.clone(), None, &BTreeSet::new()).unwrap();
-        let Data::Bytes(jpeg) = &images[0].as_ref().unwrap().data else { panic!("not bytes") };
+        let Data::Bytes(jpeg) = &images[0].as_ref().unwrap().data else {
+            panic!("not bytes")
+        };
         assert!(record.as_ptr_range().contains(&jpeg.as_ptr()));
     }
 }

@@ -33,15 +33,21 @@ const IMAGE: &str = "[CameraImageComponent].image";
 const IMAGE_COLUMNS: [Wanted; 4] = [
     (SEGMENT, is_text),
     (TIMESTAMP, |data_type| *data_type == DataType::Int64),
-    (CAMERA, |data_type| data_type.is_integer() || is_text(data_type)),
+    (CAMERA, |data_type| {
+        data_type.is_integer() || is_text(data_type)
+    }),
     (IMAGE, |data_type| *data_type == DataType::Binary),
 ];
 
 const TIME_OF_DAY: &str = "[StatsComponent].time_of_day";
 const LOCATION: &str = "[StatsComponent].location";
 const WEATHER: &str = "[StatsComponent].weather";
-const STATS_COLUMNS: [Wanted; 4] =
-    [(SEGMENT, is_text), (TIME_OF_DAY, is_text), (LOCATION, is_text), (WEATHER, is_text)];
+const STATS_COLUMNS: [Wanted; 4] = [
+    (SEGMENT, is_text),
+    (TIME_OF_DAY, is_text),
+    (LOCATION, is_text),
+    (WEATHER, is_text),
+];
 
 fn is_text(data_type: &DataType) -> bool {
     *data_type == DataType::Utf8
@@ -58,7 +64,9 @@ pub(super) fn is_parquet(path: &Path) -> bool {
 
 /// Whether `path` lies in a folder of this component.
 pub(super) fn is_camera_image(path: &Path) -> bool {
-    short_name(path, 2).strip_prefix(COMPONENT).is_some_and(|rest| rest.starts_with('/'))
+    short_name(path, 2)
+        .strip_prefix(COMPONENT)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// A file of this component's folder is data: if it is damaged, the report says so. Another one must have its columns.
@@ -74,7 +82,11 @@ pub(super) fn check_is_camera_image(path: &Path) -> Result<()> {
         Err(Trouble::Run(error)) => Err(error),
         Err(Trouble::Item(_)) => {
             let advice = "`ingest waymo` reads the component camera_image: give camera_image/*.parquet, or the folder";
-            Err(Error::input("this is no camera_image file of Waymo Open Dataset v2", path, advice))
+            Err(Error::input(
+                "this is no camera_image file of Waymo Open Dataset v2",
+                path,
+                advice,
+            ))
         }
     }
 }
@@ -86,8 +98,13 @@ pub(in crate::source) fn items<'a>(
     cameras: &'a BTreeSet<String>,
 ) -> Result<impl Iterator<Item = Result<Item>> + 'a> {
     let mut lost = Vec::new();
-    let table = or_lost(Table::open(path, &IMAGE_COLUMNS), input.to_owned(), &mut lost)?;
-    let stats = or_lost(stats_beside(path), format!("stats of {input}"), &mut lost)?.unwrap_or_default();
+    let table = or_lost(
+        Table::open(path, &IMAGE_COLUMNS),
+        input.to_owned(),
+        &mut lost,
+    )?;
+    let stats =
+        or_lost(stats_beside(path), format!("stats of {input}"), &mut lost)?.unwrap_or_default();
     let rows = table.map(|table| Rows {
         group_rows: table.group_rows(),
         table,
@@ -107,12 +124,20 @@ pub(in crate::source) fn items<'a>(
 }
 
 /// Takes damage as an item of `source` that is lost.
-fn or_lost<T>(found: Result<T, Trouble>, source: String, lost: &mut Vec<Item>) -> Result<Option<T>> {
+fn or_lost<T>(
+    found: Result<T, Trouble>,
+    source: String,
+    lost: &mut Vec<Item>,
+) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(Trouble::Run(error)) => Err(error),
         Err(Trouble::Item(defect)) => {
-            lost.push(Item { source, weight: 0, content: Err(defect) });
+            lost.push(Item {
+                source,
+                weight: 0,
+                content: Err(defect),
+            });
             Ok(None)
         }
     }
@@ -122,7 +147,10 @@ fn or_lost<T>(found: Result<T, Trouble>, source: String, lost: &mut Vec<Item>) -
 fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = absolute.file_name().unwrap_or_default();
-    let root = absolute.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let root = absolute
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("/"));
     let path = root.join("stats").join(name);
     let mut stats = HashMap::new();
     if !path.exists() {
@@ -135,13 +163,17 @@ fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
             let [segments, times_of_day, locations, weathers] =
                 [SEGMENT, TIME_OF_DAY, LOCATION, WEATHER].map(|name| text(&batch, name));
             for (row, segment) in segments.iter().enumerate() {
-                let value = |column: &StringArray| column.is_valid(row).then(|| column.value(row).to_owned());
+                let value = |column: &StringArray| {
+                    column.is_valid(row).then(|| column.value(row).to_owned())
+                };
                 let of_row = || Stats {
                     time_of_day: value(&times_of_day),
                     location: value(&locations),
                     weather: value(&weathers),
                 };
-                stats.entry(segment.unwrap_or_default().to_owned()).or_insert_with(of_row);
+                stats
+                    .entry(segment.unwrap_or_default().to_owned())
+                    .or_insert_with(of_row);
             }
         }
     }
@@ -150,8 +182,13 @@ fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
 
 /// A column of text or integers as text.
 fn text(batch: &RecordBatch, name: &str) -> StringArray {
-    let column = batch.column_by_name(name).expect("the column was asked for");
-    cast(column, &DataType::Utf8).expect("its type was checked").as_string().clone()
+    let column = batch
+        .column_by_name(name)
+        .expect("the column was asked for");
+    cast(column, &DataType::Utf8)
+        .expect("its type was checked")
+        .as_string()
+        .clone()
 }
 
 /// Reads a file's rows in order, some at a time.
@@ -184,7 +221,9 @@ impl Iterator for Rows<'_> {
                     return Some(Ok(items));
                 }
                 Ok(None) => self.end_group(),
-                Err(Trouble::Item(defect)) => return Some(Ok(vec![self.lose_rest_of_group(&defect)])),
+                Err(Trouble::Item(defect)) => {
+                    return Some(Ok(vec![self.lose_rest_of_group(&defect)]));
+                }
                 Err(Trouble::Run(error)) => {
                     self.group = self.group_rows.len();
                     return Some(Err(error));
@@ -213,8 +252,16 @@ impl Rows<'_> {
     fn lose_rest_of_group(&mut self, defect: &Defect) -> Item {
         let (source, first) = (self.source(self.row), self.row);
         self.end_group();
-        let detail = format!("rows {first} to {} are lost: {}", self.row.max(first + 1) - 1, defect.detail);
-        Item { source, weight: 0, content: Err(bad(detail)) }
+        let detail = format!(
+            "rows {first} to {} are lost: {}",
+            self.row.max(first + 1) - 1,
+            defect.detail
+        );
+        Item {
+            source,
+            weight: 0,
+            content: Err(bad(detail)),
+        }
     }
 
     fn source(&self, row: u64) -> String {
@@ -233,21 +280,42 @@ impl Rows<'_> {
             let weight = jpeg.len() as u64;
             let content = match (segment, timestamp, camera_name) {
                 (Some(segment), Some(timestamp), Some(name)) => {
-                    let image = camera(name).map(|camera| self.image(segment, timestamp, camera, jpeg, &source));
+                    let image = camera(name)
+                        .map(|camera| self.image(segment, timestamp, camera, jpeg, &source));
                     image.transpose()?
                 }
-                _ => Err(bad("the row lacks its segment, timestamp or camera".to_owned())),
+                _ => Err(bad(
+                    "the row lacks its segment, timestamp or camera".to_owned()
+                )),
             };
-            Some(Item { source, weight, content })
+            Some(Item {
+                source,
+                weight,
+                content,
+            })
         });
         items.collect()
     }
 
-    fn image(&self, segment: &str, timestamp: i64, camera: &str, jpeg: Bytes, source: &str) -> Option<SourceImage> {
+    fn image(
+        &self,
+        segment: &str,
+        timestamp: i64,
+        camera: &str,
+        jpeg: Bytes,
+        source: &str,
+    ) -> Option<SourceImage> {
         let unknown = Stats::default();
         let stats = self.stats.get(segment).unwrap_or(&unknown);
-        let drive = Drive { split: self.split.as_deref(), segment, stats, cameras: self.cameras };
-        drive.image(timestamp, camera, jpeg).map(|image| image.at(source))
+        let drive = Drive {
+            split: self.split.as_deref(),
+            segment,
+            stats,
+            cameras: self.cameras,
+        };
+        drive
+            .image(timestamp, camera, jpeg)
+            .map(|image| image.at(source))
     }
 }
 
@@ -267,6 +335,9 @@ impl AsRef<[u8]> for InRow {
 fn jpeg(images: &BinaryArray, row: usize) -> Bytes {
     match images.is_null(row) {
         true => Bytes::new(),
-        false => Bytes::from_owner(InRow { images: images.clone(), row }),
+        false => Bytes::from_owner(InRow {
+            images: images.clone(),
+            row,
+        }),
     }
 }

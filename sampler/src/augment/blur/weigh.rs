@@ -45,7 +45,11 @@ impl BoxFilter {
         let one = 1u32 << PRECISION_BITS;
         let inner = (one as f32 / (radius * 2.0 + 1.0)) as u32;
         let outer = (one - (2 * whole + 1) * inner) / 2;
-        Self { radius: whole as usize, inner, outer }
+        Self {
+            radius: whole as usize,
+            inner,
+            outer,
+        }
     }
 }
 
@@ -91,13 +95,19 @@ impl Narrow {
     pub(super) fn new(filter: BoxFilter) -> Option<Self> {
         let one = 1u32 << PRECISION_BITS;
         let lost = one - filter.inner - 2 * filter.outer;
-        let harmless = |d: i64| (d * i64::from(filter.outer) + i64::from(one / 2)).rem_euclid(one.into()) >= 255;
-        (filter.radius == 0 && (lost == 0 || (-510..=510).all(harmless))).then(|| Self::split(filter.outer))
+        let harmless = |d: i64| {
+            (d * i64::from(filter.outer) + i64::from(one / 2)).rem_euclid(one.into()) >= 255
+        };
+        (filter.radius == 0 && (lost == 0 || (-510..=510).all(harmless)))
+            .then(|| Self::split(filter.outer))
     }
 
     /// The two halves of a weight below 2²⁴ / 3, the low one made ready for a product that drops 16 bits.
     pub(super) fn split(outer: u32) -> Self {
-        Self { high: (outer >> 8) as i16, low_shifted: ((outer & 0xff) << 4) as i16 }
+        Self {
+            high: (outer >> 8) as i16,
+            low_shifted: ((outer & 0xff) << 4) as i16,
+        }
     }
 }
 
@@ -128,18 +138,33 @@ mod tests {
 
     #[test]
     fn box_radii_are_those_of_the_recipe() {
-        for (sigma, radius, part) in [(0.5f32, 0, 0.0455), (1.0, 0, 0.25), (1.5, 1, 0.0385), (2.0, 1, 0.375)] {
+        for (sigma, radius, part) in [
+            (0.5f32, 0, 0.0455),
+            (1.0, 0, 0.25),
+            (1.5, 1, 0.0385),
+            (2.0, 1, 0.375),
+        ] {
             let filter = BoxFilter::from_sigma(sigma);
             assert_eq!(filter.radius, radius);
             let expected = f64::from(1 << PRECISION_BITS) / (2.0 * (radius as f64 + part) + 1.0);
-            assert!((f64::from(filter.inner) / expected - 1.0).abs() < 1e-4, "sigma {sigma}");
+            assert!(
+                (f64::from(filter.inner) / expected - 1.0).abs() < 1e-4,
+                "sigma {sigma}"
+            );
         }
     }
 
     #[test]
     fn a_sigma_of_zero_changes_nothing() {
         let filter = BoxFilter::from_sigma(0.0);
-        assert_eq!(filter, BoxFilter { radius: 0, inner: 1 << PRECISION_BITS, outer: 0 });
+        assert_eq!(
+            filter,
+            BoxFilter {
+                radius: 0,
+                inner: 1 << PRECISION_BITS,
+                outer: 0
+            }
+        );
     }
 
     /// Whether [`Narrow`] agrees with [`BoxFilter`] for a middle `x` and all neighbours.
@@ -157,7 +182,10 @@ mod tests {
     fn narrow_arithmetic_is_exact_wherever_it_is_used_and_refused_where_it_is_not() {
         let (mut num_used, mut num_refused, mut num_needed) = (0, 0, 0);
         // Fractions of the golden ratio, and one that makes ties.
-        for radius in (1..3000).map(|step| (step as f32 * 0.618_034).fract()).chain([0.5]) {
+        for radius in (1..3000)
+            .map(|step| (step as f32 * 0.618_034).fract())
+            .chain([0.5])
+        {
             let filter = BoxFilter::from_radius(radius);
             let agrees = (0..=255).all(|x| narrow_agrees(filter, x));
             match Narrow::new(filter) {
@@ -171,6 +199,9 @@ mod tests {
                 }
             }
         }
-        assert!(num_used > 2800 && num_refused > 0 && num_needed > 0, "{num_used} {num_refused} {num_needed}");
+        assert!(
+            num_used > 2800 && num_refused > 0 && num_needed > 0,
+            "{num_used} {num_refused} {num_needed}"
+        );
     }
 }
