@@ -1,7 +1,7 @@
 //! Compiles `src/jpeg/transcoder.c` against the libjpeg-turbo that `turbojpeg-sys` built.
 //!
-//! Its static library holds libjpeg's own interface beside TurboJPEG's; the folder of the headers comes as
-//! `DEP_TURBOJPEG_INCLUDE` (the `links` key of `turbojpeg-sys` is `turbojpeg`).
+//! Its static library holds libjpeg's own interface beside TurboJPEG's; the folder of the headers
+//! comes as `DEP_TURBOJPEG_INCLUDE` (the `links` key of `turbojpeg-sys` is `turbojpeg`).
 
 use std::env;
 

@@ -1,8 +1,10 @@
-//! Compiles the C++ files of `src/native/` against the libtorch that `torch-sys` found, and lets the binaries find it again.
+//! Compiles the C++ files of `src/native/` against the libtorch that `torch-sys` found, and lets
+//! the binaries find it again.
 //!
-//! `torch-sys` publishes its library folder as `DEP_TCH_LIBTORCH_LIB` (its `links` key is `tch`); the headers lie beside
-//! it. Two run paths go into every binary: the folder itself, and, when that lies inside the workspace, the same folder
-//! relative to the binary, so that a copied tree still runs.
+//! `torch-sys` publishes its library folder as `DEP_TCH_LIBTORCH_LIB` (its `links` key is `tch`);
+//! the headers lie beside it. Two run paths go into every binary: the folder itself, and, when that
+//! lies inside the workspace, the same folder relative to the binary, so that a copied tree still
+//! runs.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -49,7 +51,8 @@ fn compile_native(lib: &Path) {
         .compile("trainer_native");
 }
 
-/// `$ORIGIN`-relative run paths of a binary in `target/PROFILE/` and of a test in `target/PROFILE/deps/`.
+/// `$ORIGIN`-relative run paths of a binary in `target/PROFILE/` and of a test in
+/// `target/PROFILE/deps/`.
 fn relative_run_paths(lib: &Path) -> Vec<String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let inside = workspace

@@ -2,7 +2,8 @@
 //!
 //!     cargo bench -p ingest --bench tfrecord
 //!
-//! Records of 4 MB, as those of Waymo are with lidar; beside it, the same through the `tfrecord` crate.
+//! Records of 4 MB, as those of Waymo are with lidar; beside it, the same through the `tfrecord`
+//! crate.
 
 use std::fs::File;
 use std::hint::black_box;

@@ -50,7 +50,8 @@ Tags: JSON files with a list of {{file_name, city, location, period, weather}}, 
 annotations. They are found in the input and, for an archive or a part of the set, beside it. The period becomes \
 time_of_day. Shards that are finished are not written again when tags change."))]
     Soda10m {
-        /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and .zip files.
+        /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and
+        /// .zip files.
         #[arg(default_value = "data/soda10m")]
         input: Vec<PathBuf>,
         /// JSON file of tags that lies elsewhere; may be given several times.
@@ -140,7 +141,8 @@ sampler decodes from level 0, which is the original, are counted and not measure
         /// Names the frames and crops.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Write a picture of the worst crop of each level: from the original, from the level, difference times 8.
+        /// Write a picture of the worst crop of each level: from the original, from the level,
+        /// difference times 8.
         #[arg(long, value_name = "PNG")]
         out: Option<PathBuf>,
         /// Print one JSON object.
@@ -181,7 +183,8 @@ pub struct Options {
     /// Write only every N-th shard, beginning with number I (from 0): one of N machines.
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     part: Part,
-    /// Fail if more items are skipped: a number, or a percentage. The report is written in any case.
+    /// Fail if more items are skipped: a number, or a percentage. The report is written in any
+    /// case.
     #[arg(long, value_name = "COUNT|PERCENT%", default_value = "1%")]
     max_bad: MaxBad,
     /// Print one JSON object.

@@ -1,4 +1,5 @@
-//! Two kinds of trouble: a [`Defect`] is data (an item is skipped, counted and listed), an [`Error`] ends the run.
+//! Two kinds of trouble: a [`Defect`] is data (an item is skipped, counted and listed), an
+//! [`Error`] ends the run.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! Raw driving data in, shards of tile-addressable JPEGs out.
 //!
-//! [`source`] reads a data set as a stream of encoded images, [`pyramid`] turns one into its stored levels,
-//! [`pipeline`] runs both on threads and writes shards in a fixed order; [`run`] is the whole of it. The output is a
-//! function of inputs and settings: not of threads, parts, or how often a run was killed.
+//! [`source`] reads a data set as a stream of encoded images, [`pyramid`] turns one into its stored
+//! levels, [`pipeline`] runs both on threads and writes shards in a fixed order; [`run`] is the
+//! whole of it. The output is a function of inputs and settings: not of threads, parts, or how
+//! often a run was killed.
 
 #![deny(missing_docs)]
 

@@ -1,7 +1,8 @@
 //! The right to write to a set: one run at a time, or the parts of one run together.
 //!
-//! Locks are advisory locks of the system on empty files inside the set, so they end with the process that holds them,
-//! however it ends. The files are left behind: removing one would race with the next run.
+//! Locks are advisory locks of the system on empty files inside the set, so they end with the
+//! process that holds them, however it ends. The files are left behind: removing one would race
+//! with the next run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Locks the set in `dir`: a whole run takes it alone, and removes what a killed run was writing; a part shares it
-    /// with the other parts of the same run and takes its own number alone.
+    /// Locks the set in `dir`: a whole run takes it alone, and removes what a killed run was
+    /// writing; a part shares it with the other parts of the same run and takes its own number
+    /// alone.
     ///
     /// # Errors
     /// If another process is writing to it, or the lock files cannot be made.
@@ -130,7 +132,8 @@ fn try_lock(
     lock: fn(&File) -> Result<(), TryLockError>,
 ) -> Result<Option<File>> {
     let path = dir.join(name);
-    // On network file systems a shared lock needs the right to read, an exclusive one the right to write.
+    // On network file systems a shared lock needs the right to read, an exclusive one the right to
+    // write.
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

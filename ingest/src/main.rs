@@ -36,8 +36,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file that reaches the limit of file sizes (`ulimit -f`) is an error that names it, not a silent end by SIGXFSZ: with
-/// a handler, whatever it does, the write returns.
+/// A file that reaches the limit of file sizes (`ulimit -f`) is an error that names it, not a
+/// silent end by SIGXFSZ: with a handler, whatever it does, the write returns.
 fn outlive_file_size_limit() {
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
         tracing::warn!(%error, "cannot handle SIGXFSZ");

@@ -24,10 +24,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens or creates the set in `dir` and locks it: parts of one run share it, anything else is refused.
+    /// Opens or creates the set in `dir` and locks it: parts of one run share it, anything else is
+    /// refused.
     ///
     /// # Errors
-    /// If the folder holds something else than shards of these settings, cannot be written, or is in use.
+    /// If the folder holds something else than shards of these settings, cannot be written, or is
+    /// in use.
     pub fn open(dir: &Path, settings: &Settings, part: Part) -> Result<Self> {
         check_is_ours(dir)?;
         let frames = dir.join(FRAMES_DIR);
@@ -131,7 +133,8 @@ impl Output {
     }
 }
 
-/// Whether a finished shard of a folder's or an archive's files holds exactly the job's, as frames or as skipped items.
+/// Whether a finished shard of a folder's or an archive's files holds exactly the job's, as frames
+/// or as skipped items.
 fn holds_items(shard: &ShardReader, job: &Job) -> Result<bool> {
     let Content::Files { files, .. } = &job.content else {
         return Ok(true);

@@ -1,4 +1,5 @@
-//! Image files that cannot be transcoded: decoded in full, turned upright, converted to grey or RGB.
+//! Image files that cannot be transcoded: decoded in full, turned upright, converted to grey or
+//! RGB.
 
 use std::io::Cursor;
 
@@ -87,7 +88,8 @@ pub fn decode_jpeg(
 /// Reads the header of a PNG.
 ///
 /// # Errors
-/// [`Defect`] if it is damaged, has more than `max_pixels`, or more than four times as many bytes when decoded.
+/// [`Defect`] if it is damaged, has more than `max_pixels`, or more than four times as many bytes
+/// when decoded.
 pub fn open_png(png: &[u8], max_pixels: u64) -> Result<impl ImageDecoder, Defect> {
     let reader = ImageReader::with_format(Cursor::new(png), image::ImageFormat::Png);
     let decoder = reader.into_decoder().map_err(broken_png)?;
@@ -145,7 +147,8 @@ pub fn check_size(size: Size, max_pixels: u64) -> Result<(), Defect> {
     Ok(())
 }
 
-/// The pixels of `image` (grey or RGB) as a raster for an encoding whose MCU is `mcu_width` pixels wide.
+/// The pixels of `image` (grey or RGB) as a raster for an encoding whose MCU is `mcu_width` pixels
+/// wide.
 pub fn raster(image: &DynamicImage, mcu_width: u32) -> Raster {
     let layout = if image.color().has_color() {
         Layout::Rgb
@@ -176,8 +179,8 @@ fn tight_rows(raster: &Raster) -> Vec<u8> {
     rows.flat_map(|row| &row[..row_bytes]).copied().collect()
 }
 
-/// Each ink subtracts its colour, black all of them. Files with an Adobe segment store the light that is left instead
-/// of the ink.
+/// Each ink subtracts its colour, black all of them. Files with an Adobe segment store the light
+/// that is left instead of the ink.
 fn rgb_from_cmyk(samples: &[u8], is_inverted: bool) -> Vec<u8> {
     let light = |sample: u8| u32::from(if is_inverted { sample } else { 255 - sample });
     let pixels = samples.chunks_exact(4);

@@ -1,8 +1,10 @@
-//! The threads that write shards: one reads, some build pyramids, this one puts rows in order and writes.
+//! The threads that write shards: one reads, some build pyramids, this one puts rows in order and
+//! writes.
 //!
-//! Every step of the reader has a number, and the writer takes steps in that order, so the output does not depend on
-//! the number of threads. A step starts only with a token, and the writer hands tokens back, so a slow disk stops the
-//! reader and memory stays bounded. Shutdown is dropping a channel: whoever finds its peer gone stops.
+//! Every step of the reader has a number, and the writer takes steps in that order, so the output
+//! does not depend on the number of threads. A step starts only with a token, and the writer hands
+//! tokens back, so a slow disk stops the reader and memory stays bounded. Shutdown is dropping a
+//! channel: whoever finds its peer gone stops.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -64,7 +66,8 @@ type Numbered<T> = (u64, T);
 /// Writes the shard of every job into `frames_dir`, in order.
 ///
 /// # Errors
-/// The first error of reading or writing; shards finished by then stay, the one under way leaves nothing.
+/// The first error of reading or writing; shards finished by then stay, the one under way leaves
+/// nothing.
 pub fn write_shards(
     jobs: &[Job],
     frames_dir: &Path,
@@ -105,7 +108,8 @@ pub fn write_shards(
             written: Written::default(),
         };
         let written = writer.run(&done, &token_in);
-        // When the writer has failed, its ends of the channels must go before the threads are waited for.
+        // When the writer has failed, its ends of the channels must go before the threads are
+        // waited for.
         drop((done, token_in));
         let mut stages = stages::collect();
         for other in others {
@@ -239,8 +243,9 @@ pub(crate) fn read(data: Data) -> Result<Bytes, Trouble> {
     }
 }
 
-/// A file that is there and cannot be read, or a link that leads nowhere, is data. A file that has vanished or a disk
-/// that fails is not: skipped, it would be missing for good, while a run that ends can be continued.
+/// A file that is there and cannot be read, or a link that leads nowhere, is data. A file that has
+/// vanished or a disk that fails is not: skipped, it would be missing for good, while a run that
+/// ends can be continued.
 fn read_file(path: &Path) -> Result<Vec<u8>, Trouble> {
     let trouble = |error: io::Error| {
         let leads_nowhere = path.is_symlink() && !path.exists();

@@ -1,7 +1,7 @@
 //! Which shards a run writes: jobs in, jobs out.
 //!
-//! The plan depends on the inputs' names alone, so every part of a run on many machines makes the same one. The file
-//! system is asked only whether two paths of one name are one file.
+//! The plan depends on the inputs' names alone, so every part of a run on many machines makes the
+//! same one. The file system is asked only whether two paths of one name are one file.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -11,7 +11,8 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::source::{Content, Job};
 
-/// Whole shards dealt out to machines: this one takes every `count`-th, beginning with number `index`.
+/// Whole shards dealt out to machines: this one takes every `count`-th, beginning with number
+/// `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Which part, counted from 0.

@@ -1,4 +1,5 @@
-//! How far a run is: a bar on a terminal, a line every ten seconds elsewhere. Both go to standard error.
+//! How far a run is: a bar on a terminal, a line every ten seconds elsewhere. Both go to standard
+//! error.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};

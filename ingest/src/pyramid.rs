@@ -1,10 +1,11 @@
 //! One image file -> its tile-addressable levels.
 //!
-//! Level 0 of an 8-bit YCbCr or grey JPEG is the original's own DCT coefficients, transcoded; anything else (CMYK,
-//! RGB, more bits, rotated by EXIF, PNG) is encoded again. Level k has `ceil(frame / 2^k)` pixels with replicated
-//! edges, so `level_xy = frame_xy / 2^k` holds exactly. A half comes out of the JPEG decoder, which reduces each
-//! block's DCT; every further level is the one before it, halved with Lanczos' filter. Between 4:2:0 and 4:2:0
-//! nothing is converted: luma and chroma are reduced as they are.
+//! Level 0 of an 8-bit YCbCr or grey JPEG is the original's own DCT coefficients, transcoded;
+//! anything else (CMYK, RGB, more bits, rotated by EXIF, PNG) is encoded again. Level k has
+//! `ceil(frame / 2^k)` pixels with replicated edges, so `level_xy = frame_xy / 2^k` holds exactly.
+//! A half comes out of the JPEG decoder, which reduces each block's DCT; every further level is the
+//! one before it, halved with Lanczos' filter. Between 4:2:0 and 4:2:0 nothing is converted: luma
+//! and chroma are reduced as they are.
 //!
 //! Pure: the same bytes and settings give the same levels on any thread.
 
@@ -23,10 +24,12 @@ use crate::raster::{Layout, Raster};
 use crate::room::Room;
 use crate::stages::{Stage, lap};
 
-/// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many pixels.
+/// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many
+/// pixels.
 pub const MIN_SIDE_PX: u32 = 224;
 
-/// Scratch memory of the resizer that is kept from one image to the next: enough for ordinary photographs.
+/// Scratch memory of the resizer that is kept from one image to the next: enough for ordinary
+/// photographs.
 const MAX_SCRATCH_BYTES: usize = 32 << 20;
 
 /// The stored resolutions of one frame.
@@ -58,7 +61,8 @@ impl Builder {
     /// Makes the levels of the image file `bytes`.
     ///
     /// # Errors
-    /// [`Defect`] if it cannot be decoded without damage, is too large, or too small for any level of the settings.
+    /// [`Defect`] if it cannot be decoded without damage, is too large, or too small for any level
+    /// of the settings.
     pub fn build(&mut self, bytes: &[u8]) -> Result<Pyramid, Defect> {
         match Format::of(bytes)? {
             Format::Jpeg => self.build_from_jpeg(bytes),

@@ -1,8 +1,9 @@
 //! Decoded pixels between a decoder and an encoder.
 //!
-//! A raster is allocated larger than its image: to the padded width that gives the encoded level a good tile grid,
-//! and to a multiple of 4 rows. [`Raster::replicate_edges`] fills that margin from the last column and row, so that
-//! halving a side of odd length and encoding the padding both see replicated edges.
+//! A raster is allocated larger than its image: to the padded width that gives the encoded level a
+//! good tile grid, and to a multiple of 4 rows. [`Raster::replicate_edges`] fills that margin from
+//! the last column and row, so that halving a side of odd length and encoding the padding both see
+//! replicated edges.
 
 use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
 use fast_image_resize::{Filter, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -105,8 +106,8 @@ impl Plane {
 
 /// Lanczos' filter at the places where halving needs it: odd multiples of a quarter.
 ///
-/// The resizer asks for each weight of each row and column anew; sines would take as long as the weighing. And a sine
-/// may differ by a bit from one C library to the next, a table does not.
+/// The resizer asks for each weight of each row and column anew; sines would take as long as the
+/// weighing. And a sine may differ by a bit from one C library to the next, a table does not.
 fn lanczos_of_halving(x: f64) -> f64 {
     const AT_ODD_QUARTERS: [f64; 6] = [
         0.890_067_051_710_494_6,
@@ -136,7 +137,8 @@ pub struct Raster {
 }
 
 impl Raster {
-    /// A black raster of `size`, with room for the padding of an encoding whose MCU is `mcu_width` pixels wide.
+    /// A black raster of `size`, with room for the padding of an encoding whose MCU is `mcu_width`
+    /// pixels wide.
     pub fn new(size: Size, layout: Layout, mcu_width: u32) -> Self {
         let width = schemas::tiled::padded_width(size.width, mcu_width);
         let allocated = Size::new(width, size.height.next_multiple_of(4));
@@ -187,8 +189,8 @@ impl Raster {
         self.planes.iter_mut().for_each(Plane::replicate_edges);
     }
 
-    /// Half the width and height, rounded up, with Lanczos' filter: pixel (x, y) of the result is centred on the
-    /// corner that pixels (2x, 2y) to (2x + 1, 2y + 1) share.
+    /// Half the width and height, rounded up, with Lanczos' filter: pixel (x, y) of the result is
+    /// centred on the corner that pixels (2x, 2y) to (2x + 1, 2y + 1) share.
     pub fn halved(&self, resizer: &mut Resizer) -> Self {
         let mut half = Self::new(self.size.at_level(1), self.layout, self.mcu_width);
         for (plane, half) in self.planes.iter().zip(&mut half.planes) {
@@ -223,7 +225,8 @@ mod tests {
         assert_eq!(half.size, Size::new(321, 240));
         let plane = &half.planes[0];
         for x in 4..317 {
-            // The centre of level pixel x is frame coordinate 2x + 1; the ramp there is (2x + 0.5) / 4.
+            // The centre of level pixel x is frame coordinate 2x + 1; the ramp there is (2x + 0.5)
+            // / 4.
             let expected = (2.0 * f64::from(x as u32) + 0.5) / 4.0 - 0.375;
             let value = f64::from(plane.data[100 * plane.stride() + x]);
             assert!((value - expected).abs() <= 1.0, "{x}: {value} {expected}");

@@ -1,7 +1,7 @@
 //! What became of the inputs: counts, and every skipped item with its place and reason.
 //!
-//! The report is read from the footers of the finished shards, so it is complete after a resumed run, and equal for
-//! any number of threads or parts.
+//! The report is read from the footers of the finished shards, so it is complete after a resumed
+//! run, and equal for any number of threads or parts.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

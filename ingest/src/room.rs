@@ -1,8 +1,10 @@
-//! Room for large images: one whose decoding takes most of the memory of a run is built while no other is.
+//! Room for large images: one whose decoding takes most of the memory of a run is built while no
+//! other is.
 //!
-//! Decoding takes up to ten bytes a pixel, whatever the kind of file. Images of [`LARGE_PX`] and less may be under way
-//! on every thread; a larger one waits for them, and they wait for it. So two threads stay at about 1 GiB whatever the
-//! images are, and sets of ordinary photographs never wait. The lock is the process's, as its memory is.
+//! Decoding takes up to ten bytes a pixel, whatever the kind of file. Images of [`LARGE_PX`] and
+//! less may be under way on every thread; a larger one waits for them, and they wait for it. So two
+//! threads stay at about 1 GiB whatever the images are, and sets of ordinary photographs never
+//! wait. The lock is the process's, as its memory is.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -23,7 +25,8 @@ pub enum Room {
 }
 
 impl Room {
-    /// Waits until an image of `size` may be decoded. A thread that panicked while it held a room leaves no trace.
+    /// Waits until an image of `size` may be decoded. A thread that panicked while it held a room
+    /// leaves no trace.
     pub fn wait_for(size: Size) -> Self {
         if size.area() <= LARGE_PX {
             Self::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner))
@@ -61,7 +64,8 @@ mod tests {
                 });
             }
         });
-        // Two small ones beside each other, from one thread: the second would wait for ever otherwise.
+        // Two small ones beside each other, from one thread: the second would wait for ever
+        // otherwise.
         let _first = Room::wait_for(small);
         let _second = Room::wait_for(small);
     }

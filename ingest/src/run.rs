@@ -37,7 +37,8 @@ pub struct Request {
     pub max_bad: MaxBad,
 }
 
-/// What came of a request. Counts of the run, except the skipped ones, which cover finished shards too.
+/// What came of a request. Counts of the run, except the skipped ones, which cover finished shards
+/// too.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Frames written now.
@@ -74,7 +75,8 @@ pub struct Summary {
 /// Ingests what `request` names. Shards that are finished are kept.
 ///
 /// # Errors
-/// If an input is not there or not of its kind, the output folder cannot take it, or reading or writing fails.
+/// If an input is not there or not of its kind, the output folder cannot take it, or reading or
+/// writing fails.
 pub fn ingest(request: &Request) -> Result<Summary> {
     let jobs = plan(find_jobs(request)?)?;
     let output = Output::open(&request.out, &request.settings, request.part)?;
@@ -110,7 +112,8 @@ pub fn ingest(request: &Request) -> Result<Summary> {
 /// Builds the catalog and the report of the whole set in `dir` anew.
 ///
 /// # Errors
-/// If another run is writing to it, a shard cannot be read, shards do not belong together, or writing fails.
+/// If another run is writing to it, a shard cannot be read, shards do not belong together, or
+/// writing fails.
 pub fn rebuild(dir: &Path) -> Result<Catalog> {
     catalog::shard_paths(dir)?;
     let _lock = Lock::take(dir, Part::WHOLE)?;

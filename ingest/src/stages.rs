@@ -1,9 +1,10 @@
 //! Where the CPU time of a run goes: one counter for every stage of a frame.
 //!
-//! A thread calls [`lap`] at the end of every stage: the CPU time since its previous lap is charged to that stage, so
-//! nothing between two laps is forgotten, and waiting costs nothing. The counters are thread-local, because laps lie
-//! deep inside the iterators of the sources and inside the pyramid; a thread hands them over with [`collect`] when it
-//! ends. A lap is one system call, a fraction of a microsecond; a frame has about ten.
+//! A thread calls [`lap`] at the end of every stage: the CPU time since its previous lap is charged
+//! to that stage, so nothing between two laps is forgotten, and waiting costs nothing. The counters
+//! are thread-local, because laps lie deep inside the iterators of the sources and inside the
+//! pyramid; a thread hands them over with [`collect`] when it ends. A lap is one system call, a
+//! fraction of a microsecond; a frame has about ten.
 
 use std::cell::RefCell;
 
@@ -19,8 +20,8 @@ pub enum Stage {
     Crc,
     /// Messages that hold images, headers of images.
     Parse,
-    /// Writing level 0 again with restart markers and index. The Huffman decoding before it counts as decoding, unless
-    /// level 0 is the only one.
+    /// Writing level 0 again with restart markers and index. The Huffman decoding before it counts
+    /// as decoding, unless level 0 is the only one.
     Transcode,
     /// Huffman decoding, inverse DCT.
     Decode,

@@ -13,10 +13,12 @@ use crate::slot::Slots;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pixels {
-    /// RGB bytes, `[n, side, side, 3]`: a quarter of the size, for consumers whose device normalises.
+    /// RGB bytes, `[n, side, side, 3]`: a quarter of the size, for consumers whose device
+    /// normalises.
     #[default]
     Bytes,
-    /// Normalised `f32`, `[n, 3, side, side]`: for consumers that want what torchvision's pipeline ends with.
+    /// Normalised `f32`, `[n, 3, side, side]`: for consumers that want what torchvision's pipeline
+    /// ends with.
     Floats,
 }
 
@@ -35,8 +37,8 @@ impl Pixels {
 pub struct CropMeta {
     /// What was cut out, in frame pixels: whole numbers, inside the frame.
     pub crop_in_frame: BoxPx,
-    /// Where the other view's crop lies, in unit coordinates of this view **before** its flip (paper eq. 3);
-    /// all zeros if the crops are disjoint, which only happens with `min_iou = 0`.
+    /// Where the other view's crop lies, in unit coordinates of this view **before** its flip
+    /// (paper eq. 3); all zeros if the crops are disjoint, which only happens with `min_iou = 0`.
     pub overlap_in_view: BoxPx,
     /// Whether the pixels are mirrored left to right.
     pub flip: bool,
@@ -92,8 +94,8 @@ impl Default for PairMeta {
     }
 }
 
-/// A complete batch. It borrows its slot from the pipeline and returns it when dropped, from whichever thread; while
-/// `depth` batches are held, no further one can be made.
+/// A complete batch. It borrows its slot from the pipeline and returns it when dropped, from
+/// whichever thread; while `depth` batches are held, no further one can be made.
 #[derive(Debug)]
 pub struct Batch {
     slots: Arc<Slots>,
@@ -134,8 +136,8 @@ impl Batch {
         self.output
     }
 
-    /// The pixels of view `view_ix` (0 or 1) of all pairs: RGB bytes, `[n, output, output, 3]`, contiguous, starting
-    /// on a page boundary.
+    /// The pixels of view `view_ix` (0 or 1) of all pairs: RGB bytes, `[n, output, output, 3]`,
+    /// contiguous, starting on a page boundary.
     ///
     /// # Panics
     ///
@@ -145,8 +147,9 @@ impl Batch {
         self.slots.view(self.ready(), view_ix)
     }
 
-    /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with [`MEAN`](crate::augment::MEAN) and
-    /// [`STD`](crate::augment::STD): `[n, 3, output, output]`, contiguous, starting on a page boundary.
+    /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with
+    /// [`MEAN`](crate::augment::MEAN) and [`STD`](crate::augment::STD): `[n, 3, output, output]`,
+    /// contiguous, starting on a page boundary.
     ///
     /// # Panics
     ///
@@ -166,8 +169,9 @@ impl Batch {
         self.slots.is_pinned()
     }
 
-    /// How many bytes a second reach the device from here, measured with some copies of the first view. `None` if the
-    /// batch does not lie in page-locked memory, or the device has no memory left for a view.
+    /// How many bytes a second reach the device from here, measured with some copies of the first
+    /// view. `None` if the batch does not lie in page-locked memory, or the device has no memory
+    /// left for a view.
     pub fn upload_bytes_per_s(&self) -> Option<f64> {
         self.slots.upload_bytes_per_s(self.ready())
     }

@@ -1,9 +1,10 @@
 //! `sampler bench`: how fast, and where the time goes.
 //!
-//! Three phases over the same frames: a warm-up (buffers grow, pages are read), the throughput without any timer
-//! inside the workers, and the stages, with the CPU clock of each worker thread read after every stage. The consumer
-//! drops each batch at once, so the workers are the only limit. On request other numbers of threads ([`sweep`]) and a
-//! cold page cache ([`cache`]) are measured beside it.
+//! Three phases over the same frames: a warm-up (buffers grow, pages are read), the throughput
+//! without any timer inside the workers, and the stages, with the CPU clock of each worker thread
+//! read after every stage. The consumer drops each batch at once, so the workers are the only
+//! limit. On request other numbers of threads ([`sweep`]) and a cold page cache ([`cache`]) are
+//! measured beside it.
 
 use std::time::{Duration, Instant};
 
@@ -116,7 +117,8 @@ fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measured> {
     })
 }
 
-/// Takes batches for `time`, after a warm-up; how many seconds that were, and what was delivered in them.
+/// Takes batches for `time`, after a warm-up; how many seconds that were, and what was delivered in
+/// them.
 fn throughput(batches: &mut Batches, time: Duration) -> anyhow::Result<(f64, Counters)> {
     warm_up(batches)?;
     let before = batches.counters();
@@ -128,7 +130,8 @@ fn throughput(batches: &mut Batches, time: Duration) -> anyhow::Result<(f64, Cou
     ))
 }
 
-/// Every thread makes a few samples, and every slot is written once: the system gives out its memory at that time.
+/// Every thread makes a few samples, and every slot is written once: the system gives out its
+/// memory at that time.
 fn warm_up(batches: &mut Batches) -> anyhow::Result<()> {
     take_for(batches, WARM_UP, "warming up")?;
     // While the last slot is taken, the others are being filled again.

@@ -147,7 +147,8 @@ pub struct BenchArgs {
     /// Make normalised float32 NCHW views instead of bytes, as torchvision's pipeline ends with.
     #[arg(long)]
     pub float: bool,
-    /// Also measure other numbers of threads: =1,2,4 or, without a list, 1, 2, 4, ... and all cores.
+    /// Also measure other numbers of threads: =1,2,4 or, without a list, 1, 2, 4, ... and all
+    /// cores.
     #[arg(long, value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "doubling",
           value_parser = parse_threads)]
     pub sweep: Option<ThreadList>,

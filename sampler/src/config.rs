@@ -1,7 +1,8 @@
 //! Everything that decides what a batch contains and how it is made.
 //!
-//! `Default` is the paper's recipe (MultiSiam section 3.2 and BYOL's augmentation, RECIPE 1.1 and 2). A config is
-//! plain data; [`SamplerConfig::validate`] is the one gate, and [`Sampler::open`](crate::Sampler::open) calls it.
+//! `Default` is the paper's recipe (MultiSiam section 3.2 and BYOL's augmentation, RECIPE 1.1 and
+//! 2). A config is plain data; [`SamplerConfig::validate`] is the one gate, and
+//! [`Sampler::open`](crate::Sampler::open) calls it.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +47,8 @@ pub struct SamplerConfig {
     pub filter: Option<String>,
     /// Whether batches lie in page-locked memory.
     pub pin: Pin,
-    /// Share of drawn frames that may turn out broken (and be replaced) before the run stops. The first
-    /// [`BROKEN_GRACE`] are free.
+    /// Share of drawn frames that may turn out broken (and be replaced) before the run stops. The
+    /// first [`BROKEN_GRACE`] are free.
     pub max_broken: f64,
     /// Whether workers measure their stages.
     #[serde(skip)]
@@ -106,7 +107,8 @@ impl Default for PairConfig {
     }
 }
 
-/// Probabilities and strengths of the augmentations of one view, applied in the order of the fields.
+/// Probabilities and strengths of the augmentations of one view, applied in the order of the
+/// fields.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ViewAugment {
@@ -126,7 +128,8 @@ pub struct ViewAugment {
     pub hue: f64,
     /// Probability of grayscale.
     pub grayscale_p: f64,
-    /// Whether grayscale comes before the jitter, as in MoCo v1: brightness and contrast then act on the grey view.
+    /// Whether grayscale comes before the jitter, as in MoCo v1: brightness and contrast then act
+    /// on the grey view.
     pub grayscale_first: bool,
     /// Probability of Gaussian blur.
     pub blur_p: f64,
@@ -244,8 +247,8 @@ pub enum Pin {
     /// In ordinary, page-aligned memory.
     #[default]
     Never,
-    /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory, with one line in
-    /// the log, where there is no driver or no such device.
+    /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory,
+    /// with one line in the log, where there is no driver or no such device.
     Auto(u32),
 }
 

@@ -1,12 +1,14 @@
 //! Draws the two boxes of a crop pair.
 //!
-//! One box is torchvision's `RandomResizedCrop` draw (RECIPE 2.1). A pair is valid when `iou(a, b) >= min_iou`; both
-//! boxes are redrawn together until it is (joint rejection, RECIPE 2.3). After `max_tries` the best pair seen is kept
-//! and [`CropPair::fell_back`] is set; should even that one be disjoint, the second box becomes the first. Boxes have
-//! whole-number corners in frame pixels and lie inside the frame.
+//! One box is torchvision's `RandomResizedCrop` draw (RECIPE 2.1). A pair is valid when
+//! `iou(a, b) >= min_iou`; both boxes are redrawn together until it is (joint rejection, RECIPE
+//! 2.3). After `max_tries` the best pair seen is kept and [`CropPair::fell_back`] is set; should
+//! even that one be disjoint, the second box becomes the first. Boxes have whole-number corners in
+//! frame pixels and lie inside the frame.
 //!
-//! Pure: no I/O, no clock. The same (stream, frame size, config) gives the same pair on any machine: besides `libm`
-//! only the four basic operations and the square root are used, which IEEE 754 fixes.
+//! Pure: no I/O, no clock. The same (stream, frame size, config) gives the same pair on any
+//! machine: besides `libm` only the four basic operations and the square root are used, which IEEE
+//! 754 fixes.
 
 use schemas::geom::{BoxPx, Rect, Size};
 
@@ -116,8 +118,8 @@ pub fn box_of(rect: Rect) -> BoxPx {
     )
 }
 
-/// What `crop` sees of the common part of a pair, in unit coordinates of `crop`'s un-flipped view (paper eq. 3);
-/// all zeros when the crops are disjoint, which only happens with `min_iou = 0`.
+/// What `crop` sees of the common part of a pair, in unit coordinates of `crop`'s un-flipped view
+/// (paper eq. 3); all zeros when the crops are disjoint, which only happens with `min_iou = 0`.
 pub fn overlap_in_view(crop: Rect, other: Rect) -> BoxPx {
     let crop = box_of(crop);
     match crop.intersection(box_of(other)) {
@@ -201,7 +203,8 @@ mod tests {
         thresholds: &'static [(f32, f64, f64, f64)],
     }
 
-    /// An independent simulation of a million pairs (0.4 million for the smaller sizes), RECIPE 2.3.
+    /// An independent simulation of a million pairs (0.4 million for the smaller sizes), RECIPE
+    /// 2.3.
     const SIMULATIONS: &[Simulated] = &[
         Simulated {
             size: Size::new(1920, 1280),

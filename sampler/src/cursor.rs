@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The next batch to deliver. With the same set, filter and config, everything from here on is the same again: this
-/// is all that a checkpoint must hold of the loader.
+/// The next batch to deliver. With the same set, filter and config, everything from here on is the
+/// same again: this is all that a checkpoint must hold of the loader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
     /// Pass through the set, from 0.

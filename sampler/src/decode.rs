@@ -1,12 +1,12 @@
 //! From two crops of a frame to the RGB pixels around them.
 //!
-//! Each crop is decoded from the coarsest stored level at which both of its sides are still at least as long as the
-//! view's, and, if there is none, from the finest one. Only the tiles it touches are decoded. When both crops use one
-//! level and the box around them costs less than the two apart, that box is decoded once: at IoU >= 0.5 it always
-//! does, nearly.
+//! Each crop is decoded from the coarsest stored level at which both of its sides are still at
+//! least as long as the view's, and, if there is none, from the finest one. Only the tiles it
+//! touches are decoded. When both crops use one level and the box around them costs less than the
+//! two apart, that box is decoded once: at IoU >= 0.5 it always does, nearly.
 //!
-//! A [`Decoder`] belongs to one thread and keeps its buffers: after the largest crop has been seen, the only
-//! allocations left are those inside libjpeg-turbo.
+//! A [`Decoder`] belongs to one thread and keeps its buffers: after the largest crop has been seen,
+//! the only allocations left are those inside libjpeg-turbo.
 
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,8 @@ pub trait Levels {
     /// The bytes at a place; `buffer` is there to hold them if they are not in memory yet.
     fn bytes<'a>(&'a self, slot: LevelSlot, buffer: &'a mut Vec<u8>) -> schemas::Result<&'a [u8]>;
 
-    /// The level (index and number) from which a crop of `crop` pixels is decoded for a view of `output` pixels; with
-    /// `exact` the finest one.
+    /// The level (index and number) from which a crop of `crop` pixels is decoded for a view of
+    /// `output` pixels; with `exact` the finest one.
     fn choose(&self, crop: Size, output: u32, exact: bool) -> Option<(usize, u8)> {
         let output = if exact { u32::MAX } else { output };
         choose_level(crop, output, self.numbers(), |level_ix| {
@@ -51,7 +51,8 @@ pub struct Region<'a> {
     pub rgb: &'a [u8],
     /// Size of the decoded rectangle.
     pub size: Size,
-    /// The crop in pixels of the decoded rectangle: x, y, width, height; fractions where the level is not 0.
+    /// The crop in pixels of the decoded rectangle: x, y, width, height; fractions where the level
+    /// is not 0.
     pub crop: [f64; 4],
 }
 
@@ -135,8 +136,8 @@ impl Decoder {
         self.last_fetch
     }
 
-    /// Decodes what two crops (in frame pixels, inside the frame) need for views of `output` pixels. `exact` uses the
-    /// finest level in any case.
+    /// Decodes what two crops (in frame pixels, inside the frame) need for views of `output`
+    /// pixels. `exact` uses the finest level in any case.
     ///
     /// # Errors
     /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.

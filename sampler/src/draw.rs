@@ -1,9 +1,10 @@
 //! Pictures for people: an RGB canvas with text, boxes and legends.
 //!
-//! Small on purpose: contact sheets, plots and the trainer's cluster pictures are made of images that lie side by
-//! side, outlined boxes, tinted areas and captions. Positions are pixels from the top left corner; whatever lies
-//! outside the canvas is clipped. Charts are drawn by plotters into a part of the canvas ([`Canvas::chart`]), enlarged
-//! and averaged down: plotters places glyphs on whole pixels, which shows in small print.
+//! Small on purpose: contact sheets, plots and the trainer's cluster pictures are made of images
+//! that lie side by side, outlined boxes, tinted areas and captions. Positions are pixels from the
+//! top left corner; whatever lies outside the canvas is clipped. Charts are drawn by plotters into
+//! a part of the canvas ([`Canvas::chart`]), enlarged and averaged down: plotters places glyphs on
+//! whole pixels, which shows in small print.
 
 mod axes;
 
@@ -25,7 +26,8 @@ pub use axes::{Axes, Chart};
 /// A colour: red, green, blue.
 pub type Color = [u8; 3];
 
-/// Colours that stay apart in print and for colour-blind readers (Okabe and Ito, 2008), and greys for text.
+/// Colours that stay apart in print and for colour-blind readers (Okabe and Ito, 2008), and greys
+/// for text.
 pub mod palette {
     use super::Color;
 
@@ -106,7 +108,8 @@ pub struct Canvas {
     image: RgbImage,
 }
 
-/// How much larger charts are drawn than they appear. Lengths given to plotters are to be multiplied by it.
+/// How much larger charts are drawn than they appear. Lengths given to plotters are to be
+/// multiplied by it.
 pub const CHART_SCALE: u32 = 3;
 
 /// Half the height of a capital letter, as a share of the line height of this font.
@@ -294,8 +297,8 @@ impl Canvas {
         lay_out(look, text, |_, _| ()).ceil() as u32
     }
 
-    /// A row of coloured squares with their meanings, from (`x`, `y`) to the right; `y` is its middle. Returns where
-    /// it ends.
+    /// A row of coloured squares with their meanings, from (`x`, `y`) to the right; `y` is its
+    /// middle. Returns where it ends.
     pub fn legend(&mut self, mut x: i32, y: i32, entries: &[(Color, &str)]) -> i32 {
         let look = Text::default();
         for (color, meaning) in entries {

@@ -1,14 +1,15 @@
 //! Brings the bytes of a level into memory.
 //!
-//! Shards are mapped, or read with one `pread` a level. While the set is in the page cache nothing more is asked of the
-//! system: a mapped, warm set is sampled without a system call. Cold bytes are noticed by the time they take; then
-//! every worker asks for all of a level before it waits for a part of it, and for the levels of the sample
-//! [`AHEAD_SAMPLES`] after its own. Getting a cold level page fault by page fault takes ten times as long as asking for
-//! it and waiting once, and a hundred times as long as having asked for it ahead.
+//! Shards are mapped, or read with one `pread` a level. While the set is in the page cache nothing
+//! more is asked of the system: a mapped, warm set is sampled without a system call. Cold bytes are
+//! noticed by the time they take; then every worker asks for all of a level before it waits for a
+//! part of it, and for the levels of the sample [`AHEAD_SAMPLES`] after its own. Getting a cold
+//! level page fault by page fault takes ten times as long as asking for it and waiting once, and a
+//! hundred times as long as having asked for it ahead.
 //!
-//! Bytes that were asked for come fast whether the set is cold or not. So one sample in [`PROBE_EVERY`] is a probe that
-//! nobody asks for ahead; when some probes in a row have come fast, the set is warm. What is asked for ahead changes
-//! when bytes arrive, never which.
+//! Bytes that were asked for come fast whether the set is cold or not. So one sample in
+//! [`PROBE_EVERY`] is a probe that nobody asks for ahead; when some probes in a row have come fast,
+//! the set is warm. What is asked for ahead changes when bytes arrive, never which.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -30,8 +31,9 @@ pub enum Reading {
     /// Shards are mapped: no copy, and no system call once they are in memory.
     #[default]
     Mmap,
-    /// Levels are read into a buffer: one system call and one copy a level. For file systems whose mappings are slow
-    /// or whose errors should not end the process (a mapped file that fails or shrinks raises SIGBUS).
+    /// Levels are read into a buffer: one system call and one copy a level. For file systems whose
+    /// mappings are slow or whose errors should not end the process (a mapped file that fails or
+    /// shrinks raises SIGBUS).
     Pread,
 }
 
@@ -42,8 +44,8 @@ pub(crate) const AHEAD_SAMPLES: u64 = 64;
 const PROBE_EVERY: u64 = 16;
 /// So many probes in a row must come fast.
 const WARM_PROBES: u32 = 3;
-/// A fetch that takes longer than this and [`WARM_NS_PER_BYTE`] has waited for a disk: from memory, a mapped level takes
-/// a few µs, and one that is read 0.2 ns a byte.
+/// A fetch that takes longer than this and [`WARM_NS_PER_BYTE`] has waited for a disk: from memory,
+/// a mapped level takes a few µs, and one that is read 0.2 ns a byte.
 const WARM_FETCH: Duration = Duration::from_micros(20);
 const WARM_NS_PER_BYTE: f64 = 0.25;
 /// Mapped pages come in groups of as many bytes, or of more: one touch brings them all.
@@ -78,7 +80,8 @@ impl Shards {
         }
     }
 
-    /// The JPEG in `slot`; it was waited for, if it was not in memory. `buffer` holds it if it had to be read.
+    /// The JPEG in `slot`; it was waited for, if it was not in memory. `buffer` holds it if it had
+    /// to be read.
     pub fn bytes<'a>(
         &'a self,
         reading: Reading,
@@ -172,7 +175,8 @@ pub(crate) struct Lookahead {
 }
 
 impl Lookahead {
-    /// Whether to ask for bytes: from the start, until all is warm, and again when a fetch was slow.
+    /// Whether to ask for bytes: from the start, until all is warm, and again when a fetch was
+    /// slow.
     pub fn is_cold(&self) -> bool {
         self.warm_probes < WARM_PROBES
     }

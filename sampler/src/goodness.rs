@@ -1,9 +1,10 @@
 //! How well numbers fit a distribution: what the tests of random draws compare with a quantile.
 //!
-//! Draws are named by fixed streams, so a test that has passed once passes always; its quantile says how likely a
-//! right generator would have been to fail it.
+//! Draws are named by fixed streams, so a test that has passed once passes always; its quantile
+//! says how likely a right generator would have been to fail it.
 
-/// Chi-square statistic of `counts` against equal probabilities; the degrees of freedom are one less than the counts.
+/// Chi-square statistic of `counts` against equal probabilities; the degrees of freedom are one
+/// less than the counts.
 pub fn chi_square(counts: &[u32]) -> f64 {
     let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
     counts

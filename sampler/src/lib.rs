@@ -1,10 +1,11 @@
 //! Shards in, IoU-valid augmented crop pairs out.
 //!
-//! A [`Sampler`] opens a set of shards (written by `ingest`); [`Sampler::start`] starts worker threads and gives
-//! [`Batches`], an endless, ordered sequence of [`Batch`]es. A batch holds, for `n` frames, two views each: RGB bytes
-//! `[n, side, side, 3]`, ready to be copied to a device, and beside them where each view was cut out of its frame,
-//! whether it was flipped, and where the other view lies in it. Both crops of a frame overlap with at least the asked
-//! intersection over union (MultiSiam, section 3.2).
+//! A [`Sampler`] opens a set of shards (written by `ingest`); [`Sampler::start`] starts worker
+//! threads and gives [`Batches`], an endless, ordered sequence of [`Batch`]es. A batch holds, for
+//! `n` frames, two views each: RGB bytes `[n, side, side, 3]`, ready to be copied to a device, and
+//! beside them where each view was cut out of its frame, whether it was flipped, and where the
+//! other view lies in it. Both crops of a frame overlap with at least the asked intersection over
+//! union (MultiSiam, section 3.2).
 //!
 //! ```no_run
 //! use sampler::{Cursor, Sampler, SamplerConfig};
@@ -23,21 +24,22 @@
 //!
 //! # What is promised
 //!
-//! * **Content**: a batch depends on (set, filter, config, epoch, step) alone; not on threads, timing, machine, or on
-//!   where the run was resumed. Randomness hangs on the frame's key, so a filter changes which frames there are, not
-//!   how one is cropped.
+//! * **Content**: a batch depends on (set, filter, config, epoch, step) alone; not on threads,
+//!   timing, machine, or on where the run was resumed. Randomness hangs on the frame's key, so a
+//!   filter changes which frames there are, not how one is cropped.
 //! * **Pixels**: of Pillow and torchvision, byte for byte ([`augment`], [`resize`]).
-//! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, no system call; memory is `depth`
-//!   batches and at most 64 bytes a frame.
-//! * **Damage**: a frame whose bytes are broken is replaced by the next of the epoch's order, counted and logged;
-//!   too many of them end the run with an error.
+//! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, no system call;
+//!   memory is `depth` batches and at most 64 bytes a frame.
+//! * **Damage**: a frame whose bytes are broken is replaced by the next of the epoch's order,
+//!   counted and logged; too many of them end the run with an error.
 //!
 //! # How it works
 //!
-//! [`order`] says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into memory, ahead of time
-//! when the page cache is cold; [`decode`] cuts the tiles that the boxes touch out of the right stored level and
-//! decodes them; [`resize`] and [`augment`] make the views, in place, in a slot of the
-//! ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each of these. [`draw`] and [`picture`] are for pictures of it all.
+//! [`order`] says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into
+//! memory, ahead of time when the page cache is cold; [`decode`] cuts the tiles that the boxes
+//! touch out of the right stored level and decodes them; [`resize`] and [`augment`] make the views,
+//! in place, in a slot of the ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each
+//! of these. [`draw`] and [`picture`] are for pictures of it all.
 #![deny(missing_docs)]
 
 pub mod augment;

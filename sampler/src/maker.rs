@@ -1,7 +1,7 @@
 //! Makes one sample: plan, decode, resize, augment, write.
 //!
-//! Everything a maker needs it owns, and keeps: after the first samples nothing is allocated here any more. It shares
-//! only the read-only set with its siblings.
+//! Everything a maker needs it owns, and keeps: after the first samples nothing is allocated here
+//! any more. It shares only the read-only set with its siblings.
 
 use std::sync::Arc;
 
@@ -92,7 +92,8 @@ impl Maker {
         Ok(())
     }
 
-    /// Asks for the bytes of sample `number` of the epoch, which some worker will make soon. Only time depends on it.
+    /// Asks for the bytes of sample `number` of the epoch, which some worker will make soon. Only
+    /// time depends on it.
     fn advise(&mut self, epoch: u64, number: u64) {
         let share = self.set.share();
         let (step, index) = (number / share.batch, number % share.batch);

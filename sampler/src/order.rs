@@ -1,12 +1,13 @@
 //! Which frame comes when.
 //!
-//! An epoch is a permutation of the frames, different for every (seed, epoch), computed position by position: it takes
-//! no memory and no time to set up, for ten frames or ten billion. Step `s` of an epoch takes the positions
-//! `s · batch · world ..` of it, rank after rank, so ranks are disjoint and have equally many steps. What is left over
-//! at the end is dropped: other frames in every epoch.
+//! An epoch is a permutation of the frames, different for every (seed, epoch), computed position by
+//! position: it takes no memory and no time to set up, for ten frames or ten billion. Step `s` of
+//! an epoch takes the positions `s · batch · world ..` of it, rank after rank, so ranks are
+//! disjoint and have equally many steps. What is left over at the end is dropped: other frames in
+//! every epoch.
 //!
-//! The permutation is a Feistel network on the next power of four, walked until it lands below `n` again
-//! (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002).
+//! The permutation is a Feistel network on the next power of four, walked until it lands below `n`
+//! again (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002).
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,9 @@ pub enum OrderKind {
     /// One permutation of all frames: for sets in memory or on flash.
     #[default]
     Full,
-    /// Blocks of [`BLOCK_FRAMES`] neighbours in random order, mixed within a window of [`WINDOW_BLOCKS`] blocks: for
-    /// sets on rotating disks or network storage, which then read long stretches.
+    /// Blocks of [`BLOCK_FRAMES`] neighbours in random order, mixed within a window of
+    /// [`WINDOW_BLOCKS`] blocks: for sets on rotating disks or network storage, which then read
+    /// long stretches.
     Block,
 }
 
@@ -95,7 +97,8 @@ pub struct EpochOrder {
 #[derive(Clone, Debug)]
 enum Layout {
     Full(Permutation),
-    /// Blocks start at `rotation`, so that the short rest, which always comes last, is another one each epoch.
+    /// Blocks start at `rotation`, so that the short rest, which always comes last, is another one
+    /// each epoch.
     Block {
         blocks: Permutation,
         num_blocks: u64,
@@ -281,7 +284,8 @@ mod tests {
         }
     }
 
-    /// Every frame is equally likely at every place: 25 cells of a 5-frame set, 16 degrees of freedom (39.3 = 99.9 %).
+    /// Every frame is equally likely at every place: 25 cells of a 5-frame set, 16 degrees of
+    /// freedom (39.3 = 99.9 %).
     #[test]
     fn small_permutations_are_uniform() {
         let mut counts = [[0u32; 5]; 5];

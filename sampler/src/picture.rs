@@ -5,8 +5,8 @@ use schemas::geom::{BoxPx, Size};
 use crate::draw::{Canvas, Color, palette};
 use crate::{Batch, CropMeta};
 
-/// View `view_ix` (0 or 1) of pair `ix`, `side` pixels high and wide, with an edge of `color` and the common part
-/// outlined in green.
+/// View `view_ix` (0 or 1) of pair `ix`, `side` pixels high and wide, with an edge of `color` and
+/// the common part outlined in green.
 pub fn draw_view(batch: &Batch, ix: usize, view_ix: usize, side: u32, color: Color) -> Canvas {
     let output = batch.output();
     let bytes = (output * output * 3) as usize;

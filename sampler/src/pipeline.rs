@@ -1,11 +1,13 @@
 //! The threads: workers make samples, the consumer takes ordered batches.
 //!
-//! What a worker does for a sample is behind [`Make`]; here is only who does it when, and how it ends. Sample `i` of
-//! batch `b` is the same whoever makes it, so the batches depend on nothing but where the cursor started.
+//! What a worker does for a sample is behind [`Make`]; here is only who does it when, and how it
+//! ends. Sample `i` of batch `b` is the same whoever makes it, so the batches depend on nothing but
+//! where the cursor started.
 //!
-//! Ends: dropping [`Batches`] closes the ring and joins the workers, each of which finishes at most its current
-//! sample; batches still held stay valid. A worker that panics or fails poisons the batch it was working for: the
-//! consumer gets all batches before it, then one error, then [`Error::Stopped`].
+//! Ends: dropping [`Batches`] closes the ring and joins the workers, each of which finishes at most
+//! its current sample; batches still held stay valid. A worker that panics or fails poisons the
+//! batch it was working for: the consumer gets all batches before it, then one error, then
+//! [`Error::Stopped`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -219,12 +221,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Batches {
-    /// The next batch; waits until it is complete. Endless: after the last step of an epoch comes the first of the
-    /// next. Drop batches in time: with `depth` of them held, this waits for ever.
+    /// The next batch; waits until it is complete. Endless: after the last step of an epoch comes
+    /// the first of the next. Drop batches in time: with `depth` of them held, this waits for ever.
     ///
     /// # Errors
-    /// [`Error::TooManyBroken`] and [`Error::AllBroken`] if the set is damaged, [`Error::Panicked`] after a bug, and
-    /// [`Error::Stopped`] on every later call.
+    /// [`Error::TooManyBroken`] and [`Error::AllBroken`] if the set is damaged, [`Error::Panicked`]
+    /// after a bug, and [`Error::Stopped`] on every later call.
     pub fn next_batch(&mut self) -> Result<Batch> {
         if self.stopped {
             return Err(Error::Stopped);
@@ -256,8 +258,8 @@ impl Batches {
         }
     }
 
-    /// Counts a batch, and refuses it if too many frames have been broken. Depends on the batches alone: the run
-    /// stops at the same step with any number of threads.
+    /// Counts a batch, and refuses it if too many frames have been broken. Depends on the batches
+    /// alone: the run stops at the same step with any number of threads.
     fn count(&mut self, batch: &Batch) -> Result<()> {
         let counters = &mut self.counters;
         counters.batches += 1;
@@ -292,8 +294,8 @@ impl Batches {
         self.counters
     }
 
-    /// How many batches are complete and waiting: 0 means the consumer waits for the workers, `depth` that the
-    /// workers wait for the consumer.
+    /// How many batches are complete and waiting: 0 means the consumer waits for the workers,
+    /// `depth` that the workers wait for the consumer.
     pub fn num_ready(&self) -> usize {
         let number = self.counters.batches;
         (0..self.shape.depth as u64)

@@ -1,7 +1,8 @@
 //! Decides everything about a sample before a byte of it is read.
 //!
-//! Pure: the plan is a function of (seed, epoch, frame key, frame size, config), and of the replacement number for
-//! stand-ins of broken frames. Boxes and augmentations come from two streams, so one can be varied without the other.
+//! Pure: the plan is a function of (seed, epoch, frame key, frame size, config), and of the
+//! replacement number for stand-ins of broken frames. Boxes and augmentations come from two
+//! streams, so one can be varied without the other.
 
 use schemas::geom::Size;
 
@@ -31,8 +32,8 @@ pub fn plan(config: &SamplerConfig, epoch: u64, key: u64, attempt: u32, frame: S
     }
 }
 
-/// Draws the augmentation of one view. Every decision and every parameter is drawn whether it is used or not, so one
-/// probability or strength changes nothing but itself.
+/// Draws the augmentation of one view. Every decision and every parameter is drawn whether it is
+/// used or not, so one probability or strength changes nothing but itself.
 pub fn draw_view(stream: &mut Stream, augment: &ViewAugment) -> ViewOps {
     let flip = stream.chance(augment.flip_p);
     let jitters = stream.chance(augment.jitter_p);

@@ -1,8 +1,8 @@
 //! `sampler preview`: a contact sheet of what the network will see.
 //!
-//! One cell per pair: the frame with both boxes and their common part, and the two views as they lie in the batch,
-//! each with the common part outlined where the network sees it (mirrored, if the view is). Several thresholds stand
-//! side by side, the same frames in the same order below each.
+//! One cell per pair: the frame with both boxes and their common part, and the two views as they
+//! lie in the batch, each with the common part outlined where the network sees it (mirrored, if the
+//! view is). Several thresholds stand side by side, the same frames in the same order below each.
 
 use std::collections::BTreeMap;
 

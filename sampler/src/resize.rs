@@ -1,13 +1,14 @@
 //! Crop to view: Pillow's antialiased resize, bicubic or bilinear, bit for bit.
 //!
-//! What comes out are the bytes of `image.crop(hull).resize((side, side), BICUBIC, box)` in Pillow 13: taps reach two
-//! source pixels times the scale (one if bilinear), rows are resized before columns, with bytes in between, weights
-//! have 22 bits (RECIPE 1.3). `hull` is the crop rounded outwards to pixels, and nothing outside of it has any influence; `box` is the crop
-//! inside it, fractional if the crop was (a crop of a frame has its corners between the pixels of a stored level).
-//! With an integral crop this is torchvision's `resized_crop`.
+//! What comes out are the bytes of `image.crop(hull).resize((side, side), BICUBIC, box)` in Pillow
+//! 13: taps reach two source pixels times the scale (one if bilinear), rows are resized before
+//! columns, with bytes in between, weights have 22 bits (RECIPE 1.3). `hull` is the crop rounded
+//! outwards to pixels, and nothing outside of it has any influence; `box` is the crop inside it,
+//! fractional if the crop was (a crop of a frame has its corners between the pixels of a stored
+//! level). With an integral crop this is torchvision's `resized_crop`.
 //!
-//! Rows of the first pass go to a small ring that the second reads, so that all of it stays in cache.
-//! `benches/pixels.rs` compares with `fast_image_resize`, whose weights have fewer bits.
+//! Rows of the first pass go to a small ring that the second reads, so that all of it stays in
+//! cache. `benches/pixels.rs` compares with `fast_image_resize`, whose weights have fewer bits.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -40,7 +41,8 @@ pub enum Interpolation {
 /// Rows that the first pass makes at a time.
 const STRIP_ROWS: usize = 8;
 
-/// Resizes crops to square views. Keep one per thread: once it has met the largest crop, it allocates nothing.
+/// Resizes crops to square views. Keep one per thread: once it has met the largest crop, it
+/// allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Resizer {
     simd: Simd,
@@ -75,7 +77,8 @@ impl Resizer {
         }
     }
 
-    /// Fills `out` with the part `crop`, `[x, y, width, height]`, of an image of RGB triples, rows `stride` bytes apart.
+    /// Fills `out` with the part `crop`, `[x, y, width, height]`, of an image of RGB triples, rows
+    /// `stride` bytes apart.
     ///
     /// # Panics
     ///
@@ -137,7 +140,8 @@ impl Resizer {
     }
 }
 
-/// The pixels that the stretch `start .. start + length` of `available` pixels touches, and the stretch within them.
+/// The pixels that the stretch `start .. start + length` of `available` pixels touches, and the
+/// stretch within them.
 fn hull(start: f64, length: f64, available: u32) -> (std::ops::Range<usize>, Span) {
     let end = start + length;
     assert!(

@@ -1,20 +1,23 @@
 //! The hand-over of batches between workers and consumer.
 //!
-//! `depth` slots are used in turn: batch `b` is made in slot `b % depth`. A slot has two atomics. `turn` says whose it
-//! is: `2b` while workers fill it with batch `b`, `2b + 1` while batch `b` is complete and the consumer's, [`POISONED`]
-//! after a worker has failed in it. `remaining` counts the samples of the current batch that are still missing. A third
-//! atomic, `next`, numbers all samples ever: a worker claims one with `fetch_add`, waits until the slot of its batch
-//! has come round to it, writes its place and counts `remaining` down; the last one hands the slot over.
+//! `depth` slots are used in turn: batch `b` is made in slot `b % depth`. A slot has two atomics.
+//! `turn` says whose it is: `2b` while workers fill it with batch `b`, `2b + 1` while batch `b` is
+//! complete and the consumer's, [`POISONED`] after a worker has failed in it. `remaining` counts
+//! the samples of the current batch that are still missing. A third atomic, `next`, numbers all
+//! samples ever: a worker claims one with `fetch_add`, waits until the slot of its batch has come
+//! round to it, writes its place and counts `remaining` down; the last one hands the slot over.
 //!
-//! The consumer waits for the slot of its own next batch, so batches come in order whichever completes first. A slot
-//! goes back when its batch is released, from any thread and in any order; a batch that is held while `depth` later
-//! ones are asked for stalls the ring until it is released.
+//! The consumer waits for the slot of its own next batch, so batches come in order whichever
+//! completes first. A slot goes back when its batch is released, from any thread and in any order;
+//! a batch that is held while `depth` later ones are asked for stalls the ring until it is
+//! released.
 //!
-//! There is no lock and no queue. Who has nothing to do parks, and is woken by whoever changes what it waits for: the
-//! change is always stored before the wake-up token is set, and always read again after the token was taken.
+//! There is no lock and no queue. Who has nothing to do parks, and is woken by whoever changes what
+//! it waits for: the change is always stored before the wake-up token is set, and always read again
+//! after the token was taken.
 //!
-//! Pure protocol: the bytes of a slot lie elsewhere (`slab`). [`Place`] and [`Ready`] are the proof of ownership: each
-//! is made once, cannot be copied, and is given back by value.
+//! Pure protocol: the bytes of a slot lie elsewhere (`slab`). [`Place`] and [`Ready`] are the proof
+//! of ownership: each is made once, cannot be copied, and is given back by value.
 
 use crossbeam::utils::CachePadded;
 
@@ -124,18 +127,20 @@ impl Ring {
 
     /// The next sample to make; waits until its slot is free. `None` once the ring is closed.
     pub fn claim(&self, parker: &Parker) -> Option<Place> {
-        // Relaxed: the number alone is what is claimed. What the slot holds is ordered by `turn`, below.
+        // Relaxed: the number alone is what is claimed. What the slot holds is ordered by `turn`,
+        // below.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let batch = number / self.batch;
         let slot = self.slot_of(batch);
         loop {
-            // Relaxed: a stale value only means parking, and `close` sets the token after its store; taking the token
-            // in `park` makes that store visible.
+            // Relaxed: a stale value only means parking, and `close` sets the token after its
+            // store; taking the token in `park` makes that store visible.
             if number >= CLOSED || self.next.load(Ordering::Relaxed) >= CLOSED {
                 return None;
             }
-            // Acquire: pairs with the Release in `release`, so that the reader of the slot's previous batch is done
-            // with its bytes before we write them. (Filling batches 0..depth pairs with the creation of the thread.)
+            // Acquire: pairs with the Release in `release`, so that the reader of the slot's
+            // previous batch is done with its bytes before we write them. (Filling batches 0..depth
+            // pairs with the creation of the thread.)
             if self.slots[slot].turn.load(Ordering::Acquire) == filling(batch) {
                 return Some(Place {
                     batch,
@@ -150,12 +155,14 @@ impl Ring {
     /// Gives back a place whose sample is written. Returns whether that completed its batch.
     pub fn finish(&self, place: Place) -> bool {
         let slot = &self.slots[place.slot];
-        // Release: our writes to the place come before the count that announces them. Acquire: whoever counts to zero
-        // has then seen the writes of all others, and passes them on with its own Release below.
+        // Release: our writes to the place come before the count that announces them. Acquire:
+        // whoever counts to zero has then seen the writes of all others, and passes them on with
+        // its own Release below.
         let last = slot.remaining.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
-            // Relaxed: the next to touch `remaining` are the workers of this slot's next batch, who come here through
-            // `turn`: its Release just below, the consumer's Acquire and Release, and their own Acquire.
+            // Relaxed: the next to touch `remaining` are the workers of this slot's next batch, who
+            // come here through `turn`: its Release just below, the consumer's Acquire and Release,
+            // and their own Acquire.
             slot.remaining.store(self.batch, Ordering::Relaxed);
             // Release: the whole batch, and the reset, before the hand-over.
             slot.turn.store(ready(place.batch), Ordering::Release);
@@ -164,10 +171,12 @@ impl Ring {
         last
     }
 
-    /// Gives back a place whose sample cannot be made: the consumer gets [`Poisoned`] instead of this batch.
+    /// Gives back a place whose sample cannot be made: the consumer gets [`Poisoned`] instead of
+    /// this batch.
     pub fn fail(&self, place: Place) {
-        // The batch can no longer complete (its `remaining` stays above zero), so nobody overwrites this.
-        // Release: what the failing worker has left as its reason is visible to who finds the poison.
+        // The batch can no longer complete (its `remaining` stays above zero), so nobody overwrites
+        // this. Release: what the failing worker has left as its reason is visible to who finds the
+        // poison.
         self.slots[place.slot]
             .turn
             .store(POISONED, Ordering::Release);
@@ -178,7 +187,8 @@ impl Ring {
     pub fn take(&self, batch: u64, parker: &Parker) -> Result<Ready, Poisoned> {
         let slot = self.slot_of(batch);
         loop {
-            // Acquire: pairs with the Release of the last worker's hand-over (or of a failing worker).
+            // Acquire: pairs with the Release of the last worker's hand-over (or of a failing
+            // worker).
             match self.slots[slot].turn.load(Ordering::Acquire) {
                 POISONED => return Err(Poisoned),
                 turn if turn == ready(batch) => return Ok(Ready { batch, slot }),
@@ -204,8 +214,9 @@ impl Ring {
 
     /// Ends all workers: each finishes at most the sample it is making.
     pub fn close(&self) {
-        // Relaxed: `unpark` orders it before the wake-up, and a worker that is not parked reads it at its next claim.
-        // Setting the bit keeps the number below it, so that no claim is ever given out twice.
+        // Relaxed: `unpark` orders it before the wake-up, and a worker that is not parked reads it
+        // at its next claim. Setting the bit keeps the number below it, so that no claim is ever
+        // given out twice.
         self.next.fetch_or(CLOSED, Ordering::Relaxed);
         self.wake_workers();
     }

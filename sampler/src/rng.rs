@@ -1,14 +1,15 @@
 //! Random numbers that are the same on every machine.
 //!
-//! A stream is named by what it is for, never by when or where it is read: `(seed, epoch, purpose, number)` gives one
-//! ChaCha8 stream, so a sample is drawn alike by any worker of any rank. Uniform numbers are made from the bits by
-//! integer shifts and one exact multiplication; no library distribution is used, whose algorithm might change.
+//! A stream is named by what it is for, never by when or where it is read:
+//! `(seed, epoch, purpose, number)` gives one ChaCha8 stream, so a sample is drawn alike by any
+//! worker of any rank. Uniform numbers are made from the bits by integer shifts and one exact
+//! multiplication; no library distribution is used, whose algorithm might change.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream is for. Streams of different purposes are independent: another IoU threshold redraws boxes, but
-/// leaves flips and colours as they were.
+/// What a stream is for. Streams of different purposes are independent: another IoU threshold
+/// redraws boxes, but leaves flips and colours as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The order of frames; the number is 0.
@@ -26,8 +27,9 @@ pub enum Purpose {
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// The stream of `purpose` and `number` in an epoch. `attempt` is 0, and n for the n-th replacement of a broken
-    /// frame, so that the substitute is not a copy of its other appearance in the epoch.
+    /// The stream of `purpose` and `number` in an epoch. `attempt` is 0, and n for the n-th
+    /// replacement of a broken frame, so that the substitute is not a copy of its other appearance
+    /// in the epoch.
     pub fn new(seed: u64, epoch: u64, purpose: Purpose, attempt: u32, number: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -79,7 +81,8 @@ mod tests {
     use super::*;
     use crate::goodness::chi_square;
 
-    /// Pinned values: a change of the generator, of the key layout or of the arithmetic would change every run.
+    /// Pinned values: a change of the generator, of the key layout or of the arithmetic would
+    /// change every run.
     #[test]
     fn streams_are_what_they_always_were() {
         let mut stream = Stream::new(1, 2, Purpose::Pair, 0, 3);

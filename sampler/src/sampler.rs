@@ -22,8 +22,9 @@ use crate::pipeline::{Batches, BrokenLimit, Shape, start};
 use crate::plan::{Plan, plan};
 use crate::stages::{Clock, StageTimes};
 
-/// An opened set with its settings: knows which frames there are and where, and starts pipelines over them. Cheap to
-/// clone; holds at most 64 bytes a frame, and maps shards when they are first read.
+/// An opened set with its settings: knows which frames there are and where, and starts pipelines
+/// over them. Cheap to clone; holds at most 64 bytes a frame, and maps shards when they are first
+/// read.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     set: Arc<OpenSet>,
@@ -52,8 +53,9 @@ impl Sampler {
     /// Opens the set in the folder `shards`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting outside its range, [`Error::Shards`] if the set cannot be read or the filter
-    /// not be evaluated, [`Error::Empty`] and [`Error::TooFewFrames`] if there is not one batch in it.
+    /// [`Error::Config`] for a setting outside its range, [`Error::Shards`] if the set cannot be
+    /// read or the filter not be evaluated, [`Error::Empty`] and [`Error::TooFewFrames`] if there
+    /// is not one batch in it.
     pub fn open(shards: &Path, config: SamplerConfig) -> Result<Self> {
         config.validate()?;
         let catalog = Catalog::open(shards)?;
@@ -113,7 +115,8 @@ impl Sampler {
         self.set.share().steps(self.num_frames())
     }
 
-    /// A number that names the frames: set and filter. With the same number and config, a cursor means the same.
+    /// A number that names the frames: set and filter. With the same number and config, a cursor
+    /// means the same.
     pub fn fingerprint(&self) -> u64 {
         let frames = &self.set.frames;
         let filter = frames.filter.as_deref().unwrap_or_default();
@@ -137,8 +140,8 @@ impl Sampler {
     /// Starts the workers; the first batch is the one at `from`.
     ///
     /// # Errors
-    /// [`Error::Cursor`] if `from` lies behind the end of its epoch, [`Error::Io`] if there is not enough memory for
-    /// the slots or a thread does not start.
+    /// [`Error::Cursor`] if `from` lies behind the end of its epoch, [`Error::Io`] if there is not
+    /// enough memory for the slots or a thread does not start.
     pub fn start(&self, from: Cursor) -> Result<Batches> {
         let steps = self.steps_per_epoch();
         if from.step >= steps {
@@ -169,8 +172,8 @@ impl Sampler {
         start(shape, makers?, from, limit)
     }
 
-    /// The pairs of the batch at `at`, as [`Batch::pairs`](crate::Batch::pairs) would list them were no frame broken;
-    /// nothing is decoded.
+    /// The pairs of the batch at `at`, as [`Batch::pairs`](crate::Batch::pairs) would list them
+    /// were no frame broken; nothing is decoded.
     pub fn planned(&self, at: Cursor) -> Vec<PairMeta> {
         let mut order = self.set.order(at.epoch);
         let share = self.set.share();
@@ -186,8 +189,8 @@ impl Sampler {
         (0..share.batch).map(pair).collect()
     }
 
-    /// A whole frame, by its row in the catalog ([`PairMeta::frame`](crate::PairMeta)), from the coarsest stored level
-    /// whose sides are at least `min_side` pixels.
+    /// A whole frame, by its row in the catalog ([`PairMeta::frame`](crate::PairMeta)), from the
+    /// coarsest stored level whose sides are at least `min_side` pixels.
     ///
     /// # Errors
     /// [`BrokenFrame`] if it is not among the frames of this sampler or does not decode.
@@ -288,7 +291,8 @@ impl OpenSet {
         }
     }
 
-    /// What to do with a frame of the index, and how a batch will describe it; `attempt` as in [`plan`].
+    /// What to do with a frame of the index, and how a batch will describe it; `attempt` as in
+    /// [`plan`].
     pub(crate) fn planned(&self, frame_ix: usize, epoch: u64, attempt: u32) -> (Plan, PairMeta) {
         let index = &self.frames.index;
         let (key, frame_size) = (index.key(frame_ix), index.size(frame_ix));

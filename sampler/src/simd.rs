@@ -1,14 +1,15 @@
 //! Which vector instructions the CPU has, found once at run time.
 //!
-//! A kernel is one ordinary `#[inline(always)]` function over slices. `kernel!` compiles it three times: for the
-//! baseline of the target, for AVX2 and for AVX-512, and picks by a [`Simd`]. The three are equal bit for bit by
-//! construction: the same operations in the same order, and Rust never contracts `a * b + c` into a fused one.
-//! Only where the compiler finds no good code by itself (gathers of the resize) are there intrinsics.
+//! A kernel is one ordinary `#[inline(always)]` function over slices. `kernel!` compiles it three
+//! times: for the baseline of the target, for AVX2 and for AVX-512, and picks by a [`Simd`]. The
+//! three are equal bit for bit by construction: the same operations in the same order, and Rust
+//! never contracts `a * b + c` into a fused one. Only where the compiler finds no good code by
+//! itself (gathers of the resize) are there intrinsics.
 //!
 //! On other architectures the baseline serves (NEON belongs to the baseline of aarch64).
 
-/// Proof that this CPU has an instruction set. There is no other way to make one than [`Simd::detect`] and
-/// [`Simd::available`], so kernels may rely on it.
+/// Proof that this CPU has an instruction set. There is no other way to make one than
+/// [`Simd::detect`] and [`Simd::available`], so kernels may rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simd(Level);
 
@@ -84,7 +85,8 @@ fn avx512() -> Option<Level> {
     None
 }
 
-/// Declares a function that runs `body`, compiled for the instruction set that its first argument proves.
+/// Declares a function that runs `body`, compiled for the instruction set that its first argument
+/// proves.
 macro_rules! kernel {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
         $(#[$meta])*

@@ -1,12 +1,14 @@
 //! One region of memory for all batches, allocated once.
 //!
-//! Page-locked memory is what a GPU copies from at full speed and without waiting. It is allocated through the CUDA
-//! driver, which is looked for at run time: where there is none (or no such device), the slab is ordinary memory,
-//! said in one line of the log. Pinning happens in the *primary* context of the given device, the one that libtorch
-//! and the CUDA runtime use, with the PORTABLE flag, so that copies to other devices are fast too; never
-//! write-combined, because tests and previews read batches on the CPU.
+//! Page-locked memory is what a GPU copies from at full speed and without waiting. It is allocated
+//! through the CUDA driver, which is looked for at run time: where there is none (or no such
+//! device), the slab is ordinary memory, said in one line of the log. Pinning happens in the
+//! *primary* context of the given device, the one that libtorch and the CUDA runtime use, with the
+//! PORTABLE flag, so that copies to other devices are fast too; never write-combined, because tests
+//! and previews read batches on the CPU.
 //!
-//! This file owns memory and says nothing about who may touch which part: that is [`slot`](crate::slot).
+//! This file owns memory and says nothing about who may touch which part: that is
+//! [`slot`](crate::slot).
 #![expect(unsafe_code, reason = "the CUDA driver's interface is C")]
 
 use std::ffi::c_void;
@@ -43,8 +45,8 @@ enum Memory {
     },
 }
 
-// SAFETY: the slab is memory and two handles of the CUDA driver, which may be used from any thread. It gives out a
-// pointer only; who follows it answers for exclusive access (`slot.rs`).
+// SAFETY: the slab is memory and two handles of the CUDA driver, which may be used from any thread.
+// It gives out a pointer only; who follows it answers for exclusive access (`slot.rs`).
 unsafe impl Send for Slab {}
 // SAFETY: as above; no method changes the slab through a shared reference.
 unsafe impl Sync for Slab {}
@@ -86,8 +88,8 @@ impl Slab {
         self.bytes
     }
 
-    /// How many bytes a second reach the device when `bytes`, a part of the slab, are copied there. `None` if the slab
-    /// is not page-locked, or the device lacks the memory.
+    /// How many bytes a second reach the device when `bytes`, a part of the slab, are copied there.
+    /// `None` if the slab is not page-locked, or the device lacks the memory.
     pub fn upload_bytes_per_s(&self, bytes: &[u8]) -> Option<f64> {
         let Memory::Pinned { context, .. } = self.memory else {
             return None;
@@ -96,8 +98,8 @@ impl Slab {
             // SAFETY: a context is current; freed below, when all copies are done.
             let target = unsafe { result::malloc_sync(bytes.len()) }?;
             let copy = || {
-                // SAFETY: `target` has the length of `bytes`, which stay borrowed until the copy, which is synchronous,
-                // has returned.
+                // SAFETY: `target` has the length of `bytes`, which stay borrowed until the copy,
+                // which is synchronous, has returned.
                 unsafe { result::memcpy_htod_sync(target, bytes) }
             };
             let time = || -> Result<f64, result::DriverError> {
@@ -126,7 +128,8 @@ impl Slab {
 fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
     let refused =
         |what: &'static str| move |error: result::DriverError| format!("{what}: {error:?}");
-    // SAFETY: loads and unloads the driver library, whose initialisers are meant to run in any process.
+    // SAFETY: loads and unloads the driver library, whose initialisers are meant to run in any
+    // process.
     if !unsafe { sys::is_culib_present() } {
         return Err("no CUDA driver on this machine".to_owned());
     }
@@ -160,7 +163,8 @@ fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
     })
 }
 
-/// Runs `f` with `context` current, and leaves the thread's current context as it was: it may be libtorch's.
+/// Runs `f` with `context` current, and leaves the thread's current context as it was: it may be
+/// libtorch's.
 fn with_context<T>(
     context: sys::CUcontext,
     f: impl FnOnce() -> Result<T, result::DriverError>,
@@ -178,7 +182,8 @@ impl Drop for Slab {
     fn drop(&mut self) {
         if let Memory::Pinned { device, context } = self.memory {
             let pointer = self.start.as_ptr().cast::<c_void>();
-            // SAFETY: allocated by `malloc_host`, not freed before; `&mut self` proves that nobody uses it any more.
+            // SAFETY: allocated by `malloc_host`, not freed before; `&mut self` proves that nobody
+            // uses it any more.
             let freed = with_context(context, || unsafe { result::free_host(pointer) });
             // SAFETY: retained in `allocate_pinned`, and this was the last use.
             let released = unsafe { result::primary_ctx::release(device) };

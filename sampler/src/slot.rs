@@ -1,7 +1,8 @@
 //! Slots: the slab cut into batches, and the only way to reach their bytes.
 //!
-//! A slot holds the pixels of view 0 of all its samples, then those of view 1 (each `[n, side, side, 3]` bytes or
-//! `[n, 3, side, side]` floats, starting on a page), and one [`PairMeta`] a sample. A worker writes through the [`Place`] it has claimed, a consumer reads
+//! A slot holds the pixels of view 0 of all its samples, then those of view 1 (each
+//! `[n, side, side, 3]` bytes or `[n, 3, side, side]` floats, starting on a page), and one
+//! [`PairMeta`] a sample. A worker writes through the [`Place`] it has claimed, a consumer reads
 //! through the [`Ready`] it has taken; the ring makes either of them only once at a time.
 #![expect(
     unsafe_code,
@@ -31,8 +32,9 @@ pub struct Slots {
     view_bytes: usize,
 }
 
-// SAFETY: pixels and metas are reached only through a `Place` or a `Ready` of the ring that lies in the same struct
-// and is not exposed; that these exclude each other and order all accesses is the ring's promise (loom-tested).
+// SAFETY: pixels and metas are reached only through a `Place` or a `Ready` of the ring that lies in
+// the same struct and is not exposed; that these exclude each other and order all accesses is the
+// ring's promise (loom-tested).
 unsafe impl Sync for Slots {}
 
 /// What a worker writes for one sample.
@@ -44,7 +46,8 @@ pub struct PlaceMut<'a> {
 }
 
 impl Slots {
-    /// `depth` slots of `batch` pairs of views of `side` × `side` pixels, with the parkers of workers and consumer.
+    /// `depth` slots of `batch` pairs of views of `side` × `side` pixels, with the parkers of
+    /// workers and consumer.
     pub fn new(
         depth: usize,
         batch: usize,
@@ -95,9 +98,10 @@ impl Slots {
         let bytes = |view_ix: usize| {
             let offset =
                 self.view_offset(place.slot(), view_ix) + place.index() * self.sample_bytes;
-            // SAFETY: `view_offset` checked that the view lies in the slab, and `index < batch` that the sample lies in
-            // the view. `place` was made once for this sample and is borrowed mutably for as long as the slice lives,
-            // and the ring makes no `Ready` for the slot before `place` is given back: no other access can exist.
+            // SAFETY: `view_offset` checked that the view lies in the slab, and `index < batch`
+            // that the sample lies in the view. `place` was made once for this sample and is
+            // borrowed mutably for as long as the slice lives, and the ring makes no `Ready` for
+            // the slot before `place` is given back: no other access can exist.
             unsafe {
                 std::slice::from_raw_parts_mut(
                     self.slab.start().as_ptr().add(offset),
@@ -143,8 +147,8 @@ impl Slots {
     /// The bytes of the pixels of one view of a batch.
     pub fn view<'a>(&'a self, ready: &'a Ready, view_ix: usize) -> &'a [u8] {
         let offset = self.view_offset(ready.slot(), view_ix);
-        // SAFETY: inside the slab, as `view_offset` checked. While `ready` lives the slot is the consumer's: workers
-        // write to it only after `release` has taken `ready` by value.
+        // SAFETY: inside the slab, as `view_offset` checked. While `ready` lives the slot is the
+        // consumer's: workers write to it only after `release` has taken `ready` by value.
         unsafe {
             std::slice::from_raw_parts(
                 self.slab.start().as_ptr().add(offset),

@@ -1,7 +1,7 @@
 //! `sampler stats`: the distributions of what is drawn, as a table and a picture.
 //!
-//! Plans pairs over as many epochs as the asked number takes, without decoding one: boxes and levels depend on the
-//! index alone.
+//! Plans pairs over as many epochs as the asked number takes, without decoding one: boxes and
+//! levels depend on the index alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,6 +1,7 @@
 //! Counts what the pipeline allocates once it is warm: nothing, per sample.
 //!
-//! Only Rust's allocator is counted. libjpeg-turbo takes and returns its own pools for every image it decodes.
+//! Only Rust's allocator is counted. libjpeg-turbo takes and returns its own pools for every image
+//! it decodes.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

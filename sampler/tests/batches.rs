@@ -279,7 +279,8 @@ fn floats_are_the_normalised_bytes() {
     }
 }
 
-/// Without augmentation, a view is the crop: compared with the made-up picture itself, area-averaged.
+/// Without augmentation, a view is the crop: compared with the made-up picture itself,
+/// area-averaged.
 #[test]
 fn views_show_their_crops_from_whichever_level() {
     let dir = set();

@@ -93,7 +93,8 @@ fn bench_compares_threads_and_a_cold_page_cache() {
     assert!(sweep[1]["efficiency"].as_f64().unwrap() > 0.1);
     let cache = &report["cache"];
     assert_eq!(cache["cold"]["pairs"], cache["warm"]["pairs"]);
-    // Not more than that the counters are there: where the set lies in memory, nothing comes from a disk.
+    // Not more than that the counters are there: where the set lies in memory, nothing comes from a
+    // disk.
     let disk = |pass: &str| cache[pass]["disk_bytes_per_pair"].as_f64().unwrap();
     assert!(disk("warm") <= disk("cold"), "{cache}");
     let plain = json(&sampler(

@@ -1,4 +1,5 @@
-//! What the decoder hands to the resize: exactly the pixels of the whole level, from the level that was promised.
+//! What the decoder hands to the resize: exactly the pixels of the whole level, from the level that
+//! was promised.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 

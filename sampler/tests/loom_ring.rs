@@ -1,7 +1,8 @@
 //! Every interleaving of the slot protocol, for small rings.
 //!
-//! `ring.rs` is compiled here a second time, against loom's atomics and a parker made of loom's mutex. The bytes of a
-//! slot are loom cells: loom reports any access that the protocol has not ordered, any deadlock, and any lost wake-up.
+//! `ring.rs` is compiled here a second time, against loom's atomics and a parker made of loom's
+//! mutex. The bytes of a slot are loom cells: loom reports any access that the protocol has not
+//! ordered, any deadlock, and any lost wake-up.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 #![allow(dead_code, reason = "the models use a part of the ring's interface")]
@@ -65,7 +66,8 @@ struct Model {
     reason = "loom checks exactly this claim: a cell is only touched by who owns its place"
 )]
 mod sharing {
-    // SAFETY: the cells are accessed under the ring's protocol only; loom fails the test where that is not enough.
+    // SAFETY: the cells are accessed under the ring's protocol only; loom fails the test where that
+    // is not enough.
     unsafe impl Sync for super::Model {}
     // SAFETY: as above.
     unsafe impl Send for super::Model {}
@@ -127,7 +129,8 @@ fn check(model: &Model, ready: &ring::Ready, batch: u64) {
     }
 }
 
-/// Explores up to `preemptions` forced switches per execution (loom's own advice: 2 or 3 find nearly all bugs).
+/// Explores up to `preemptions` forced switches per execution (loom's own advice: 2 or 3 find
+/// nearly all bugs).
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

@@ -1,8 +1,9 @@
 //! Counts the system calls of a warm pipeline with strace: none per sample.
 //!
-//! The test runs itself under strace twice, for few batches and for many; what the longer run made more of is what a
-//! batch costs. Threads that wait for each other do so in `futex`, a few times a batch. Bytes that seem cold are asked
-//! for with `madvise`: not in this set, but a thread that lost its core at the wrong moment may believe so.
+//! The test runs itself under strace twice, for few batches and for many; what the longer run made
+//! more of is what a batch costs. Threads that wait for each other do so in `futex`, a few times a
+//! batch. Bytes that seem cold are asked for with `madvise`: not in this set, but a thread that
+//! lost its core at the wrong moment may believe so.
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
@@ -37,7 +38,8 @@ fn take_batches(count: usize, set: &Path) {
     }
 }
 
-/// Calls by name, of a run that takes `count` batches; `None` where strace is missing or not allowed.
+/// Calls by name, of a run that takes `count` batches; `None` where strace is missing or not
+/// allowed.
 fn count_calls(count: usize, set: &Path) -> Option<BTreeMap<String, f64>> {
     let report = set.join("calls");
     let output = Command::new("strace")

@@ -1,4 +1,5 @@
-//! `--where`: a SQL expression over the catalog's columns, evaluated by polars one record batch at a time.
+//! `--where`: a SQL expression over the catalog's columns, evaluated by polars one record batch at
+//! a time.
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, UInt32Type, UInt64Type};
@@ -128,7 +129,8 @@ impl Filter {
     }
 }
 
-/// Whether `part` needs more than one row; it would see those of one batch, whatever they happen to be.
+/// Whether `part` needs more than one row; it would see those of one batch, whatever they happen to
+/// be.
 fn looks_at_other_rows(part: &Expr) -> bool {
     match part {
         // The list behind `in`.

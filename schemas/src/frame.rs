@@ -1,7 +1,8 @@
 //! One frame: a camera image, what is known of it, and its stored levels.
 //!
-//! A frame is named by `frame_id` (unique within a set) and, where a number is needed, by its [`key`](FrameMeta::key).
-//! All randomness of a sample hangs on that key, so a frame is cropped alike whatever other frames lie beside it.
+//! A frame is named by `frame_id` (unique within a set) and, where a number is needed, by its
+//! [`key`](FrameMeta::key). All randomness of a sample hangs on that key, so a frame is cropped
+//! alike whatever other frames lie beside it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,7 +90,8 @@ pub struct LevelImage {
     pub encoding: Encoding,
 }
 
-/// A frame to be written: its metadata, and one entry per level of the set (`None`: too small to be stored).
+/// A frame to be written: its metadata, and one entry per level of the set (`None`: too small to be
+/// stored).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameRow {
     /// What is known of it.

@@ -1,8 +1,9 @@
 //! Sizes, boxes and their overlap.
 //!
-//! A box belongs to a named space, and its variable says which: `crop_in_frame` is in pixels of the frame (level 0),
-//! `rect_in_level` in pixels of a stored level, `overlap_in_view` in unit coordinates of a view. Boxes are half-open
-//! (`x0 <= x < x1`) and continuous: the area of a box from 0 to 2 is 2, with no "+ 1".
+//! A box belongs to a named space, and its variable says which: `crop_in_frame` is in pixels of the
+//! frame (level 0), `rect_in_level` in pixels of a stored level, `overlap_in_view` in unit
+//! coordinates of a view. Boxes are half-open (`x0 <= x < x1`) and continuous: the area of a box
+//! from 0 to 2 is 2, with no "+ 1".
 //!
 //! Pure arithmetic: nothing here reads an image.
 
@@ -215,11 +216,13 @@ impl Rect {
     }
 }
 
-/// The level (index and number) from which a crop of `crop` pixels is decoded for a view of `output` pixels: the
-/// coarsest stored one of `numbers` at which its sides are still at least 21/20 of the view's, or else the finest.
+/// The level (index and number) from which a crop of `crop` pixels is decoded for a view of
+/// `output` pixels: the coarsest stored one of `numbers` at which its sides are still at least
+/// 21/20 of the view's, or else the finest.
 ///
-/// The twentieth is for crops that a level would show at its own scale: they begin between its pixels, and shifting
-/// pixels by a fraction blurs what a reduction from the original keeps (worst of 1,000 views 33.3 dB without it, 34.3 with it).
+/// The twentieth is for crops that a level would show at its own scale: they begin between its
+/// pixels, and shifting pixels by a fraction blurs what a reduction from the original keeps (worst
+/// of 1,000 views 33.3 dB without it, 34.3 with it).
 pub fn choose_level(
     crop: Size,
     output: u32,

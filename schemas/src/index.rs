@@ -24,8 +24,8 @@ pub struct LevelSlot {
     pub len: u32,
 }
 
-/// The frames to sample from, in catalog order. With three levels: 8 bytes of key, 4 each of row, shard and size,
-/// 12 per level, together 56 a frame.
+/// The frames to sample from, in catalog order. With three levels: 8 bytes of key, 4 each of row,
+/// shard and size, 12 per level, together 56 a frame.
 #[derive(Clone, Debug)]
 pub struct FrameIndex {
     levels: Vec<u8>,
@@ -104,8 +104,8 @@ impl Catalog {
     /// The index of the frames that `filter` keeps (all without one).
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the filter
-    /// cannot be evaluated.
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the
+    /// filter cannot be evaluated.
     #[cfg(feature = "sql")]
     pub fn index(&self, filter: Option<&Filter>) -> Result<FrameIndex> {
         self.index_of(&self.select(filter)?)
@@ -187,8 +187,8 @@ impl ShardSet {
     /// The JPEG in `slot`, in the mapped file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the shard cannot be opened, [`Error::Damaged`] if it has not the size that the catalog says,
-    /// or the slot lies outside of it.
+    /// [`Error::Io`] if the shard cannot be opened, [`Error::Damaged`] if it has not the size that
+    /// the catalog says, or the slot lies outside of it.
     pub fn bytes(&self, slot: LevelSlot) -> Result<&[u8]> {
         let shard = &self.shards[slot.shard as usize];
         let start = slot.offset as usize;

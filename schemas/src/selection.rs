@@ -1,7 +1,8 @@
 //! Which rows of a catalog are meant, and their values, a few columns at a time.
 //!
-//! The catalog of ten million frames has gigabytes of values. So nobody reads whole rows of it: a filter sees only the
-//! columns that it names and leaves one bit a row; after that every reader takes the columns that it needs, in batches.
+//! The catalog of ten million frames has gigabytes of values. So nobody reads whole rows of it: a
+//! filter sees only the columns that it names and leaves one bit a row; after that every reader
+//! takes the columns that it needs, in batches.
 
 use arrow::array::{ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
@@ -56,8 +57,8 @@ impl Catalog {
     /// The rows that `filter` keeps (all without one).
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the filter cannot be
-    /// evaluated.
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the
+    /// filter cannot be evaluated.
     #[cfg(feature = "sql")]
     pub fn select(&self, filter: Option<&Filter>) -> Result<Selection> {
         let Some(filter) = filter else {
@@ -76,7 +77,8 @@ impl Catalog {
     /// The numbers of a column in the rows of `selection`, in catalog order, some rows at a time.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, or has no such column of this type.
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, or has no such column of
+    /// this type.
     pub fn numbers<'a, T: ArrowPrimitiveType>(
         &'a self,
         column: &'a str,

@@ -1,7 +1,8 @@
-//! A Parquet file of ours as it is found: a shard or a catalog, whole, damaged, or something else altogether.
+//! A Parquet file of ours as it is found: a shard or a catalog, whole, damaged, or something else
+//! altogether.
 //!
-//! Nothing in it is trusted ([`crate::untrusted`]), and memory is reserved for as many rows as a file of its size can
-//! hold.
+//! Nothing in it is trusted ([`crate::untrusted`]), and memory is reserved for as many rows as a
+//! file of its size can hold.
 
 use std::fmt::Display;
 use std::iter;
@@ -20,7 +21,8 @@ use crate::shard::{FORMAT_VERSION, key};
 use crate::untrusted::{Input, caught, check_page_index, check_schema, read_groups};
 use crate::{Error, Result};
 
-/// An open file of this format version. Opening reads the footer, and where its pages lie if that is asked for.
+/// An open file of this format version. Opening reads the footer, and where its pages lie if that
+/// is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     path: PathBuf,
@@ -33,7 +35,8 @@ impl Table {
     /// [`Error::Io`], [`Error::Version`] or [`Error::Damaged`].
     pub(crate) fn open(path: &Path, offset_index: PageIndexPolicy) -> Result<Self> {
         let input = Input::open(path).map_err(Error::io("open", path))?;
-        // Types follow from the Parquet schema; what the footer says of Arrow's is more that can be wrong.
+        // Types follow from the Parquet schema; what the footer says of Arrow's is more that can be
+        // wrong.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let load = || ArrowReaderMetadata::try_new(Arc::new(load(&input, offset_index)?), options);
         let metadata = guarded(path, &input, load)?;
@@ -73,7 +76,8 @@ impl Table {
             .map_err(|error| Error::damaged(&self.path, format!("{name} in its footer: {error}")))
     }
 
-    /// All rows of the columns that `wanted` names, `batch_rows` at a time; the first error is the last item.
+    /// All rows of the columns that `wanted` names, `batch_rows` at a time; the first error is the
+    /// last item.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Damaged`], each batch [`Error::Damaged`].

@@ -1,4 +1,5 @@
-//! What a user can get wrong: one line that says what, where and what to do, exit code 1 or 2, nothing half-written.
+//! What a user can get wrong: one line that says what, where and what to do, exit code 1 or 2,
+//! nothing half-written.
 
 use std::fs;
 use std::path::Path;
@@ -109,7 +110,8 @@ fn a_shard_of_another_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     ok(dir.path(), "ingest demo --out data --frames 8");
     ok(dir.path(), "ingest soda10m --out set");
-    // The version is one digit in the footer; its length stays the same, so the file stays readable Parquet.
+    // The version is one digit in the footer; its length stays the same, so the file stays readable
+    // Parquet.
     let frames = dir.path().join("set/frames");
     let shard = fs::read_dir(&frames)
         .unwrap()

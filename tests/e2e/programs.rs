@@ -91,7 +91,8 @@ pub fn json(dir: &Path, line: &str) -> Value {
         .unwrap_or_else(|error| panic!("{line}: {error}: {}", done.stdout))
 }
 
-/// A folder with the demo data ingested into `shards/`, made once for all tests, in place of the last run's.
+/// A folder with the demo data ingested into `shards/`, made once for all tests, in place of the
+/// last run's.
 pub fn demo_set() -> &'static Path {
     static SET: OnceLock<PathBuf> = OnceLock::new();
     SET.get_or_init(|| {

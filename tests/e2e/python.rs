@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::programs::{demo_set, json, ok, real_data, workspace};
 
-/// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is missing.
+/// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is
+/// missing.
 fn python(modules: &str, code: &str) {
     let python: PathBuf = workspace().join(".venv/bin/python");
     let has = Command::new(&python)

@@ -12,7 +12,8 @@ pub fn scratch() -> PathBuf {
     tempfile::tempdir().expect("a temporary folder").keep()
 }
 
-/// A record header that claims `length` bytes. Its checksum holds: without that a fuzzer never gets any further.
+/// A record header that claims `length` bytes. Its checksum holds: without that a fuzzer never gets
+/// any further.
 pub fn header(length: u64) -> Vec<u8> {
     let length = length.to_le_bytes();
     [&length[..], &masked_crc(&length).to_le_bytes()].concat()

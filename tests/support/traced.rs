@@ -1,8 +1,9 @@
-//! A program that halts before and after every system call that changes its output folder, so that a test can look at
-//! the folder at that moment, or end the process there.
+//! A program that halts before and after every system call that changes its output folder, so that
+//! a test can look at the folder at that moment, or end the process there.
 //!
-//! `ptrace(2)`: the kernel stops the program at the entry and the exit of each call and tells this thread, which must be
-//! the one that spawned it. A call halted at its entry has not happened; a process killed there never makes it.
+//! `ptrace(2)`: the kernel stops the program at the entry and the exit of each call and tells this
+//! thread, which must be the one that spawned it. A call halted at its entry has not happened; a
+//! process killed there never makes it.
 #![allow(unsafe_code, reason = "ptrace has no safe interface")]
 
 use std::collections::HashMap;
@@ -56,7 +57,8 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is forbidden.
+    /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is
+    /// forbidden.
     pub fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
         command
             .stdin(Stdio::null())
@@ -66,7 +68,8 @@ impl Traced {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         };
-        // SAFETY: between fork and exec the closure only makes a system call, which neither allocates nor locks.
+        // SAFETY: between fork and exec the closure only makes a system call, which neither
+        // allocates nor locks.
         unsafe { command.pre_exec(ask_to_be_traced) };
         let mut child = command
             .spawn()
@@ -196,7 +199,8 @@ impl Iterator for Traced {
 
 impl Drop for Traced {
     fn drop(&mut self) {
-        // SAFETY: `kill` touches no memory; the process has not been reaped, so its number is still its own.
+        // SAFETY: `kill` touches no memory; the process has not been reaped, so its number is still
+        // its own.
         unsafe {
             self.ended
                 .is_none()

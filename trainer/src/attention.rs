@@ -1,7 +1,9 @@
-//! Self-attention over the cells of one map (paper, equations 8 and 9; PixPro's "pixel propagation").
+//! Self-attention over the cells of one map (paper, equations 8 and 9; PixPro's "pixel
+//! propagation").
 //!
-//! Q_i = Σ_j sim(R_i, R_j) q(R_j) with sim = max(cos, 0)². The sum is not normalised and a cell's similarity to itself is
-//! 1; the cosine loss behind it does not see the scale. Gradients flow through both factors.
+//! Q_i = Σ_j sim(R_i, R_j) q(R_j) with sim = max(cos, 0)². The sum is not normalised and a cell's
+//! similarity to itself is 1; the cosine loss behind it does not see the scale. Gradients flow
+//! through both factors.
 
 use tch::{Kind, Tensor};
 
@@ -24,7 +26,8 @@ pub fn unit(x: &Tensor, dim: i64) -> Tensor {
     x / x.norm_scalaropt_dim(2, [dim], true).clamp_min(MIN_NORM)
 }
 
-/// The tensor in float32, or as it is when it is float64: norms and cosines are not computed below float32.
+/// The tensor in float32, or as it is when it is float64: norms and cosines are not computed below
+/// float32.
 pub fn at_least_f32(x: &Tensor) -> Tensor {
     match x.kind() {
         Kind::Double => x.shallow_clone(),
@@ -42,7 +45,8 @@ fn similarity(aligned: &Tensor, knobs: Attention) -> Tensor {
     }
 }
 
-/// Equation 8: each cell's sum of `values` `[n, d, h, w]`, weighted by similarity in `aligned` `[n, c, h, w]`.
+/// Equation 8: each cell's sum of `values` `[n, d, h, w]`, weighted by similarity in `aligned`
+/// `[n, c, h, w]`.
 pub fn self_attention(aligned: &Tensor, values: &Tensor, knobs: Attention) -> Tensor {
     let flat = values.flatten(2, -1); // [n, d, p]
     let flat = match knobs.normalize_value {

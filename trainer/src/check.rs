@@ -1,6 +1,7 @@
 //! Refuses configs that cannot mean anything, before anything is built.
 //!
-//! Types, key names and enum values are refused earlier, by `layers`. Here are the ranges, and the rules between keys.
+//! Types, key names and enum values are refused earlier, by `layers`. Here are the ranges, and the
+//! rules between keys.
 
 use anyhow::Result;
 use sampler::Pin;

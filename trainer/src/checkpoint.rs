@@ -1,11 +1,13 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
-//! One safetensors file a checkpoint, `checkpoints/step_0000001234.safetensors`: the method's tensors (`online.*`,
-//! `target.*`, both with their batch-norm statistics), the optimizer's (`optim.*`), and one metadata entry with the step,
-//! the loader's cursor, the resolved config and the fingerprint of the data. They are taken between optimizer steps, so an
-//! accumulation is never half done. CRCs over every tensor and over the metadata tell a damaged file from a good one.
+//! One safetensors file a checkpoint, `checkpoints/step_0000001234.safetensors`: the method's
+//! tensors (`online.*`, `target.*`, both with their batch-norm statistics), the optimizer's
+//! (`optim.*`), and one metadata entry with the step, the loader's cursor, the resolved config and
+//! the fingerprint of the data. They are taken between optimizer steps, so an accumulation is never
+//! half done. CRCs over every tensor and over the metadata tell a damaged file from a good one.
 //!
-//! [`Snapshot`] is the state copied to the host; [`Snapshot::write`] is pure I/O and may run on another thread.
+//! [`Snapshot`] is the state copied to the host; [`Snapshot::write`] is pure I/O and may run on
+//! another thread.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -124,7 +126,8 @@ impl Checkpoint {
         })
     }
 
-    /// The newest good checkpoint of a run. Each damaged one on the way is renamed to `*.damaged` and told to `note`.
+    /// The newest good checkpoint of a run. Each damaged one on the way is renamed to `*.damaged`
+    /// and told to `note`.
     ///
     /// # Errors
     /// Checkpoints exist and none is good: starting over is the user's decision.
@@ -204,7 +207,8 @@ pub fn list(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Removes all but the newest `keep` checkpoints, the milestones, and what a kill left half-written.
+/// Removes all but the newest `keep` checkpoints, the milestones, and what a kill left
+/// half-written.
 pub fn prune(run_dir: &Path, keep: u64, milestone_every_steps: u64) -> Result<()> {
     let all = list(run_dir)?;
     let old = all.len().saturating_sub(keep as usize);
@@ -334,7 +338,8 @@ mod tests {
             let mut bad = good.clone();
             bad[ix] ^= 0x10;
             fs::write(&path, &bad).unwrap();
-            // A flip of the padding or of insignificant JSON may leave the content whole; nothing else may.
+            // A flip of the padding or of insignificant JSON may leave the content whole; nothing
+            // else may.
             if let Ok(read) = Checkpoint::read(&path) {
                 assert_eq!(
                     read.part("online.")["w"],

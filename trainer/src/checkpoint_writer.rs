@@ -1,7 +1,8 @@
-//! Writes checkpoints beside the training: the step waits for the copy to the host, not for the disk.
+//! Writes checkpoints beside the training: the step waits for the copy to the host, not for the
+//! disk.
 //!
-//! One write at a time; the next snapshot waits for the one before. Dropping the writer waits too, so that no checkpoint is
-//! lost to an early return.
+//! One write at a time; the next snapshot waits for the one before. Dropping the writer waits too,
+//! so that no checkpoint is lost to an early return.
 
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};

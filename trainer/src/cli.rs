@@ -116,7 +116,8 @@ pub struct ConfigArgs {
     /// Threads of the loader, and of the computation on CPU (run.threads); 0 takes every core.
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
-    /// SQL filter over the catalog's columns (data.where), as in "camera = 'FRONT' and time_of_day = 'Day'".
+    /// SQL filter over the catalog's columns (data.where), as in "camera = 'FRONT' and time_of_day
+    /// = 'Day'".
     #[arg(long = "where", value_name = "SQL")]
     pub filter: Option<String>,
     /// Change a config key, as in optim.base_lr=0.3; may be repeated.
@@ -135,7 +136,8 @@ The step is that of `trainer run`, at the config's highest learning rate. Its ti
 median over three blocks of --steps steps, each of them between two synchronisations with
 the device.")]
 pub struct BenchArgs {
-    /// Folder of shards to load pairs from [default: views of random bytes, which nothing has to load].
+    /// Folder of shards to load pairs from [default: views of random bytes, which nothing has to
+    /// load].
     pub shards: Option<PathBuf>,
     /// Whose step.
     #[command(flatten)]
@@ -149,8 +151,9 @@ pub struct BenchArgs {
     /// In place of the blocks, trace three steps into this file, in Chrome's format.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// In place of the blocks, one forward and backward pass of the weights and views in DIR (state.safetensors,
-    /// inputs.safetensors), and what came out into ours.safetensors: the loss, and each parameter's gradient.
+    /// In place of the blocks, one forward and backward pass of the weights and views in DIR
+    /// (state.safetensors, inputs.safetensors), and what came out into ours.safetensors: the loss,
+    /// and each parameter's gradient.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["trace", "shards"])]
     pub agree: Option<PathBuf>,
     /// One JSON object on stdout.
@@ -199,8 +202,8 @@ pub struct ExportArgs {
     /// Which network.
     #[arg(long, value_enum, default_value = "online")]
     pub network: NetworkArg,
-    /// Replace the batch norms' statistics, which are those of augmented crops, by those of up to 512 whole frames of this
-    /// set.
+    /// Replace the batch norms' statistics, which are those of augmented crops, by those of up to
+    /// 512 whole frames of this set.
     #[arg(long, value_name = "SHARDS")]
     pub recalibrate: Option<PathBuf>,
     /// Height of those frames as the backbone sees them, in pixels.
@@ -278,7 +281,8 @@ pub struct ProbeArgs {
     /// Epochs of the classifier.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
     pub epochs: u64,
-    /// Score on this many training images, held out in blocks of neighbours, instead of the split val.
+    /// Score on this many training images, held out in blocks of neighbours, instead of the split
+    /// val.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub holdout: usize,
     /// Take only the first N training images.
@@ -298,7 +302,8 @@ pub struct ProbeArgs {
     pub json: bool,
 }
 
-/// Tasks of `trainer transfer`. Instance segmentation is left to Detectron2: see `scripts/transfer/`.
+/// Tasks of `trainer transfer`. Instance segmentation is left to Detectron2: see
+/// `scripts/transfer/`.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Semantic segmentation with FCN-16s: mIoU on the split val.

@@ -1,11 +1,13 @@
 //! One run, as data: everything that decides which weights come out.
 //!
-//! A TOML file names what differs from [`RunConfig::default`], which holds the paper's values (or, where the paper is
-//! silent, what its code base OpenSelfSup and its optimiser's source PixPro do). `layers` loads the file, applies
-//! `--set` and the other flags; [`RunConfig::check`] refuses nonsense before anything is built; the resolved config is
-//! printed, written to `runs/x/config.toml` and stored in every checkpoint.
+//! A TOML file names what differs from [`RunConfig::default`], which holds the paper's values (or,
+//! where the paper is silent, what its code base OpenSelfSup and its optimiser's source PixPro do).
+//! `layers` loads the file, applies `--set` and the other flags; [`RunConfig::check`] refuses
+//! nonsense before anything is built; the resolved config is printed, written to
+//! `runs/x/config.toml` and stored in every checkpoint.
 //!
-//! Only `[run]` and `[probe]` may change between a run and its resumption: nothing in them changes a weight.
+//! Only `[run]` and `[probe]` may change between a run and its resumption: nothing in them changes
+//! a weight.
 
 use sampler::{OrderKind, PairConfig, Pin, Recipe, SamplerConfig, ViewAugment};
 use serde::{Deserialize, Serialize};
@@ -52,7 +54,8 @@ pub struct DataConfig {
     /// SQL filter over the catalog's columns; empty takes every frame.
     #[serde(rename = "where")]
     pub filter: String,
-    /// `full`: any frame next. `block`: shuffled shards with a window, for disks and network folders.
+    /// `full`: any frame next. `block`: shuffled shards with a window, for disks and network
+    /// folders.
     pub order: OrderKind,
     /// Always cut from the original resolution: slower, for comparisons.
     pub exact: bool,
@@ -60,7 +63,8 @@ pub struct DataConfig {
     pub depth: u64,
 }
 
-/// How a frame becomes two views. The defaults are BYOL's (RECIPE 1.1), which the paper keeps, with its pair rule (2.2).
+/// How a frame becomes two views. The defaults are BYOL's (RECIPE 1.1), which the paper keeps, with
+/// its pair rule (2.2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {
@@ -80,7 +84,8 @@ pub struct AugmentConfig {
 pub struct OptimConfig {
     /// `lars` (the paper) or `sgd` (the MoCo baselines).
     pub name: OptimName,
-    /// Learning rate per 256 pairs: lr = base_lr * batch * accumulate / 256. Paper, section 4.1: 1.0.
+    /// Learning rate per 256 pairs: lr = base_lr * batch * accumulate / 256. Paper, section 4.1:
+    /// 1.0.
     pub base_lr: f64,
     /// Momentum. OpenSelfSup: 0.9.
     pub momentum: f64,
@@ -94,7 +99,8 @@ pub struct OptimConfig {
     pub arithmetic: Arithmetic,
     /// LARS: which tensors take neither decay nor trust ratio, `one-axis` or `name-pattern`.
     pub exclude: Exclude,
-    /// `fp32`, `tf32` (CUDA), `bf16` (autocast; norms, cosines, attention and K-means stay fp32) or `auto`: bf16 on CUDA, else fp32.
+    /// `fp32`, `tf32` (CUDA), `bf16` (autocast; norms, cosines, attention and K-means stay fp32) or
+    /// `auto`: bf16 on CUDA, else fp32.
     pub precision: Precision,
 }
 
@@ -112,7 +118,8 @@ pub enum OptimName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// bf16 on CUDA, fp32 elsewhere. Resolved before the run starts, so that a checkpoint names what it used.
+    /// bf16 on CUDA, fp32 elsewhere. Resolved before the run starts, so that a checkpoint names
+    /// what it used.
     Auto,
     /// Single precision, without TensorFloat-32.
     Fp32,
@@ -134,9 +141,11 @@ pub struct ScheduleConfig {
     pub warmup_epochs: f64,
     /// Linear warm-up in optimizer steps, in place of `warmup_epochs` when `total_steps` is not 0.
     pub warmup_steps: u64,
-    /// Shape of the learning rate over time: `byol`, `openselfsup` or `pixpro` (RECIPE 4), or `step` (MoCo v1).
+    /// Shape of the learning rate over time: `byol`, `openselfsup` or `pixpro` (RECIPE 4), or
+    /// `step` (MoCo v1).
     pub lr_shape: LrShape,
-    /// Shares of the run after which `step` takes a tenth of the rate. MoCo v1: epochs 120 and 160 of 200.
+    /// Shares of the run after which `step` takes a tenth of the rate. MoCo v1: epochs 120 and 160
+    /// of 200.
     pub lr_drops: [f64; 2],
     /// EMA coefficient of the target at the first step. Paper, equation 2: 0.996; MoCo: 0.999.
     pub tau: f64,
@@ -150,7 +159,8 @@ pub struct ScheduleConfig {
 pub struct RunSettings {
     /// Optimizer steps between two rows of `metrics.jsonl` (reading them waits for the device).
     pub log_every_steps: u64,
-    /// Optimizer steps between two pictures of crop pairs and clusters in TensorBoard; 0 draws none.
+    /// Optimizer steps between two pictures of crop pairs and clusters in TensorBoard; 0 draws
+    /// none.
     pub pictures_every_steps: u64,
     /// Optimizer steps between two checkpoints.
     pub checkpoint_every_steps: u64,
@@ -158,9 +168,11 @@ pub struct RunSettings {
     pub keep_checkpoints: u64,
     /// Checkpoints at multiples of this step are kept for good; 0 keeps none.
     pub milestone_every_steps: u64,
-    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core. Another number rounds differently on CPU.
+    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core. Another number rounds
+    /// differently on CPU.
     pub threads: u64,
-    /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds differently.
+    /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds
+    /// differently.
     pub fused_kernels: bool,
 }
 

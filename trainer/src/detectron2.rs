@@ -1,7 +1,8 @@
 //! Detectron2's `.pkl`: backbone weights for its `MODEL.WEIGHTS`.
 //!
-//! A pickled dict `{"model": {name: numpy array}, "__author__": …, "matching_heuristics": True}`; without the last two
-//! keys Detectron2 takes the file for Caffe2's. Names are its own (RECIPE 6); its heuristics match them by suffix.
+//! A pickled dict `{"model": {name: numpy array}, "__author__": …, "matching_heuristics": True}`;
+//! without the last two keys Detectron2 takes the file for Caffe2's. Names are its own (RECIPE 6);
+//! its heuristics match them by suffix.
 
 use std::io::Write;
 use std::path::Path;
@@ -46,7 +47,8 @@ pub fn renamed(name: &str) -> String {
         .replace("downsample.1", "shortcut.norm")
 }
 
-/// Pushes a numpy array. `numpy.core` is the old home of its constructor, which numpy 1 and 2 both know.
+/// Pushes a numpy array. `numpy.core` is the old home of its constructor, which numpy 1 and 2 both
+/// know.
 fn array(pickle: &mut Pickle, tensor: &HostTensor) -> Result<()> {
     let dtype = match tensor.dtype {
         Dtype::F32 => "f4",

@@ -1,8 +1,9 @@
 //! Where the run computes, and how a batch gets there.
 //!
-//! Views travel as bytes, a quarter of the floats that they become, and are normalised on the device. The rule of this
-//! file: a batch goes back to the loader's ring only when its copy has finished. On CPU the copy has finished when
-//! [`Uploader::upload`] returns; on CUDA an event recorded behind the copy says so, and the batch is held until then.
+//! Views travel as bytes, a quarter of the floats that they become, and are normalised on the
+//! device. The rule of this file: a batch goes back to the loader's ring only when its copy has
+//! finished. On CPU the copy has finished when [`Uploader::upload`] returns; on CUDA an event
+//! recorded behind the copy says so, and the batch is held until then.
 
 #![expect(
     unsafe_code,
@@ -60,7 +61,8 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// An uploader beside a ring of `depth` slots. Views are as a forward pass in `precision` wants them.
+    /// An uploader beside a ring of `depth` slots. Views are as a forward pass in `precision` wants
+    /// them.
     pub fn new(device: Device, precision: Precision, depth: usize) -> Result<Self> {
         Ok(Uploader {
             device,
@@ -127,8 +129,9 @@ impl Uploader {
             "a view is n x h x w x 3 bytes"
         );
         let (shape, strides) = ([n, side, side, 3], [side * side * 3, side * 3, 3, 1]);
-        // SAFETY: the tensor covers exactly `bytes` (asserted). It does not outlive them: it is dropped in this function,
-        // and what it is copied to has its own memory; a copy that is still running keeps `batch` in `in_flight`.
+        // SAFETY: the tensor covers exactly `bytes` (asserted). It does not outlive them: it is
+        // dropped in this function, and what it is copied to has its own memory; a copy that is
+        // still running keeps `batch` in `in_flight`.
         let host = unsafe {
             Tensor::f_from_blob(bytes.as_ptr(), &shape, &strides, Kind::Uint8, Device::Cpu)
         };
@@ -154,7 +157,8 @@ fn normalisation(device: Device) -> Tensor {
     Tensor::from_slice2(&[scales, shifts]).to_device(device)
 }
 
-/// Bytes `[n, h, w, 3]` on any device to a network's input `[n, 3, h, w]` on `device`: 32-bit floats, normalised.
+/// Bytes `[n, h, w, 3]` on any device to a network's input `[n, 3, h, w]` on `device`: 32-bit
+/// floats, normalised.
 pub fn normalised(bytes: &Tensor, device: Device) -> Tensor {
     native::normalise(
         &bytes.to_device(device),

@@ -1,4 +1,5 @@
-//! What is measured of a step only where a row is due: norms, trust ratios, and signs of collapse that cost something.
+//! What is measured of a step only where a row is due: norms, trust ratios, and signs of collapse
+//! that cost something.
 //!
 //! Everything here reads from the device, so it waits for it.
 
@@ -14,11 +15,13 @@ use crate::optim::Optimizer;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Diagnostics {
-    /// [`effective_rank`] of the online projections of one view of a batch. At most as many as pairs or dimensions.
+    /// [`effective_rank`] of the online projections of one view of a batch. At most as many as
+    /// pairs or dimensions.
     pub z_rank: Option<f64>,
     /// Share of an image's cells in its smallest cluster, mean over a batch.
     pub cluster_min: Option<f64>,
-    /// Share of an image's cells in its largest cluster, likewise. 1 is a map that is the same everywhere.
+    /// Share of an image's cells in its largest cluster, likewise. 1 is a map that is the same
+    /// everywhere.
     pub cluster_max: Option<f64>,
     /// Clusters of an image without a cell, likewise.
     pub cluster_empty: Option<f64>,
@@ -77,13 +80,14 @@ impl Diagnostics {
     }
 }
 
-/// exp(−Σ p_i log p_i) of the shares p_i = σ_i / Σ σ of the singular values of `rows` `[n, d]`, L2-normalised first: how many
-/// directions they use (Roy and Vetterli, "The effective rank", 2007; Garrido et al., "RankMe", 2023). From 1, all on one
-/// line, to min(n, d).
+/// exp(−Σ p_i log p_i) of the shares p_i = σ_i / Σ σ of the singular values of `rows` `[n, d]`,
+/// L2-normalised first: how many directions they use (Roy and Vetterli, "The effective rank", 2007;
+/// Garrido et al., "RankMe", 2023). From 1, all on one line, to min(n, d).
 pub fn effective_rank(rows: &Tensor) -> f64 {
     let rows = unit(&rows.to_kind(Kind::Double), 1);
     let (n, d) = rows.size2().expect("projections have two axes");
-    // The singular values are the roots of the smaller Gram matrix's eigenvalues; float64 leaves enough of their digits.
+    // The singular values are the roots of the smaller Gram matrix's eigenvalues; float64 leaves
+    // enough of their digits.
     let gram = if n < d {
         rows.matmul(&rows.tr())
     } else {

@@ -1,8 +1,9 @@
 //! The runs inside the binary: `configs/*.toml`, one file a run.
 //!
-//! Every row of the paper's tables that is trained on driving data has one; rows of several tables that are the same run
-//! share it. A file holds what differs from the defaults, which are the paper's final model, and stands on its own: what
-//! rows have in common is repeated in each, and checked here.
+//! Every row of the paper's tables that is trained on driving data has one; rows of several tables
+//! that are the same run share it. A file holds what differs from the defaults, which are the
+//! paper's final model, and stands on its own: what rows have in common is repeated in each, and
+//! checked here.
 
 /// Name and text of each config, in the order of the tables.
 pub const EMBEDDED: &[(&str, &str)] = &[

@@ -1,11 +1,12 @@
 //! What goes wrong because of what the user asked for.
 //!
-//! [`Usage`] is one line that says what, where and what to do; the program ends with exit code 2. Everything else travels
-//! as `anyhow::Error` with its context and ends with exit code 1.
+//! [`Usage`] is one line that says what, where and what to do; the program ends with exit code 2.
+//! Everything else travels as `anyhow::Error` with its context and ends with exit code 1.
 
 use std::fmt::Display;
 
-/// A request that cannot be carried out as written: a bad key, a missing folder, a device that is not there.
+/// A request that cannot be carried out as written: a bad key, a missing folder, a device that is
+/// not there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
@@ -15,7 +16,8 @@ pub fn usage(line: impl Display) -> anyhow::Error {
     Usage(line.to_string()).into()
 }
 
-/// An `anyhow::Error` from a libtorch error: its first line only, without the C++ stack that follows.
+/// An `anyhow::Error` from a libtorch error: its first line only, without the C++ stack that
+/// follows.
 pub fn torch(error: tch::TchError) -> anyhow::Error {
     anyhow::anyhow!("libtorch: {}", first_line(&error.to_string()))
 }

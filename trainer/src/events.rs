@@ -1,7 +1,7 @@
 //! TensorBoard events: the file that `tensorboard --logdir runs` finds and reads.
 //!
-//! Framing and messages are the `tfrecord` crate's. One file a run: a resumed run cuts it back to its checkpoint's step
-//! and appends, so that the curves have neither gaps nor doubled points.
+//! Framing and messages are the `tfrecord` crate's. One file a run: a resumed run cuts it back to
+//! its checkpoint's step and appends, so that the curves have neither gaps nor doubled points.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Seek, SeekFrom};
@@ -141,7 +141,8 @@ fn end_of_step(path: &Path, step: u64) -> Result<u64> {
     Ok(keep)
 }
 
-/// The next whole event, or `None` where the file or its good part ends. `size` bounds what a damaged length can ask for.
+/// The next whole event, or `None` where the file or its good part ends. `size` bounds what a
+/// damaged length can ask for.
 fn next_event(reader: &mut BufReader<File>, size: u64) -> Result<Option<Event>> {
     let length = match tfrecord::io::sync::try_read_len(reader, true) {
         Ok(Some(length)) if length as u64 <= size => length,

@@ -1,7 +1,8 @@
 //! `trainer export`: a run's network as a file that others read.
 //!
-//! Backbones carry torchvision's names, without `fc`, with `num_batches_tracked`; Detectron2's file carries its own names
-//! (RECIPE 6). Every tensor is written as it is in the checkpoint, contiguous, in the shape PyTorch expects.
+//! Backbones carry torchvision's names, without `fc`, with `num_batches_tracked`; Detectron2's file
+//! carries its own names (RECIPE 6). Every tensor is written as it is in the checkpoint,
+//! contiguous, in the shape PyTorch expects.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Whole frames out of shards, for pictures and features: not the training path, which the sampler owns.
+//! Whole frames out of shards, for pictures and features: not the training path, which the sampler
+//! owns.
 
 use std::path::Path;
 
@@ -80,7 +81,8 @@ impl Stored<'_> {
         self.frames.index.size(self.frame)
     }
 
-    /// All of it, from the coarsest stored level that suffices for a picture whose shorter side has `min_side` pixels.
+    /// All of it, from the coarsest stored level that suffices for a picture whose shorter side has
+    /// `min_side` pixels.
     ///
     /// # Errors
     /// [`BrokenFrame`] if its bytes are not what they were when it was ingested.
@@ -134,8 +136,8 @@ impl Levels for Stored<'_> {
     }
 }
 
-/// The size at which a network with cells of `cell_px` pixels is shown a whole frame: about `height` pixels high, in the
-/// frame's proportions, whole cells.
+/// The size at which a network with cells of `cell_px` pixels is shown a whole frame: about
+/// `height` pixels high, in the frame's proportions, whole cells.
 pub fn shown_size(frame: Size, height: i64, cell_px: i64) -> Size {
     let whole_cells = |px: f64| (px / cell_px as f64).round().max(1.0) as u32 * cell_px as u32;
     let height = height as f64;
@@ -153,7 +155,8 @@ pub struct Frame {
     pub picture: Canvas,
 }
 
-/// `count` frames of the set, evenly spread over it, each from a level that suffices to be shown `width` pixels wide.
+/// `count` frames of the set, evenly spread over it, each from a level that suffices to be shown
+/// `width` pixels wide.
 ///
 /// # Errors
 /// As [`Frames::open`]; if one of the frames is broken.

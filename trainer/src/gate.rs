@@ -1,11 +1,14 @@
-//! Lets no bad step through: a step at which something is not finite changes nothing, and neither does any step after it.
+//! Lets no bad step through: a step at which something is not finite changes nothing, and neither
+//! does any step after it.
 //!
-//! Whether a step is good is known to the device alone until the host asks ([`Gate::first_bad`]), so nothing waits for it:
-//! the first bad step of every term is noted there, and one flag over all of them decides what the state
-//! becomes, `where(good, after, before)`. A good step is the same to the bit as without a gate.
+//! Whether a step is good is known to the device alone until the host asks ([`Gate::first_bad`]),
+//! so nothing waits for it: the first bad step of every term is noted there, and one flag over all
+//! of them decides what the state becomes, `where(good, after, before)`. A good step is the same to
+//! the bit as without a gate.
 //!
-//! A forward pass moves running statistics and queues before the loss is known, and an update may itself overflow; so the
-//! whole state is copied before a step. Counters live on the host and are put back when the host asks.
+//! A forward pass moves running statistics and queues before the loss is known, and an update may
+//! itself overflow; so the whole state is copied before a step. Counters live on the host and are
+//! put back when the host asks.
 
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -13,7 +16,8 @@ use crate::method::{Losses, Method};
 use crate::native::{self, Restore};
 use crate::optim::Optimizer;
 
-/// What has to be finite, in the order of a step: a bad loss makes bad gradients, and is what gets named.
+/// What has to be finite, in the order of a step: a bad loss makes bad gradients, and is what gets
+/// named.
 const TERMS: [&str; 5] = [
     "the 1D loss",
     "the 2D loss",
@@ -25,10 +29,12 @@ const TERMS: [&str; 5] = [
 /// Guards the state of one run.
 pub struct Gate {
     device: Device,
-    /// `[5]` int64: for each term the first step (1-based) at which it was not finite, 0 as long as there is none.
+    /// `[5]` int64: for each term the first step (1-based) at which it was not finite, 0 as long as
+    /// there is none.
     first_bad: Tensor,
     step: u64,
-    /// `[2]`: 1D and 2D loss, summed over the batches of the step. A sum is finite only if all its parts are.
+    /// `[2]`: 1D and 2D loss, summed over the batches of the step. A sum is finite only if all its
+    /// parts are.
     losses: Option<Tensor>,
     grad_norm: Tensor,
     weight_norm: Tensor,
@@ -91,7 +97,8 @@ impl Gate {
         });
     }
 
-    /// Ends the step, after its last backward pass: what `update` makes of the state stays if the step is good.
+    /// Ends the step, after its last backward pass: what `update` makes of the state stays if the
+    /// step is good.
     pub fn end(&mut self, update: impl FnOnce()) {
         let _guard = tch::no_grad_guard();
         let grads: Vec<Tensor> = self
@@ -111,7 +118,8 @@ impl Gate {
         let norms = [&norm(&self.statistics), &self.grad_norm, &self.weight_norm];
         self.note(&Tensor::cat(&[losses, Tensor::stack(&norms, 0)], 0));
         let good = self.first_bad.eq(0).all();
-        // On CPU, where reading the flag waits for nothing, a good step need not touch its state again.
+        // On CPU, where reading the flag waits for nothing, a good step need not touch its state
+        // again.
         if self.device.is_cuda() || good.int64_value(&[]) == 0 {
             self.state.unless(&good);
         }
@@ -159,7 +167,8 @@ impl Gate {
     }
 }
 
-/// Euclidean norm over all of `tensors` (at least one) together, a float32 scalar; not finite if one of them is not.
+/// Euclidean norm over all of `tensors` (at least one) together, a float32 scalar; not finite if
+/// one of them is not.
 fn norm(tensors: &[Tensor]) -> Tensor {
     native::foreach_norm(tensors).norm().to_kind(Kind::Float)
 }

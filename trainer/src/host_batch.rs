@@ -1,4 +1,5 @@
-//! A batch of pairs in the host's memory, ready to be uploaded: the loader's, or one made of tensors.
+//! A batch of pairs in the host's memory, ready to be uploaded: the loader's, or one made of
+//! tensors.
 
 #![expect(
     unsafe_code,
@@ -14,8 +15,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::torch;
 
-/// Values that say where a view comes from: x, y, width, height of its crop and width, height of the frame in frame
-/// pixels, and 1 where it is mirrored.
+/// Values that say where a view comes from: x, y, width, height of its crop and width, height of
+/// the frame in frame pixels, and 1 where it is mirrored.
 pub const BOX_VALUES: usize = 7;
 
 /// What an upload needs of a batch.
@@ -64,8 +65,8 @@ pub struct FixedBatch {
 }
 
 impl FixedBatch {
-    /// Both views, `[2, n, side, side, 3]` bytes, and the boxes `[n, 2, 7]`. For a GPU the views are copied to page-locked
-    /// memory.
+    /// Both views, `[2, n, side, side, 3]` bytes, and the boxes `[n, 2, 7]`. For a GPU the views
+    /// are copied to page-locked memory.
     ///
     /// # Errors
     /// Other shapes or kinds; memory that cannot be page-locked.
@@ -108,8 +109,8 @@ impl HostBatch for Rc<FixedBatch> {
     fn view(&self, which: usize) -> &[u8] {
         let bytes = self.views.numel() / 2;
         assert!(which < 2, "a pair has two views");
-        // SAFETY: the tensor is contiguous, on the CPU, of `2 * bytes` bytes (`new`), lives as long as `self`, and nobody
-        // writes to it.
+        // SAFETY: the tensor is contiguous, on the CPU, of `2 * bytes` bytes (`new`), lives as long
+        // as `self`, and nobody writes to it.
         unsafe {
             slice::from_raw_parts(self.views.data_ptr().cast::<u8>().add(which * bytes), bytes)
         }

@@ -1,8 +1,8 @@
 //! `trainer import`: a run that begins with weights from elsewhere.
 //!
-//! Imported weights are a checkpoint of step 0: online and target backbone hold them, batch-norm statistics included,
-//! heads are drawn as for any run, the optimizer is empty. So `trainer run` needs to know nothing of their origin, and
-//! resuming is as exact as ever.
+//! Imported weights are a checkpoint of step 0: online and target backbone hold them, batch-norm
+//! statistics included, heads are drawn as for any run, the optimizer is empty. So `trainer run`
+//! needs to know nothing of their origin, and resuming is as exact as ever.
 
 use std::collections::BTreeMap;
 

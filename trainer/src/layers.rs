@@ -1,8 +1,8 @@
 //! From a config's name or file and the flags to one checked [`RunConfig`].
 //!
-//! Three layers, each over the one before: the defaults, the TOML file, `key=value` overrides (`--set` and the flags that
-//! stand for one). Keys are checked against the defaults, so a misspelt one is refused with its line and the keys that
-//! its section has. Nothing is built here.
+//! Three layers, each over the one before: the defaults, the TOML file, `key=value` overrides
+//! (`--set` and the flags that stand for one). Keys are checked against the defaults, so a misspelt
+//! one is refused with its line and the keys that its section has. Nothing is built here.
 
 use std::fs;
 use std::path::Path;
@@ -94,7 +94,8 @@ pub fn parse_resolved(text: &str, origin: &str) -> Result<RunConfig> {
     layer(&source, &[])
 }
 
-/// Parses `key=value`; a value that is not TOML is taken as a string, so `--set method.align=roi` needs no quotes.
+/// Parses `key=value`; a value that is not TOML is taken as a string, so `--set method.align=roi`
+/// needs no quotes.
 pub fn parse_override(text: &str) -> Result<Override, String> {
     let (key, value) = text
         .split_once('=')

@@ -1,7 +1,7 @@
 //! How long a run is, and what learning rate and EMA coefficient each of its steps has.
 //!
-//! Everything is a function of the optimizer step and of the number of batches in an epoch (RECIPE 4): accumulation
-//! crosses the ends of epochs, and stopping early changes nothing.
+//! Everything is a function of the optimizer step and of the number of batches in an epoch (RECIPE
+//! 4): accumulation crosses the ends of epochs, and stopping early changes nothing.
 
 use anyhow::Result;
 

@@ -1,7 +1,8 @@
 //! Batches of crop pairs in, a pre-trained backbone out.
 //!
-//! `run` (one training run) reads from top to bottom: [`cli`] → [`layers`] → [`session`] → [`train`]. The mathematics of
-//! the paper lies in [`method`], [`align`], [`cluster`] and [`attention`]; what tch lacks of libtorch in [`native`].
+//! `run` (one training run) reads from top to bottom: [`cli`] → [`layers`] → [`session`] →
+//! [`train`]. The mathematics of the paper lies in [`method`], [`align`], [`cluster`] and
+//! [`attention`]; what tch lacks of libtorch in [`native`].
 #![deny(missing_docs)]
 
 pub mod align;

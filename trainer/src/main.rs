@@ -1,6 +1,7 @@
 //! The `trainer` program: parse, run, print one line if it failed, choose the exit code.
 //!
-//! Exit codes: 0 done, 1 failed, 2 not possible as asked, 75 interrupted by a signal after writing a checkpoint.
+//! Exit codes: 0 done, 1 failed, 2 not possible as asked, 75 interrupted by a signal after writing
+//! a checkpoint.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -44,8 +45,9 @@ fn main() -> ExitCode {
 
 /// Starts this program anew with `OMP_WAIT_POLICY=PASSIVE`, unless the user has set one.
 ///
-/// On the CPU, libgomp's threads spin while they wait, and so take the cores from the sampler's: a step then takes several
-/// times as long. libgomp reads the variable when it is loaded, before `main`, so setting it here would be too late.
+/// On the CPU, libgomp's threads spin while they wait, and so take the cores from the sampler's: a
+/// step then takes several times as long. libgomp reads the variable when it is loaded, before
+/// `main`, so setting it here would be too late.
 fn restart_with_resting_openmp() {
     const POLICY: &str = "OMP_WAIT_POLICY";
     if env::var_os(POLICY).is_some() {

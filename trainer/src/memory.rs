@@ -1,7 +1,8 @@
 //! What a run will need of memory, before it starts: an estimate within some tens of percent.
 //!
-//! Two things fill a GPU: the networks with what belongs to them, and the maps that the backward pass needs again. Both
-//! views' maps of the online network are alive at once, because the loss is symmetric; the target keeps none.
+//! Two things fill a GPU: the networks with what belongs to them, and the maps that the backward
+//! pass needs again. Both views' maps of the online network are alive at once, because the loss is
+//! symmetric; the target keeps none.
 
 use serde::Serialize;
 
@@ -46,8 +47,9 @@ impl Memory {
     }
 }
 
-/// Elements that the backward pass needs of one view: of every layer what the filters give, which the batch norm reads,
-/// and what the ReLU leaves, which the next filters read; of a shortcut the first alone; of the heads the same a cell.
+/// Elements that the backward pass needs of one view: of every layer what the filters give, which
+/// the batch norm reads, and what the ReLU leaves, which the next filters read; of a shortcut the
+/// first alone; of the heads the same a cell.
 fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
     let mut side = side.div_ceil(2);
     let mut sum = 2 * 64 * side * side;
@@ -77,7 +79,8 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
             channels_in = channels_out;
         }
     }
-    // Projector and predictor, for the pooled vector and every cell: two maps of the hidden width and an output each.
+    // Projector and predictor, for the pooled vector and every cell: two maps of the hidden width
+    // and an output each.
     let heads = 2 * (3 * model.hidden + 2 * model.dim) as u64;
     sum + (side * side + 1) * heads
 }

@@ -1,8 +1,9 @@
 //! What a run reports: one [`Row`] every few steps, into `metrics.jsonl` and TensorBoard.
 //!
-//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`) depend on the config, the data and the number of
-//! threads alone: a run that was interrupted and resumed writes the same rows as one that was not. Rows are written
-//! through at once; after a kill the file is cut back to the checkpoint's step.
+//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`) depend on the config,
+//! the data and the number of threads alone: a run that was interrupted and resumed writes the same
+//! rows as one that was not. Rows are written through at once; after a kill the file is cut back to
+//! the checkpoint's step.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -23,14 +24,17 @@ pub struct Row {
     pub step: u64,
     /// Epochs consumed so far.
     pub epoch: f64,
-    /// What is optimised: -2cos summed over both directions, lambda-weighted; its minimum is -4. MoCo's 1D branch has InfoNCE
-    /// in its place, unscaled.
+    /// What is optimised: -2cos summed over both directions, lambda-weighted; its minimum is -4.
+    /// MoCo's 1D branch has InfoNCE in its place, unscaled.
     pub loss: f64,
-    /// Mean -cos of the 1D branch over both directions, whose minimum is -1; or InfoNCE, which is positive.
+    /// Mean -cos of the 1D branch over both directions, whose minimum is -1; or InfoNCE, which is
+    /// positive.
     pub loss_1d: f64,
-    /// Mean -cos of the 2D branch over both directions; its minimum is -1. Null for methods without one.
+    /// Mean -cos of the 2D branch over both directions; its minimum is -1. Null for methods without
+    /// one.
     pub loss_2d: Option<f64>,
-    /// Spread of the normalised projections over the batch: 1 on the whole sphere, 0 when collapsed.
+    /// Spread of the normalised projections over the batch: 1 on the whole sphere, 0 when
+    /// collapsed.
     pub z_std: f64,
     /// The same for the cells of the projected map; null likewise.
     pub z2d_std: Option<f64>,
@@ -55,7 +59,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row without its timing keys: what must be the same in an interrupted and an undisturbed run.
+    /// The row without its timing keys: what must be the same in an interrupted and an undisturbed
+    /// run.
     pub fn without_timing(&self) -> Row {
         Row {
             pairs_per_s: 0.0,

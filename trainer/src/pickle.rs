@@ -1,7 +1,8 @@
 //! Writes Python pickles: just the opcodes that tensors need.
 //!
-//! A pickle is a program for a stack machine (<https://docs.python.org/3/library/pickletools.html>). Each method appends
-//! one instruction; the caller keeps the stack in mind.
+//! A pickle is a program for a stack machine
+//! (<https://docs.python.org/3/library/pickletools.html>). Each method appends one instruction; the
+//! caller keeps the stack in mind.
 
 /// A pickle being written.
 pub struct Pickle {

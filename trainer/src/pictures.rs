@@ -1,6 +1,8 @@
-//! What TensorBoard shows of a run beside its curves: crop pairs of a batch, and how the backbone groups their cells.
+//! What TensorBoard shows of a run beside its curves: crop pairs of a batch, and how the backbone
+//! groups their cells.
 //!
-//! Drawn on the CPU every few hundred steps. Nothing here changes a weight, a statistic or a random stream.
+//! Drawn on the CPU every few hundred steps. Nothing here changes a weight, a statistic or a random
+//! stream.
 
 use sampler::Batch;
 use sampler::draw::{Canvas, Color, palette};

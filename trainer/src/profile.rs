@@ -1,7 +1,8 @@
 //! `trainer run --profile`: where the time of a step goes.
 //!
-//! A GPU works behind the program's back, so a profile waits for it after every phase: steps are somewhat slower than
-//! without, and each phase's time is its own. The first step, which tunes and allocates, is left out.
+//! A GPU works behind the program's back, so a profile waits for it after every phase: steps are
+//! somewhat slower than without, and each phase's time is its own. The first step, which tunes and
+//! allocates, is left out.
 
 use std::fmt;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! What a person sees while a run goes on: a bar on a terminal, plain lines when piped.
 //!
-//! Both show the loss beside the spread of the projections (a collapse also makes the loss fall) and the data wait beside
-//! the step time. Everything goes to stderr: stdout belongs to `--json`.
+//! Both show the loss beside the spread of the projections (a collapse also makes the loss fall)
+//! and the data wait beside the step time. Everything goes to stderr: stdout belongs to `--json`.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl Progress {
         self.show("step ", row.step, describe(row, self.stop));
     }
 
-    /// Counts `done` of the things of which there are as many as steps, likewise; `what` is their name.
+    /// Counts `done` of the things of which there are as many as steps, likewise; `what` is their
+    /// name.
     pub fn count(&mut self, done: u64, what: &str) {
         let per_s = done as f64 / self.started.elapsed().as_secs_f64();
         let eta =

@@ -1,7 +1,8 @@
 //! PyTorch's `.pth`: what `torch.load(path, weights_only=True)` reads into a dict of tensors.
 //!
-//! The file is an uncompressed zip archive with a pickle of the names and shapes, and one member per tensor with its raw
-//! values (RECIPE 6). Values begin at multiples of 64 bytes, as PyTorch's own files do, so that they can be mapped.
+//! The file is an uncompressed zip archive with a pickle of the names and shapes, and one member
+//! per tensor with its raw values (RECIPE 6). Values begin at multiples of 64 bytes, as PyTorch's
+//! own files do, so that they can be mapped.
 
 use std::io::Write;
 use std::path::Path;
@@ -80,7 +81,8 @@ fn contiguous_strides(shape: &[usize]) -> Vec<i64> {
     strides
 }
 
-/// A zip archive without compression (<https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>), below 4 GiB.
+/// A zip archive without compression
+/// (<https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>), below 4 GiB.
 #[derive(Default)]
 struct Zip {
     out: Vec<u8>,
@@ -117,7 +119,8 @@ impl Zip {
         Ok(())
     }
 
-    /// What a member's local header and its directory entry share: version 2.0 to length of the name.
+    /// What a member's local header and its directory entry share: version 2.0 to length of the
+    /// name.
     fn entry(name: &str, data: &[u8]) -> Vec<u8> {
         let mut entry = vec![0x14, 0, 0, 0, 0, 0, 0, 0, 0x21, 0]; // stored; 1980-01-01, so that bytes repeat
         entry.extend(crc32fast::hash(data).to_le_bytes());

@@ -1,7 +1,9 @@
-//! Batch-norm statistics made anew for other images than those of training: clean ones, at another size.
+//! Batch-norm statistics made anew for other images than those of training: clean ones, at another
+//! size.
 //!
-//! The statistics of a training run belong to augmented crops. Each batch's own are what one pass adds to zeroed
-//! buffers; the mean over all batches becomes the running value ("precise BN" of Detectron2).
+//! The statistics of a training run belong to augmented crops. Each batch's own are what one pass
+//! adds to zeroed buffers; the mean over all batches becomes the running value ("precise BN" of
+//! Detectron2).
 
 use std::collections::BTreeMap;
 
@@ -20,8 +22,9 @@ use crate::weights::Backbone;
 const NUM_FRAMES: usize = 512;
 const BATCH: usize = 32;
 
-/// Replaces the running means and variances of `registry` by those over all `inputs`, each one batch (of more than one
-/// value a channel). `forward` runs the network in training mode. Without inputs, nothing changes.
+/// Replaces the running means and variances of `registry` by those over all `inputs`, each one
+/// batch (of more than one value a channel). `forward` runs the network in training mode. Without
+/// inputs, nothing changes.
 pub fn recalibrate(
     registry: &Registry,
     inputs: impl Iterator<Item = Tensor>,
@@ -56,8 +59,9 @@ pub fn recalibrate(
     });
 }
 
-/// Gives `backbone` the statistics of whole frames, evenly spread over a set, about `height` pixels high. Frames pass in
-/// batches of one size; broken ones, and sizes that only one frame has, are left out. Returns how many frames passed.
+/// Gives `backbone` the statistics of whole frames, evenly spread over a set, about `height` pixels
+/// high. Frames pass in batches of one size; broken ones, and sizes that only one frame has, are
+/// left out. Returns how many frames passed.
 ///
 /// # Errors
 /// If no batch comes together.

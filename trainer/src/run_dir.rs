@@ -7,7 +7,8 @@
 //! runs/x/checkpoints/step_*.safetensors
 //! runs/x/lock                  held by the process that trains
 //! ```
-//! A folder that holds something else is refused. `--fresh` never deletes: it moves the earlier run to `runs/x.1`.
+//! A folder that holds something else is refused. `--fresh` never deletes: it moves the earlier run
+//! to `runs/x.1`.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Builds a run, or restores it: every part that the loop needs, checked before the first step.
 //!
-//! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint in the folder is
-//! resumed from; its config (but for `[run]` and `[probe]`) and its data must be those of now.
+//! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint
+//! in the folder is resumed from; its config (but for `[run]` and `[probe]`) and its data must be
+//! those of now.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -138,7 +139,8 @@ impl Session {
         self.step = header.step;
         self.cursor = header.cursor;
         if self.cursor.step >= self.sampler.steps_per_epoch() {
-            // Only after an allowed change of the data: the epoch that was under way has no such step any more.
+            // Only after an allowed change of the data: the epoch that was under way has no such
+            // step any more.
             self.cursor = Cursor {
                 epoch: self.cursor.epoch + 1,
                 step: 0,
@@ -197,8 +199,8 @@ impl Session {
     }
 }
 
-/// Where `config` is to run, and everything about it that has to be said before libtorch's first computation; `auto`
-/// precision becomes a name. A line about what is not to be had.
+/// Where `config` is to run, and everything about it that has to be said before libtorch's first
+/// computation; `auto` precision becomes a name. A line about what is not to be had.
 ///
 /// # Errors
 /// An unknown or absent device; a precision that it lacks.
@@ -248,8 +250,8 @@ pub fn resolve_precision(precision: Precision, device: Device) -> Result<Precisi
     }
 }
 
-/// Lets CUDA multiply single precision as TensorFloat-32 if `precision` says so: all of it, the loss's products too.
-/// Otherwise nothing is, though libtorch would by default.
+/// Lets CUDA multiply single precision as TensorFloat-32 if `precision` says so: all of it, the
+/// loss's products too. Otherwise nothing is, though libtorch would by default.
 ///
 /// # Errors
 /// If libtorch refuses.
@@ -257,8 +259,9 @@ pub fn allow_tf32(precision: Precision) -> Result<()> {
     native::set_tf32(precision == Precision::Tf32)
 }
 
-/// Makes `device` ready for many steps of one shape: precision, the fastest convolution of cuDNN for every layer, fused
-/// kernels. A line about those, if the config wants them and they are not to be had.
+/// Makes `device` ready for many steps of one shape: precision, the fastest convolution of cuDNN
+/// for every layer, fused kernels. A line about those, if the config wants them and they are not to
+/// be had.
 ///
 /// # Errors
 /// If libtorch refuses.

@@ -1,7 +1,8 @@
-//! SIGTERM, SIGINT and SIGUSR1 mean: finish the step, write a checkpoint, leave (as Slurm's preemption expects).
+//! SIGTERM, SIGINT and SIGUSR1 mean: finish the step, write a checkpoint, leave (as Slurm's
+//! preemption expects).
 //!
-//! The program then ends with [`EXIT_INTERRUPTED`], so that a job script can tell "call me again" from success and from
-//! failure. A second SIGINT or SIGTERM ends it at once.
+//! The program then ends with [`EXIT_INTERRUPTED`], so that a job script can tell "call me again"
+//! from success and from failure. A second SIGINT or SIGTERM ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +11,8 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
-/// Exit code of a run that stopped on a signal after writing its checkpoint (`EX_TEMPFAIL`: try again).
+/// Exit code of a run that stopped on a signal after writing its checkpoint (`EX_TEMPFAIL`: try
+/// again).
 pub const EXIT_INTERRUPTED: u8 = 75;
 
 /// Whether a signal has asked the run to stop.
@@ -25,7 +27,8 @@ impl Signals {
         let received = Arc::new(AtomicUsize::new(0));
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
-            // Order matters: the first signal finds `again` unset and sets it, a second one ends the process.
+            // Order matters: the first signal finds `again` unset and sets it, a second one ends
+            // the process.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
                 .context("listening for signals")?;
             flag::register(signal, Arc::clone(&again)).context("listening for signals")?;

@@ -1,6 +1,8 @@
-//! Reads the tensors of what `torch.save` wrote: a zip of one pickle and the bytes of the storages, uncompressed.
+//! Reads the tensors of what `torch.save` wrote: a zip of one pickle and the bytes of the storages,
+//! uncompressed.
 //!
-//! The layout is that of PyTorch 1.6 and later; <https://docs.pytorch.org/docs/stable/notes/serialization.html>.
+//! The layout is that of PyTorch 1.6 and later;
+//! <https://docs.pytorch.org/docs/stable/notes/serialization.html>.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,8 @@ use crate::unpickle::{Value, unpickle};
 /// The tensors in nested dictionaries, names of the levels joined by dots.
 ///
 /// # Errors
-/// If `file` is none of `torch.save`, or damaged, or holds tensors of a kind that networks do not have.
+/// If `file` is none of `torch.save`, or damaged, or holds tensors of a kind that networks do not
+/// have.
 pub fn read(file: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     let archive = ZipArchive::from_slice(file)
         .context("no zip: PyTorch older than 1.6 wrote it, or something else")?;

@@ -1,8 +1,8 @@
 //! One optimizer step, the same whether a run takes it or a measurement.
 //!
-//! A step is [`begin`](Stepper::begin), for each of its batches [`upload`](Stepper::upload) and [`pass`](Stepper::pass),
-//! then [`end`](Stepper::end). Nothing of it waits for the device; what comes between (loading, logs, clocks) is the
-//! caller's.
+//! A step is [`begin`](Stepper::begin), for each of its batches [`upload`](Stepper::upload) and
+//! [`pass`](Stepper::pass), then [`end`](Stepper::end). Nothing of it waits for the device; what
+//! comes between (loading, logs, clocks) is the caller's.
 
 use anyhow::Result;
 use tch::{Device, Kind};
@@ -81,7 +81,8 @@ impl Stepper {
         losses
     }
 
-    /// Ends the step: behind the gate, the optimizer with learning rate `lr` and the target's move by `tau`.
+    /// Ends the step: behind the gate, the optimizer with learning rate `lr` and the target's move
+    /// by `tau`.
     pub fn end(&mut self, (lr, tau): (f64, f64), profile: &mut Profile) {
         let Stepper {
             method,

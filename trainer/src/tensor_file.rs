@@ -1,9 +1,11 @@
-//! Named tensors in one safetensors file, written so that a reader sees the whole file or none of it.
+//! Named tensors in one safetensors file, written so that a reader sees the whole file or none of
+//! it.
 //!
-//! The format is <https://github.com/huggingface/safetensors>: header length, JSON header, raw little-endian values. The
-//! writer is ours because a checkpoint needs what the crate's lacks: a temporary name that a later start recognises,
-//! `fsync` of file and folder before and after the rename, and the same bytes for the same content (the crate keeps its
-//! metadata in a hash map). Reading goes through the crate, which validates every offset.
+//! The format is <https://github.com/huggingface/safetensors>: header length, JSON header, raw
+//! little-endian values. The writer is ours because a checkpoint needs what the crate's lacks: a
+//! temporary name that a later start recognises, `fsync` of file and folder before and after the
+//! rename, and the same bytes for the same content (the crate keeps its metadata in a hash map).
+//! Reading goes through the crate, which validates every offset.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,7 +19,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::torch;
 
-/// A tensor copied out of libtorch: contiguous, little-endian, owned by Rust, free to go to another thread.
+/// A tensor copied out of libtorch: contiguous, little-endian, owned by Rust, free to go to another
+/// thread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostTensor {
     /// Its name in the file.
@@ -173,7 +176,8 @@ pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
-/// Writes a file through `fill` under a temporary name beside `path`, makes it durable, then renames it.
+/// Writes a file through `fill` under a temporary name beside `path`, makes it durable, then
+/// renames it.
 pub fn replace_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
@@ -205,7 +209,8 @@ pub fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The JSON header, padded with spaces to a multiple of 8 bytes. Keys are sorted; offsets follow the given order.
+/// The JSON header, padded with spaces to a multiple of 8 bytes. Keys are sorted; offsets follow
+/// the given order.
 fn header(metadata: &BTreeMap<String, String>, tensors: &[&HostTensor]) -> Vec<u8> {
     let mut entries = BTreeMap::from([("__metadata__", json!(metadata))]);
     let mut begin = 0;

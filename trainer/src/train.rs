@@ -1,8 +1,8 @@
 //! The loop, to be read from top to bottom.
 //!
-//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA, behind a gate that lets
-//! no bad step through. Whatever happens beside it (log, checkpoint, stop) is one `if` and one call. Nothing waits for the
-//! device but a row that is due and a checkpoint.
+//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA,
+//! behind a gate that lets no bad step through. Whatever happens beside it (log, checkpoint, stop)
+//! is one `if` and one call. Nothing waits for the device but a row that is due and a checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,8 @@ pub struct Outcome {
     pub profile: Option<Phases>,
 }
 
-/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times the phases of its steps.
+/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times
+/// the phases of its steps.
 pub fn train(
     mut s: Session,
     stop_after: Option<u64>,
@@ -153,7 +154,8 @@ fn refuse_bad_step(
     ))
 }
 
-/// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe, the last.
+/// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe,
+/// the last.
 struct LogGrid {
     every: u64,
     /// 0: no probes.
@@ -187,7 +189,8 @@ impl LogGrid {
 /// What the batches of one optimizer step add up to; losses stay on the device until a row is due.
 #[derive(Default)]
 struct Sums {
-    /// `[total, 1D, z_std]`, and `[.., 2D, z2d_std]` for methods with a 2D branch; summed over the batches.
+    /// `[total, 1D, z_std]`, and `[.., 2D, z2d_std]` for methods with a 2D branch; summed over the
+    /// batches.
     losses: Option<Tensor>,
     /// Of the last batch.
     sample: Option<Sample>,

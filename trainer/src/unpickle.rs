@@ -1,7 +1,9 @@
-//! Pickles of `torch.save` as plain values. Nothing of a pickle is executed: a call is kept as a value that names it.
+//! Pickles of `torch.save` as plain values. Nothing of a pickle is executed: a call is kept as a
+//! value that names it.
 //!
-//! The opcodes are those that CPython writes for protocols 2 to 4 out of dictionaries, lists, tuples, strings and
-//! numbers; <https://github.com/python/cpython/blob/main/Lib/pickletools.py> describes them.
+//! The opcodes are those that CPython writes for protocols 2 to 4 out of dictionaries, lists,
+//! tuples, strings and numbers; <https://github.com/python/cpython/blob/main/Lib/pickletools.py>
+//! describes them.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -251,8 +253,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    // NOTE: Python's memo holds references; here it holds what a value was when it was put there. A state dict refers
-    // only to finished values again: names, tuples, storages.
+    // NOTE: Python's memo holds references; here it holds what a value was when it was put there. A
+    // state dict refers only to finished values again: names, tuples, storages.
     fn memoize(&mut self, place: impl FnOnce(&mut Self) -> Result<u64>) -> Result<()> {
         let place = place(self)?;
         let value = match self.stack.last().context("nothing to remember")? {

@@ -1,7 +1,9 @@
-//! A backbone's weights from wherever they lie: a run, its checkpoint, an export, torchvision, earlier work.
+//! A backbone's weights from wherever they lie: a run, its checkpoint, an export, torchvision,
+//! earlier work.
 //!
-//! Names end like torchvision's (`conv1.weight`, `layer1.0.bn1.bias`, …); whatever stands before them (`backbone.`,
-//! `module.encoder_q.`, `state_dict.backbone.`) is recognised by the stem filter. Heads and `fc` are left alone.
+//! Names end like torchvision's (`conv1.weight`, `layer1.0.bn1.bias`, …); whatever stands before
+//! them (`backbone.`, `module.encoder_q.`, `state_dict.backbone.`) is recognised by the stem
+//! filter. Heads and `fc` are left alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,7 +48,8 @@ pub struct Backbone {
 }
 
 impl Weights {
-    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file or a state dict of `torch.save`.
+    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file or a state dict of
+    /// `torch.save`.
     ///
     /// # Errors
     /// If there is nothing, it cannot be read, or it holds no ResNet-18 or ResNet-50.
@@ -70,7 +73,8 @@ impl Weights {
         Ok(Self::of_tensors(path.display().to_string(), model, tensors))
     }
 
-    /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of random ones.
+    /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of
+    /// random ones.
     ///
     /// # Errors
     /// As [`Weights::open`].
@@ -136,7 +140,8 @@ impl Weights {
         &self.tensors
     }
 
-    /// Builds a backbone of the form `model` and loads the weights; strides and dilation may differ from the original's.
+    /// Builds a backbone of the form `model` and loads the weights; strides and dilation may differ
+    /// from the original's.
     ///
     /// # Errors
     /// The first tensor that is missing or does not fit.

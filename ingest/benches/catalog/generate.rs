@@ -1,7 +1,8 @@
 //! A small real set, and a catalog as large as asked for that is like the small one's.
 //!
-//! The large catalog follows the small one's schema and footer, so it changes with the format. Its shards are files of
-//! the right name and size without content: who opens a catalog looks at no more than that.
+//! The large catalog follows the small one's schema and footer, so it changes with the format. Its
+//! shards are files of the right name and size without content: who opens a catalog looks at no
+//! more than that.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -66,7 +67,8 @@ pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Writes a catalog of `rows` rows like that of `small` into `dir`, and empty files in the place of shards.
+/// Writes a catalog of `rows` rows like that of `small` into `dir`, and empty files in the place of
+/// shards.
 pub fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
     let small = ArrowReaderMetadata::load(
         &File::open(small.join(CATALOG_FILE))?,

@@ -1,11 +1,13 @@
-//! Opening, filtering, inspecting and extending the catalog of a large set: time and peak memory of each.
+//! Opening, filtering, inspecting and extending the catalog of a large set: time and peak memory of
+//! each.
 //!
 //!     cargo bench -p ingest --bench catalog -- [DIR [ROWS]]
 //!
-//! Makes the catalog of ROWS frames (default: ten million) in DIR/large and keeps it, so that `ingest inspect DIR/large`
-//! can be tried on it; without DIR in a temporary folder. Every step runs in a process of its own, after the file was
-//! written, so from the page cache. The two `build` steps run on real shards with tiny JPEGs in DIR/real, without and
-//! with an older catalog there; their cost is per shard.
+//! Makes the catalog of ROWS frames (default: ten million) in DIR/large and keeps it, so that
+//! `ingest inspect DIR/large` can be tried on it; without DIR in a temporary folder. Every step
+//! runs in a process of its own, after the file was written, so from the page cache. The two
+//! `build` steps run on real shards with tiny JPEGs in DIR/real, without and with an older catalog
+//! there; their cost is per shard.
 
 mod generate;
 

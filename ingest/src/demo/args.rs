@@ -15,10 +15,12 @@ use crate::error::Result;
   ingest demo --out data --frames 400 --seed 7
   ingest waymo data/waymo --out shards/  carries on from there")]
 pub struct DemoArgs {
-    /// Folder of the data: new, empty, or written by an earlier `ingest demo`, whose files are replaced.
+    /// Folder of the data: new, empty, or written by an earlier `ingest demo`, whose files are
+    /// replaced.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub out: PathBuf,
-    /// Images in all: 45 % in Waymo drives, 40 % SODA10M photographs, 15 % Cityscapes pictures with labels.
+    /// Images in all: 45 % in Waymo drives, 40 % SODA10M photographs, 15 % Cityscapes pictures with
+    /// labels.
     #[arg(long, value_name = "N", default_value_t = DemoConfig::default().num_frames, value_parser = clap::value_parser!(u32).range(i64::from(MIN_FRAMES)..))]
     pub frames: u32,
     /// Decides every pixel: the same seed gives the same files on any machine.

@@ -1,4 +1,5 @@
-//! The buildings of a street: boxes with a front of windows, shops and doors, and flat or gable roofs.
+//! The buildings of a street: boxes with a front of windows, shops and doors, and flat or gable
+//! roofs.
 
 use super::light::Rgb;
 use super::noise::Rng;

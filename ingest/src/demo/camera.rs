@@ -1,7 +1,8 @@
 //! A level pinhole camera in the street.
 //!
-//! World: metres, x to the right of the driving direction, y up from the road, z ahead. A camera is turned about y only, so
-//! verticals stay vertical and one image column sees one direction over the ground: the backdrop relies on it.
+//! World: metres, x to the right of the driving direction, y up from the road, z ahead. A camera is
+//! turned about y only, so verticals stay vertical and one image column sees one direction over the
+//! ground: the backdrop relies on it.
 
 use schemas::geom::Size;
 

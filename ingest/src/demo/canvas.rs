@@ -1,7 +1,8 @@
 //! Fills polygons of the street, in colour and at the same time in labels.
 //!
-//! Colour is anti-aliased and fades into the haze; labels are hard-edged: a pixel whose middle is inside has the class. Whoever is
-//! drawn later hides what is there: the scene draws from far to near.
+//! Colour is anti-aliased and fades into the haze; labels are hard-edged: a pixel whose middle is
+//! inside has the class. Whoever is drawn later hides what is there: the scene draws from far to
+//! near.
 
 use super::backdrop;
 use super::camera::{Camera, NEAR, Vec3};
@@ -89,7 +90,8 @@ impl<'a> Canvas<'a> {
         self.polygons_in_view(std::iter::once(points), FillRule::Winding, fill);
     }
 
-    /// Fills several polygons of camera-space points as one shape, so that their overlaps do not add up.
+    /// Fills several polygons of camera-space points as one shape, so that their overlaps do not
+    /// add up.
     pub fn polygons_in_view<'p>(
         &mut self,
         polygons: impl Iterator<Item = &'p [Vec3]>,

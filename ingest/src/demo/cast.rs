@@ -1,7 +1,8 @@
 //! Who is in a street, and where: traffic, parked cars, people, trees, lamps, signs.
 //!
-//! Everyone has a plausible place: vehicles in lanes, people on pavements and zebras, lights at crossings. What moves keeps
-//! its lane and speed, so a drive can be photographed at any second of it.
+//! Everyone has a plausible place: vehicles in lanes, people on pavements and zebras, lights at
+//! crossings. What moves keeps its lane and speed, so a drive can be photographed at any second of
+//! it.
 
 use super::actors::{Actor, Body, Kind, Lights, SignShape};
 use super::light::Rgb;
@@ -12,7 +13,8 @@ use super::street::{CROSSING_HALF, District, LAMP_SPACING, LANE, PARKING, Street
 const NEAR_END: f32 = -45.0;
 const FAR_END: f32 = 190.0;
 
-/// Fills a street. `own` is where the car with the cameras drives (x), and its speed: its lane stays free around it.
+/// Fills a street. `own` is where the car with the cameras drives (x), and its speed: its lane
+/// stays free around it.
 pub fn place(street: &Street, own: [f32; 2], rng: &Rng) -> Vec<Actor> {
     let [lane_x, speed] = own;
     let mut cast = Cast {

@@ -1,7 +1,7 @@
 //! Which files of the output folder are ours.
 //!
-//! `OUT/.ingest-demo.json` lists them before the first is written. A folder with other files and without the list is left alone;
-//! with it, only listed files are ever removed or replaced.
+//! `OUT/.ingest-demo.json` lists them before the first is written. A folder with other files and
+//! without the list is left alone; with it, only listed files are ever removed or replaced.
 
 use super::DemoConfig;
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What a pixel shows, with the label ids of Cityscapes.
 
-/// A class of Cityscapes; the value is its `labelIds` id (<https://github.com/mcordts/cityscapesScripts>, `labels.py`).
+/// A class of Cityscapes; the value is its `labelIds` id
+/// (<https://github.com/mcordts/cityscapesScripts>, `labels.py`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Class {

@@ -1,4 +1,5 @@
-//! Files as the three data sets lay them out: names, encodings, and the Waymo records in their order.
+//! Files as the three data sets lay them out: names, encodings, and the Waymo records in their
+//! order.
 
 use super::photo::Photo;
 use super::plan::{Drive, Plan, WAYMO_CAMERAS};

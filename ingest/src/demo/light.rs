@@ -1,6 +1,7 @@
 //! Colours, and how the hour and the weather light them.
 //!
-//! Arithmetic is on display values in `[0, 1]`: the scenes are to look like photographs, not to be physics.
+//! Arithmetic is on display values in `[0, 1]`: the scenes are to look like photographs, not to be
+//! physics.
 
 use super::camera::Vec3;
 use std::ops::{Add, Mul};
@@ -180,7 +181,8 @@ impl Light {
         self.weather == Weather::Rain
     }
 
-    /// Light on a surface with unit normal `normal`; `lit` is the part of the sun that reaches it, 0 to 1.
+    /// Light on a surface with unit normal `normal`; `lit` is the part of the sun that reaches it,
+    /// 0 to 1.
     #[inline]
     pub fn on(&self, normal: Vec3, lit: f32) -> Rgb {
         let facing = normal[0] * self.sun[0] + normal[1] * self.sun[1] + normal[2] * self.sun[2];

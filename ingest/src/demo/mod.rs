@@ -1,10 +1,13 @@
-//! Renders synthetic street scenes in the layouts of Waymo, SODA10M and Cityscapes, so that everything runs offline.
+//! Renders synthetic street scenes in the layouts of Waymo, SODA10M and Cityscapes, so that
+//! everything runs offline.
 //!
-//! A scene is a street with buildings, traffic, people and weather; a backdrop is cast pixel by pixel, everything
-//! that stands before it is drawn with `tiny-skia`. Waymo's five cameras look at neighbouring parts of one scene, and the
-//! steps of a drive move through it. The same seed gives the same bytes on any machine and with any number of threads.
+//! A scene is a street with buildings, traffic, people and weather; a backdrop is cast pixel by
+//! pixel, everything that stands before it is drawn with `tiny-skia`. Waymo's five cameras look at
+//! neighbouring parts of one scene, and the steps of a drive move through it. The same seed gives
+//! the same bytes on any machine and with any number of threads.
 //!
-//! What it does not do: look like a photograph to a trained network. The pictures exercise the programs; they do not replace data.
+//! What it does not do: look like a photograph to a trained network. The pictures exercise the
+//! programs; they do not replace data.
 
 mod actors;
 mod args;
@@ -38,7 +41,8 @@ use plan::Plan;
 /// What to render, and where.
 #[derive(Clone, Debug)]
 pub struct DemoConfig {
-    /// Folder that gets `waymo/`, `soda10m/` and `cityscapes/`. It is new, empty, or was written by an earlier run.
+    /// Folder that gets `waymo/`, `soda10m/` and `cityscapes/`. It is new, empty, or was written by
+    /// an earlier run.
     pub out: PathBuf,
     /// Images in all, shared out over the three layouts; at least [`MIN_FRAMES`].
     pub num_frames: u32,
@@ -87,7 +91,8 @@ pub struct DemoReport {
 /// Renders everything; `progress` hears of finished and of all images, on the calling thread.
 ///
 /// # Errors
-/// If `num_frames` is below [`MIN_FRAMES`], the folder holds files of somebody else, or cannot be written.
+/// If `num_frames` is below [`MIN_FRAMES`], the folder holds files of somebody else, or cannot be
+/// written.
 pub fn render(config: &DemoConfig, progress: &mut dyn FnMut(u64, u64)) -> Result<DemoReport> {
     let started = Instant::now();
     if config.num_frames < MIN_FRAMES {

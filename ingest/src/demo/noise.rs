@@ -1,6 +1,8 @@
-//! Randomness of the scenes: a seeded stream for what stands where, and hashed noise for what a surface looks like.
+//! Randomness of the scenes: a seeded stream for what stands where, and hashed noise for what a
+//! surface looks like.
 //!
-//! Integer arithmetic and exactly rounded `f32` operations only, so a seed gives the same picture on any machine.
+//! Integer arithmetic and exactly rounded `f32` operations only, so a seed gives the same picture
+//! on any machine.
 
 /// A stream of random numbers (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
 #[derive(Clone, Debug)]
@@ -87,7 +89,8 @@ pub fn fractal(x: f32, y: f32, seed: u32, octaves: u32) -> f32 {
     sum / (1.0 - 2.0 * weight)
 }
 
-/// `f32::floor` as an integer, without the library call that baseline x86-64 makes of it. Saturates.
+/// `f32::floor` as an integer, without the library call that baseline x86-64 makes of it.
+/// Saturates.
 #[inline]
 pub fn floor(x: f32) -> i32 {
     let truncated = x as i32;

@@ -63,7 +63,8 @@ fn rain(color: &mut Pixmap, light: &Light, rng: &mut Rng) {
 
 /// Darkens the corners and adds noise with about `sigma` grey levels of standard deviation.
 fn develop(rgba: &mut [u8], size: Size, sigma: f32, seed: u32) {
-    // The difference of two bytes has a standard deviation of 104.5: scale it to `sigma` in 16-bit fixed point.
+    // The difference of two bytes has a standard deviation of 104.5: scale it to `sigma` in 16-bit
+    // fixed point.
     let gain = (sigma / 104.5 * 65_536.0) as i32;
     let (cx, cy) = (0.5 * size.width as f32, 0.5 * size.height as f32);
     let corner = 1.0 / (cx * cx + cy * cy);

@@ -1,6 +1,7 @@
 //! What is rendered: drives with five cameras, single photographs, and photographs with labels.
 //!
-//! Pure: the plan follows from the seed and the number of images, and every task can be drawn by itself.
+//! Pure: the plan follows from the seed and the number of images, and every task can be drawn by
+//! itself.
 
 use super::layout::{self, Drawn};
 use super::light::{Hour, Weather};

@@ -81,7 +81,8 @@ impl Scene {
         )
     }
 
-    /// What a camera takes after `secs` of driving. `shot` numbers the pictures of a drive: each has its own noise.
+    /// What a camera takes after `secs` of driving. `shot` numbers the pictures of a drive: each
+    /// has its own noise.
     pub fn photograph(&self, mount: &Mount, secs: f32, shot: u64, with_labels: bool) -> Photo {
         let camera = self.camera(mount, secs);
         let mut canvas = Canvas::new(&self.street, &self.light, &camera, with_labels);

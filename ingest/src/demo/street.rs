@@ -1,6 +1,8 @@
-//! The fixed part of a scene: a straight street with crossings, pavements and two rows of buildings.
+//! The fixed part of a scene: a straight street with crossings, pavements and two rows of
+//! buildings.
 //!
-//! The street runs along z with its middle at x = 0; traffic keeps to the right (x > 0 drives towards +z). Distances are metres.
+//! The street runs along z with its middle at x = 0; traffic keeps to the right (x > 0 drives
+//! towards +z). Distances are metres.
 
 use super::building::{Building, Row};
 use super::noise::{self, Rng};
@@ -145,7 +147,8 @@ impl Street {
             .unwrap_or(0.0)
     }
 
-    /// Part of the sun's light, 0 to 1, that the buildings let through to a point between the fronts.
+    /// Part of the sun's light, 0 to 1, that the buildings let through to a point between the
+    /// fronts.
     #[inline]
     pub fn sun_at(&self, sun: [f32; 3], point: [f32; 3]) -> f32 {
         let side = sun[0].signum();
@@ -154,7 +157,8 @@ impl Street {
         (over * 1.5 + 0.5).clamp(0.0, 1.0)
     }
 
-    /// How far `z` lies beyond the middle of the nearest crossing. Exact near crossings, rough half-way between two.
+    /// How far `z` lies beyond the middle of the nearest crossing. Exact near crossings, rough
+    /// half-way between two.
     #[inline]
     pub fn past_crossing(&self, z: f32) -> f32 {
         z - self.nearest_crossing[table_ix(z).min(self.nearest_crossing.len() - 1)]
@@ -205,8 +209,8 @@ impl Street {
         }
     }
 
-    /// Cover of the asphalt at a place by white and by yellow paint, 0 to 1 each. `blur` is the size of a pixel on the ground, across and
-    /// along the street.
+    /// Cover of the asphalt at a place by white and by yellow paint, 0 to 1 each. `blur` is the
+    /// size of a pixel on the ground, across and along the street.
     pub fn paint(&self, x: f32, z: f32, blur: [f32; 2]) -> (f32, f32) {
         let band = |v: f32, low: f32, high: f32, width: f32| {
             (((v + 0.5 * width).min(high) - (v - 0.5 * width).max(low)) / width.max(1e-3))

@@ -189,7 +189,8 @@ fn a_file_that_lies_where_ours_belongs_is_never_overwritten() {
 
 #[test]
 fn neighbouring_cameras_of_a_frame_see_one_scene() {
-    // The same point of the world, seen by the front camera at its left edge and by the left one at its right edge.
+    // The same point of the world, seen by the front camera at its left edge and by the left one at
+    // its right edge.
     let scene = Scene::new(1, Hour::Day, Weather::Sunny);
     let [front, left] = [0, 1].map(|ix| scene.camera(&plan::WAYMO_CAMERAS[ix].2, 1.0));
     let point = |camera: &Camera| {

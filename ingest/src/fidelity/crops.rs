@@ -1,7 +1,9 @@
-//! Crops of accepted pairs: torchvision's RandomResizedCrop, twice, until both overlap enough (RECIPE 2.1, 2.3).
+//! Crops of accepted pairs: torchvision's RandomResizedCrop, twice, until both overlap enough
+//! (RECIPE 2.1, 2.3).
 //!
-//! The distribution is the sampler's at its default settings, its random numbers are not. Where the sampler falls back
-//! to another crop than a drawn one (once in 250 frames and less), nothing is drawn here.
+//! The distribution is the sampler's at its default settings, its random numbers are not. Where the
+//! sampler falls back to another crop than a drawn one (once in 250 frames and less), nothing is
+//! drawn here.
 
 use fastrand::Rng;
 use schemas::geom::{BoxPx, Rect, Size};
@@ -66,7 +68,8 @@ mod tests {
         }
     }
 
-    /// Mean share of the frame's area, simulated apart with a million pairs (RECIPE 2.3; standard error below 0.003).
+    /// Mean share of the frame's area, simulated apart with a million pairs (RECIPE 2.3; standard
+    /// error below 0.003).
     #[test]
     fn areas_are_those_of_accepted_pairs() {
         for (frame, expected) in [

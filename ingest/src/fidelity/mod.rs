@@ -1,11 +1,13 @@
 //! How much a view loses by being made from a stored level instead of the original image.
 //!
-//! Crops of accepted pairs (IoU >= 0.5) are drawn in frames of the set. Each becomes a view twice: from the level that
-//! a sampler chooses for it, and from the original file, decoded in full; their difference is the PSNR. Crops for which
-//! a sampler chooses level 0 are counted and not measured: what is lossless would only flatter the median.
+//! Crops of accepted pairs (IoU >= 0.5) are drawn in frames of the set. Each becomes a view twice:
+//! from the level that a sampler chooses for it, and from the original file, decoded in full; their
+//! difference is the PSNR. Crops for which a sampler chooses level 0 are counted and not measured:
+//! what is lossless would only flatter the median.
 //!
-//! The frames are a random selection of those that the given inputs and the set have in common; the same set, inputs
-//! and seed give the same crops. Inputs are read only as far as frames of the selection are to come.
+//! The frames are a random selection of those that the given inputs and the set have in common; the
+//! same set, inputs and seed give the same crops. Inputs are read only as far as frames of the
+//! selection are to come.
 
 mod crops;
 mod report;
@@ -31,8 +33,8 @@ pub use views::{Comparison, VIEW_PX, write_contact_sheet};
 use report::Tally;
 use views::Viewer;
 
-/// Pairs drawn in a frame for each crop that is to be measured, before the frame is given up: crops of a small frame
-/// nearly all need level 0.
+/// Pairs drawn in a frame for each crop that is to be measured, before the frame is given up: crops
+/// of a small frame nearly all need level 0.
 const PAIRS_PER_CROP: usize = 10;
 
 /// What to compare.
@@ -60,8 +62,8 @@ pub struct Measured {
 /// Measures what `request` asks for.
 ///
 /// # Errors
-/// If there is no set, it holds nothing of an input, an input is no longer what it was when it was ingested, or
-/// reading fails.
+/// If there is no set, it holds nothing of an input, an input is no longer what it was when it was
+/// ingested, or reading fails.
 pub fn measure(request: &Request) -> Result<Measured> {
     let catalog = Catalog::open(&request.shards)?;
     let stored = stored_jobs(&catalog, &request.inputs)?;

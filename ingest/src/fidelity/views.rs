@@ -1,5 +1,5 @@
-//! Views of originals and of stored levels, made as a sampler makes them: cut out the pixels that the crop touches,
-//! resize with Pillow's antialiased bicubic (a = -1/2), rows before columns.
+//! Views of originals and of stored levels, made as a sampler makes them: cut out the pixels that
+//! the crop touches, resize with Pillow's antialiased bicubic (a = -1/2), rows before columns.
 
 use std::io;
 use std::path::Path;
@@ -33,8 +33,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Peak signal-to-noise ratio over all channels in decibels. Equal views count as if one sample differed by one,
-    /// which is 99.9 dB.
+    /// Peak signal-to-noise ratio over all channels in decibels. Equal views count as if one sample
+    /// differed by one, which is 99.9 dB.
     pub fn psnr_db(&self) -> f64 {
         let samples = self.original.as_raw().iter().zip(self.stored.as_raw());
         let squared: u64 = samples
@@ -137,7 +137,8 @@ impl Viewer {
             .expect("a view has three bytes a pixel")
     }
 
-    /// Resizes the part `[x, y, width, height]` of `source`; a direction in which nothing changes is left as it is.
+    /// Resizes the part `[x, y, width, height]` of `source`; a direction in which nothing changes
+    /// is left as it is.
     fn resize(
         &mut self,
         source: &impl IntoImageView,
@@ -156,8 +157,8 @@ impl Viewer {
     }
 }
 
-/// Writes a PNG of `comparisons`, one a row: from the original, from the stored level, and their difference from grey,
-/// eight times as large.
+/// Writes a PNG of `comparisons`, one a row: from the original, from the stored level, and their
+/// difference from grey, eight times as large.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -218,8 +219,9 @@ mod tests {
         assert!((psnr(7, 7) - 99.9).abs() < 0.01, "{}", psnr(7, 7));
     }
 
-    /// A ramp of one grey level a pixel stays one when it is resized, so the view's values say which place each pixel
-    /// was taken from: the crop's, to a small part of a pixel, at every level.
+    /// A ramp of one grey level a pixel stays one when it is resized, so the view's values say
+    /// which place each pixel was taken from: the crop's, to a small part of a pixel, at every
+    /// level.
     #[test]
     fn views_of_all_levels_show_the_same_place() {
         let crop = Rect::new(13, 7, 190, 225);

@@ -23,7 +23,8 @@ pub struct Bin {
 pub(super) struct Lengths {
     pub frames: u64,
     pub bytes: u64,
-    /// Frames by thousands of bytes, up to the largest; 4.3 million if that is the largest length there is.
+    /// Frames by thousands of bytes, up to the largest; 4.3 million if that is the largest length
+    /// there is.
     steps: Vec<u64>,
 }
 
@@ -38,8 +39,8 @@ impl Lengths {
         self.bytes += u64::from(len);
     }
 
-    /// Bins of one width that a person would choose (1, 2 or 5 with zeros), from the first to the last that is not
-    /// empty, at most `MAX_BINS`.
+    /// Bins of one width that a person would choose (1, 2 or 5 with zeros), from the first to the
+    /// last that is not empty, at most `MAX_BINS`.
     pub(super) fn bins(&self) -> Vec<Bin> {
         let Some(first) = self.steps.iter().position(|&frames| frames > 0) else {
             return Vec::new();

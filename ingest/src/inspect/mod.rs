@@ -1,7 +1,8 @@
 //! What is in a set: counts by every metadata column, sizes, bytes by level.
 //!
-//! A column is read and counted at a time, several at once on as many threads as there are cores: no row of the catalog
-//! is ever put together, so ten million of them are a matter of seconds, and memory holds different values only.
+//! A column is read and counted at a time, several at once on as many threads as there are cores:
+//! no row of the catalog is ever put together, so ten million of them are a matter of seconds, and
+//! memory holds different values only.
 
 mod bins;
 mod table;

@@ -14,14 +14,15 @@ use super::{ColorModel, Header, Result, Scale, Transcoder, defect, is_harmless};
 use crate::error::Defect;
 use crate::raster::{Layout, Raster};
 
-/// Scans of a progressive file: cameras and editors write about ten, thousands are an attack on our time.
+/// Scans of a progressive file: cameras and editors write about ten, thousands are an attack on our
+/// time.
 const MAX_SCANS: c_int = 500;
 
 /// One TurboJPEG instance.
 pub(super) struct Handle(NonNull<c_void>);
 
-// SAFETY: an instance has no ties to the thread that made it; it must only not be used by two at once, and every
-// call below takes it by `&mut`.
+// SAFETY: an instance has no ties to the thread that made it; it must only not be used by two at
+// once, and every call below takes it by `&mut`.
 unsafe impl Send for Handle {}
 
 impl Drop for Handle {
@@ -68,7 +69,8 @@ impl Handle {
         if code == 0 {
             return Ok(());
         }
-        // SAFETY: the message is a NUL-terminated string that lives until the next call on this thread.
+        // SAFETY: the message is a NUL-terminated string that lives until the next call on this
+        // thread.
         let message = unsafe { CStr::from_ptr(tj::tj3GetErrorStr(self.raw())) }.to_string_lossy();
         // SAFETY: the instance is alive.
         let is_warning =
@@ -149,8 +151,8 @@ impl Codec {
         })
     }
 
-    /// Writes the DCT coefficients of an image of `size` unchanged into a baseline JPEG with restart markers and
-    /// without application markers (EXIF, ICC).
+    /// Writes the DCT coefficients of an image of `size` unchanged into a baseline JPEG with
+    /// restart markers and without application markers (EXIF, ICC).
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
@@ -165,8 +167,9 @@ impl Codec {
         Ok(&self.output)
     }
 
-    /// Decodes `jpeg` into a new raster, whose margin is filled. `layout` is [`Layout::Rgb`], or [`Layout::Grey`] for
-    /// grey files (or to see the luma only). `header` must be that of `jpeg`, of 8 bits, not CMYK.
+    /// Decodes `jpeg` into a new raster, whose margin is filled. `layout` is [`Layout::Rgb`], or
+    /// [`Layout::Grey`] for grey files (or to see the luma only). `header` must be that of `jpeg`,
+    /// of 8 bits, not CMYK.
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
@@ -187,7 +190,8 @@ impl Codec {
         let (pitch, format) = (plane.stride() as c_int, pixel_format(layout));
         let decoder = self.fresh_decoder();
         decoder.set_scale(scale);
-        // SAFETY: the plane has at least the scaled size in pixels of this format, and its own pitch.
+        // SAFETY: the plane has at least the scaled size in pixels of this format, and its own
+        // pitch.
         let code = unsafe {
             tj::tj3Decompress8(
                 decoder.raw(),
@@ -203,7 +207,8 @@ impl Codec {
         Ok(raster)
     }
 
-    /// Decodes a CMYK or YCCK file of 8 bits to interleaved samples, as stored (Adobe stores them inverted).
+    /// Decodes a CMYK or YCCK file of 8 bits to interleaved samples, as stored (Adobe stores them
+    /// inverted).
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
@@ -226,7 +231,8 @@ impl Codec {
         Ok(samples)
     }
 
-    /// Decodes a file of 9 to 16 bits to interleaved 8-bit samples of `layout` (grey or RGB), rounding down.
+    /// Decodes a file of 9 to 16 bits to interleaved 8-bit samples of `layout` (grey or RGB),
+    /// rounding down.
     ///
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
@@ -236,8 +242,8 @@ impl Codec {
         let pitch = header.size.width as c_int * channels as c_int;
         let (format, len) = (pixel_format(layout), jpeg.len() as _);
         let decoder = self.fresh_decoder();
-        // SAFETY: `samples` holds a 16-bit sample for every channel of every pixel, rows without gaps; the signed
-        // samples of the 12-bit call are never negative.
+        // SAFETY: `samples` holds a 16-bit sample for every channel of every pixel, rows without
+        // gaps; the signed samples of the 12-bit call are never negative.
         let code = unsafe {
             if header.bits <= 12 {
                 tj::tj3Decompress12(
@@ -266,8 +272,8 @@ impl Codec {
             .collect())
     }
 
-    /// Encodes `raster`, padding included, as baseline JPEG with standard Huffman tables. `has_full_chroma` asks for
-    /// 4:4:4 and is only valid for RGB.
+    /// Encodes `raster`, padding included, as baseline JPEG with standard Huffman tables.
+    /// `has_full_chroma` asks for 4:4:4 and is only valid for RGB.
     ///
     /// # Errors
     /// [`Defect`] if the encoder fails.
@@ -295,8 +301,9 @@ impl Codec {
         let code = if raster.layout == Layout::Ycc420 {
             let planes: [_; 3] = std::array::from_fn(|i| raster.planes[i].data.as_ptr());
             let strides: [c_int; 3] = std::array::from_fn(|i| raster.planes[i].stride() as c_int);
-            // SAFETY: each plane is allocated to the padded width and an even height (chroma: half of both), which
-            // is what TurboJPEG reads; at most `len` bytes are written to `target`, which has that many.
+            // SAFETY: each plane is allocated to the padded width and an even height (chroma: half
+            // of both), which is what TurboJPEG reads; at most `len` bytes are written to `target`,
+            // which has that many.
             unsafe {
                 tj::tj3CompressFromYUVPlanes8(
                     encoder.raw(),
@@ -331,15 +338,15 @@ impl Codec {
         Ok(&self.output)
     }
 
-    /// A new instance for every image: libjpeg keeps Huffman and quantisation tables, and an image that lacks its own
-    /// would be decoded with those of whichever image came before.
+    /// A new instance for every image: libjpeg keeps Huffman and quantisation tables, and an image
+    /// that lacks its own would be decoded with those of whichever image came before.
     fn fresh_decoder(&mut self) -> &mut Handle {
         self.decoder = new_decoder();
         &mut self.decoder
     }
 
-    /// Makes room for the largest JPEG that an image of `size` can become. Memory that stays unwritten, nearly all of
-    /// it, is only a promise.
+    /// Makes room for the largest JPEG that an image of `size` can become. Memory that stays
+    /// unwritten, nearly all of it, is only a promise.
     fn reserve(&mut self, size: Size, sampling: tj::TJSAMP) {
         // SAFETY: a pure function of three integers.
         let bytes = unsafe {

@@ -31,8 +31,8 @@ pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
         customFilter: Some(collect),
     };
     let (mut target, mut len) = (std::ptr::null_mut(), 0);
-    // SAFETY: `jpeg` is a live slice; NOOUTPUT leaves `target` alone; `collect` gets `transform` back, whose `data`
-    // points at `found` for the duration of the call.
+    // SAFETY: `jpeg` is a live slice; NOOUTPUT leaves `target` alone; `collect` gets `transform`
+    // back, whose `data` points at `found` for the duration of the call.
     let code = unsafe {
         tj::tj3Transform(
             transformer.raw(),

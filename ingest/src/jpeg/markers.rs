@@ -1,7 +1,8 @@
-//! The marker segments in front of a JPEG's first scan, as far as libjpeg-turbo does not report them.
+//! The marker segments in front of a JPEG's first scan, as far as libjpeg-turbo does not report
+//! them.
 //!
-//! Nothing here decides whether a file is valid: a header that cannot be walked yields what was found so far, and the
-//! decoder has the last word.
+//! Nothing here decides whether a file is valid: a header that cannot be walked yields what was
+//! found so far, and the decoder has the last word.
 
 use std::borrow::Cow;
 
@@ -67,7 +68,8 @@ impl<'a> Markers<'a> {
         }
     }
 
-    /// Width of a minimum coded unit in pixels; a scan of one component is not interleaved, whatever its factors.
+    /// Width of a minimum coded unit in pixels; a scan of one component is not interleaved,
+    /// whatever its factors.
     pub fn mcu_width(&self) -> u32 {
         if self.components == 1 {
             8
@@ -76,8 +78,8 @@ impl<'a> Markers<'a> {
         }
     }
 
-    /// `jpeg` without what libjpeg warns about in headers though it costs no pixel: an unknown JFIF version and an
-    /// unknown Adobe transform, which become the ones that libjpeg assumes anyway.
+    /// `jpeg` without what libjpeg warns about in headers though it costs no pixel: an unknown JFIF
+    /// version and an unknown Adobe transform, which become the ones that libjpeg assumes anyway.
     pub fn repaired(&self, jpeg: &'a [u8]) -> Cow<'a, [u8]> {
         let mut jpeg = Cow::Borrowed(jpeg);
         if let Some((version, at)) = self.jfif

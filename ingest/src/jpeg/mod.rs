@@ -1,10 +1,12 @@
-//! JPEG files, through libjpeg-turbo: lossless transcoding, (scaled) decoding, encoding with restart markers.
+//! JPEG files, through libjpeg-turbo: lossless transcoding, (scaled) decoding, encoding with
+//! restart markers.
 //!
-//! [`Codec`] is the safe face of `turbojpeg-sys`; one is made per thread and reused for every image. [`Transcoder`] is
-//! that of libjpeg's own interface; one is made per image, and serves nearly all. What a decoder warns about is a
-//! [`Defect`] here, because a decoder that warns has made up pixels. Warnings that cost no pixel are the exception
-//! (`is_harmless`); those that come from the header are removed beforehand ([`markers::Markers::repaired`]), because
-//! libjpeg words only the first warning of an image.
+//! [`Codec`] is the safe face of `turbojpeg-sys`; one is made per thread and reused for every
+//! image. [`Transcoder`] is that of libjpeg's own interface; one is made per image, and serves
+//! nearly all. What a decoder warns about is a [`Defect`] here, because a decoder that warns has
+//! made up pixels. Warnings that cost no pixel are the exception (`is_harmless`); those that come
+//! from the header are removed beforehand ([`markers::Markers::repaired`]), because libjpeg words
+//! only the first warning of an image.
 
 mod codec;
 #[cfg(test)]
@@ -40,7 +42,8 @@ fn defect(message: &str) -> Defect {
     )
 }
 
-/// Bytes between the last block and the EOI marker: every pixel has been decoded by then. Some cameras pad so.
+/// Bytes between the last block and the EOI marker: every pixel has been decoded by then. Some
+/// cameras pad so.
 fn is_harmless(warning: &str) -> bool {
     warning.contains("extraneous bytes before marker 0xd9")
 }

@@ -1,4 +1,5 @@
-//! Level 0 and the half of an image out of one Huffman decoding, which is the larger part of decoding.
+//! Level 0 and the half of an image out of one Huffman decoding, which is the larger part of
+//! decoding.
 #![expect(
     unsafe_code,
     reason = "TurboJPEG would decode twice; libjpeg's own interface needs C (transcoder.c)"
@@ -62,7 +63,8 @@ impl Samples {
     }
 }
 
-/// One JPEG whose coefficients are read once, for its half, for writing them again, or first one and then the other.
+/// One JPEG whose coefficients are read once, for its half, for writing them again, or first one
+/// and then the other.
 pub struct Transcoder<'a> {
     state: NonNull<ffi::Transcoder>,
     jpeg: PhantomData<&'a [u8]>,
@@ -94,9 +96,9 @@ impl<'a> Transcoder<'a> {
         Ok(transcoder)
     }
 
-    /// Decodes the image to half its size, rounded up, by a 4 × 4 inverse DCT of each block, into `half`: a raster of
-    /// that size, whose margin is filled. Its layout is [`Layout::Ycc420`] only for files with 4:2:0 sampling,
-    /// [`Layout::Grey`] for grey ones. To be called once.
+    /// Decodes the image to half its size, rounded up, by a 4 × 4 inverse DCT of each block, into
+    /// `half`: a raster of that size, whose margin is filled. Its layout is [`Layout::Ycc420`] only
+    /// for files with 4:2:0 sampling, [`Layout::Grey`] for grey ones. To be called once.
     ///
     /// # Errors
     /// [`Defect`](crate::Defect) if the decoder fails or warns.
@@ -105,7 +107,8 @@ impl<'a> Transcoder<'a> {
         let code = match half.planes.as_mut_slice() {
             [y, cb, cr] => {
                 let planes = [y, cb, cr].map(Samples::of);
-                // SAFETY: three planes, each with its own stride and number of rows, which the callee keeps to.
+                // SAFETY: three planes, each with its own stride and number of rows, which the
+                // callee keeps to.
                 unsafe { ffi::ingest_transcoder_half_planes(state, planes.as_ptr()) }
             }
             planes => {
@@ -125,15 +128,17 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes the coefficients unchanged to `out`, as a baseline JPEG with restart markers and without application
-    /// markers (EXIF, ICC). What `out` held is lost; it does not grow.
+    /// Writes the coefficients unchanged to `out`, as a baseline JPEG with restart markers and
+    /// without application markers (EXIF, ICC). What `out` held is lost; it does not grow.
     ///
     /// # Errors
-    /// [`Defect`](crate::Defect) if the decoder fails or warns, or the capacity of `out` does not suffice.
+    /// [`Defect`](crate::Defect) if the decoder fails or warns, or the capacity of `out` does not
+    /// suffice.
     pub fn write(self, restart: Restart, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         let (capacity, mut len) = (out.capacity(), 0);
-        // SAFETY: at most `capacity` bytes are written to `out`, which has room for so many; `len` is a live integer.
+        // SAFETY: at most `capacity` bytes are written to `out`, which has room for so many; `len`
+        // is a live integer.
         let code = unsafe {
             ffi::ingest_transcoder_write(
                 self.state.as_ptr(),
@@ -373,7 +378,8 @@ mod tests {
             .windows(2)
             .position(|marker| marker == [0xFF, 0xDA])
             .unwrap();
-        // A scan of one flat block, a component each: DC difference 0, end of block, ones to fill up the byte.
+        // A scan of one flat block, a component each: DC difference 0, end of block, ones to fill
+        // up the byte.
         let scan = |component: u8, tables: u8, block: u8| {
             [0xFF, 0xDA, 0, 8, 1, component, tables, 0, 63, 0, block]
         };

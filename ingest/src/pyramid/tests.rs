@@ -1,4 +1,5 @@
-//! Pyramids of made-up images everywhere, and of real ones where the optional data folder lies beside the workspace.
+//! Pyramids of made-up images everywhere, and of real ones where the optional data folder lies
+//! beside the workspace.
 
 use std::path::{Path, PathBuf};
 
@@ -238,7 +239,8 @@ fn any_cut_of_any_level_equals_the_full_decode() {
     println!("{cuts} cuts compared");
 }
 
-/// Mean difference between a level and the frame averaged over 2 × 2 pixels, the level shifted by (dx, dy).
+/// Mean difference between a level and the frame averaged over 2 × 2 pixels, the level shifted by
+/// (dx, dy).
 fn mean_difference(frame: &Decoded, level: &Decoded, size: Size, (dx, dy): (i32, i32)) -> f64 {
     let mut sum = 0.0;
     let mut count = 0.0;

@@ -1,4 +1,5 @@
-//! Jobs and items of image files, in folders and in archives: what SODA10M and other image sets have in common.
+//! Jobs and items of image files, in folders and in archives: what SODA10M and other image sets
+//! have in common.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::error::{Error, Result};
 /// Consecutive items of one shard.
 pub const ITEMS_PER_SHARD: u64 = 2048;
 
-/// Endings of files that are images, whether or not they can be read: a TIFF is a named skip, a label file is ignored.
+/// Endings of files that are images, whether or not they can be read: a TIFF is a named skip, a
+/// label file is ignored.
 const IMAGE_ENDINGS: [&str; 9] = [
     "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp",
 ];
@@ -65,7 +67,8 @@ impl Files {
         }
     }
 
-    /// Path of item `ix` in the folder or archive. What is lost in an archive is a place in it: `@offset`.
+    /// Path of item `ix` in the folder or archive. What is lost in an archive is a place in it:
+    /// `@offset`.
     pub fn relative(&self, ix: u64) -> String {
         match self {
             Self::Folder(listing) => listing.relative(ix),
@@ -270,7 +273,8 @@ fn meta(dataset: Dataset, input: &str, relative: &str, source: &str, tags: &Tags
     }
 }
 
-/// How an item is named in rows and reports: the folder or archive that was given, and the path or place in it.
+/// How an item is named in rows and reports: the folder or archive that was given, and the path or
+/// place in it.
 pub fn source_name(input: &str, relative: &str) -> String {
     if relative.starts_with('@') {
         format!("{input}{relative}")

@@ -15,10 +15,11 @@ const SPLITS: [&str; 8] = [
     "trainval",
 ];
 
-/// The first folder named like a split is the split, the others together are the segment: `train/n01440764/x.JPEG` is
-/// split `train`, segment `n01440764`. Where no folder inside the input is a split, the input may be: the folder
-/// `bdd100k/train`, the archive `ILSVRC2012_img_val.tar` or one in a folder `val`. An archive whose images are in no
-/// folder is a folder itself. File names of nuScenes say drive, camera and time.
+/// The first folder named like a split is the split, the others together are the segment:
+/// `train/n01440764/x.JPEG` is split `train`, segment `n01440764`. Where no folder inside the input
+/// is a split, the input may be: the folder `bdd100k/train`, the archive `ILSVRC2012_img_val.tar`
+/// or one in a folder `val`. An archive whose images are in no folder is a folder itself. File
+/// names of nuScenes say drive, camera and time.
 pub(super) fn facts(input: &str, relative: &str) -> Facts {
     let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
     let mut folders: Vec<&str> = folders

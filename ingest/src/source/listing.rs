@@ -1,7 +1,7 @@
 //! The files of a folder tree that are wanted, in a fixed order.
 //!
-//! Entries are sorted by name in each folder, and subfolders are entered in place, so that the order depends on names
-//! alone. Ten million names fit into half a gigabyte.
+//! Entries are sorted by name in each folder, and subfolders are entered in place, so that the
+//! order depends on names alone. Ten million names fit into half a gigabyte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Lists the files below `root` by kind in one walk: a file is of the first kind that accepts its name.
+    /// Lists the files below `root` by kind in one walk: a file is of the first kind that accepts
+    /// its name.
     ///
     /// # Errors
     /// As [`with`](Self::with).
@@ -123,7 +124,8 @@ impl<const N: usize> Walk<'_, N> {
             let kind = entry
                 .file_type()
                 .map_err(Error::io("look at", entry.path()))?;
-            // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
+            // A link that leads nowhere is listed as a file, and becomes a named skip when it is
+            // opened.
             if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
                 if !name.starts_with('.') {
                     entries.push((name, Entry::Folder));

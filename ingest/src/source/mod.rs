@@ -1,7 +1,8 @@
 //! Raw data sets as streams of encoded images, one file per data set.
 //!
-//! A source turns an input into [`Job`]s (one per shard) and opens a job as an iterator over its items in a fixed
-//! order. What a source cannot read of an item is a [`Defect`] at that item's place.
+//! A source turns an input into [`Job`]s (one per shard) and opens a job as an iterator over its
+//! items in a fixed order. What a source cannot read of an item is a [`Defect`] at that item's
+//! place.
 
 pub mod archive;
 pub mod files;
@@ -49,7 +50,8 @@ impl Dataset {
         }
     }
 
-    /// Jobs of the input at `path`. `tag_files` say more of SODA10M's images, besides those that lie with them.
+    /// Jobs of the input at `path`. `tag_files` say more of SODA10M's images, besides those that
+    /// lie with them.
     ///
     /// # Errors
     /// If it cannot be read, or is not of this data set.
@@ -151,8 +153,8 @@ impl Job {
     }
 }
 
-/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded. Of the parts of
-/// an archive one is enough, and is all that is returned.
+/// The files and folders that the arguments `inputs` name; patterns (`*`, `?`, `[…]`) are expanded.
+/// Of the parts of an archive one is enough, and is all that is returned.
 ///
 /// # Errors
 /// If one does not exist, or is neither a file nor a folder, or a pattern matches nothing.
@@ -199,8 +201,8 @@ pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The last `count` components of `path`, joined by `/`: how an input is named in a shard, whatever folder it is
-/// given relative to.
+/// The last `count` components of `path`, joined by `/`: how an input is named in a shard, whatever
+/// folder it is given relative to.
 pub fn short_name(path: &Path, count: usize) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut names: Vec<String> = Vec::new();

@@ -1,9 +1,10 @@
-//! SODA10M: flat folders of JPEGs whose names carry split and city, the same as archives, and JSON files of tags.
+//! SODA10M: flat folders of JPEGs whose names carry split and city, the same as archives, and JSON
+//! files of tags.
 //!
-//! Unlabelled: `unlabel/image_3/UNLABEL_01_BJ_000_00000000072719.jpg`, split `3`, city `BJ`. Labelled:
-//! `labeled/train/HT_TRAIN_000001_SH_000.jpg`, split `train`, city `SH`. Both spellings of the folders occur. Other
-//! names (any folder of street scenes can stand in) have neither. Tags say the city by its name, and period (time of
-//! day), weather and location.
+//! Unlabelled: `unlabel/image_3/UNLABEL_01_BJ_000_00000000072719.jpg`, split `3`, city `BJ`.
+//! Labelled: `labeled/train/HT_TRAIN_000001_SH_000.jpg`, split `train`, city `SH`. Both spellings
+//! of the folders occur. Other names (any folder of street scenes can stand in) have neither. Tags
+//! say the city by its name, and period (time of day), weather and location.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -22,13 +23,15 @@ const PARTS: [&str; 4] = ["Labeled", "labeled", "Unlabel", "unlabel"];
 /// The folder of the set as it is shipped.
 const SET: &str = "SSLAD-2D";
 
-/// Jobs of `path`: the folder of the whole set (`SSLAD-2D`, or one that holds it), one of its parts, any folder of
-/// images, or an archive. The parts of a whole set are inputs of their own, and so are archives beside them, so they
-/// are named alike however they are given. Tags are taken from `tag_files`, from JSON files in the input, and from
-/// those that lie beside an archive or a part.
+/// Jobs of `path`: the folder of the whole set (`SSLAD-2D`, or one that holds it), one of its
+/// parts, any folder of images, or an archive. The parts of a whole set are inputs of their own,
+/// and so are archives beside them, so they are named alike however they are given. Tags are taken
+/// from `tag_files`, from JSON files in the input, and from those that lie beside an archive or a
+/// part.
 ///
 /// # Errors
-/// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside archives is damaged.
+/// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside
+/// archives is damaged.
 pub fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
     let sets = [path.to_owned(), path.join(SET)];
     let parts: Vec<PathBuf> = sets
@@ -80,7 +83,8 @@ fn jobs_of(mut found: Found, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<J
     found.into_jobs(Dataset::Soda10m, path, &input_name(path), &Arc::new(tags))
 }
 
-/// Tag files beside an archive, and between a part of the set or what is inside it and the folder of the set.
+/// Tag files beside an archive, and between a part of the set or what is inside it and the folder
+/// of the set.
 fn beside(path: &Path) -> Result<Vec<PathBuf>> {
     let path = std::path::absolute(path).map_err(Error::io("look at", path))?;
     let is_part = |folder: &&Path| {
@@ -106,7 +110,8 @@ fn beside(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The files of the folder `folder`, if there is one, whose name `accepts`; subfolders are not entered.
+/// The files of the folder `folder`, if there is one, whose name `accepts`; subfolders are not
+/// entered.
 fn files_in(folder: &Path, accepts: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(Vec::new());
@@ -127,8 +132,8 @@ fn files_in(folder: &Path, accepts: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A folder inside a part is named from the part on (`unlabel/image_3`), so that its frames have the names that they
-/// have in the whole set.
+/// A folder inside a part is named from the part on (`unlabel/image_3`), so that its frames have
+/// the names that they have in the whole set.
 fn input_name(path: &Path) -> String {
     let whole = short_name(path, usize::MAX);
     let in_part = frame_id(&whole);
@@ -139,7 +144,8 @@ fn input_name(path: &Path) -> String {
     }
 }
 
-/// A frame is named from the part of the set on, however it came here: from a folder or from an archive.
+/// A frame is named from the part of the set on, however it came here: from a folder or from an
+/// archive.
 pub(super) fn frame_id(source: &str) -> &str {
     let mut starts =
         std::iter::once(0).chain(source.match_indices('/').map(|(slash, _)| slash + 1));

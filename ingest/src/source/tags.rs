@@ -1,8 +1,8 @@
 //! Tags of SODA10M images: city, location, period and weather, by file name.
 //!
-//! A tag file is JSON: a list of objects with a `file_name`, or a COCO annotation file, whose `images` are that list.
-//! What is neither is passed over, whatever it holds. Files are read as streams; ten million tags take 160 MB, since
-//! the few different combinations are stored once.
+//! A tag file is JSON: a list of objects with a `file_name`, or a COCO annotation file, whose
+//! `images` are that list. What is neither is passed over, whatever it holds. Files are read as
+//! streams; ten million tags take 160 MB, since the few different combinations are stored once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,8 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// Adds the tags of a file. They replace those of earlier files, once [`finish`](Self::finish) is called.
+    /// Adds the tags of a file. They replace those of earlier files, once [`finish`](Self::finish)
+    /// is called.
     ///
     /// # Errors
     /// If it cannot be read, or is no JSON.

@@ -1,4 +1,5 @@
-//! The catalog, its checksum file and the report: what follows from the shards, and `ingest catalog` makes again.
+//! The catalog, its checksum file and the report: what follows from the shards, and
+//! `ingest catalog` makes again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,8 +20,8 @@ pub(super) fn open(dir: &Path) -> Result<Catalog, Box<Problem>> {
         .map_err(|error| Box::new(bad(dir, CATALOG_FILE, error.to_string())))
 }
 
-/// Whether the catalog and its checksum file disagree, and which of the two has changed: one flipped bit of the catalog
-/// changes many bits of its checksum, one of the checksum file is one.
+/// Whether the catalog and its checksum file disagree, and which of the two has changed: one
+/// flipped bit of the catalog changes many bits of its checksum, one of the checksum file is one.
 fn changed_bytes(dir: &Path) -> Option<Problem> {
     let catalog = match Mapped::open(&dir.join(CATALOG_FILE), None) {
         Ok(catalog) => catalog,

@@ -1,11 +1,13 @@
 //! Where the one bit lies that tells two checksums apart.
 //!
-//! CRC32C is linear: flipping a bit changes it by a value that depends on nothing but the bit's distance to the end of
-//! the data. It is the remainder of that bit alone, moved on by one zero byte for each byte behind it. So the difference
-//! of two checksums, moved back byte by byte, becomes such a remainder exactly where a single flipped bit explains it.
-//! The remainders repeat after 2^31 - 1 bits: longer data have one place in each 256 MiB.
+//! CRC32C is linear: flipping a bit changes it by a value that depends on nothing but the bit's
+//! distance to the end of the data. It is the remainder of that bit alone, moved on by one zero
+//! byte for each byte behind it. So the difference of two checksums, moved back byte by byte,
+//! becomes such a remainder exactly where a single flipped bit explains it. The remainders repeat
+//! after 2^31 - 1 bits: longer data have one place in each 256 MiB.
 
-/// Remainders of all bytes: one step of the checksum, without the inversions at its beginning and end.
+/// Remainders of all bytes: one step of the checksum, without the inversions at its beginning and
+/// end.
 struct Steps {
     table: [u32; 256],
     /// Which byte has a remainder with these top eight bits; each has another.
@@ -35,7 +37,8 @@ impl Steps {
     }
 }
 
-/// The bytes of data of `len` bytes, last first, in which one flipped bit makes checksum `found` of `expected`.
+/// The bytes of data of `len` bytes, last first, in which one flipped bit makes checksum `found` of
+/// `expected`.
 pub fn places(expected: u32, found: u32, len: u64) -> impl Iterator<Item = u64> {
     let steps = Steps::new();
     let mut remainder = expected ^ found;

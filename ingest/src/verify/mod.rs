@@ -1,8 +1,9 @@
-//! Checks a set from the first byte to the last: every checksum, every JPEG, the catalog and the report against the
-//! shards.
+//! Checks a set from the first byte to the last: every checksum, every JPEG, the catalog and the
+//! report against the shards.
 //!
-//! What is wrong is named as narrowly as the checksums allow, a frame's JPEG or a part of a file, with what to do about
-//! it. A shard is a function of its input, so its repair is to make it again; catalog and report follow from the shards.
+//! What is wrong is named as narrowly as the checksums allow, a frame's JPEG or a part of a file,
+//! with what to do about it. A shard is a function of its input, so its repair is to make it again;
+//! catalog and report follow from the shards.
 
 mod catalog;
 mod flip;
@@ -53,7 +54,8 @@ pub struct Problem {
 /// Checks the set in `dir` on `threads` threads.
 ///
 /// # Errors
-/// If there is no set, or its folders cannot be read at all; damage is not an error, but in the verdict.
+/// If there is no set, or its folders cannot be read at all; damage is not an error, but in the
+/// verdict.
 pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
     let paths = shard_paths(dir)?;
     if paths.is_empty() {

@@ -1,4 +1,5 @@
-//! One shard: its bytes against the checksums in its footer and in the catalog, then frame by frame.
+//! One shard: its bytes against the checksums in its footer and in the catalog, then frame by
+//! frame.
 
 use std::fs::File;
 use std::io::Read;
@@ -52,7 +53,8 @@ impl<'a> Checker<'a> {
             .binary_search_by(|info| info.name.cmp(&name))
             .ok()
             .map(|ix| &shards[ix]);
-        // Read, not mapped: a page that the disk cannot deliver is an error here and the end of the process there.
+        // Read, not mapped: a page that the disk cannot deliver is an error here and the end of the
+        // process there.
         let (bytes, crc32c) = match checksum(path) {
             Ok(found) => found,
             Err(error) => {
@@ -214,7 +216,8 @@ impl Found<'_> {
         }
     }
 
-    /// What of the file is not what was written, by the checksum of its pages and the catalog's of the whole.
+    /// What of the file is not what was written, by the checksum of its pages and the catalog's of
+    /// the whole.
     fn changed_bytes(
         &self,
         shard: &ShardReader,
@@ -245,7 +248,8 @@ impl Found<'_> {
                 .iter()
                 .any(|bad| (&bad.frame_id, bad.level) == (&place.frame_id, place.level))
         };
-        // In a large file there can be several such places; the one in a JPEG that is bad by its own checksum is it.
+        // In a large file there can be several such places; the one in a JPEG that is bad by its
+        // own checksum is it.
         let place = places
             .iter()
             .find(is_bad_frame)

@@ -1,4 +1,5 @@
-//! Damaged TFRecord files: a length that cannot be trusted ends its file, anything else costs one record.
+//! Damaged TFRecord files: a length that cannot be trusted ends its file, anything else costs one
+//! record.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,8 @@ impl Case {
         out
     }
 
-    /// Ingests a damaged file, of which the records `lost` must be missing, listed as `expected` (record and reason),
-    /// and all others be as they were.
+    /// Ingests a damaged file, of which the records `lost` must be missing, listed as `expected`
+    /// (record and reason), and all others be as they were.
     #[track_caller]
     fn check(&mut self, damaged: &[u8], lost: &[usize], expected: &[(usize, &str)]) {
         let set = self.ingest(damaged);

@@ -1,4 +1,5 @@
-//! Full disks, limits, missing rights, and folders that vanish: one line, and a later run continues.
+//! Full disks, limits, missing rights, and folders that vanish: one line, and a later run
+//! continues.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -111,7 +112,8 @@ fn a_full_disk_is_one_line_and_a_later_run_continues() {
     .enumerate()
     {
         let copy = dir.path().join(format!("copy_{ix}"));
-        // A disk of that size, which only this shell and its children see; then the same disk, enlarged.
+        // A disk of that size, which only this shell and its children see; then the same disk,
+        // enlarged.
         let script = format!(
             "mount -t tmpfs -o size={bytes} none \"$2\" || exit 99
              \"$0\" waymo \"$1\" --out \"$2/out\"; echo \"code $?\" >&2; find \"$2/out\" -name '*.tmp' >&2

@@ -22,7 +22,8 @@ fn arguments<'a>(input: &'a Path, out: &'a Path) -> [&'a std::ffi::OsStr; 6] {
     ]
 }
 
-/// Which file each finished shard is, by name: a shard that is written again gets another inode and time.
+/// Which file each finished shard is, by name: a shard that is written again gets another inode and
+/// time.
 fn finished_shards(out: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     let entries = fs::read_dir(out.join("frames"))
         .into_iter()
@@ -46,8 +47,9 @@ fn finished_shards(out: &Path) -> BTreeMap<String, (u64, i64, i64)> {
         .collect()
 }
 
-/// Thirty of the moments of an undisturbed run, in their order: of each shard one at a write, one at an fsync, one at
-/// the rename or the fsync of the folder after it; six while the catalog and the report are written.
+/// Thirty of the moments of an undisturbed run, in their order: of each shard one at a write, one
+/// at an fsync, one at the rename or the fsync of the folder after it; six while the catalog and
+/// the report are written.
 fn thirty(all: &[Moment]) -> Vec<Moment> {
     let mut shards: Vec<&str> = Vec::new();
     for moment in all

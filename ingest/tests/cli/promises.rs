@@ -75,7 +75,8 @@ fn finished_shards_are_kept_and_leftovers_replaced() {
     );
     assert_eq!(tree(&out), before);
 
-    // As if killed while the second shard was written: it is missing, a torn temporary file lies there.
+    // As if killed while the second shard was written: it is missing, a torn temporary file lies
+    // there.
     let mut shards: Vec<_> = fs::read_dir(out.join("frames"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

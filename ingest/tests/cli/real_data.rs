@@ -133,7 +133,8 @@ fn a_folder_of_street_scenes_stands_in_for_soda10m() {
 fn every_odd_file_is_a_right_row_or_a_named_skip() {
     let Some(input) = shared("odd") else { return };
     let out = tempfile::tempdir().unwrap();
-    // Three broken files of 22 are more than the default 1 %; the set and the report are complete all the same.
+    // Three broken files of 22 are more than the default 1 %; the set and the report are complete
+    // all the same.
     let output = ingest_to("images", &input, out.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
     let report: Value =

@@ -1,10 +1,12 @@
-//! Pillow's `GaussianBlur`: three box passes along the rows, then three along the columns (BoxBlur.c, RECIPE 1.3).
+//! Pillow's `GaussianBlur`: three box passes along the rows, then three along the columns
+//! (BoxBlur.c, RECIPE 1.3).
 //!
-//! A box has a fractional radius `R = r + part`: taps up to `r` weigh `inner`, the two at `r + 1` weigh `outer`, in
-//! 24-bit fixed point; edges are replicated; every pass rounds to bytes. Rows stream through all six passes: a row is
-//! padded and blurred along itself three times, then enters a cascade of three column passes, each of which keeps the
-//! few rows that its taps still need. So a plane is read once and written once, and all else stays in first-level
-//! cache. Values travel as `i16`.
+//! A box has a fractional radius `R = r + part`: taps up to `r` weigh `inner`, the two at `r + 1`
+//! weigh `outer`, in 24-bit fixed point; edges are replicated; every pass rounds to bytes. Rows
+//! stream through all six passes: a row is padded and blurred along itself three times, then enters
+//! a cascade of three column passes, each of which keeps the few rows that its taps still need. So
+//! a plane is read once and written once, and all else stays in first-level cache. Values travel as
+//! `i16`.
 
 mod weigh;
 
@@ -106,7 +108,8 @@ fn stream<const TAPS: usize>(plane: &mut [u8], scratch: &mut Scratch, filter: im
             let first = &mut scratch.rings[0][step % RING * steps..][..steps];
             blur_row(row, &mut scratch.lines, first, filter);
         }
-        // Column pass k may finish the row that lies k + 1 reaches behind: its own lowest tap has just come in.
+        // Column pass k may finish the row that lies k + 1 reaches behind: its own lowest tap has
+        // just come in.
         for pass in 0..PASSES {
             let Some(y) = step.checked_sub((pass + 1) * reach) else {
                 break;

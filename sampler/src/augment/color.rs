@@ -1,8 +1,10 @@
-//! Brightness, contrast, saturation and grayscale, and the pass that runs a list of colour operations.
+//! Brightness, contrast, saturation and grayscale, and the pass that runs a list of colour
+//! operations.
 //!
-//! Pillow rounds to bytes after every operation (RECIPE 1.3). A pass keeps 64 pixels at a time as whole numbers in
-//! `f32`, runs all of its steps on them while they are in registers or first-level cache, and writes bytes once. Every
-//! value and every product below is either exact in `f32` or rounded as Pillow's own `float` arithmetic rounds it.
+//! Pillow rounds to bytes after every operation (RECIPE 1.3). A pass keeps 64 pixels at a time as
+//! whole numbers in `f32`, runs all of its steps on them while they are in registers or first-level
+//! cache, and writes bytes once. Every value and every product below is either exact in `f32` or
+//! rounded as Pillow's own `float` arithmetic rounds it.
 
 use super::hue;
 use crate::simd::kernel;
@@ -10,7 +12,8 @@ use crate::simd::kernel;
 /// Pixels that a pass works on at a time.
 const BLOCK: usize = 64;
 
-/// Neighbouring pixels; whole numbers in `0.0..=255.0`. Aligned, so that no vector straddles two cache lines.
+/// Neighbouring pixels; whole numbers in `0.0..=255.0`. Aligned, so that no vector straddles two
+/// cache lines.
 #[repr(align(64))]
 pub(super) struct Block {
     pub(super) red: [f32; BLOCK],
@@ -118,7 +121,8 @@ impl Block {
     }
 }
 
-/// The byte of a whole number in `0.0..=255.0`: adding 2²³ leaves it in the low bits of the mantissa.
+/// The byte of a whole number in `0.0..=255.0`: adding 2²³ leaves it in the low bits of the
+/// mantissa.
 #[inline(always)]
 fn byte_from_whole(value: f32) -> u8 {
     (value + 8_388_608.0).to_bits() as u8
@@ -205,8 +209,8 @@ fn clipped(value: f32) -> f32 {
     if value < 255.0 { value } else { 255.0 }
 }
 
-/// Pillow's luma, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The sum in units of 2⁻¹⁶ stays below 2²⁴: every step is
-/// exact.
+/// Pillow's luma, `(19595 R + 38470 G + 7471 B + 2¹⁵) >> 16`. The sum in units of 2⁻¹⁶ stays below
+/// 2²⁴: every step is exact.
 #[inline(always)]
 fn luma(red: f32, green: f32, blue: f32) -> f32 {
     const UNIT: f32 = 1.0 / 65536.0;

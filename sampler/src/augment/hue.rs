@@ -1,10 +1,11 @@
-//! Hue shift as Pillow and torchvision do it: RGB bytes → HSV bytes → H shifted modulo 256 → RGB bytes.
+//! Hue shift as Pillow and torchvision do it: RGB bytes → HSV bytes → H shifted modulo 256 → RGB
+//! bytes.
 //!
-//! Pillow computes in a mixture of `float` and `double` with truncation (`rgb2hsv_row`, `hsv2rgb` of Convert.c;
-//! RECIPE 1.3). Here all of it is `f32`, and still no byte of any of the 2²⁴ colours, nor of any of the 2²⁴ HSV
-//! triples, differs: the tests go through all of them. The two devices that make it so are the exact remainder in
-//! [`byte_from_unit`], and integer numerators below 2²⁴ in [`channel`]. Even a shift of 0 goes through HSV and loses
-//! up to a few levels, as in Pillow.
+//! Pillow computes in a mixture of `float` and `double` with truncation (`rgb2hsv_row`, `hsv2rgb`
+//! of Convert.c; RECIPE 1.3). Here all of it is `f32`, and still no byte of any of the 2²⁴ colours,
+//! nor of any of the 2²⁴ HSV triples, differs: the tests go through all of them. The two devices
+//! that make it so are the exact remainder in [`byte_from_unit`], and integer numerators below 2²⁴
+//! in [`channel`]. Even a shift of 0 goes through HSV and loses up to a few levels, as in Pillow.
 
 use super::color::Block;
 
@@ -41,7 +42,8 @@ pub(super) fn shift_hue(block: &mut Block, shift: f32) {
     }
 }
 
-/// Pillow divides three differences by the chroma; two of the quotients are 0 and 1, so one division remains.
+/// Pillow divides three differences by the chroma; two of the quotients are 0 and 1, so one
+/// division remains.
 #[inline(always)]
 fn hsv_from_rgb(red: f32, green: f32, blue: f32) -> Hsv {
     let (lower, upper) = (smaller(red, green), larger(red, green));
@@ -50,7 +52,8 @@ fn hsv_from_rgb(red: f32, green: f32, blue: f32) -> Hsv {
     let max = larger(upper, blue);
     let chroma = max - min;
     let step = (max - middle) / larger(chroma, 1.0);
-    // Ties are resolved red, then green. `sixths` is the hue in sixths of a turn, possibly negative.
+    // Ties are resolved red, then green. `sixths` is the hue in sixths of a turn, possibly
+    // negative.
     let of_red = if green <= blue {
         step - 1.0
     } else {
@@ -69,8 +72,8 @@ fn hsv_from_rgb(red: f32, green: f32, blue: f32) -> Hsv {
     }
 }
 
-/// `trunc(255 · unit)` of the exact product. The rounded product may have reached the next integer: then
-/// `256 · unit - integer` (exact, for its terms are within a factor of 2) is less than `unit`.
+/// `trunc(255 · unit)` of the exact product. The rounded product may have reached the next integer:
+/// then `256 · unit - integer` (exact, for its terms are within a factor of 2) is less than `unit`.
 #[inline(always)]
 fn byte_from_unit(unit: f32) -> f32 {
     let rounded = (unit * 255.0).trunc();
@@ -81,8 +84,9 @@ fn byte_from_unit(unit: f32) -> f32 {
     }
 }
 
-/// Each channel is `value · (1 - saturation · weight)`, where the weight runs 0, 0, ramp, 1, 1, ramp round the circle,
-/// from another sixth on for each. In units of 1/255 of a sixth, all angles are whole.
+/// Each channel is `value · (1 - saturation · weight)`, where the weight runs 0, 0, ramp, 1, 1,
+/// ramp round the circle, from another sixth on for each. In units of 1/255 of a sixth, all angles
+/// are whole.
 #[inline(always)]
 fn rgb_from_hsv(hsv: Hsv) -> [f32; 3] {
     let angle = hsv.hue * 6.0;

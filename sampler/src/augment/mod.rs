@@ -1,12 +1,13 @@
-//! BYOL's augmentation of one view, byte for byte as Pillow and torchvision do it (RECIPE 1.1 and 1.3).
+//! BYOL's augmentation of one view, byte for byte as Pillow and torchvision do it (RECIPE 1.1 and
+//! 1.3).
 //!
-//! [`Resizer`](crate::resize::Resizer) leaves a view as [`Planes`] in a [`Workspace`]; [`apply`] runs the drawn
-//! operations on it in the order jitter, grayscale, blur, solarize and writes the slot's RGB bytes (or floats, see
-//! [`Out`]). What was drawn is data ([`ViewOps`]): nothing here is random. Nothing here allocates, locks or makes a
-//! system call either.
+//! [`Resizer`](crate::resize::Resizer) leaves a view as [`Planes`] in a [`Workspace`]; [`apply`]
+//! runs the drawn operations on it in the order jitter, grayscale, blur, solarize and writes the
+//! slot's RGB bytes (or floats, see [`Out`]). What was drawn is data ([`ViewOps`]): nothing here is
+//! random. Nothing here allocates, locks or makes a system call either.
 //!
-//! torchvision flips before the jitter; here the flip happens on the way to the slot. No operation between can tell:
-//! they act on pixels alone, on the mean, or symmetrically to left and right.
+//! torchvision flips before the jitter; here the flip happens on the way to the slot. No operation
+//! between can tell: they act on pixels alone, on the mean, or symmetrically to left and right.
 
 mod blur;
 mod color;
@@ -93,7 +94,8 @@ impl Workspace {
 
 /// Augments the view in `workspace.planes`, which is used up, and writes it to `out`.
 ///
-/// Charges each operation to its stage of `times`; what is fused (the grayscale of a jittered view) to the first.
+/// Charges each operation to its stage of `times`; what is fused (the grayscale of a jittered view)
+/// to the first.
 ///
 /// # Panics
 ///
@@ -109,7 +111,8 @@ pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: Out<'_>, times: &mut
         change_colors(ops, *simd, planes);
         times.lap(stage);
     }
-    // From here on the three channels of a grey view are equal (a jitter leaves grey grey): one does for all.
+    // From here on the three channels of a grey view are equal (a jitter leaves grey grey): one
+    // does for all.
     let num_planes = if ops.grayscale { 1 } else { 3 };
     if let Some(sigma) = ops.blur_sigma {
         blur::blur(
@@ -134,8 +137,8 @@ pub fn apply(ops: &ViewOps, workspace: &mut Workspace, out: Out<'_>, times: &mut
     times.lap(Stage::Store);
 }
 
-/// Jitter and grayscale in as few passes as the contrast allows: its mean is that of the view as the operations
-/// before it left it, so it begins a pass of its own.
+/// Jitter and grayscale in as few passes as the contrast allows: its mean is that of the view as
+/// the operations before it left it, so it begins a pass of its own.
 fn change_colors(ops: &ViewOps, simd: Simd, planes: &mut Planes) {
     let mut steps = [Step::Grayscale; 5];
     let mut num_steps = usize::from(ops.grayscale && ops.grayscale_first);

@@ -1,14 +1,17 @@
-//! One view as three planes of bytes: what every operation between the resize and the slot works on.
+//! One view as three planes of bytes: what every operation between the resize and the slot works
+//! on.
 //!
-//! Planes instead of RGB triples, because then a vector register holds one channel of neighbouring pixels and no
-//! kernel but these two ever shuffles. [`deinterleave`] fills planes from a row of triples, [`interleave`] writes
-//! them back, mirrored if asked: that is where the horizontal flip happens, for free. As floats, planes stay planes.
+//! Planes instead of RGB triples, because then a vector register holds one channel of neighbouring
+//! pixels and no kernel but these two ever shuffles. [`deinterleave`] fills planes from a row of
+//! triples, [`interleave`] writes them back, mirrored if asked: that is where the horizontal flip
+//! happens, for free. As floats, planes stay planes.
 
 use crate::simd::{Simd, kernel};
 
 /// Mean of each channel that floats are normalised with, as a share of 255 (RECIPE 1.1).
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of each channel that floats are normalised with, as a share of 255 (RECIPE 1.1).
+/// Standard deviation of each channel that floats are normalised with, as a share of 255 (RECIPE
+/// 1.1).
 pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Where a finished view goes, and as what.
@@ -94,7 +97,8 @@ impl Planes {
         store(simd, self.split(), self.side, flip, out);
     }
 
-    /// As [`store`](Self::store) for a view whose channels are all equal to the first, which alone is read.
+    /// As [`store`](Self::store) for a view whose channels are all equal to the first, which alone
+    /// is read.
     pub(super) fn store_grey(&self, simd: Simd, flip: bool, out: Out<'_>) {
         let [grey, ..] = self.split();
         store(simd, [grey; 3], self.side, flip, out);

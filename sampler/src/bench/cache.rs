@@ -1,8 +1,9 @@
 //! The same samples from a cold page cache and from a warm one.
 //!
-//! A cold pass opens the set anew, drops its pages (`posix_fadvise(DONTNEED)`; no privileges needed, because nothing
-//! has written to them) and samples one epoch, or as much of it as there is time for; the warm pass after it makes
-//! the same samples again. What each took from the disk is what the kernel counts for this process.
+//! A cold pass opens the set anew, drops its pages (`posix_fadvise(DONTNEED)`; no privileges
+//! needed, because nothing has written to them) and samples one epoch, or as much of it as there is
+//! time for; the warm pass after it makes the same samples again. What each took from the disk is
+//! what the kernel counts for this process.
 
 use std::fs::File;
 use std::path::Path;
@@ -137,7 +138,8 @@ fn disk_bytes() -> anyhow::Result<u64> {
         .context("/proc/self/io has no read_bytes")
 }
 
-/// Page faults of this process that waited for storage (field 12 of `/proc/self/stat`, see proc(5)).
+/// Page faults of this process that waited for storage (field 12 of `/proc/self/stat`, see
+/// proc(5)).
 fn major_faults() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/stat")
         .context("cannot read /proc/self/stat, which --cold needs")?;

@@ -8,8 +8,8 @@ use sampler::{Cursor, Sampler, SamplerConfig};
 use super::throughput;
 use crate::cli::ThreadList;
 
-/// Every number of threads is measured in so many turns, up and down the list, so that a drift of the machine does
-/// not pass for a difference.
+/// Every number of threads is measured in so many turns, up and down the list, so that a drift of
+/// the machine does not pass for a difference.
 const TURNS: u32 = 2;
 
 /// One number of threads.

@@ -5,7 +5,8 @@ use crate::augment::Out;
 use crate::order::mix;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Writes recognisable bytes; delays, panics and fails where told. Counts how many of its kind are alive.
+/// Writes recognisable bytes; delays, panics and fails where told. Counts how many of its kind are
+/// alive.
 struct Fake {
     alive: Arc<AtomicUsize>,
     delay_seed: Option<u64>,

@@ -1,9 +1,9 @@
 //! The horizontal pass in AVX2: one pixel of four rows at a time, for any scale.
 //!
-//! A register half holds 16 bytes of one row: four taps of three channels and a bit. Two byte shuffles pair the taps
-//! of each channel as 16-bit numbers; `vpmaddwd` multiplies and adds the pairs. It takes 16-bit weights, so the
-//! 22-bit weights are cut into two halves with sums of their own, which are exact and joined at the end: the result is
-//! that of 32-bit arithmetic.
+//! A register half holds 16 bytes of one row: four taps of three channels and a bit. Two byte
+//! shuffles pair the taps of each channel as 16-bit numbers; `vpmaddwd` multiplies and adds the
+//! pairs. It takes 16-bit weights, so the 22-bit weights are cut into two halves with sums of their
+//! own, which are exact and joined at the end: the result is that of 32-bit arithmetic.
 #![expect(unsafe_code, reason = "intrinsics")]
 
 use std::arch::x86_64::*;
@@ -121,7 +121,8 @@ unsafe fn run_rows(
 ///
 /// # Safety
 ///
-/// The CPU has AVX2; from all starts on, 16 bytes can be read at every multiple of 12 that four of the taps begin at.
+/// The CPU has AVX2; from all starts on, 16 bytes can be read at every multiple of 12 that four of
+/// the taps begin at.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn weigh(starts: [*const u8; ROWS], high: &[Pair], low: &[Pair]) -> [[u8; 4]; ROWS] {

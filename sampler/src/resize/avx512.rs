@@ -1,9 +1,10 @@
 //! The horizontal pass in AVX-512: one register holds the three channels of five output pixels.
 //!
-//! The taps of five neighbouring outputs lie close together: one or two loads fetch them all, one byte permutation
-//! brings four taps of each of the 15 sums into its 32-bit lane, and `vpdpbusd` multiplies and adds the four. It takes
-//! weights of 8 bits, so the 22-bit weights are cut into three balanced digits, each with its own sum, which are exact
-//! and joined at the end: the result is that of 32-bit arithmetic.
+//! The taps of five neighbouring outputs lie close together: one or two loads fetch them all, one
+//! byte permutation brings four taps of each of the 15 sums into its 32-bit lane, and `vpdpbusd`
+//! multiplies and adds the four. It takes weights of 8 bits, so the 22-bit weights are cut into
+//! three balanced digits, each with its own sum, which are exact and joined at the end: the result
+//! is that of 32-bit arithmetic.
 #![expect(unsafe_code, reason = "intrinsics")]
 
 use std::arch::x86_64::*;
@@ -60,8 +61,8 @@ enum Shape {
 }
 
 impl Shape {
-    /// For so many fours a pixel, the bytes from the first to the last tap of a group, and those that four taps of
-    /// each of its pixels span.
+    /// For so many fours a pixel, the bytes from the first to the last tap of a group, and those
+    /// that four taps of each of its pixels span.
     fn new(num_quads: usize, span_bytes: usize, quad_span_bytes: usize) -> Option<Self> {
         match (num_quads, span_bytes) {
             (1, ..=LOAD) => Some(Self::Near1),
@@ -299,7 +300,8 @@ fn low_bits(count: usize) -> u64 {
 ///
 /// # Safety
 ///
-/// The CPU has the instructions; the bytes that the masks let through can be read. Others are not touched.
+/// The CPU has the instructions; the bytes that the masks let through can be read. Others are not
+/// touched.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn load<const FAR: bool>(bytes: *const u8, masks: [u64; 2]) -> (__m512i, __m512i) {

@@ -1,8 +1,9 @@
 //! The taps of one axis: which pixels make an output pixel, and with what weights.
 //!
-//! Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for its bicubic and bilinear filters (Resample.c; RECIPE
-//! 1.3), operation by operation, so that the fixed-point weights come out the same. The order of the loops is turned
-//! inside out: one tap of all outputs after the other, which vector lanes like.
+//! Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` for its bicubic and bilinear filters
+//! (Resample.c; RECIPE 1.3), operation by operation, so that the fixed-point weights come out the
+//! same. The order of the loops is turned inside out: one tap of all outputs after the other, which
+//! vector lanes like.
 
 use super::Interpolation;
 use crate::simd::{Simd, kernel};
@@ -53,8 +54,8 @@ impl Axis {
         &self.weights[output * self.stride..][..self.count[output] as usize]
     }
 
-    /// Computes everything anew for `num_outputs` pixels out of `span`. Allocates only when it needs more memory than
-    /// ever before.
+    /// Computes everything anew for `num_outputs` pixels out of `span`. Allocates only when it
+    /// needs more memory than ever before.
     pub(super) fn fit(
         &mut self,
         simd: Simd,
@@ -179,7 +180,8 @@ fn triangle(x: f64) -> f64 {
 }
 
 kernel! {
-    /// Divides `[tap][output]` weights by their sums and scales them to fixed point: whole numbers, halves away from 0.
+    /// Divides `[tap][output]` weights by their sums and scales them to fixed point: whole numbers,
+    /// halves away from 0.
     fn normalize(sums: &[f64], raw: &mut [f64]) = normalize_body
 }
 

@@ -1,8 +1,8 @@
 //! The first pass: along rows of RGB triples.
 //!
-//! Output pixels begin at different places of their row, so the compiler cannot vectorise this by itself. Three ways
-//! give the same bytes: the plain loop; AVX2, four rows at a time; AVX-512, five pixels at a time, for downscaling by
-//! up to 9.6 (AVX2 serves beyond).
+//! Output pixels begin at different places of their row, so the compiler cannot vectorise this by
+//! itself. Three ways give the same bytes: the plain loop; AVX2, four rows at a time; AVX-512, five
+//! pixels at a time, for downscaling by up to 9.6 (AVX2 serves beyond).
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
@@ -49,8 +49,8 @@ impl Horizontal {
         }
     }
 
-    /// Runs the pass over the rows of `strip`, into rows of `stride` bytes. What it writes beyond the last pixel of an
-    /// output row means nothing.
+    /// Runs the pass over the rows of `strip`, into rows of `stride` bytes. What it writes beyond
+    /// the last pixel of an output row means nothing.
     pub(super) fn run(&mut self, simd: Simd, strip: Strip<'_>, out: &mut [u8], stride: usize) {
         match simd.level() {
             Level::Scalar => run_scalar(&self.axis, strip, out, stride),

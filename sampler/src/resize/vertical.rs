@@ -7,8 +7,9 @@ use crate::simd::kernel;
 pub(super) const CHUNK: usize = 64;
 
 kernel! {
-    /// `out := Σ weights[t] · rows[t]`, rounded and clipped. `rows` yields slices of a ring of rows of `stride` bytes, a
-    /// multiple of [`CHUNK`], beginning with row `first` modulo the number of rows in the ring.
+    /// `out := Σ weights[t] · rows[t]`, rounded and clipped. `rows` yields slices of a ring of rows
+    /// of `stride` bytes, a multiple of [`CHUNK`], beginning with row `first` modulo the number of
+    /// rows in the ring.
     pub(super) fn weigh_rows(ring: &[u8], stride: usize, first: usize, weights: &[i32], out: &mut [u8]) = weigh_rows_body
 }
 

@@ -14,7 +14,8 @@ use schemas::tiled::{embed_index, restart_interval};
 /// Level 0 and 1 are stored at this size; level 2 would be smaller than a view.
 pub const FRAME: Size = Size::new(1024, 704);
 
-/// RGB pixels that differ everywhere and compress like a photograph: waves, edges, and a colour of its own per frame.
+/// RGB pixels that differ everywhere and compress like a photograph: waves, edges, and a colour of
+/// its own per frame.
 pub fn picture(size: Size, seed: u32) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(size.area() as usize * 3);
     let phase = seed as f32;
@@ -75,8 +76,8 @@ pub fn tiled_jpeg(size: Size, rgb: &[u8]) -> Vec<u8> {
 fn compress(size: Size, rgb: &[u8], restart_blocks: u32) -> Vec<u8> {
     use turbojpeg_sys as tj;
     assert_eq!(rgb.len() as u64, size.area() * 3);
-    // SAFETY: the handle is checked, the pixels are as long as width, height and format say, and the output belongs to
-    // the library until it is freed, after it was copied.
+    // SAFETY: the handle is checked, the pixels are as long as width, height and format say, and
+    // the output belongs to the library until it is freed, after it was copied.
     unsafe {
         let handle = tj::tj3Init(tj::TJINIT_TJINIT_COMPRESS as i32);
         assert!(!handle.is_null());

@@ -53,7 +53,8 @@ fn picture(name: &str) -> Image {
     }
 }
 
-/// The operations of a case. Jitter operations that it lacks get none of the four places, so a case has four or one.
+/// The operations of a case. Jitter operations that it lacks get none of the four places, so a case
+/// has four or one.
 fn ops_from_steps(steps: &[(String, f32)]) -> ViewOps {
     let mut ops = ViewOps::default();
     let mut order = Vec::new();
@@ -78,7 +79,8 @@ fn ops_from_steps(steps: &[(String, f32)]) -> ViewOps {
         }
     }
     if !order.is_empty() {
-        // A factor of 1 leaves the view as it is, so brightness fills the places of what a case lacks.
+        // A factor of 1 leaves the view as it is, so brightness fills the places of what a case
+        // lacks.
         let idle = if order == [JitterOp::Brightness] {
             JitterOp::Saturation
         } else {

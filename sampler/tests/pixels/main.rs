@@ -1,7 +1,8 @@
-//! Every pixel operation against the obvious slow version of it, and against pictures that Pillow made.
+//! Every pixel operation against the obvious slow version of it, and against pictures that Pillow
+//! made.
 //!
-//! All of it is exact: the bound on the whole chain is 0 grey levels. Each test runs for every instruction set that
-//! the CPU has, so it also shows that they agree.
+//! All of it is exact: the bound on the whole chain is 0 grey levels. Each test runs for every
+//! instruction set that the CPU has, so it also shows that they agree.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod golden;
@@ -11,7 +12,8 @@ mod views;
 
 use oracle::Image;
 
-/// A small generator of its own (SplitMix64), so that the inputs are the same on every machine and for ever.
+/// A small generator of its own (SplitMix64), so that the inputs are the same on every machine and
+/// for ever.
 struct Random(u64);
 
 impl Random {

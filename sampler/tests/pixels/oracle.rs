@@ -1,4 +1,5 @@
-//! Pillow's arithmetic in plain loops: one pixel at a time, with the types of its C code. Slow and obvious.
+//! Pillow's arithmetic in plain loops: one pixel at a time, with the types of its C code. Slow and
+//! obvious.
 
 use sampler::Interpolation;
 use sampler::augment::{Jitter, JitterOp, ViewOps};
@@ -208,7 +209,8 @@ fn box_blur_rows(image: &Image, radius: f32) -> Image {
     })
 }
 
-/// Pillow's Resample.c: `image.crop(hull).resize((side, side), filter, box)` for a crop `[x, y, width, height]`.
+/// Pillow's Resample.c: `image.crop(hull).resize((side, side), filter, box)` for a crop
+/// `[x, y, width, height]`.
 pub fn resized(
     image: &Image,
     filter: Interpolation,

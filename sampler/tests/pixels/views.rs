@@ -48,8 +48,9 @@ fn check(seed: u64, num_inputs: usize, mut draw: impl FnMut(&mut Random) -> View
     }
 }
 
-/// The same operation four times would be no permutation; leaving the other factors at 1 makes them the identity, all
-/// but the hue, which therefore is tested together with the others only, and alone in the library.
+/// The same operation four times would be no permutation; leaving the other factors at 1 makes them
+/// the identity, all but the hue, which therefore is tested together with the others only, and
+/// alone in the library.
 fn jitter(random: &mut Random, strength: f64) -> Jitter {
     let mut order = [
         JitterOp::Brightness,

@@ -1,8 +1,10 @@
-//! Against torchvision and Pillow themselves: the crop draw number by number, and whole views from the JPEG file on.
+//! Against torchvision and Pillow themselves: the crop draw number by number, and whole views from
+//! the JPEG file on.
 //!
-//! Needs the Python that `scripts/setup --tests` makes, and says so where it is missing. Bounds: the crop draw is exact;
-//! of the values of views made from level 0 (`exact`), none may differ by more than one grey level, and at most 0.1 % by
-//! one. With Pillow 13 not one differs; the room is for other versions of its JPEG decoder.
+//! Needs the Python that `scripts/setup --tests` makes, and says so where it is missing. Bounds:
+//! the crop draw is exact; of the values of views made from level 0 (`exact`), none may differ by
+//! more than one grey level, and at most 0.1 % by one. With Pillow 13 not one differs; the room is
+//! for other versions of its JPEG decoder.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 #[path = "../common/mod.rs"]
@@ -202,7 +204,8 @@ impl Views {
         }
     }
 
-    /// Lets torchvision make the same views from the JPEG files of level 0. None of the `num_views` may differ.
+    /// Lets torchvision make the same views from the JPEG files of level 0. None of the `num_views`
+    /// may differ.
     fn check(&self, python: &Path, dir: &Path, num_views: u64) {
         let catalog = Catalog::open(dir).unwrap();
         for (ix, row) in catalog.rows().unwrap().flat_map(Result::unwrap).enumerate() {

@@ -25,8 +25,9 @@ use crate::{Error, Result};
 /// Makes the catalog of the shards in `dir` and returns it opened.
 ///
 /// # Errors
-/// What opening a shard returns; [`Error::MixedSettings`] and [`Error::Duplicate`] if the shards do not belong
-/// together; [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has changed since it was in the catalog.
+/// What opening a shard returns; [`Error::MixedSettings`] and [`Error::Duplicate`] if the shards do
+/// not belong together; [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has
+/// changed since it was in the catalog.
 pub fn build(dir: &Path) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
     let first = paths.first().ok_or(Error::NoShards {
@@ -44,8 +45,8 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     }
     let crc32c = writer.finish()?;
 
-    // The checksum goes first: a catalog without its own checksum beside it is refused, so a crash between the two
-    // renames leaves a set that says "stale", never one that is wrong.
+    // The checksum goes first: a catalog without its own checksum beside it is refused, so a crash
+    // between the two renames leaves a set that says "stale", never one that is wrong.
     let checksum = dir.join(CATALOG_CHECKSUM_FILE);
     let checksum_temporary = checksum.with_extension("crc32c.tmp");
     fs::write(&checksum_temporary, checksum_text(crc32c))
@@ -58,7 +59,8 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     Catalog::open(dir)
 }
 
-/// Nothing but the catalog says what the footer of a shard was, so a new one must not adopt a damaged footer.
+/// Nothing but the catalog says what the footer of a shard was, so a new one must not adopt a
+/// damaged footer.
 fn refuse_changed(before: &Catalog, shards: &[ShardInfo]) -> Result<()> {
     let was = |info: &ShardInfo| {
         before
@@ -206,8 +208,8 @@ impl CatalogWriter {
         Ok(written.crc32c)
     }
 
-    /// Frame ids are unique exactly when their 64-bit keys are; equal keys of different ids would make two frames
-    /// draw the same crops, so they are refused alike.
+    /// Frame ids are unique exactly when their 64-bit keys are; equal keys of different ids would
+    /// make two frames draw the same crops, so they are refused alike.
     fn refuse_duplicates(&mut self) -> Result<()> {
         self.keys.sort_unstable();
         let Some(pair) = self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0) else {

@@ -1,9 +1,10 @@
 //! The catalog: where every frame of a set lies.
 //!
-//! `catalog.parquet` beside the `frames/` folder holds the metadata of every frame and, per level, its offset,
-//! length and checksum; its footer lists the shards with size and checksum. It is derived: [`build`] makes it from
-//! the shards' footers without reading a JPEG, atomically. Opening compares it with the folder by names and sizes,
-//! never by time, and checks its own checksum, which lies in `catalog.parquet.crc32c`.
+//! `catalog.parquet` beside the `frames/` folder holds the metadata of every frame and, per level,
+//! its offset, length and checksum; its footer lists the shards with size and checksum. It is
+//! derived: [`build`] makes it from the shards' footers without reading a JPEG, atomically. Opening
+//! compares it with the folder by names and sizes, never by time, and checks its own checksum,
+//! which lies in `catalog.parquet.crc32c`.
 
 mod build;
 
@@ -99,10 +100,12 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens the catalog of the set in `dir` and checks that it is whole and describes the shards beside it.
+    /// Opens the catalog of the set in `dir` and checks that it is whole and describes the shards
+    /// beside it.
     ///
     /// # Errors
-    /// [`Error::NoShards`], [`Error::Stale`], [`Error::Version`], [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::NoShards`], [`Error::Stale`], [`Error::Version`], [`Error::Damaged`],
+    /// [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self> {
         let found = shard_paths(dir)?;
         let catalog = Self::open_even_if_stale(dir)?;
@@ -116,8 +119,8 @@ impl Catalog {
     /// Opens it without looking at the shards beside it: what they were when it was written.
     ///
     /// # Errors
-    /// [`Error::Stale`] if there is none or its checksum does not hold, [`Error::Version`], [`Error::Damaged`],
-    /// [`Error::Io`].
+    /// [`Error::Stale`] if there is none or its checksum does not hold, [`Error::Version`],
+    /// [`Error::Damaged`], [`Error::Io`].
     pub fn open_even_if_stale(dir: &Path) -> Result<Self> {
         let path = dir.join(CATALOG_FILE);
         let stale = |detail: String| Error::Stale {
@@ -174,7 +177,8 @@ impl Catalog {
     /// Every row in catalog order, `BATCH_ROWS` at a time.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Damaged`] if the file cannot be read; each batch [`Error::Damaged`] if its columns are wrong.
+    /// [`Error::Io`] or [`Error::Damaged`] if the file cannot be read; each batch
+    /// [`Error::Damaged`] if its columns are wrong.
     pub fn rows(&self) -> Result<impl Iterator<Item = Result<Vec<CatalogRow>>> + '_> {
         let batches = self.batches(|_| true)?;
         Ok(batches.map(|batch| self.catalog_rows(&batch?)))

@@ -34,7 +34,8 @@ fn read(content: &[u8]) -> Result<Vec<FrameEntry>> {
     Ok(rows)
 }
 
-/// The lowest bit of a number in the footer is its sign: the Parquet library panics over columns in front of the file.
+/// The lowest bit of a number in the footer is its sign: the Parquet library panics over columns in
+/// front of the file.
 #[test]
 fn no_changed_sign_in_the_footer_panics() {
     for at in (SHARD.len() / 2..SHARD.len()).step_by(5) {

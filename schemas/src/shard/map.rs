@@ -15,8 +15,8 @@ use crate::{Error, Result};
 pub struct Mapped(memmap2::Mmap);
 
 impl Mapped {
-    /// Maps `path`, which must be exactly `bytes` long if that is given: a truncated file is an error here rather
-    /// than a SIGBUS later.
+    /// Maps `path`, which must be exactly `bytes` long if that is given: a truncated file is an
+    /// error here rather than a SIGBUS later.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be opened, [`Error::Damaged`] if its length differs.
@@ -32,9 +32,9 @@ impl Mapped {
                 format!("it has {found} bytes, the catalog says {expected}"),
             ));
         }
-        // SAFETY: shards and catalogs are never written in place: writers make a temporary file and rename it, so a
-        // mapped file keeps its bytes and its length until it is dropped. That nobody else truncates it is the
-        // caller's environment; the length was checked just now.
+        // SAFETY: shards and catalogs are never written in place: writers make a temporary file and
+        // rename it, so a mapped file keeps its bytes and its length until it is dropped. That
+        // nobody else truncates it is the caller's environment; the length was checked just now.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("map", path))?;
         Ok(Self(map))
     }

@@ -1,8 +1,9 @@
 //! Shards: Parquet files whose JPEGs are read in place.
 //!
-//! A shard is a pure function of one input and a range of its items ([`ShardId`]) under given [`Settings`]; both
-//! stand in its footer, with the list of what was skipped. So a set is byte-identical however many threads or
-//! machines wrote it, and a shard that exists need not be made again.
+//! A shard is a pure function of one input and a range of its items ([`ShardId`]) under given
+//! [`Settings`]; both stand in its footer, with the list of what was skipped. So a set is
+//! byte-identical however many threads or machines wrote it, and a shard that exists need not be
+//! made again.
 
 pub(crate) mod columns;
 mod map;
@@ -43,7 +44,8 @@ pub(crate) mod key {
 /// Which part of which input a shard holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardId {
-    /// The input: a file's name, or a folder's, as it shall stand in the shard (no machine's absolute path).
+    /// The input: a file's name, or a folder's, as it shall stand in the shard (no machine's
+    /// absolute path).
     pub input: String,
     /// First item of the input, counted from 0.
     pub first_item: u64,

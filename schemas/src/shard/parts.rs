@@ -24,13 +24,14 @@ pub enum Part {
     },
     /// The tables that say where each page lies.
     PageIndex,
-    /// Schema, places of the columns, settings, skipped items; with its length and the mark at the end.
+    /// Schema, places of the columns, settings, skipped items; with its length and the mark at the
+    /// end.
     Footer,
 }
 
 impl Part {
-    /// What the byte at `position` of a shard belongs to that cannot be opened, so whose footer or page index is damaged;
-    /// `file` is its content.
+    /// What the byte at `position` of a shard belongs to that cannot be opened, so whose footer or
+    /// page index is damaged; `file` is its content.
     pub fn of_tail(file: &[u8], position: u64) -> Self {
         let is_in_footer = footer_start(file).is_none_or(|start| position >= start);
         if is_in_footer {

@@ -96,8 +96,8 @@ impl ShardReader {
         self.table.num_rows()
     }
 
-    /// Size and CRC32C of the whole file, reading only what follows the pages: the checksum of the pages stands in
-    /// the footer, as it was when they were written.
+    /// Size and CRC32C of the whole file, reading only what follows the pages: the checksum of the
+    /// pages stands in the footer, as it was when they were written.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Damaged`] if the file is shorter than its footer says.
@@ -124,7 +124,8 @@ impl ShardReader {
     /// Every row, without JPEG bytes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Damaged`] if a metadata column cannot be read or the rows contradict the pages.
+    /// [`Error::Io`]; [`Error::Damaged`] if a metadata column cannot be read or the rows contradict
+    /// the pages.
     pub fn rows(&self) -> Result<Vec<FrameEntry>> {
         let jpeg_columns: Vec<String> = self
             .settings
@@ -166,7 +167,8 @@ impl ShardReader {
     /// The bytes of a level, in the mapped file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be mapped, [`Error::Damaged`] if the range lies outside of it.
+    /// [`Error::Io`] if the file cannot be mapped, [`Error::Damaged`] if the range lies outside of
+    /// it.
     pub fn jpeg(&self, entry: &LevelEntry) -> Result<&[u8]> {
         let file = self.mapped()?;
         usize::try_from(entry.offset)

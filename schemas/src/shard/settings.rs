@@ -18,7 +18,8 @@ pub enum Chroma {
     C444,
 }
 
-/// Everything besides the input that decides what a shard holds. All shards of a set share one value.
+/// Everything besides the input that decides what a shard holds. All shards of a set share one
+/// value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

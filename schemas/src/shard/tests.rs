@@ -1,4 +1,5 @@
-//! Shards and catalogs of made-up frames: what is written is what is read, and what does not fit is named.
+//! Shards and catalogs of made-up frames: what is written is what is read, and what does not fit is
+//! named.
 
 use std::fs;
 use std::path::Path;

@@ -33,8 +33,8 @@ pub struct ShardSummary {
     pub bytes: u64,
 }
 
-/// Writes a shard under a temporary name and renames it when it is whole and on disk. Dropped before that, or after
-/// [`finish`](Self::finish) has failed, it removes its temporary file.
+/// Writes a shard under a temporary name and renames it when it is whole and on disk. Dropped
+/// before that, or after [`finish`](Self::finish) has failed, it removes its temporary file.
 pub struct ShardWriter {
     parquet: Option<ArrowWriter<Checksummed<File>>>,
     schema: Arc<Schema>,
@@ -46,7 +46,8 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Begins the shard `id` in `frames_dir`, which must exist. A left-over temporary file is overwritten.
+    /// Begins the shard `id` in `frames_dir`, which must exist. A left-over temporary file is
+    /// overwritten.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be created.
@@ -84,7 +85,8 @@ impl ShardWriter {
     /// Appends a frame. Its levels must be those of the settings, each a tile-addressable JPEG.
     ///
     /// # Errors
-    /// [`Error::Tiled`] if a level is no tile-addressable JPEG, [`Error::Parquet`] if writing fails.
+    /// [`Error::Tiled`] if a level is no tile-addressable JPEG, [`Error::Parquet`] if writing
+    /// fails.
     ///
     /// # Panics
     /// If the row has another number of levels than the settings.
@@ -121,8 +123,8 @@ impl ShardWriter {
         self.frames
     }
 
-    /// Completes the shard: footer, fsync, rename, fsync of the folder. A shard without rows is the record that its
-    /// input holds no frame.
+    /// Completes the shard: footer, fsync, rename, fsync of the folder. A shard without rows is the
+    /// record that its input holds no frame.
     ///
     /// # Errors
     /// [`Error::Parquet`] or [`Error::Io`]; no finished file exists then.
@@ -132,8 +134,8 @@ impl ShardWriter {
         let mut parquet = self.parquet.take().expect("present until finish");
         parquet.flush().map_err(failed())?;
         parquet.sync().map_err(Error::io("write", &temporary))?;
-        // All that follows the pages is small and read on opening; their checksum stands here, so that the whole
-        // file's can be had without reading them.
+        // All that follows the pages is small and read on opening; their checksum stands here, so
+        // that the whole file's can be had without reading them.
         let body = Body {
             bytes: parquet.inner().bytes,
             crc32c: parquet.inner().crc32c,

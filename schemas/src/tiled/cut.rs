@@ -10,12 +10,14 @@ use crate::{Error, Result};
 const UPSAMPLING_MARGIN_PX: u32 = 1;
 
 impl TiledJpeg<'_> {
-    /// Makes `out` a JPEG of the tiles that `rect` (in pixels of this JPEG) and its one-pixel margin touch, and
-    /// returns the rectangle which that JPEG shows. It contains `rect`, and inside `rect` its decoded pixels equal
-    /// those of the full decode. Allocates nothing once `out` has the capacity.
+    /// Makes `out` a JPEG of the tiles that `rect` (in pixels of this JPEG) and its one-pixel
+    /// margin touch, and returns the rectangle which that JPEG shows. It contains `rect`, and
+    /// inside `rect` its decoded pixels equal those of the full decode. Allocates nothing once
+    /// `out` has the capacity.
     ///
     /// # Errors
-    /// [`Error::Tiled`] if `rect` is empty or leaves the image, or if the index or the restart markers are damaged.
+    /// [`Error::Tiled`] if `rect` is empty or leaves the image, or if the index or the restart
+    /// markers are damaged.
     pub fn cut(&self, rect: Rect, out: &mut Vec<u8>) -> Result<Rect> {
         let size = self.size();
         if rect.width == 0

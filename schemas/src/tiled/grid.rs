@@ -5,14 +5,15 @@ const TILE_WIDTH_PX: std::ops::RangeInclusive<u32> = 48..=256;
 /// The best of them (DESIGN, "Tile-addressable JPEG").
 const BEST_TILE_PX: u32 = 128;
 
-/// The restart interval, in MCUs, for rows of `mcus_per_row` MCUs of `mcu_width` pixels: the divisor of the row
-/// whose tile is 48 to 256 pixels wide and nearest 128 (the wider of two equals); the whole row if there is none.
+/// The restart interval, in MCUs, for rows of `mcus_per_row` MCUs of `mcu_width` pixels: the
+/// divisor of the row whose tile is 48 to 256 pixels wide and nearest 128 (the wider of two
+/// equals); the whole row if there is none.
 pub fn restart_interval(mcus_per_row: u32, mcu_width: u32) -> u32 {
     good_divisor(mcus_per_row, mcu_width).unwrap_or(mcus_per_row)
 }
 
-/// The smallest width of whole MCUs, at least `width` pixels, whose rows divide into good tiles; the next whole MCU
-/// if the image is narrower than two of the narrowest tiles.
+/// The smallest width of whole MCUs, at least `width` pixels, whose rows divide into good tiles;
+/// the next whole MCU if the image is narrower than two of the narrowest tiles.
 pub fn padded_width(width: u32, mcu_width: u32) -> u32 {
     let mcus = width.div_ceil(mcu_width);
     let worth_it = width >= 2 * TILE_WIDTH_PX.start();

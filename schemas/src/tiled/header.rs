@@ -1,7 +1,7 @@
 //! The marker segments in front of a JPEG's scan.
 //!
-//! Only what tiling needs is understood: one interleaved baseline scan of 8-bit samples. All offsets come from
-//! untrusted bytes and are checked before use.
+//! Only what tiling needs is understood: one interleaved baseline scan of 8-bit samples. All
+//! offsets come from untrusted bytes and are checked before use.
 
 use std::ops::Range;
 
@@ -114,7 +114,8 @@ struct Frame {
 }
 
 impl Frame {
-    /// `body`: precision, height, width, number of components, then id, sampling factors and table of each.
+    /// `body`: precision, height, width, number of components, then id, sampling factors and table
+    /// of each.
     fn parse(body: &[u8]) -> Result<Self> {
         let (&[precision, h0, h1, w0, w1, components], rest) = body
             .split_first_chunk()
@@ -139,7 +140,8 @@ impl Frame {
         {
             return Err(Error::Tiled("its sampling factors are not 1 to 4"));
         }
-        // A scan of one component is not interleaved: its MCU is one block, whatever its factors say.
+        // A scan of one component is not interleaved: its MCU is one block, whatever its factors
+        // say.
         let (h, v) = if components == 1 { (1, 1) } else { (h, v) };
         let size = Size::new(
             u16::from_be_bytes([w0, w1]).into(),

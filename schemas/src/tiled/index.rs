@@ -1,7 +1,8 @@
 //! The row index: where in the scan each MCU row starts.
 //!
-//! An APP9 segment: the bytes `MSTILES\0`, a version byte (1), then one big-endian `u32` per MCU row: the distance
-//! of the row's first entropy-coded byte from the first byte of the scan. It stands directly before the SOS segment.
+//! An APP9 segment: the bytes `MSTILES\0`, a version byte (1), then one big-endian `u32` per MCU
+//! row: the distance of the row's first entropy-coded byte from the first byte of the scan. It
+//! stands directly before the SOS segment.
 
 use memchr::memchr;
 
@@ -51,8 +52,8 @@ impl<'a> RowStarts<'a> {
 /// A copy of `jpeg` with the row index in it; an index that it already carries is replaced.
 ///
 /// # Errors
-/// [`Error::Tiled`] if `jpeg` is no baseline JPEG whose restart interval divides its rows, or its restart markers
-/// are not all there.
+/// [`Error::Tiled`] if `jpeg` is no baseline JPEG whose restart interval divides its rows, or its
+/// restart markers are not all there.
 pub fn embed_index(jpeg: &[u8]) -> Result<Vec<u8>> {
     let header = Header::parse(jpeg)?;
     header.check_tiling()?;
@@ -82,7 +83,8 @@ pub fn embed_index(jpeg: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The SOS segment ends where the scan starts, and its length is known from its number of components.
+/// The SOS segment ends where the scan starts, and its length is known from its number of
+/// components.
 fn find_sos(header: &Header<'_>) -> Result<usize> {
     (1..=4)
         .filter_map(|components: usize| header.scan.start.checked_sub(2 + 6 + 2 * components))

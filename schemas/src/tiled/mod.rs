@@ -1,14 +1,16 @@
-//! Tile-addressable JPEG: a JPEG that every reader opens, and of which a rectangle can be decoded alone.
+//! Tile-addressable JPEG: a JPEG that every reader opens, and of which a rectangle can be decoded
+//! alone.
 //!
-//! A baseline JPEG whose restart interval divides its row of MCUs is a grid of *tiles*, one MCU row high, each of
-//! which starts with a fresh DC prediction on a byte boundary. To decode a rectangle, [`TiledJpeg::cut`] copies the
-//! header with the size patched and the tiles that the rectangle touches; any decoder then decodes just those. The
-//! pixels equal those of the full decode, because the rectangle grows by one pixel before it is rounded out to
-//! tiles: that pixel is all that chroma upsampling looks at beyond its own block.
+//! A baseline JPEG whose restart interval divides its row of MCUs is a grid of *tiles*, one MCU row
+//! high, each of which starts with a fresh DC prediction on a byte boundary. To decode a rectangle,
+//! [`TiledJpeg::cut`] copies the header with the size patched and the tiles that the rectangle
+//! touches; any decoder then decodes just those. The pixels equal those of the full decode, because
+//! the rectangle grows by one pixel before it is rounded out to tiles: that pixel is all that
+//! chroma upsampling looks at beyond its own block.
 //!
-//! Where each MCU row starts lies in an APP9 segment of the JPEG itself ([`embed_index`]); tile boundaries inside a
-//! row are found by their RST markers. Nothing of the index is trusted: [`TiledJpeg::cut`] checks every marker it
-//! relies on and returns [`Error::Tiled`] otherwise.
+//! Where each MCU row starts lies in an APP9 segment of the JPEG itself ([`embed_index`]); tile
+//! boundaries inside a row are found by their RST markers. Nothing of the index is trusted:
+//! [`TiledJpeg::cut`] checks every marker it relies on and returns [`Error::Tiled`] otherwise.
 
 mod cut;
 mod grid;
@@ -34,8 +36,8 @@ impl<'a> TiledJpeg<'a> {
     /// Parses the header of `jpeg` and finds its index.
     ///
     /// # Errors
-    /// [`Error::Tiled`] if it is no baseline JPEG, its restart interval does not divide its rows, it carries no
-    /// index, or the index does not fit its size.
+    /// [`Error::Tiled`] if it is no baseline JPEG, its restart interval does not divide its rows,
+    /// it carries no index, or the index does not fit its size.
     pub fn parse(jpeg: &'a [u8]) -> Result<Self> {
         let header = Header::parse(jpeg)?;
         header.check_tiling()?;

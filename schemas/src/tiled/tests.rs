@@ -4,7 +4,8 @@ use super::*;
 use crate::geom::Rect;
 use proptest::prelude::*;
 
-/// A JPEG skeleton: right markers, tiles of made-up entropy bytes. Enough for everything but decoding.
+/// A JPEG skeleton: right markers, tiles of made-up entropy bytes. Enough for everything but
+/// decoding.
 pub(crate) fn skeleton(
     size: Size,
     restart: u16,

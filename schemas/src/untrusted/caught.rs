@@ -8,8 +8,9 @@ thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `call` returns, or `None` if it panics; what it was given to change must not be used after that. The panic is
-/// not printed: that is left to whoever reports the damage. For that, the first call wraps the process's panic hook.
+/// What `call` returns, or `None` if it panics; what it was given to change must not be used after
+/// that. The panic is not printed: that is left to whoever reports the damage. For that, the first
+/// call wraps the process's panic hook.
 pub fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
     static WRAP: Once = Once::new();
     WRAP.call_once(|| {

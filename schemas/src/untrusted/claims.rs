@@ -1,10 +1,10 @@
 //! What a footer claims to be there, held against the bytes that are there.
 //!
-//! The library reserves memory for all the children that a schema's group says it has, and for all the pages that an
-//! index says it lists, before it reads the first. Both are counts of Thrift structs of at least a byte each, so more of
-//! them than bytes is a lie. Of Thrift's compact protocol
-//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>) only the way past its fields is
-//! here; the library does the reading.
+//! The library reserves memory for all the children that a schema's group says it has, and for all
+//! the pages that an index says it lists, before it reads the first. Both are counts of Thrift
+//! structs of at least a byte each, so more of them than bytes is a lie. Of Thrift's compact
+//! protocol (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>)
+//! only the way past its fields is here; the library does the reading.
 
 use parquet::errors::ParquetError;
 use parquet::file::FOOTER_SIZE;
@@ -14,7 +14,8 @@ use parquet::file::reader::ChunkReader;
 /// Fields of `FileMetaData` and `SchemaElement` in parquet.thrift.
 const SCHEMA: u64 = 2;
 const NUM_CHILDREN: u64 = 5;
-/// Groups in a schema. The library goes down into them by recursion; tables of ours, and of data sets, are nearly flat.
+/// Groups in a schema. The library goes down into them by recursion; tables of ours, and of data
+/// sets, are nearly flat.
 const MAX_GROUPS: usize = 100;
 /// Structs in structs; the footer has four.
 const MAX_DEPTH: u8 = 16;
@@ -36,7 +37,8 @@ pub fn check_schema(file: &impl ChunkReader) -> Result<(), ParquetError> {
         .ok_or_else(|| ParquetError::General("the schema in its footer is damaged".to_owned()))
 }
 
-/// Whether the page index of every column of `file`, which `metadata` describes, has as many pages as it says.
+/// Whether the page index of every column of `file`, which `metadata` describes, has as many pages
+/// as it says.
 ///
 /// # Errors
 /// If not, or if the file ends before.
@@ -94,7 +96,8 @@ fn has_possible_pages(index: &[u8]) -> Option<()> {
     index.list().map(drop)
 }
 
-/// What is left of a structure in the compact protocol. `None` anywhere: it is none, or ends too early.
+/// What is left of a structure in the compact protocol. `None` anywhere: it is none, or ends too
+/// early.
 struct Compact<'a>(&'a [u8]);
 
 impl Compact<'_> {

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-/// Checks lengths against the file before a byte is allocated, keeps what the operating system answers, which the library
-/// turns into text, and makes the end of the file an error: there, the library may read nothing a billion times.
+/// Checks lengths against the file before a byte is allocated, keeps what the operating system
+/// answers, which the library turns into text, and makes the end of the file an error: there, the
+/// library may read nothing a billion times.
 #[derive(Clone, Debug)]
 pub struct Input {
     file: Arc<File>,

@@ -1,8 +1,9 @@
 //! Reading Parquet files that may hold anything.
 //!
-//! The Parquet library is not made for damaged files alone: over some contradictions it panics, and it reserves memory
-//! by numbers that it has not checked. [`caught`] makes the one an error; [`check_schema`] and [`check_page_index`] come
-//! before the other, which no process survives. Its reads go through [`Input`], its pages through [`read_groups`].
+//! The Parquet library is not made for damaged files alone: over some contradictions it panics, and
+//! it reserves memory by numbers that it has not checked. [`caught`] makes the one an error;
+//! [`check_schema`] and [`check_page_index`] come before the other, which no process survives. Its
+//! reads go through [`Input`], its pages through [`read_groups`].
 
 mod caught;
 mod claims;

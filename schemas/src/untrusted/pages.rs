@@ -11,8 +11,9 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::Input;
 
-/// Begins to read the columns `mask` of the row groups `groups`, at most `batch_rows` rows at a time. A dictionary that
-/// claims more values than its page has bytes is an error before memory is reserved for them.
+/// Begins to read the columns `mask` of the row groups `groups`, at most `batch_rows` rows at a
+/// time. A dictionary that claims more values than its page has bytes is an error before memory is
+/// reserved for them.
 ///
 /// # Errors
 /// If the columns cannot be read.

@@ -1,4 +1,5 @@
-//! Archives: any bytes are images that can be read, or named defects. The first byte of an input chooses the kind.
+//! Archives: any bytes are images that can be read, or named defects. The first byte of an input
+//! chooses the kind.
 #![no_main]
 
 use std::fs;

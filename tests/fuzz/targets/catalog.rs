@@ -1,4 +1,5 @@
-//! Opening a catalog: any file whose checksum holds is a catalog that is read to its end, or an error.
+//! Opening a catalog: any file whose checksum holds is a catalog that is read to its end, or an
+//! error.
 #![no_main]
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! TFRecord framing: any bytes are read to their end, records with right checksums come back as they are, and damage
-//! costs no more than it must.
+//! TFRecord framing: any bytes are read to their end, records with right checksums come back as
+//! they are, and damage costs no more than it must.
 #![no_main]
 
 use fuzz::{framed, header};

@@ -1,5 +1,5 @@
-//! Tile-addressable JPEGs: parsing and cutting take any bytes; where a cut-out and the whole decode without a warning,
-//! their pixels are the same.
+//! Tile-addressable JPEGs: parsing and cutting take any bytes; where a cut-out and the whole decode
+//! without a warning, their pixels are the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

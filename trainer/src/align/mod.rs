@@ -1,7 +1,9 @@
-//! Which cell of one view's map belongs to which cell of the other's (paper, section 3.2, "Feature misalignment").
+//! Which cell of one view's map belongs to which cell of the other's (paper, section 3.2, "Feature
+//! misalignment").
 //!
-//! First the flip of the augmentation is undone on the projected map ([`flip_back`]). Then either both maps are resampled
-//! on the overlap of their crops ([`roi`]), or the online map is told how far away its partner is ([`offset`]).
+//! First the flip of the augmentation is undone on the projected map ([`flip_back`]). Then either
+//! both maps are resampled on the overlap of their crops ([`roi`]), or the online map is told how
+//! far away its partner is ([`offset`]).
 //!
 //! Crops are `[n, 4]` tensors x, y, w, h in frame pixels. No gradient reaches them.
 
@@ -10,7 +12,8 @@ pub mod roi;
 
 use tch::{Kind, Tensor};
 
-/// Mirrors the maps `[n, c, h, w]` of the samples with `flipped[n]`, so that their columns run as in the frame.
+/// Mirrors the maps `[n, c, h, w]` of the samples with `flipped[n]`, so that their columns run as
+/// in the frame.
 pub fn flip_back(map: &Tensor, flipped: &Tensor) -> Tensor {
     let flipped = flipped.to_kind(Kind::Bool).view([-1, 1, 1, 1]);
     map.flip([-1]).where_self(&flipped, map)

@@ -1,4 +1,5 @@
-//! Offset alignment: the way from each online cell to its partner, as two extra channels (paper, equation 5).
+//! Offset alignment: the way from each online cell to its partner, as two extra channels (paper,
+//! equation 5).
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -35,7 +36,8 @@ impl CoordMode {
 pub enum OffsetUnit {
     /// The online view's coord(G_HW) − coord(G_11) along each axis: equation 5.
     View,
-    /// The frame's width and height. With `Pixel`, one of two readings of the "nonorm" ablation (RECIPE 3.3).
+    /// The frame's width and height. With `Pixel`, one of two readings of the "nonorm" ablation
+    /// (RECIPE 3.3).
     Image,
     /// A frame pixel: not divided at all.
     Pixel,
@@ -50,8 +52,9 @@ pub struct Ruler {
     pub mode: CoordMode,
 }
 
-/// ΔC `[n, 2, h, w]`, channel 0 = dx, 1 = dy: target cell's coordinate minus online cell's, for crops `[n, 4]` of frames
-/// `[n, 2]` (width, height). In units of the view, a map of one cell along an axis has no offsets: its divisor is 0.
+/// ΔC `[n, 2, h, w]`, channel 0 = dx, 1 = dy: target cell's coordinate minus online cell's, for
+/// crops `[n, 4]` of frames `[n, 2]` (width, height). In units of the view, a map of one cell along
+/// an axis has no offsets: its divisor is 0.
 pub fn offset_map(
     online: &Tensor,
     target: &Tensor,

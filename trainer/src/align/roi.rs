@@ -1,8 +1,9 @@
 //! RoI alignment: both maps resampled on the overlap of their crops (paper, equations 3 and 4).
 //!
-//! RoI Align (He et al., "Mask R-CNN", 2017, section 3) with one box per sample and as many bins as the map has cells is a
-//! separable bilinear resampling: R = A_y G A_xᵀ, with A_y, A_x made from the box alone. Here both factors are joined
-//! into one matrix per sample, so forward and backward are one batched matrix product each, and deterministic.
+//! RoI Align (He et al., "Mask R-CNN", 2017, section 3) with one box per sample and as many bins as
+//! the map has cells is a separable bilinear resampling: R = A_y G A_xᵀ, with A_y, A_x made from
+//! the box alone. Here both factors are joined into one matrix per sample, so forward and backward
+//! are one batched matrix product each, and deterministic.
 
 use tch::{Kind, Tensor};
 
@@ -11,14 +12,16 @@ use super::column;
 /// How RoI Align samples its bins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
-    /// Sample points per bin and axis, at least 1. Fixed: the adaptive rule of torchvision gives 1 here but for rounding.
+    /// Sample points per bin and axis, at least 1. Fixed: the adaptive rule of torchvision gives 1
+    /// here but for rounding.
     pub points: i64,
-    /// Half-pixel alignment: the full box is the identity. Without it, samples lie half a cell further and a box covers at
-    /// least one cell.
+    /// Half-pixel alignment: the full box is the identity. Without it, samples lie half a cell
+    /// further and a box covers at least one cell.
     pub aligned: bool,
 }
 
-/// Box of `view` ∩ `other` in unit coordinates of the un-flipped `view`: `[n, 4]` x0, y0, x1, y1. Crops are `[n, 4]`.
+/// Box of `view` ∩ `other` in unit coordinates of the un-flipped `view`: `[n, 4]` x0, y0, x1, y1.
+/// Crops are `[n, 4]`.
 pub fn overlap_box(view: &Tensor, other: &Tensor) -> Tensor {
     let corner = |crop: &Tensor, axis| column(crop, axis) + column(crop, axis + 2);
     let relative = |at: Tensor, axis| (at - column(view, axis)) / column(view, axis + 2);
@@ -39,7 +42,8 @@ pub fn roi_align(map: &Tensor, boxes: &Tensor, sampling: Sampling) -> Tensor {
     weights.bmm(&cells).view([n, h, w, c]).permute([0, 3, 1, 2])
 }
 
-/// Weights `[n, cells, cells]` of input cells (last axis) in output bins, along one axis; `low`, `high` are `[n, 1]`.
+/// Weights `[n, cells, cells]` of input cells (last axis) in output bins, along one axis; `low`,
+/// `high` are `[n, 1]`.
 fn axis_weights(low: &Tensor, high: &Tensor, cells: i64, sampling: Sampling) -> Tensor {
     let shift = if sampling.aligned { 0.5 } else { 0.0 };
     let start = low * cells as f64 - shift;

@@ -1,10 +1,12 @@
-//! One pass over given weights and views, so that two programs can be compared before their speed is.
+//! One pass over given weights and views, so that two programs can be compared before their speed
+//! is.
 //!
-//! In a folder lie `state.safetensors`, the weights and running statistics of both networks under the names of a checkpoint
-//! (`online.*`, `target.*`), and `inputs.safetensors`: `views` `[2, n, side, side, 3]` bytes, `crops` `[2, n, 4]` (x, y, width,
-//! height) and `frames` `[n, 2]` (width, height) in frame pixels, float32, `flips` `[2, n]` bytes, 1 where a view is
-//! mirrored. `ours.safetensors` is written beside them: `loss`, and the gradient of every parameter of `online.*` that has one,
-//! under its name, float32.
+//! In a folder lie `state.safetensors`, the weights and running statistics of both networks under
+//! the names of a checkpoint (`online.*`, `target.*`), and `inputs.safetensors`: `views`
+//! `[2, n, side, side, 3]` bytes, `crops` `[2, n, 4]` (x, y, width, height) and `frames` `[n, 2]`
+//! (width, height) in frame pixels, float32, `flips` `[2, n]` bytes, 1 where a view is mirrored.
+//! `ours.safetensors` is written beside them: `loss`, and the gradient of every parameter of
+//! `online.*` that has one, under its name, float32.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +22,8 @@ use crate::profile::Profile;
 use crate::step::Stepper;
 use crate::tensor_file::{self, HostTensor};
 
-/// Reads both files of `folder`, passes forward and backward as a step of `config` does, and writes what comes out.
+/// Reads both files of `folder`, passes forward and backward as a step of `config` does, and writes
+/// what comes out.
 ///
 /// # Errors
 /// A file that is missing or damaged, or does not hold what belongs in it: one line that names it.

@@ -1,8 +1,9 @@
 //! Arithmetic of a step, counted from the shapes of its weights.
 //!
-//! A filter of m weights does m multiplications and additions in every cell of its output. Only filters and matrices count,
-//! as is usual where a device's use is compared with its peak; the rest (norms, attention, clusters) is below a percent of it.
-//! The online network passes forward and, for its inputs and for its weights, backward; the target forward.
+//! A filter of m weights does m multiplications and additions in every cell of its output. Only
+//! filters and matrices count, as is usual where a device's use is compared with its peak; the rest
+//! (norms, attention, clusters) is below a percent of it. The online network passes forward and,
+//! for its inputs and for its weights, backward; the target forward.
 
 use crate::config::RunConfig;
 use crate::method::Method;
@@ -93,8 +94,8 @@ mod tests {
 
     #[test]
     fn backbones_cost_what_torchvision_publishes() {
-        // torchvision's GFLOPS (which are multiplications with their additions) are 1.81 and 4.09, the classifier's
-        // 0.0005 and 0.002 among them.
+        // torchvision's GFLOPS (which are multiplications with their additions) are 1.81 and 4.09,
+        // the classifier's 0.0005 and 0.002 among them.
         let (small, large) = (
             backbone_gmacs(Arch::Resnet18),
             backbone_gmacs(Arch::Resnet50),

@@ -1,8 +1,9 @@
 //! `trainer bench`: what a training step costs, without a run around it.
 //!
-//! The step is the one of `trainer run` ([`Stepper`]): upload, both networks, backward, gate, optimizer, moving average.
-//! What differs is where its pairs come from ([`source`]), and that nothing is logged or saved. The same step can be
-//! traced, operation by operation, and checked against another program's ([`agree`]).
+//! The step is the one of `trainer run` ([`Stepper`]): upload, both networks, backward, gate,
+//! optimizer, moving average. What differs is where its pairs come from ([`source`]), and that
+//! nothing is logged or saved. The same step can be traced, operation by operation, and checked
+//! against another program's ([`agree`]).
 
 pub mod agree;
 pub mod flops;
@@ -113,7 +114,8 @@ impl Bench {
         })
     }
 
-    /// Takes some steps between two synchronisations with the device, and says how fast; `None` for no steps.
+    /// Takes some steps between two synchronisations with the device, and says how fast; `None` for
+    /// no steps.
     fn steps(&mut self, number: u64) -> Result<Option<Pace>> {
         synchronise(self.device);
         let mut meter = Meter::start();

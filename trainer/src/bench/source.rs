@@ -1,7 +1,8 @@
 //! Where a measured step takes its pairs from: the loader, or memory that holds them already.
 //!
-//! Made-up pairs are random bytes with random flips and boxes that overlap, in page-locked memory if there is a GPU: a few
-//! batches in turns, so that no cache remembers them. They are the same in every process.
+//! Made-up pairs are random bytes with random flips and boxes that overlap, in page-locked memory
+//! if there is a GPU: a few batches in turns, so that no cache remembers them. They are the same in
+//! every process.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -19,8 +20,8 @@ use crate::session;
 
 /// Made-up batches, in turns.
 const TURNS: u64 = 3;
-/// Crop of the first view in a frame of the second size: x, y, width, height. The second view's lies up to
-/// [`SHIFT`] pixels off in each.
+/// Crop of the first view in a frame of the second size: x, y, width, height. The second view's
+/// lies up to [`SHIFT`] pixels off in each.
 const CROP: [f32; 4] = [200.0, 100.0, 900.0, 800.0];
 const FRAME: [f32; 2] = [1920.0, 1280.0];
 const SHIFT: f64 = 80.0;

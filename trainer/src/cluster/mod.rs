@@ -1,9 +1,11 @@
-//! K-means inside one image, for a whole batch at once (paper, section 3.3, "Intra-image clustering"; RECIPE 3.5).
+//! K-means inside one image, for a whole batch at once (paper, section 3.3, "Intra-image
+//! clustering"; RECIPE 3.5).
 //!
-//! Lloyd's iterations on the cells of each map on their own, a fixed number of them, from `seeds`; no gradient. The
-//! same maps and knobs give the same clusters. Distances are cosine or Euclidean. Ties go to the cluster with the lowest index; the final centroids are the
-//! means of the final assignment. Clusters may be empty, and a constant map is no special case: nothing divides by zero.
-//! Works in float32, or in float64 when the input is.
+//! Lloyd's iterations on the cells of each map on their own, a fixed number of them, from `seeds`;
+//! no gradient. The same maps and knobs give the same clusters. Distances are cosine or Euclidean.
+//! Ties go to the cluster with the lowest index; the final centroids are the means of the final
+//! assignment. Clusters may be empty, and a constant map is no special case: nothing divides by
+//! zero. Works in float32, or in float64 when the input is.
 
 mod seeds;
 
@@ -109,7 +111,8 @@ pub fn kmeans(maps: &Tensor, knobs: KMeans) -> Clusters {
     })
 }
 
-/// Lloyd's iterations on points `[n, p, d]` from the seeds `[n, k]`: labels `[n, p]`, centroids `[n, k, d]`.
+/// Lloyd's iterations on points `[n, p, d]` from the seeds `[n, k]`: labels `[n, p]`, centroids
+/// `[n, k, d]`.
 fn lloyd(points: &Tensor, seeds: &Tensor, knobs: KMeans) -> (Tensor, Tensor) {
     let source = match knobs.centroid {
         Centroid::Raw => points.shallow_clone(),
@@ -140,8 +143,8 @@ fn lloyd(points: &Tensor, seeds: &Tensor, knobs: KMeans) -> (Tensor, Tensor) {
     (labels, centroids)
 }
 
-/// Moves each cluster that is not `full`, in order, to the point with the largest distance `own` `[n, p]` to its own
-/// centroid; a point is taken once.
+/// Moves each cluster that is not `full`, in order, to the point with the largest distance `own`
+/// `[n, p]` to its own centroid; a point is taken once.
 fn refill(means: Tensor, full: &Tensor, source: &Tensor, mut own: Tensor) -> Tensor {
     let k = means.size()[1];
     let mut rows = Vec::with_capacity(k as usize);
@@ -176,7 +179,8 @@ fn distances(compared: &Tensor, centroids: &Tensor, metric: Metric) -> Tensor {
     }
 }
 
-/// 1 where the label is the class, else 0: `[n, p]` to `[n, p, k]`. (libtorch's own checks the labels on the host.)
+/// 1 where the label is the class, else 0: `[n, p]` to `[n, p, k]`. (libtorch's own checks the
+/// labels on the host.)
 fn one_hot(labels: &Tensor, k: i64, kind: Kind) -> Tensor {
     let classes = Tensor::arange(k, (Kind::Int64, labels.device()));
     labels.unsqueeze(-1).eq_tensor(&classes).to_kind(kind)

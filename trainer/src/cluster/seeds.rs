@@ -11,7 +11,8 @@ use super::{KMeans, comparable, distances, gather_rows};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seeds {
-    /// The cell nearest to the mean direction (Euclidean: the mean), then always the cell farthest from all seeds.
+    /// The cell nearest to the mean direction (Euclidean: the mean), then always the cell farthest
+    /// from all seeds.
     Farthest,
     /// The first K cells.
     First,
@@ -31,8 +32,9 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// `k` distinct numbers below `num_points` for each of `n` images, one image after the other: a partial shuffle of
-    /// 0, 1, … by a ChaCha8 stream whose key is `seed` and `number`, little-endian, then zeros.
+    /// `k` distinct numbers below `num_points` for each of `n` images, one image after the other: a
+    /// partial shuffle of 0, 1, … by a ChaCha8 stream whose key is `seed` and `number`,
+    /// little-endian, then zeros.
     fn distinct(self, n: i64, num_points: i64, k: i64) -> Vec<i64> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());

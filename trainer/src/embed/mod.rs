@@ -1,12 +1,14 @@
 //! `trainer embed`: a feature of every frame, for search and curation.
 //!
-//! A frame is shown whole, at a given height, in whole cells of the backbone's last map; its feature is the mean over
-//! the cells of that map (C5), 32-bit floats. Batch norms use their running statistics. Pictures are decoded on all cores,
-//! ahead of the network; frames of one size pass through it together, as many at a time in every case, so that a
-//! feature does not depend on which other frames are asked for.
+//! A frame is shown whole, at a given height, in whole cells of the backbone's last map; its
+//! feature is the mean over the cells of that map (C5), 32-bit floats. Batch norms use their
+//! running statistics. Pictures are decoded on all cores, ahead of the network; frames of one size
+//! pass through it together, as many at a time in every case, so that a feature does not depend on
+//! which other frames are asked for.
 //!
-//! Memory is that of a row group's features, a few batches of pictures, and the index of the set (56 bytes a frame). A frame whose
-//! bytes are damaged has no feature (null) and is counted; a disk that fails ends the command.
+//! Memory is that of a row group's features, a few batches of pictures, and the index of the set
+//! (56 bytes a frame). A frame whose bytes are damaged has no feature (null) and is counted; a disk
+//! that fails ends the command.
 
 mod pictures;
 mod table;

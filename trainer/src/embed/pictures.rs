@@ -1,7 +1,8 @@
 //! Whole frames at the network's size, decoded on all cores ahead of it.
 //!
-//! Each comes from the coarsest stored level that suffices, and is made smaller by an antialiased bicubic filter, as
-//! the views of training are. Frames of one size form batches; the rest of a row group that fills no batch is padded.
+//! Each comes from the coarsest stored level that suffices, and is made smaller by an antialiased
+//! bicubic filter, as the views of training are. Frames of one size form batches; the rest of a row
+//! group that fills no batch is padded.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -55,8 +56,8 @@ pub struct Shown {
 }
 
 impl<'a> Pictures<'a> {
-    /// Starts a thread that decodes all batches, row group by row group. It waits when it is [`BATCHES_AHEAD`] ahead, and
-    /// ends when nobody receives any more.
+    /// Starts a thread that decodes all batches, row group by row group. It waits when it is
+    /// [`BATCHES_AHEAD`] ahead, and ends when nobody receives any more.
     pub fn decode_ahead<'s>(self, scope: &'s Scope<'s, '_>) -> Receiver<Result<Shown>>
     where
         'a: 's,

@@ -6,7 +6,8 @@
 //! dataset, split, segment, camera    string; the last three may be null
 //! feature   list of a fixed number of 32-bit floats; null for a broken frame
 //! ```
-//! The footer's `multisiam.embedding` is JSON: `{weights, height_px}`. The file has its name only when it is whole.
+//! The footer's `multisiam.embedding` is JSON: `{weights, height_px}`. The file has its name only
+//! when it is whole.
 
 use std::fs::{self, File};
 use std::iter;
@@ -257,7 +258,8 @@ impl Drop for Table {
     }
 }
 
-/// Names are compressed. Features are not: their bits hardly repeat, and they are read faster as they are.
+/// Names are compressed. Features are not: their bits hardly repeat, and they are read faster as
+/// they are.
 fn properties() -> WriterProperties {
     let feature = || ColumnPath::from(["feature", "list", "element"].map(str::to_owned).to_vec());
     WriterProperties::builder()

@@ -1,7 +1,7 @@
 //! BYOL (Grill et al., 2020): the image branch alone (paper, section 3.1, equation 1; RECIPE 5).
 //!
-//! L_1D = −cos(q_θ(z), z'), where z = g_θ(pool(F)) is the online projection of one view and z' = g_ξ(pool(F')) the
-//! target's of the other.
+//! L_1D = −cos(q_θ(z), z'), where z = g_θ(pool(F)) is the online projection of one view and z' =
+//! g_ξ(pool(F')) the target's of the other.
 
 use tch::no_grad;
 

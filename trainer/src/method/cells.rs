@@ -1,7 +1,7 @@
 //! The 2D branch of MultiSiam (Chen et al., ICCV 2021, sections 3.2 and 3.3).
 //!
-//! Project the C5 maps cell by cell, undo flips, align, predict, attend (equations 8, 9), and compare each cell with the
-//! centroid of its partner's cluster (equation 10).
+//! Project the C5 maps cell by cell, undo flips, align, predict, attend (equations 8, 9), and
+//! compare each cell with the centroid of its partner's cluster (equation 10).
 
 use tch::{Tensor, no_grad};
 

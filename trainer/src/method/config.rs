@@ -1,7 +1,8 @@
 //! `[method]`: which loss, with every switch of the paper's ablations.
 //!
-//! Defaults are the final model of the paper (Table 4, "+ offset align") and, where the paper is silent, the choice that
-//! RECIPE 3 argues for. [`MethodConfig::check`] refuses nonsense before anything is built.
+//! Defaults are the final model of the paper (Table 4, "+ offset align") and, where the paper is
+//! silent, the choice that RECIPE 3 argues for. [`MethodConfig::check`] refuses nonsense before
+//! anything is built.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -113,11 +114,13 @@ pub enum MocoHead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MethodConfig {
-    /// `multisiam`, `multisiam-moco`, `byol`, `moco` or `mocov2`. Keys that a method does not speak of have no effect on it.
+    /// `multisiam`, `multisiam-moco`, `byol`, `moco` or `mocov2`. Keys that a method does not speak
+    /// of have no effect on it.
     pub name: MethodName,
     /// Alignment of the 2D branch.
     pub align: Align,
-    /// What offsets are divided by: `view` (equation 5), or the "nonorm" ablation as `pixel` (nothing) or `image`.
+    /// What offsets are divided by: `view` (equation 5), or the "nonorm" ablation as `pixel`
+    /// (nothing) or `image`.
     pub offset_unit: OffsetUnit,
     /// Where in its cell a cell's coordinate lies.
     pub coord_mode: CoordMode,
@@ -125,7 +128,8 @@ pub struct MethodConfig {
     pub roi_sampling: i64,
     /// RoI Align with half-pixel alignment.
     pub roi_aligned: bool,
-    /// One projector for both branches of `multisiam`, a 1×1 filter of the same weights on maps; else each has its own.
+    /// One projector for both branches of `multisiam`, a 1×1 filter of the same weights on maps;
+    /// else each has its own.
     pub share_projector: bool,
     /// Self-attention behind the predictor (equations 8, 9).
     pub attention: bool,
@@ -155,7 +159,8 @@ pub struct MethodConfig {
     pub lambda: f64,
     /// How the two directions are joined.
     pub symmetric: Symmetric,
-    /// Factor of every −cos: 2 as in OpenSelfSup and BYOL (2 − 2 cos but for a constant), 1 as printed in the paper.
+    /// Factor of every −cos: 2 as in OpenSelfSup and BYOL (2 − 2 cos but for a constant), 1 as
+    /// printed in the paper.
     pub cos_scale: f64,
     /// MoCo: keys in the queue, two batches or more.
     pub queue: i64,
@@ -163,7 +168,8 @@ pub struct MethodConfig {
     pub temperature: f64,
     /// MoCo: width of queries and keys.
     pub moco_dim: i64,
-    /// Contrastive head of `multisiam-moco`, `linear` or `mlp`; `moco` has the one, `mocov2` the other.
+    /// Contrastive head of `multisiam-moco`, `linear` or `mlp`; `moco` has the one, `mocov2` the
+    /// other.
     pub moco_head: MocoHead,
 }
 
@@ -238,7 +244,8 @@ impl MethodConfig {
         Ok(())
     }
 
-    /// Refuses views whose maps have too few cells: K clusters need K cells, normalised offsets two cells per side.
+    /// Refuses views whose maps have too few cells: K clusters need K cells, normalised offsets two
+    /// cells per side.
     pub fn check_cells(&self, cells_per_side: i64) -> Result<()> {
         if !self.name.has_cells() {
             return Ok(());

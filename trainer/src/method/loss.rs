@@ -1,4 +1,5 @@
-//! Cosine and contrastive losses, and the watch against collapse. All in float32 at least; targets never get a gradient.
+//! Cosine and contrastive losses, and the watch against collapse. All in float32 at least; targets
+//! never get a gradient.
 
 use tch::{Kind, Tensor};
 
@@ -10,14 +11,16 @@ pub fn pool(map: &Tensor) -> Tensor {
     map.mean_dim([2, 3].as_slice(), false, None::<Kind>)
 }
 
-/// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or `[n, d, h, w]`.
+/// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or
+/// `[n, d, h, w]`.
 pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
     let cos = unit(&at_least_f32(prediction), 1) * unit(&at_least_f32(&target.detach()), 1);
     -cos.sum_dim_intlist(1, false, None::<Kind>)
         .mean(None::<Kind>)
 }
 
-/// Table 3b, "dense": the mean over cells i of the mean of −cos(Q_i, R'_j) over the cells j in the cluster of i.
+/// Table 3b, "dense": the mean over cells i of the mean of −cos(Q_i, R'_j) over the cells j in the
+/// cluster of i.
 pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) -> Tensor {
     let q = unit(&at_least_f32(prediction).flatten(2, -1), 1); // [n, d, p]
     let r = unit(&at_least_f32(&target.detach()).flatten(2, -1), 1); // [n, d, p]
@@ -28,8 +31,9 @@ pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) 
     -(sum(cos * &same) / sum(same)).mean(None::<Kind>)
 }
 
-/// InfoNCE (He et al., "Momentum Contrast", 2020, equation 1), mean over the batch: −log of the share of exp(q·k⁺/T) among
-/// that of all keys. Queries and their `positives` are `[n, d]` and L2-normalised here; `negatives` are unit rows `[m, d]`.
+/// InfoNCE (He et al., "Momentum Contrast", 2020, equation 1), mean over the batch: −log of the
+/// share of exp(q·k⁺/T) among that of all keys. Queries and their `positives` are `[n, d]` and
+/// L2-normalised here; `negatives` are unit rows `[m, d]`.
 pub fn info_nce(
     queries: &Tensor,
     positives: &Tensor,
@@ -44,8 +48,8 @@ pub fn info_nce(
     (logits.logsumexp([1].as_slice(), false) - logits.select(1, 0)).mean(None::<Kind>)
 }
 
-/// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when uniform on the sphere,
-/// 0 when collapsed to a point. Detached.
+/// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when
+/// uniform on the sphere, 0 when collapsed to a point. Detached.
 pub fn spread(rows: &Tensor) -> Tensor {
     let rows = unit(&at_least_f32(&rows.detach()), 1);
     let d = rows.size()[1] as f64;
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn spread_is_one_on_the_sphere_and_zero_when_collapsed() {
-        // 4096 vectors in 64 dimensions, sums of twelve uniform draws of a linear congruential generator
+        // 4096 vectors in 64 dimensions, sums of twelve uniform draws of a linear congruential
+        // generator
         let mut state = 1u64;
         let mut draw = || {
             state = state

@@ -1,8 +1,10 @@
-//! MoCo (He et al., CVPR 2020) and MoCo v2 (Chen et al., 2020): InfoNCE against a queue of keys (RECIPE 5).
+//! MoCo (He et al., CVPR 2020) and MoCo v2 (Chen et al., 2020): InfoNCE against a queue of keys
+//! (RECIPE 5).
 //!
-//! L_q = −log [ exp(q·k⁺/T) / (exp(q·k⁺/T) + Σ_i exp(q·k_i/T)) ], where q = f_q(x) is the online network's projection of
-//! one view, k⁺ = f_k(x') the target's of the other, and the k_i are the keys of past batches. Both are L2-normalised. The
-//! versions differ in their heads here, and in augmentation, T and learning rates in their configs.
+//! L_q = −log [ exp(q·k⁺/T) / (exp(q·k⁺/T) + Σ_i exp(q·k_i/T)) ], where q = f_q(x) is the online
+//! network's projection of one view, k⁺ = f_k(x') the target's of the other, and the k_i are the
+//! keys of past batches. Both are L2-normalised. The versions differ in their heads here, and in
+//! augmentation, T and learning rates in their configs.
 
 use tch::{Tensor, no_grad};
 
@@ -44,8 +46,8 @@ impl ContrastiveBranch {
         }
     }
 
-    /// L_q of every direction. Then, in training, their keys take the place of the queue's oldest: no query meets a key of
-    /// its own frame among its negatives.
+    /// L_q of every direction. Then, in training, their keys take the place of the queue's oldest:
+    /// no query meets a key of its own frame among its negatives.
     pub fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
         let negatives = self.queue.keys(); // k_i, [queue, d]
         let (terms, keys): (Vec<Term>, Vec<Tensor>) = directions

@@ -1,11 +1,13 @@
 //! What is trained: one method per file, chosen by [`heads`].
 //!
-//! A [`Method`] is two [`Networks`] and, on top of their backbones, the [`Heads`] that make a loss of their maps. The online
-//! network learns; the target network is its moving average and never sees a gradient. Both run in training mode with
-//! batch-norm statistics of their own, and each view is a batch of its own.
+//! A [`Method`] is two [`Networks`] and, on top of their backbones, the [`Heads`] that make a loss
+//! of their maps. The online network learns; the target network is its moving average and never
+//! sees a gradient. Both run in training mode with batch-norm statistics of their own, and each
+//! view is a batch of its own.
 //!
-//! Precision: the networks follow the ambient autocast (the caller holds `native::autocast` around [`Method::losses`] and
-//! drops it before the backward pass); norms, cosines, attention and K-means run in float32 at least.
+//! Precision: the networks follow the ambient autocast (the caller holds `native::autocast` around
+//! [`Method::losses`] and drops it before the backward pass); norms, cosines, attention and K-means
+//! run in float32 at least.
 
 pub mod byol;
 pub mod cells;
@@ -61,17 +63,20 @@ pub struct Views {
 /// What one forward pass says. Scalars on the device; reading one waits for it.
 #[derive(Debug)]
 pub struct Losses {
-    /// What is optimised, with its graph: `cos_scale` × −cos summed over both directions, λ-weighted (RECIPE 3.6). In the
-    /// place of −cos, MoCo's image branch has InfoNCE, unscaled.
+    /// What is optimised, with its graph: `cos_scale` × −cos summed over both directions,
+    /// λ-weighted (RECIPE 3.6). In the place of −cos, MoCo's image branch has InfoNCE, unscaled.
     pub total: Tensor,
-    /// Image branch: mean over the directions of −cos, whose minimum is −1, or of InfoNCE, whose minimum is 0. Detached.
+    /// Image branch: mean over the directions of −cos, whose minimum is −1, or of InfoNCE, whose
+    /// minimum is 0. Detached.
     pub loss_1d: Tensor,
     /// 2D branch: mean −cos over the directions; `None` for methods without one. Detached.
     pub loss_2d: Option<Tensor>,
-    /// Spread of the online projections: their standard deviation over the batch after L2 normalisation, times √d, mean
-    /// over channels and views. 1 is uniform on the sphere, 0 is collapse.
+    /// Spread of the online projections: their standard deviation over the batch after L2
+    /// normalisation, times √d, mean over channels and views. 1 is uniform on the sphere, 0 is
+    /// collapse.
     pub z_std: Tensor,
-    /// The same for the cells of the projected maps, over batch and cells; `None` for methods without a 2D branch.
+    /// The same for the cells of the projected maps, over batch and cells; `None` for methods
+    /// without a 2D branch.
     pub z2d_std: Option<Tensor>,
     /// Online projections of the first direction's view, `[n, d]`. Detached.
     pub z: Tensor,
@@ -90,7 +95,8 @@ pub enum Network {
 
 /// What a method makes of the backbones' maps.
 pub trait Heads: Send {
-    /// The losses of a batch, in one or both directions. In training mode this moves running statistics and queues.
+    /// The losses of a batch, in one or both directions. In training mode this moves running
+    /// statistics and queues.
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses;
 
     /// The head that makes the map of the 2D branch, in a method that has one.
@@ -107,7 +113,8 @@ pub struct Method {
 }
 
 impl Method {
-    /// The losses of a batch. In training mode this moves the running statistics of both networks' batch norms, and queues.
+    /// The losses of a batch. In training mode this moves the running statistics of both networks'
+    /// batch norms, and queues.
     pub fn losses(&self, views: &Views) -> Losses {
         let directions = self.networks.directions(views, self.symmetric);
         self.heads.losses(&directions, self.networks.is_training())
@@ -118,25 +125,27 @@ impl Method {
         self.networks.online()
     }
 
-    /// Target = τ target + (1 − τ) online, for parameters (paper, equation 2). Batch-norm statistics are not averaged: the
-    /// target keeps its own.
+    /// Target = τ target + (1 − τ) online, for parameters (paper, equation 2). Batch-norm
+    /// statistics are not averaged: the target keeps its own.
     pub fn update_target(&mut self, tau: f64) {
         self.networks.follow(tau);
     }
 
-    /// Handles to what a forward pass in training mode moves: both networks' running statistics, queues and counters.
+    /// Handles to what a forward pass in training mode moves: both networks' running statistics,
+    /// queues and counters.
     pub fn buffers(&self) -> Vec<Tensor> {
         self.networks.buffers()
     }
 
-    /// Everything a checkpoint needs, as detached handles (not copies): `online.*`, then `target.*`, batch-norm buffers
-    /// included, then `memory.*` (queues and counters). Backbones lie under `online.backbone.` and `target.backbone.`, with
-    /// torchvision's names below.
+    /// Everything a checkpoint needs, as detached handles (not copies): `online.*`, then
+    /// `target.*`, batch-norm buffers included, then `memory.*` (queues and counters). Backbones
+    /// lie under `online.backbone.` and `target.backbone.`, with torchvision's names below.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         self.networks.state()
     }
 
-    /// Takes a state back; the first misfit (missing, extra, shape, type) is an error that names it, and changes nothing.
+    /// Takes a state back; the first misfit (missing, extra, shape, type) is an error that names
+    /// it, and changes nothing.
     pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.networks.load_state(state)
     }
@@ -146,8 +155,9 @@ impl Method {
         self.networks.backbone(network)
     }
 
-    /// The map that the 2D branch works on, for views `[n, 3, h, w]` that are not mirrored: `[n, d, h', w']`, without
-    /// gradient and with running statistics. What a cluster picture shows. Without a 2D branch, the backbone's own map.
+    /// The map that the 2D branch works on, for views `[n, 3, h, w]` that are not mirrored:
+    /// `[n, d, h', w']`, without gradient and with running statistics. What a cluster picture
+    /// shows. Without a 2D branch, the backbone's own map.
     pub fn cell_map(&self, network: Network, images: &Tensor) -> Tensor {
         no_grad(|| {
             let map = self.backbone(network).forward(images, false);
@@ -164,7 +174,8 @@ impl Method {
     }
 }
 
-/// Builds the method of `config` on `device` with parameters of `kind` (`Float`, or `Double` for tests).
+/// Builds the method of `config` on `device` with parameters of `kind` (`Float`, or `Double` for
+/// tests).
 ///
 /// # Errors
 /// A configuration that cannot work, naming the key.

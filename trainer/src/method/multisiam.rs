@@ -1,7 +1,8 @@
 //! MultiSiam (Chen et al., ICCV 2021, section 3) on BYOL.
 //!
-//! L = λ L_1D + (1 − λ) L_2D (equation 11): BYOL's image branch on pooled features (equation 1), and the 2D branch on maps
-//! (equation 10). The branches have predictors of their own, and projectors too unless they share them (RECIPE 3.2).
+//! L = λ L_1D + (1 − λ) L_2D (equation 11): BYOL's image branch on pooled features (equation 1),
+//! and the 2D branch on maps (equation 10). The branches have predictors of their own, and
+//! projectors too unless they share them (RECIPE 3.2).
 
 use super::byol::ImageBranch;
 use super::cells::{self, CellBranch};

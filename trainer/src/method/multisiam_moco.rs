@@ -1,9 +1,10 @@
 //! MultiSiam on MoCo (paper, section 4.2, "Flexibility", and Appendix B.2).
 //!
-//! L = λ L_q + (1 − λ) L_2D: equation 11 with MoCo's InfoNCE as the image branch, on the key encoder as target network; the
-//! 2D branch of equation 10 as it is.
+//! L = λ L_q + (1 − λ) L_2D: equation 11 with MoCo's InfoNCE as the image branch, on the key
+//! encoder as target network; the 2D branch of equation 10 as it is.
 //
-// NOTE: the appendix is not public. RECIPE 5 weighs the readings; this is the one that changes least ("plug-and-play").
+// NOTE: the appendix is not public. RECIPE 5 weighs the readings; this is the one that changes
+// least ("plug-and-play").
 
 use super::cells::{self, CellBranch};
 use super::config::MethodConfig;

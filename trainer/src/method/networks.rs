@@ -1,8 +1,9 @@
 //! The two networks that every method has: one that learns, and its moving average.
 //!
-//! Both are registries of named tensors with a backbone below `backbone.`; a method adds its heads. What belongs to
-//! neither (a queue, a counter) lies in a third registry, the memory, and is part of the state too. The target starts as
-//! a copy of the online network, holds no predictor, never sees a gradient, and keeps batch-norm statistics of its own.
+//! Both are registries of named tensors with a backbone below `backbone.`; a method adds its heads.
+//! What belongs to neither (a queue, a counter) lies in a third registry, the memory, and is part
+//! of the state too. The target starts as a copy of the online network, holds no predictor, never
+//! sees a gradient, and keeps batch-norm statistics of its own.
 
 use std::collections::BTreeMap;
 
@@ -116,8 +117,8 @@ impl Networks {
         )
     }
 
-    /// From now on the target sees its batches shuffled between the `parts` of its batch norms (MoCo, section 3.3,
-    /// "Shuffling BN": a query and its key must not share statistics).
+    /// From now on the target sees its batches shuffled between the `parts` of its batch norms
+    /// (MoCo, section 3.3, "Shuffling BN": a query and its key must not share statistics).
     pub fn shuffle_keys(&mut self, parts: i64) {
         self.key_parts = parts;
     }
@@ -147,7 +148,8 @@ impl Networks {
         self.train = train;
     }
 
-    /// Passes the views through the backbones, each as a batch of its own: both directions, or the first alone.
+    /// Passes the views through the backbones, each as a batch of its own: both directions, or the
+    /// first alone.
     pub fn directions<'a>(&self, views: &'a Views, symmetric: Symmetric) -> Vec<Direction<'a>> {
         let mut pairs = vec![(&views.a, &views.b)];
         if symmetric != Symmetric::OneWay {
@@ -217,10 +219,11 @@ impl Networks {
     }
 }
 
-/// Deals the samples of `[n, c, h, w]` out to `n / parts` hands as one deals cards: sample `j` of part `i` becomes sample
-/// `i` of hand `j`. Dealing with `n / parts` undoes it.
-// NOTE: MoCo draws a new permutation every time. The loader's order is random already, so a fixed one breaks up the parts
-// as well, and evenly: it needs no generator, and nothing more in a checkpoint.
+/// Deals the samples of `[n, c, h, w]` out to `n / parts` hands as one deals cards: sample `j` of
+/// part `i` becomes sample `i` of hand `j`. Dealing with `n / parts` undoes it.
+// NOTE: MoCo draws a new permutation every time. The loader's order is random already, so a fixed
+// one breaks up the parts as well, and evenly: it needs no generator, and nothing more in a
+// checkpoint.
 fn deal(x: &Tensor, parts: i64) -> Tensor {
     let (n, c, h, w) = x.size4().expect("images and maps have four axes");
     let rows = x.permute([0, 2, 3, 1]).reshape([parts, n / parts, h, w, c]);

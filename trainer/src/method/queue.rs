@@ -25,7 +25,8 @@ impl Queue {
         }
     }
 
-    /// The keys as they are now, `[size, d]`: a copy, since a later [`push`](Self::push) must not reach the backward pass.
+    /// The keys as they are now, `[size, d]`: a copy, since a later [`push`](Self::push) must not
+    /// reach the backward pass.
     pub fn keys(&self) -> Tensor {
         self.keys.copy()
     }

@@ -1,8 +1,10 @@
-//! Projectors and predictors: linear, batch norm, ReLU, linear; and MoCo's projectors, which have no batch norm.
+//! Projectors and predictors: linear, batch norm, ReLU, linear; and MoCo's projectors, which have
+//! no batch norm.
 //!
-//! [`Head`] has one shape in two forms: on pooled vectors (`Mlp`), and as 1×1 filters on maps (`Conv`), with the same number of
-//! parameters (paper, section 3.2; RECIPE 3.2). Names are those of `nn.Sequential(Linear | Conv2d, BatchNorm, ReLU, …)`:
-//! `0`, `1`, `3`. A head of vectors works on maps too, cell by cell with the same weights.
+//! [`Head`] has one shape in two forms: on pooled vectors (`Mlp`), and as 1×1 filters on maps
+//! (`Conv`), with the same number of parameters (paper, section 3.2; RECIPE 3.2). Names are those
+//! of `nn.Sequential(Linear | Conv2d, BatchNorm, ReLU, …)`: `0`, `1`, `3`. A head of vectors works
+//! on maps too, cell by cell with the same weights.
 
 use tch::Tensor;
 
@@ -85,8 +87,9 @@ impl Affine {
         }
     }
 
-    /// 1×1 filters. In 16 bits, channels are filled up with zeros to a multiple of 8, without which a GPU's tensor cores
-    /// are of no use: the predictor of the 2D branch has 258, two of them offsets.
+    /// 1×1 filters. In 16 bits, channels are filled up with zeros to a multiple of 8, without which
+    /// a GPU's tensor cores are of no use: the predictor of the 2D branch has 258, two of them
+    /// offsets.
     fn filter(&self, x: &Tensor, weight: &Tensor) -> Tensor {
         let missing = (-x.size()[1]).rem_euclid(TENSOR_CORE_CHANNELS);
         let apply = |x: &Tensor, weight: &Tensor| {
@@ -127,15 +130,16 @@ impl Head {
     }
 }
 
-/// MoCo's projector on vectors: one linear layer (v1), or linear, ReLU, linear (v2); no batch norm. Names are those of
-/// `nn.Sequential`: `0`, `2`.
+/// MoCo's projector on vectors: one linear layer (v1), or linear, ReLU, linear (v2); no batch norm.
+/// Names are those of `nn.Sequential`: `0`, `2`.
 #[derive(Debug)]
 pub struct PlainHead {
     layers: Vec<Affine>,
 }
 
 impl PlainHead {
-    /// Builds a head in `scope` whose layers have these widths, input first: two for one layer, three for two.
+    /// Builds a head in `scope` whose layers have these widths, input first: two for one layer,
+    /// three for two.
     pub fn new(mut scope: Scope<'_>, widths: &[i64], init: HeadInit) -> Self {
         let pairs = widths.windows(2).enumerate();
         let layers = pairs.map(|(ix, width)| {

@@ -1,7 +1,7 @@
 //! How weights start: the distributions that RECIPE 3.1 and 3.2 name.
 //!
-//! Values come from ChaCha streams keyed by (seed, tensor name), not from libtorch's generator: the same on any machine,
-//! and a layer added elsewhere changes no other tensor.
+//! Values come from ChaCha streams keyed by (seed, tensor name), not from libtorch's generator: the
+//! same on any machine, and a layer added elsewhere changes no other tensor.
 
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
@@ -25,12 +25,14 @@ impl Init {
         Init::Normal((2.0 / fan_in as f64).sqrt())
     }
 
-    /// PyTorch's default for linear and convolution layers (Kaiming uniform, a = √5): U(±1/√fan_in), weight and bias.
+    /// PyTorch's default for linear and convolution layers (Kaiming uniform, a = √5):
+    /// U(±1/√fan_in), weight and bias.
     pub fn pytorch_default(fan_in: i64) -> Self {
         Init::Uniform((1.0 / fan_in as f64).sqrt())
     }
 
-    /// The values of the tensor called `name`, float64 on the CPU: a function of the arguments alone.
+    /// The values of the tensor called `name`, float64 on the CPU: a function of the arguments
+    /// alone.
     pub fn draw(self, seed: u64, name: &str, shape: &[i64]) -> Tensor {
         let num = shape.iter().product::<i64>() as usize;
         Tensor::from_slice(&self.values(num, &mut stream(seed, fnv1a(name)))).view(shape)

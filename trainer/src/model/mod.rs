@@ -1,7 +1,7 @@
 //! Networks: the ResNet trunk that returns a map, and the heads on top of it.
 //!
-//! Parameter names are torchvision's, so that weights load there; initial values are explicit ([`init::Init`]),
-//! because tch's own defaults differ from PyTorch's.
+//! Parameter names are torchvision's, so that weights load there; initial values are explicit
+//! ([`init::Init`]), because tch's own defaults differ from PyTorch's.
 
 pub mod heads;
 pub mod init;
@@ -27,8 +27,9 @@ pub struct ModelConfig {
     pub layer4_stride: i64,
     /// Start each residual block as the identity: γ = 0 in its last batch norm. OpenSelfSup: off.
     pub zero_init_residual: bool,
-    /// Parts of a batch that the backbone's batch norms normalise on their own, as that many GPUs would: MoCo's keys are
-    /// shuffled between them (shuffle-BN; MoCo: 8). 1 is the whole batch, as with SyncBN.
+    /// Parts of a batch that the backbone's batch norms normalise on their own, as that many GPUs
+    /// would: MoCo's keys are shuffled between them (shuffle-BN; MoCo: 8). 1 is the whole batch, as
+    /// with SyncBN.
     pub bn_splits: i64,
     /// Hidden width of projectors and predictors. BYOL: 4096.
     pub hidden: i64,

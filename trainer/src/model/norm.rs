@@ -1,9 +1,10 @@
-//! Batch normalisation, on vectors `[n, c]` and maps `[n, c, h, w]` alike, and the addition and ReLU that follow it: on a
-//! GPU they are one operation.
+//! Batch normalisation, on vectors `[n, c]` and maps `[n, c, h, w]` alike, and the addition and
+//! ReLU that follow it: on a GPU they are one operation.
 //!
-//! Training normalises by the batch's own mean and biased variance and moves the running ones (with the unbiased
-//! variance, as PyTorch does); evaluation uses the running ones. Every forward pass is one batch: views pass separately.
-//! Or it is several: [`BatchNorm::split`] normalises parts of it on their own, as that many devices without SyncBN would.
+//! Training normalises by the batch's own mean and biased variance and moves the running ones (with
+//! the unbiased variance, as PyTorch does); evaluation uses the running ones. Every forward pass is
+//! one batch: views pass separately. Or it is several: [`BatchNorm::split`] normalises parts of it
+//! on their own, as that many devices without SyncBN would.
 
 use tch::{Kind, Tensor, no_grad};
 
@@ -50,7 +51,8 @@ impl BatchNorm {
         self.parts = parts;
     }
 
-    /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running statistics move.
+    /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running
+    /// statistics move.
     pub fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
         if !train {
             return self.normalise(x, after);
@@ -64,8 +66,9 @@ impl BatchNorm {
         }
     }
 
-    /// Training on parts of the batch. The running statistics become the mean of what each part alone makes of them
-    /// (`SplitBatchNorm` of MoCo's notebook: <https://github.com/facebookresearch/moco/tree/colab-notebook>).
+    /// Training on parts of the batch. The running statistics become the mean of what each part
+    /// alone makes of them (`SplitBatchNorm` of MoCo's notebook:
+    /// <https://github.com/facebookresearch/moco/tree/colab-notebook>).
     fn train_parts(&self, x: &Tensor, after: After<'_>) -> Tensor {
         let running = [&self.running_mean, &self.running_var];
         let inputs = x.chunk(self.parts, 0);

@@ -1,10 +1,12 @@
 //! The tensors of one network: ordered, named, each with a role.
 //!
-//! A [`Registry`] keeps tensors in the order in which the layers asked for them, so the optimizer, the EMA and a
-//! checkpoint walk them alike in every process (tch's `VarStore` iterates a hash map and renames duplicates silently).
-//! A duplicate name is a bug of ours and panics; a state that does not fit is the reader's input and is an error.
+//! A [`Registry`] keeps tensors in the order in which the layers asked for them, so the optimizer,
+//! the EMA and a checkpoint walk them alike in every process (tch's `VarStore` iterates a hash map
+//! and renames duplicates silently). A duplicate name is a bug of ours and panics; a state that
+//! does not fit is the reader's input and is an error.
 //!
-//! Layers create their tensors through a [`Scope`], which knows the path so far, the kind and the device.
+//! Layers create their tensors through a [`Scope`], which knows the path so far, the kind and the
+//! device.
 
 use std::collections::BTreeMap;
 
@@ -75,8 +77,8 @@ impl Registry {
             .map(|e| &e.tensor)
     }
 
-    /// Frees all gradients: the next backward pass writes fresh ones. Between the micro-batches of an accumulated step,
-    /// don't call it.
+    /// Frees all gradients: the next backward pass writes fresh ones. Between the micro-batches of
+    /// an accumulated step, don't call it.
     pub fn drop_grads(&self) {
         native::drop_grads(&self.trainable_tensors());
     }
@@ -145,8 +147,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Moves every parameter towards the one of the same name in `online`: ours = τ ours + (1 − τ) theirs.
-    /// Buffers stay. Our parameters are among those of `online`, in its order.
+    /// Moves every parameter towards the one of the same name in `online`: ours = τ ours + (1 − τ)
+    /// theirs. Buffers stay. Our parameters are among those of `online`, in its order.
     pub fn follow(&self, online: &Registry, tau: f64) {
         let _guard = tch::no_grad_guard();
         let mut ours = Vec::new();
@@ -165,7 +167,8 @@ impl Registry {
         native::foreach_lerp(&ours, &theirs, 1.0 - tau);
     }
 
-    /// Copies every entry of `other` that exists here too; used to start a target as a copy of the online network.
+    /// Copies every entry of `other` that exists here too; used to start a target as a copy of the
+    /// online network.
     pub fn copy_common(&self, other: &Registry) {
         self.copy_from(|entry| {
             other
@@ -232,7 +235,8 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The root of a network whose tensors will be copied from another: its weights start as zeros, without drawing.
+    /// The root of a network whose tensors will be copied from another: its weights start as zeros,
+    /// without drawing.
     pub fn blank(registry: &'a mut Registry, kind: Kind, device: Device) -> Self {
         Scope {
             seed: None,

@@ -1,9 +1,11 @@
-//! ResNet-18 and ResNet-50 without pooling and classifier: a view goes in, the map of the last stage (C5) comes out.
+//! ResNet-18 and ResNet-50 without pooling and classifier: a view goes in, the map of the last
+//! stage (C5) comes out.
 //!
-//! Layout and names are torchvision's: 7×7/2 stem, 3×3/2 max-pool, four stages, stride on the 3×3 filter of a
-//! bottleneck, shortcut filters where shape changes. Initial values: RECIPE 3.1, Kaiming normal with fan-in, batch norms
-//! 1 and 0. Stages 3 and 4 may keep their resolution (stride 1, no dilation): same weights, more cells for small views.
-//! He et al., "Deep Residual Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
+//! Layout and names are torchvision's: 7×7/2 stem, 3×3/2 max-pool, four stages, stride on the 3×3
+//! filter of a bottleneck, shortcut filters where shape changes. Initial values: RECIPE 3.1,
+//! Kaiming normal with fan-in, batch norms 1 and 0. Stages 3 and 4 may keep their resolution
+//! (stride 1, no dilation): same weights, more cells for small views. He et al., "Deep Residual
+//! Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -208,7 +210,8 @@ impl ResNet {
         self.arch
     }
 
-    /// Dilates the 3×3 filters of stage 4, as dense prediction does where it has stride 1 (RECIPE 6).
+    /// Dilates the 3×3 filters of stage 4, as dense prediction does where it has stride 1 (RECIPE
+    /// 6).
     pub fn dilate_stage4(&mut self, rate: i64) {
         let first = self.first_block_of_stage4();
         for layer in self.blocks[first..]
@@ -219,8 +222,8 @@ impl ResNet {
         }
     }
 
-    /// View `[n, 3, h, w]` to C5 map `[n, channels, h/32, w/32]` (rounded up; /16 or /8 with stages at stride 1).
-    /// With `train`, batch norms use and record the batch's statistics.
+    /// View `[n, 3, h, w]` to C5 map `[n, channels, h/32, w/32]` (rounded up; /16 or /8 with stages
+    /// at stride 1). With `train`, batch norms use and record the batch's statistics.
     pub fn forward(&self, view: &Tensor, train: bool) -> Tensor {
         self.maps(view, train).1
     }

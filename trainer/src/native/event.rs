@@ -20,8 +20,8 @@ unsafe extern "C" {
 /// On the CPU work is done when it returns, so such an event has always happened.
 pub struct Event(Option<*mut c_void>);
 
-// SAFETY: a recorded event is only queried, waited for and freed, which CUDA allows from any thread; and only from one
-// thread at a time, because `Event` is not `Sync`.
+// SAFETY: a recorded event is only queried, waited for and freed, which CUDA allows from any
+// thread; and only from one thread at a time, because `Event` is not `Sync`.
 unsafe impl Send for Event {}
 
 impl Event {

@@ -1,8 +1,9 @@
 //! Fused operations: one pass over memory where libtorch has several.
 //!
-//! On a GPU they run kernels of ours, once [`load_kernels`](super::load_kernels) has loaded them. Without (on the CPU, with
-//! `run.fused_kernels = false`, or where they cannot be compiled) the same results, up to rounding, are composed of
-//! libtorch's operations. The tests run the kernels' source on the CPU and hold both against float64.
+//! On a GPU they run kernels of ours, once [`load_kernels`](super::load_kernels) has loaded them.
+//! Without (on the CPU, with `run.fused_kernels = false`, or where they cannot be compiled) the
+//! same results, up to rounding, are composed of libtorch's operations. The tests run the kernels'
+//! source on the CPU and hold both against float64.
 
 use std::ffi::c_int;
 
@@ -67,8 +68,9 @@ pub struct NormTensors<'a> {
     pub running_var: &'a Tensor,
 }
 
-/// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by the batch's statistics,
-/// which move the running ones by `momentum`. Differentiable in x, residual, weight and bias.
+/// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by
+/// the batch's statistics, which move the running ones by `momentum`. Differentiable in x,
+/// residual, weight and bias.
 pub fn batch_norm(
     x: &Tensor,
     norm: NormTensors<'_>,
@@ -99,7 +101,8 @@ pub(super) fn f_batch_norm(
         running_var,
     } = norm;
     new_tensor(|out| {
-        // SAFETY: all pointers are those of live tensors, but for the residual's, which may be null as documented.
+        // SAFETY: all pointers are those of live tensors, but for the residual's, which may be null
+        // as documented.
         unsafe {
             trainer_norm(
                 x.as_ptr(),
@@ -117,8 +120,9 @@ pub(super) fn f_batch_norm(
     })
 }
 
-/// Bytes `[n, h, w, 3]` to `[n, 3, h, w]`, channels innermost in memory: byte × scale + shift of its channel, in `kind`
-/// (`Float` or `BFloat16`). `scale_shift` is `[2, 3]`, float32, on the bytes' device.
+/// Bytes `[n, h, w, 3]` to `[n, 3, h, w]`, channels innermost in memory: byte × scale + shift of
+/// its channel, in `kind` (`Float` or `BFloat16`). `scale_shift` is `[2, 3]`, float32, on the
+/// bytes' device.
 pub fn normalise(bytes: &Tensor, scale_shift: &Tensor, kind: Kind) -> Tensor {
     f_normalise(bytes, scale_shift, kind).unwrap_or_else(|error| panic!("{error:#}"))
 }
@@ -134,7 +138,8 @@ pub(super) fn f_normalise(bytes: &Tensor, scale_shift: &Tensor, kind: Kind) -> R
     new_tensor(|out| unsafe { trainer_normalise(bytes.as_ptr(), scale_shift.as_ptr(), dtype, out) })
 }
 
-/// Copies a state back unless a flag on the device says that it may stay. Nothing waits for the flag.
+/// Copies a state back unless a flag on the device says that it may stay. Nothing waits for the
+/// flag.
 pub struct Restore {
     state: Vec<Tensor>,
     before: Vec<Tensor>,
@@ -143,12 +148,14 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// A restore of `state`, whose tensors keep their memory from now on. What it goes back to is [`remember`](Self::remember)ed.
+    /// A restore of `state`, whose tensors keep their memory from now on. What it goes back to is
+    /// [`remember`](Self::remember)ed.
     pub fn new(state: Vec<Tensor>) -> Self {
         let before: Vec<Tensor> = state.iter().map(Tensor::empty_like).collect();
         let (to, from) = (Pointers::of(&state), Pointers::of(&before));
         let mut table: *mut C_tensor = std::ptr::null_mut();
-        // SAFETY: both lists hold `len` live tensors for the time of the call; `table` points to a live pointer.
+        // SAFETY: both lists hold `len` live tensors for the time of the call; `table` points to a
+        // live pointer.
         must(unsafe { trainer_restore_table(to.as_list(), from.as_list(), to.len(), &mut table) });
         // SAFETY: a pointer that is not null is a new `at::Tensor`, whose only owner this becomes.
         let table = (!table.is_null()).then(|| unsafe { Tensor::from_ptr(table) });
@@ -164,11 +171,12 @@ impl Restore {
         super::foreach_copy(&self.before, &self.state);
     }
 
-    /// Takes the state back to what was remembered if the flag `keep`, a bool on its device, is false; else every tensor
-    /// stays to the bit. Call under `no_grad`.
+    /// Takes the state back to what was remembered if the flag `keep`, a bool on its device, is
+    /// false; else every tensor stays to the bit. Call under `no_grad`.
     pub fn unless(&self, keep: &Tensor) {
         match &self.table {
-            // SAFETY: both tensors live for the time of the call; what the table points to lives in `self`.
+            // SAFETY: both tensors live for the time of the call; what the table points to lives in
+            // `self`.
             Some(table) => must(unsafe { trainer_restore_unless(keep.as_ptr(), table.as_ptr()) }),
             None => super::foreach_restore(&self.state, &self.before, keep),
         }

@@ -1,4 +1,5 @@
-//! Loads the kernels of `kernels.cu` for a GPU: NVRTC, which comes with libtorch, compiles them when a run starts.
+//! Loads the kernels of `kernels.cu` for a GPU: NVRTC, which comes with libtorch, compiles them
+//! when a run starts.
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_int, c_uint, c_void};
@@ -50,12 +51,12 @@ unsafe extern "C" {
     ) -> Message;
 }
 
-/// Compiles the kernels for a GPU, once a process; nothing for the CPU. From then on the fused operations use them there, if
-/// they compute what libtorch's operations do.
+/// Compiles the kernels for a GPU, once a process; nothing for the CPU. From then on the fused
+/// operations use them there, if they compute what libtorch's operations do.
 ///
 /// # Errors
-/// NVRTC cannot be loaded, does not know the GPU, the driver refuses what it made, or the results are others. Then
-/// everything works as before, without the kernels.
+/// NVRTC cannot be loaded, does not know the GPU, the driver refuses what it made, or the results
+/// are others. Then everything works as before, without the kernels.
 pub fn load_kernels(device: Device) -> Result<()> {
     static LOADED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
     let Device::Cuda(ordinal) = device else {
@@ -92,7 +93,8 @@ fn load_into_current_context(ordinal: usize) -> Result<()> {
     let multiprocessors =
         attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
     let image = CString::new(compile(&format!("compute_{major}{minor}"))?)?;
-    // SAFETY: a NUL-terminated text in PTX, read during the call. The module is never unloaded, so its functions stay.
+    // SAFETY: a NUL-terminated text in PTX, read during the call. The module is never unloaded, so
+    // its functions stay.
     let functions = unsafe {
         let module = result::module::load_data(image.as_ptr().cast())?;
         let function = |name: &str| -> Result<*mut c_void> {
@@ -118,7 +120,8 @@ fn load_into_current_context(ordinal: usize) -> Result<()> {
 /// `cuLaunchKernel` of the driver, whatever it is loaded from.
 ///
 /// # Safety
-/// As in the driver's manual: a loaded function, and pointers to arguments of the types that it takes.
+/// As in the driver's manual: a loaded function, and pointers to arguments of the types that it
+/// takes.
 unsafe extern "C" fn launch(
     function: *mut c_void,
     grid: *const c_uint,
@@ -166,8 +169,9 @@ fn compile(arch: &str) -> Result<String> {
 
 /// Loads NVRTC and what it needs.
 fn find_nvrtc() -> Result<()> {
-    // This library of libtorch depends on NVRTC and knows where it lies; once loaded, NVRTC is found by its name. Where that
-    // fails (it wants a driver too), NVRTC and its other half may still lie on the binary's run path.
+    // This library of libtorch depends on NVRTC and knows where it lies; once loaded, NVRTC is
+    // found by its name. Where that fails (it wants a driver too), NVRTC and its other half may
+    // still lie on the binary's run path.
     let _ = load_library("libcaffe2_nvrtc.so");
     // SAFETY: only tries to load the library.
     ensure!(

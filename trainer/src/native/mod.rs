@@ -1,10 +1,12 @@
 //! The Rust face of `native.cpp`: what tch does not expose of libtorch.
 //!
-//! Autocast with a dtype, multi-tensor updates, gradient release, streams and events, fused operations, process-wide
-//! switches, and the CUDA library that the linker drops. Everything here is safe to call; nothing of it appears in a method's public types.
+//! Autocast with a dtype, multi-tensor updates, gradient release, streams and events, fused
+//! operations, process-wide switches, and the CUDA library that the linker drops. Everything here
+//! is safe to call; nothing of it appears in a method's public types.
 //!
-//! The functions that a caller cannot provoke to fail with valid tensors (`foreach_*`, guards) panic with libtorch's
-//! message, as tch's plain methods do; those that depend on the machine return it.
+//! The functions that a caller cannot provoke to fail with valid tensors (`foreach_*`, guards)
+//! panic with libtorch's message, as tch's plain methods do; those that depend on the machine
+//! return it.
 
 #![expect(unsafe_code, reason = "the one boundary to libtorch beside tch itself")]
 
@@ -32,7 +34,8 @@ pub use trace::{peak_memory_bytes, trace};
 type Message = *mut c_char;
 type TensorList = *const *const C_tensor;
 
-// `at::ScalarType` of c10/core/ScalarType.h, fixed by its serialised form; tch keeps its own table private.
+// `at::ScalarType` of c10/core/ScalarType.h, fixed by its serialised form; tch keeps its own table
+// private.
 const HALF: c_int = 5;
 const BFLOAT16: c_int = 15;
 
@@ -69,7 +72,8 @@ fn outcome(message: Message) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a non-null message is a NUL-terminated string from `strdup`, ours to free, read before it is freed.
+    // SAFETY: a non-null message is a NUL-terminated string from `strdup`, ours to free, read
+    // before it is freed.
     let text = unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         trainer_free_message(message);
@@ -81,7 +85,8 @@ fn outcome(message: Message) -> Result<()> {
     ))
 }
 
-/// Panics with libtorch's message, for calls that fail only through a bug of ours or exhausted memory.
+/// Panics with libtorch's message, for calls that fail only through a bug of ours or exhausted
+/// memory.
 fn must(message: Message) {
     if let Err(error) = outcome(message) {
         panic!("{error:#}");
@@ -113,10 +118,12 @@ impl<'a> Pointers<'a> {
 
 // ---------------------------------------------------------------- autocast
 
-/// Autocast as it was set when this was made, until it is dropped (also on a panic). Bound to its thread.
+/// Autocast as it was set when this was made, until it is dropped (also on a panic). Bound to its
+/// thread.
 ///
-/// Inside, convolutions and linear layers of the device's type run in the given dtype and cache their cast weights until
-/// the outermost guard ends; so hold one guard around a whole step's forward passes, and none around the backward pass.
+/// Inside, convolutions and linear layers of the device's type run in the given dtype and cache
+/// their cast weights until the outermost guard ends; so hold one guard around a whole step's
+/// forward passes, and none around the backward pass.
 #[must_use = "autocast ends when the guard is dropped"]
 pub struct Autocast {
     is_cuda: c_int,
@@ -175,8 +182,9 @@ impl Autocast {
 
 impl Drop for Autocast {
     fn drop(&mut self) {
-        // SAFETY: plain integers, and the thread is the one that entered (`not_send`). An error here could only be a
-        // failed cache release; panicking in a drop would hide the reason for an unwinding.
+        // SAFETY: plain integers, and the thread is the one that entered (`not_send`). An error
+        // here could only be a failed cache release; panicking in a drop would hide the reason for
+        // an unwinding.
         let _ = outcome(unsafe {
             trainer_autocast_leave(self.is_cuda, self.old_enabled, self.old_dtype)
         });
@@ -224,12 +232,13 @@ pub fn foreach_copy(xs: &[Tensor], ys: &[Tensor]) {
     must(unsafe { trainer_foreach_copy(xs.as_list(), ys.as_list(), xs.len()) });
 }
 
-/// `x = y` pairwise where the flag `keep` (a bool on their device) is false; else every `x` stays to the bit. Nothing waits
-/// for the flag. Call under `no_grad`.
+/// `x = y` pairwise where the flag `keep` (a bool on their device) is false; else every `x` stays
+/// to the bit. Nothing waits for the flag. Call under `no_grad`.
 pub fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
     assert_eq!(xs.len(), ys.len(), "one source per tensor");
     let (xs, ys) = (Pointers::of(xs), Pointers::of(ys));
-    // SAFETY: both lists hold `len` live tensors for the time of the call; `keep` lives as long and is only read.
+    // SAFETY: both lists hold `len` live tensors for the time of the call; `keep` lives as long and
+    // is only read.
     must(unsafe {
         trainer_foreach_restore(
             xs.as_list(),
@@ -240,7 +249,8 @@ pub fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
     });
 }
 
-/// The Euclidean norm of every tensor: `[n]`, on their device; nothing waits for it. `xs` is not empty.
+/// The Euclidean norm of every tensor: `[n]`, on their device; nothing waits for it. `xs` is not
+/// empty.
 pub fn foreach_norm(xs: &[Tensor]) -> Tensor {
     let xs = Pointers::of(xs);
     let mut out: *mut C_tensor = std::ptr::null_mut();
@@ -267,17 +277,20 @@ pub fn set_tf32(on: bool) -> Result<()> {
 
 fn load_library(name: &str) -> Result<()> {
     let name = CString::new(name)?;
-    // SAFETY: a NUL-terminated string. The libraries loaded are libtorch's own and the NVIDIA driver.
+    // SAFETY: a NUL-terminated string. The libraries loaded are libtorch's own and the NVIDIA
+    // driver.
     outcome(unsafe { trainer_load_library(name.as_ptr()) })
 }
 
 /// The CUDA device with this ordinal, ready for use.
 ///
-/// The linker drops `libtorch_cuda`, because nothing refers to it by name; it is loaded here, once, from the binary's run
-/// path. Call it before any other use of libtorch: the first question about CUDA settles the answer for the process.
+/// The linker drops `libtorch_cuda`, because nothing refers to it by name; it is loaded here, once,
+/// from the binary's run path. Call it before any other use of libtorch: the first question about
+/// CUDA settles the answer for the process.
 ///
 /// # Errors
-/// One line: no NVIDIA driver, a libtorch without CUDA, no usable GPU, or fewer GPUs than `ordinal`.
+/// One line: no NVIDIA driver, a libtorch without CUDA, no usable GPU, or fewer GPUs than
+/// `ordinal`.
 pub fn cuda_device(ordinal: usize) -> Result<Device> {
     static LOADED: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     if let Err(why) = LOADED.get_or_init(|| load_cuda().map_err(|e| format!("{e:#}"))) {

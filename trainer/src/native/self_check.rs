@@ -1,7 +1,7 @@
 //! Whether the kernels do on a GPU what libtorch's operations do there.
 //!
-//! The tests run their source on a CPU; what the driver makes of it for the GPU at hand is seen by running it. That takes
-//! milliseconds, when a run starts.
+//! The tests run their source on a CPU; what the driver makes of it for the GPU at hand is seen by
+//! running it. That takes milliseconds, when a run starts.
 
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -54,8 +54,8 @@ impl Results {
     }
 }
 
-/// ‖a − b‖ / ‖b‖: single elements may differ by all they are, where rounding (in bfloat16 of the norm, before the residual is
-/// added) takes what a ReLU sees across zero.
+/// ‖a − b‖ / ‖b‖: single elements may differ by all they are, where rounding (in bfloat16 of the
+/// norm, before the residual is added) takes what a ReLU sees across zero.
 fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
     let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
     let relative = (a - &b).norm() / b.norm();

@@ -13,7 +13,8 @@ unsafe extern "C" {
     fn trainer_stream_keep(tensors: TensorList, n: usize) -> Message;
 }
 
-/// A stream beside the one that is current. On the CPU there is one line of work only, and this does nothing.
+/// A stream beside the one that is current. On the CPU there is one line of work only, and this
+/// does nothing.
 pub struct Stream(Option<(c_int, i64)>);
 
 impl Stream {
@@ -28,8 +29,8 @@ impl Stream {
         Ok(Stream(Some((ordinal as c_int, id))))
     }
 
-    /// Runs `work`, whose operations are queued here. Its results may be used elsewhere behind an [`Event`](super::Event)
-    /// recorded at its end, and need [`keep`](Self::keep) there.
+    /// Runs `work`, whose operations are queued here. Its results may be used elsewhere behind an
+    /// [`Event`](super::Event) recorded at its end, and need [`keep`](Self::keep) there.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         let Some((ordinal, id)) = self.0 else {
             return Ok(work());
@@ -41,7 +42,8 @@ impl Stream {
         Ok(work())
     }
 
-    /// Lets tensors that were made here live as long as what the current stream has queued by the time of their drop.
+    /// Lets tensors that were made here live as long as what the current stream has queued by the
+    /// time of their drop.
     pub fn keep(&self, tensors: &[Tensor]) -> Result<()> {
         if self.0.is_none() {
             return Ok(());
@@ -55,7 +57,8 @@ impl Stream {
 /// Makes a stream current; returns the one that was.
 fn enter(ordinal: c_int, id: i64) -> Result<i64> {
     let mut before = 0;
-    // SAFETY: `before` points to a live integer; `id` is a stream of libtorch's, which are never destroyed.
+    // SAFETY: `before` points to a live integer; `id` is a stream of libtorch's, which are never
+    // destroyed.
     outcome(unsafe { trainer_stream_enter(ordinal, id, &mut before) })?;
     Ok(before)
 }

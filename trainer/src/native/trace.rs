@@ -16,7 +16,8 @@ unsafe extern "C" {
     fn trainer_trace_end(path: *const c_char) -> Message;
 }
 
-/// The most bytes that tensors on a GPU have held at once so far; `None` on the CPU, where libtorch does not count.
+/// The most bytes that tensors on a GPU have held at once so far; `None` on the CPU, where libtorch
+/// does not count.
 pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
     let Device::Cuda(ordinal) = device else {
         return Ok(None);
@@ -27,8 +28,9 @@ pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
     Ok(Some(bytes as u64))
 }
 
-/// Runs `work` under libtorch's profiler, and writes what its operations and, on a GPU, their kernels were and when, to
-/// `path` in Chrome's trace format. `work` must have waited for the device when it returns. One at a time.
+/// Runs `work` under libtorch's profiler, and writes what its operations and, on a GPU, their
+/// kernels were and when, to `path` in Chrome's trace format. `work` must have waited for the
+/// device when it returns. One at a time.
 ///
 /// # Errors
 /// Those of `work`, a profiler that does not start, and a file that cannot be written.
@@ -49,7 +51,8 @@ pub fn trace<T>(path: &Path, device: Device, work: impl FnOnce() -> Result<T>) -
     Ok(value)
 }
 
-/// The profiler is on; dropped without [`end`](Self::end), as on an error or a panic, it ends without a file.
+/// The profiler is on; dropped without [`end`](Self::end), as on an error or a panic, it ends
+/// without a file.
 struct Tracing {
     ended: bool,
 }
@@ -57,7 +60,8 @@ struct Tracing {
 impl Tracing {
     fn end(mut self, path: &CString) -> Result<()> {
         self.ended = true;
-        // SAFETY: a NUL-terminated string that lives for the time of the call; the profiler was begun.
+        // SAFETY: a NUL-terminated string that lives for the time of the call; the profiler was
+        // begun.
         outcome(unsafe { trainer_trace_end(path.as_ptr()) })
     }
 }
@@ -65,7 +69,8 @@ impl Tracing {
 impl Drop for Tracing {
     fn drop(&mut self) {
         if !self.ended {
-            // SAFETY: the profiler was begun and not ended. An error would hide the reason for which `work` failed.
+            // SAFETY: the profiler was begun and not ended. An error would hide the reason for
+            // which `work` failed.
             let _ = outcome(unsafe { trainer_trace_end(std::ptr::null()) });
         }
     }

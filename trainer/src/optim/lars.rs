@@ -1,9 +1,11 @@
-//! LARS: SGD with momentum whose rate is scaled per tensor by ‖p‖ over ‖g‖ (You et al., 2017; RECIPE 4).
+//! LARS: SGD with momentum whose rate is scaled per tensor by ‖p‖ over ‖g‖ (You et al., 2017;
+//! RECIPE 4).
 //!
-//! Implementations differ in whether weight decay is inside the norm and whether the learning rate is inside the
-//! momentum; [`Arithmetic`] has the three that matter here. Biases and norms take neither decay nor trust ratio: the raw
-//! learning rate. A tensor or gradient of norm zero takes trust 1 in all three (OpenSelfSup itself divides by zero there;
-//! its successor mmselfsup added this guard and `eps`).
+//! Implementations differ in whether weight decay is inside the norm and whether the learning rate
+//! is inside the momentum; [`Arithmetic`] has the three that matter here. Biases and norms take
+//! neither decay nor trust ratio: the raw learning rate. A tensor or gradient of norm zero takes
+//! trust 1 in all three (OpenSelfSup itself divides by zero there; its successor mmselfsup added
+//! this guard and `eps`).
 
 use std::collections::BTreeMap;
 
@@ -33,7 +35,8 @@ pub enum Arithmetic {
 pub enum Exclude {
     /// Every tensor of one axis: biases and norms, as intended everywhere.
     OneAxis,
-    /// OpenSelfSup's name patterns to the letter, which miss `downsample.1` and the heads' norms `1.weight`.
+    /// OpenSelfSup's name patterns to the letter, which miss `downsample.1` and the heads' norms
+    /// `1.weight`.
     NamePattern,
 }
 
@@ -92,7 +95,8 @@ impl Lars {
         }
     }
 
-    /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them afterwards.
+    /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them
+    /// afterwards.
     pub fn step(&mut self, lr: f64) {
         let _guard = tch::no_grad_guard();
         let scaled = self.scaled.active();
@@ -146,7 +150,8 @@ impl Lars {
         native::foreach_add(&active.params, &active.momentum, -lr_outside);
     }
 
-    /// Trust ratios of the last step, `[tensors]`, without those of excluded tensors. `None` before the first step.
+    /// Trust ratios of the last step, `[tensors]`, without those of excluded tensors. `None` before
+    /// the first step.
     pub fn trust_ratios(&self) -> Option<&Tensor> {
         self.trust.as_ref()
     }
@@ -166,7 +171,8 @@ impl Lars {
 pub fn matches_openselfsup(name: &str) -> bool {
     let norm_at = |at: usize| {
         let rest = name[at..].trim_start_matches(|c: char| c.is_ascii_digit());
-        // The pattern's dot is any character; backing off into the digits changes nothing for "weight" and "bias".
+        // The pattern's dot is any character; backing off into the digits changes nothing for
+        // "weight" and "bias".
         let mut rest = rest.chars();
         rest.next().is_some()
             && ["weight", "bias"]

@@ -1,7 +1,8 @@
 //! Update rules and what drives them over time.
 //!
-//! Optimizers hold handles to the online network's tensors and their own momentum, update all tensors at once
-//! (`_foreach` operations), and expose their state, so that a run resumes exactly. None of them waits for the device.
+//! Optimizers hold handles to the online network's tensors and their own momentum, update all
+//! tensors at once (`_foreach` operations), and expose their state, so that a run resumes exactly.
+//! None of them waits for the device.
 
 pub mod lars;
 pub mod schedule;
@@ -26,7 +27,8 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// Applies the gradients with learning rate `lr`. The gradients are used up: drop them afterwards.
+    /// Applies the gradients with learning rate `lr`. The gradients are used up: drop them
+    /// afterwards.
     pub fn step(&mut self, lr: f64) {
         match self {
             Optimizer::Lars(lars) => lars.step(lr),
@@ -67,7 +69,8 @@ struct Group {
     momentum: Vec<Tensor>,
 }
 
-/// What one step works on: parameters that have a gradient, and the gradients and momentum that belong to them.
+/// What one step works on: parameters that have a gradient, and the gradients and momentum that
+/// belong to them.
 struct Active {
     params: Vec<Tensor>,
     grads: Vec<Tensor>,

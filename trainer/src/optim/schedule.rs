@@ -103,13 +103,14 @@ pub fn lr(step: u64, config: &LrConfig) -> f64 {
     }
 }
 
-/// The EMA coefficient of step `step` of `total`, from `base` at 0 to 1 at the end (paper, section 3.1; BYOL).
+/// The EMA coefficient of step `step` of `total`, from `base` at 0 to 1 at the end (paper, section
+/// 3.1; BYOL).
 pub fn tau(step: u64, total: u64, base: f64) -> f64 {
     1.0 - (1.0 - base) * half_cosine(step.min(total) as f64 / total.max(1) as f64)
 }
 
-/// [`tau`] when each optimizer step accumulates `accumulate` micro-batches: OpenSelfSup counts micro-batches and updates
-/// at the last one of a step.
+/// [`tau`] when each optimizer step accumulates `accumulate` micro-batches: OpenSelfSup counts
+/// micro-batches and updates at the last one of a step.
 pub fn tau_accumulated(step: u64, total: u64, accumulate: u64, base: f64) -> f64 {
     tau(step * accumulate + accumulate - 1, total * accumulate, base)
 }

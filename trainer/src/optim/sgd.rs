@@ -1,4 +1,5 @@
-//! SGD with momentum, as in PyTorch, without Nesterov: b = m b + (g + wd p), p −= lr b. For the MoCo baselines (RECIPE 5).
+//! SGD with momentum, as in PyTorch, without Nesterov: b = m b + (g + wd p), p −= lr b. For the
+//! MoCo baselines (RECIPE 5).
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,8 @@ impl Sgd {
         Sgd { config, group }
     }
 
-    /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them afterwards.
+    /// Applies the gradients with learning rate `lr`. The gradients are overwritten: drop them
+    /// afterwards.
     pub fn step(&mut self, lr: f64) {
         let _guard = tch::no_grad_guard();
         let active = self.group.active();

@@ -13,8 +13,8 @@ pub struct Point {
     pub high: f64,
 }
 
-/// Means and extremes of `values`, `(place, value)` in order, over at most `most` equal parts of their range. Fewer values than that
-/// stay as they are.
+/// Means and extremes of `values`, `(place, value)` in order, over at most `most` equal parts of
+/// their range. Fewer values than that stay as they are.
 pub fn thinned(values: &[(f64, f64)], most: usize) -> Vec<Point> {
     let ([(first, _), ..], [.., (last, _)]) = (values, values) else {
         return Vec::new();

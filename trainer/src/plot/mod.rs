@@ -1,7 +1,8 @@
 //! `trainer plot`: runs beside each other, from their `metrics.jsonl`.
 //!
-//! One panel a quantity, one colour a run. A run that is still under way may be drawn too: the line that it is writing
-//! is left out. Nothing is computed anew, so a plot needs neither checkpoints nor shards.
+//! One panel a quantity, one colour a run. A run that is still under way may be drawn too: the line
+//! that it is writing is left out. Nothing is computed anew, so a plot needs neither checkpoints
+//! nor shards.
 
 mod curve;
 mod sheet;
@@ -50,7 +51,8 @@ struct Run {
 /// Runs the command.
 ///
 /// # Errors
-/// If a folder holds no metrics, there are more runs than colours, or the picture cannot be written.
+/// If a folder holds no metrics, there are more runs than colours, or the picture cannot be
+/// written.
 pub fn plot(args: &PlotArgs) -> Result<()> {
     if args.out.extension().is_none_or(|ending| ending != "png") {
         return Err(usage(format!("--out {:?} must end in .png", args.out)));

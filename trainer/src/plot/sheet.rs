@@ -336,7 +336,8 @@ impl Panel {
     }
 }
 
-/// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`; large ones in thousands.
+/// Writes numbers with as many decimals as tell the labels of `range` apart, or `more`; large ones
+/// in thousands.
 fn number_format(range: &Range<f64>, more: usize) -> impl Fn(&f64) -> String + use<> {
     let span = range.end - range.start;
     let (unit, suffix) = if span < 10_000.0 {

@@ -8,7 +8,8 @@ use tch::{Kind, Tensor};
 use super::images::Images;
 use crate::segmentation::{Confusion, Dataset};
 
-/// The class of every pixel of a picture of `size`, from logits `[19, rows, columns]`: bilinear, then the largest.
+/// The class of every pixel of a picture of `size`, from logits `[19, rows, columns]`: bilinear,
+/// then the largest.
 pub fn predict(logits: &Tensor, size: Size) -> Vec<u8> {
     let to = [i64::from(size.height), i64::from(size.width)];
     let smooth = logits
@@ -26,7 +27,8 @@ pub fn score(set: &Dataset, logits: &Tensor) -> Result<Confusion> {
     counted(set, |ix| logits.select(0, ix))
 }
 
-/// What a predictor scores that knows the mean shares of the training images at each cell, and nothing of the image.
+/// What a predictor scores that knows the mean shares of the training images at each cell, and
+/// nothing of the image.
 ///
 /// # Errors
 /// If a label picture cannot be read.
@@ -35,8 +37,8 @@ pub fn position_only(set: &Dataset, train: &Images) -> Result<Confusion> {
     counted(set, |_| mean.shallow_clone())
 }
 
-/// What a predictor scores that knows the shares of every cell of `images`, which are those of `set`: no classifier on
-/// this grid does better than a little.
+/// What a predictor scores that knows the shares of every cell of `images`, which are those of
+/// `set`: no classifier on this grid does better than a little.
 ///
 /// # Errors
 /// If a label picture cannot be read.

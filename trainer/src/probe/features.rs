@@ -112,7 +112,8 @@ fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
         .map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
 }
 
-/// Over images and cells, in single precision, a part at a time: the whole would need as much memory again.
+/// Over images and cells, in single precision, a part at a time: the whole would need as much
+/// memory again.
 fn moments(maps: &Tensor) -> (Tensor, Tensor) {
     let axes: &[i64] = &[0, 2, 3];
     let (n, c, h, w) = maps.size4().expect("a map has four axes");

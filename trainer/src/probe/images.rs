@@ -21,7 +21,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// About `height` pixels high, in the proportions of the first image, whole cells of `cell_px` pixels.
+    /// About `height` pixels high, in the proportions of the first image, whole cells of `cell_px`
+    /// pixels.
     ///
     /// # Errors
     /// If the first image cannot be read, or `height` has no whole cell.
@@ -47,7 +48,8 @@ impl Shape {
 pub struct Images {
     /// Bytes `[n, height, width, 3]`.
     pub pixels: Tensor,
-    /// Share of each cell's pixels by class, `[n, 19, rows, columns]`; ignored pixels belong to none.
+    /// Share of each cell's pixels by class, `[n, 19, rows, columns]`; ignored pixels belong to
+    /// none.
     pub shares: Tensor,
 }
 

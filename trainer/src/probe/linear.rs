@@ -1,7 +1,8 @@
 //! The linear classifier: one 1×1 filter a class, trained on cached maps.
 //!
-//! Every pixel of a cell counts as one example with the cell's features: the loss of a cell is the cross-entropy of its
-//! class shares, so that labels need not be stored at full resolution and an epoch takes seconds.
+//! Every pixel of a cell counts as one example with the cell's features: the loss of a cell is the
+//! cross-entropy of its class shares, so that labels need not be stored at full resolution and an
+//! epoch takes seconds.
 
 use tch::{COptimizer, Kind, Tensor, no_grad};
 

@@ -1,10 +1,11 @@
 //! `trainer probe`: what a frozen backbone's maps know of a street scene.
 //!
-//! The backbone's batch norms get the statistics of the clean training images at the probe's size, its maps are cached
-//! once (as they are, and mirrored), standardised per channel, and a linear 1×1 classifier is trained on them: from C5
-//! alone, and from C4 beside it. Scores are mIoU at the labels' own resolution. Two bounds frame them: what the position
-//! in the image alone says, and what the grid of cells can say at best. Nearest neighbours of the pooled features tell
-//! which classes an image shows, without any training.
+//! The backbone's batch norms get the statistics of the clean training images at the probe's size,
+//! its maps are cached once (as they are, and mirrored), standardised per channel, and a linear 1×1
+//! classifier is trained on them: from C5 alone, and from C4 beside it. Scores are mIoU at the
+//! labels' own resolution. Two bounds frame them: what the position in the image alone says, and
+//! what the grid of cells can say at best. Nearest neighbours of the pooled features tell which
+//! classes an image shows, without any training.
 
 pub mod bounds;
 pub mod features;
@@ -107,7 +108,8 @@ fn splits(args: &ProbeArgs) -> Result<(Dataset, Dataset)> {
     ))
 }
 
-/// Probes a backbone: trains on `train`, scores on `test`. Neither the weights nor any random state of others change.
+/// Probes a backbone: trains on `train`, scores on `test`. Neither the weights nor any random state
+/// of others change.
 ///
 /// # Errors
 /// If an image cannot be read, or the weights do not fit their model.

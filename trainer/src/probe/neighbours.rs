@@ -1,8 +1,9 @@
 //! Nearest neighbours of pooled features: which classes does an image show?
 //!
-//! Nothing is trained. The pooled C5 features of training and test images are standardised and compared by cosine; each
-//! test image asks its neighbours, weighted by exp(cos / T), whether a class is there. The score is mean average
-//! precision over the classes that some test images show and others do not.
+//! Nothing is trained. The pooled C5 features of training and test images are standardised and
+//! compared by cosine; each test image asks its neighbours, weighted by exp(cos / T), whether a
+//! class is there. The score is mean average precision over the classes that some test images show
+//! and others do not.
 
 use tch::{Kind, Tensor};
 
@@ -66,7 +67,8 @@ fn present(images: &Images) -> Tensor {
         .to_kind(Kind::Float)
 }
 
-/// Mean precision at the rank of every positive, best votes first; `None` if all or none are positive.
+/// Mean precision at the rank of every positive, best votes first; `None` if all or none are
+/// positive.
 fn average_precision(votes: &[f32], truth: &[f32]) -> Option<f64> {
     let mut order: Vec<usize> = (0..votes.len()).collect();
     order.sort_by(|&a, &b| votes[b].total_cmp(&votes[a]));

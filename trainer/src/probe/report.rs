@@ -21,7 +21,8 @@ pub struct Report {
     pub c5: Scores,
     /// Linear classifier on C4 and C5.
     pub c4_c5: Scores,
-    /// Nearest neighbours of pooled features: mean average precision of the classes that an image shows.
+    /// Nearest neighbours of pooled features: mean average precision of the classes that an image
+    /// shows.
     pub neighbours_map: Option<f64>,
     /// mIoU of a predictor that knows only the position.
     pub position_only_miou: f64,

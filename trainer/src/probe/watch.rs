@@ -13,7 +13,8 @@ use crate::model::ModelConfig;
 use crate::segmentation::Dataset;
 use crate::weights::Weights;
 
-/// `[probe]`: a linear probe of the backbone during training. It changes no weight and draws from no stream of the run.
+/// `[probe]`: a linear probe of the backbone during training. It changes no weight and draws from
+/// no stream of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeConfig {

@@ -6,8 +6,9 @@
 //! | BDD100K | `images/SPLIT/X.jpg`, `images/10k/SPLIT/X.jpg` | `X.png`, `X_train_id.png` or `X_train_color.png` in `labels/`, `labels/sem_seg/…`, `colormaps/` or `color_labels/` |
 //! | pairs | `SPLIT/X.jpg` or `.png` | `SPLIT/X_labelTrainIds.png` or `…_labelIds.png` beside it |
 //!
-//! The first that fits is taken. Colour label pictures (palette or RGB) are read by the colours of Cityscapes. An image
-//! without a label is an error: what is scored has to be what the user believes is scored.
+//! The first that fits is taken. Colour label pictures (palette or RGB) are read by the colours of
+//! Cityscapes. An image without a label is an error: what is scored has to be what the user
+//! believes is scored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,8 @@ impl Dataset {
     }
 
     /// Takes `count` samples out in five blocks of neighbours, evenly spread: (the others, those).
-    /// Blocks, because neighbours in a drive look alike, and a sample whose neighbour is trained on is no test.
+    /// Blocks, because neighbours in a drive look alike, and a sample whose neighbour is trained on
+    /// is no test.
     pub fn hold_out(&self, count: usize) -> (Self, Self) {
         let blocks = HOLDOUT_BLOCKS.min(count.max(1));
         let is_held = |ix: usize| {
@@ -248,7 +250,8 @@ fn list_images(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The label picture of `image`: at the same place below `labels`, under one of the names of [`LABEL_ENDINGS`].
+/// The label picture of `image`: at the same place below `labels`, under one of the names of
+/// [`LABEL_ENDINGS`].
 fn sample(image: PathBuf, images: &Path, labels: &Path) -> Result<Sample> {
     let relative = image.strip_prefix(images).expect("it was found there");
     let stem = relative

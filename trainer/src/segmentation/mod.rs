@@ -1,7 +1,9 @@
-//! Street scenes with a label for every pixel: what `trainer probe` and `trainer transfer` measure on.
+//! Street scenes with a label for every pixel: what `trainer probe` and `trainer transfer` measure
+//! on.
 //!
-//! [`classes`] are the 19 of Cityscapes, [`dataset`] finds images and their labels in the layouts that people have,
-//! [`confusion`] counts and makes mIoU of it, [`picture`] shows predictions beside labels.
+//! [`classes`] are the 19 of Cityscapes, [`dataset`] finds images and their labels in the layouts
+//! that people have, [`confusion`] counts and makes mIoU of it, [`picture`] shows predictions
+//! beside labels.
 
 pub mod classes;
 pub mod confusion;

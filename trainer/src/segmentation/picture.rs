@@ -14,7 +14,8 @@ const PANEL_PX: u32 = 400;
 const GAP_PX: u32 = 12;
 const HEAD_PX: u32 = 36;
 
-/// One line of a sheet: a picture, what it shows, and what was predicted (a train id for every pixel).
+/// One line of a sheet: a picture, what it shows, and what was predicted (a train id for every
+/// pixel).
 pub struct Row<'a> {
     /// Image and labels.
     pub pair: &'a Pair,

@@ -1,4 +1,5 @@
-//! The recipe of a fine-tuning, as data. The defaults are MoCo's for Cityscapes, which the paper follows (RECIPE 6).
+//! The recipe of a fine-tuning, as data. The defaults are MoCo's for Cityscapes, which the paper
+//! follows (RECIPE 6).
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

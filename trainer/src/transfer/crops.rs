@@ -1,4 +1,5 @@
-//! What an image becomes in training: scaled, cropped, mirrored, with its labels; made on all cores, ahead of the step.
+//! What an image becomes in training: scaled, cropped, mirrored, with its labels; made on all
+//! cores, ahead of the step.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -17,7 +18,8 @@ use crate::segmentation::{Dataset, IGNORED, Pair};
 /// Batches that wait while a step computes.
 const AHEAD: usize = 2;
 
-/// Where an image is too small for its crop, it is filled with ImageNet's mean colour: zero for the network.
+/// Where an image is too small for its crop, it is filled with ImageNet's mean colour: zero for the
+/// network.
 const PADDING: [u8; 3] = [124, 116, 104];
 
 /// One batch of crops.
@@ -100,7 +102,8 @@ fn place(number: u64, len: usize, seed: u64) -> usize {
     )[position]
 }
 
-/// Scales by a random factor, crops at a random place, mirrors half of the time. Only what the crop shows is resized.
+/// Scales by a random factor, crops at a random place, mirrors half of the time. Only what the crop
+/// shows is resized.
 fn crop(pair: &Pair, config: &TransferConfig, rng: &mut ChaCha8Rng) -> Crop {
     let [low, high] = config.scale;
     let factor = low + (high - low) * unit(rng);
@@ -178,7 +181,8 @@ mod tests {
 
     #[test]
     fn pixels_and_labels_stay_together() {
-        // The label of a pixel is its colour divided by ten: a picture of vertical stripes, each 16 pixels wide.
+        // The label of a pixel is its colour divided by ten: a picture of vertical stripes, each 16
+        // pixels wide.
         let size = Size::new(96, 64);
         let labels: Vec<u8> = (0..64 * 96).map(|ix| (ix % 96 / 16) as u8).collect();
         let rgb: Vec<u8> = labels.iter().flat_map(|&label| [10 * label; 3]).collect();

@@ -1,6 +1,8 @@
-//! FCN-16s: a ResNet whose stage 4 keeps its resolution with dilated filters, two dilated 3×3 layers, a classifier.
+//! FCN-16s: a ResNet whose stage 4 keeps its resolution with dilated filters, two dilated 3×3
+//! layers, a classifier.
 //!
-//! MoCo, appendix "Semantic segmentation"; RECIPE 6. One output cell is 16 input pixels; logits are enlarged bilinearly.
+//! MoCo, appendix "Semantic segmentation"; RECIPE 6. One output cell is 16 input pixels; logits are
+//! enlarged bilinearly.
 
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +18,8 @@ use crate::weights::Weights;
 
 /// Dilation of stage 4, which makes up for its stride of 1.
 const STAGE4_DILATION: i64 = 2;
-/// Standard deviation of the classifier's initial filters (mmsegmentation's `init_cfg` of a decode head).
+/// Standard deviation of the classifier's initial filters (mmsegmentation's `init_cfg` of a decode
+/// head).
 const CLASSIFIER_STD: f64 = 0.01;
 
 /// The network and its tensors.

@@ -1,7 +1,9 @@
-//! `trainer transfer seg`: a backbone fine-tuned for semantic segmentation, as the paper's tables measure it.
+//! `trainer transfer seg`: a backbone fine-tuned for semantic segmentation, as the paper's tables
+//! measure it.
 //!
-//! [`config`] holds the recipe (RECIPE 6), [`fcn`] the network, [`crops`] what an image becomes in training, `tune` the
-//! loop. Reads from top to bottom: weights → network → iterations → mIoU of the whole split at full size.
+//! [`config`] holds the recipe (RECIPE 6), [`fcn`] the network, [`crops`] what an image becomes in
+//! training, `tune` the loop. Reads from top to bottom: weights → network → iterations → mIoU of
+//! the whole split at full size.
 
 pub mod config;
 pub mod crops;

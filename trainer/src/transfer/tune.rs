@@ -110,7 +110,8 @@ impl Tuning {
         Ok(tuning)
     }
 
-    /// Trains to the end of the schedule, or until `stop` iterations are done, and scores the network.
+    /// Trains to the end of the schedule, or until `stop` iterations are done, and scores the
+    /// network.
     ///
     /// # Errors
     /// If an image cannot be read, a file not written, or the loss is no number.

@@ -1,12 +1,14 @@
-//! `trainer visualize`: the paper's Figure 6, before and after training, and of several networks side by side.
+//! `trainer visualize`: the paper's Figure 6, before and after training, and of several networks
+//! side by side.
 //!
-//! Each row is one whole frame: as it is, and tinted by the K-means clusters (cosine, RECIPE 3.5) of a backbone's last
-//! map: of random weights, then of every network that is named. Nothing is labelled or learned here: what belongs together
-//! after training is what the network has come to see as alike. Colours are sorted by height in the frame, top to
-//! bottom, so that sky or buildings and road keep theirs over the rows.
+//! Each row is one whole frame: as it is, and tinted by the K-means clusters (cosine, RECIPE 3.5)
+//! of a backbone's last map: of random weights, then of every network that is named. Nothing is
+//! labelled or learned here: what belongs together after training is what the network has come to
+//! see as alike. Colours are sorted by height in the frame, top to bottom, so that sky or buildings
+//! and road keep theirs over the rows.
 //!
-//! The random network's batch norms use the frame's own statistics, because it has none; the others use their running
-//! ones.
+//! The random network's batch norms use the frame's own statistics, because it has none; the others
+//! use their running ones.
 
 mod sheet;
 
@@ -127,7 +129,8 @@ impl Network {
 
 /// The clusters of one map.
 pub struct Clustering {
-    /// Similarity of each cell to each centroid, `[1, k, h, w]`; clusters sorted by mean height, top first.
+    /// Similarity of each cell to each centroid, `[1, k, h, w]`; clusters sorted by mean height,
+    /// top first.
     similarity: Tensor,
     /// Share of neighbouring cells that are in the same cluster.
     agreement: f64,
@@ -160,7 +163,8 @@ impl Clustering {
         })
     }
 
-    /// The cluster of every pixel of a picture of `size`: similarities are interpolated, then the nearest centroid wins.
+    /// The cluster of every pixel of a picture of `size`: similarities are interpolated, then the
+    /// nearest centroid wins.
     pub fn labels(&self, size: Size) -> Vec<i64> {
         let to = [i64::from(size.height), i64::from(size.width)];
         let smooth = self.similarity.upsample_bilinear2d(to, false, None, None);
@@ -198,7 +202,8 @@ fn agreement(labels: &Tensor) -> f64 {
     (down + right) / (of_down + of_right)
 }
 
-/// The frame as the network wants it: `[1, 3, h, w]`, normalised, about `width` pixels wide, whole cells.
+/// The frame as the network wants it: `[1, 3, h, w]`, normalised, about `width` pixels wide, whole
+/// cells.
 fn network_input(picture: &Canvas, width: u32, cell_px: i64, device: Device) -> Result<Tensor> {
     let cell = cell_px as u32;
     let whole = |px: f64| ((px / f64::from(cell)).round().max(2.0) as u32) * cell;

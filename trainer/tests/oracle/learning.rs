@@ -125,7 +125,8 @@ fn the_loss_falls_over_fifteen_steps_without_collapse() {
             .map(|_| step(&mut method, &mut optim, &views))
             .collect();
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-        // The random keys of a new queue are easy to tell apart: the loss rises while real ones replace them.
+        // The random keys of a new queue are easy to tell apart: the loss rises while real ones
+        // replace them.
         let filled = if config.name.has_queue() { 5 } else { 0 };
         let (start, end) = (mean(&losses[filled..filled + 3]), mean(&losses[12..]));
         println!("{:?}: {start:.3} -> {end:.3}", config.name);

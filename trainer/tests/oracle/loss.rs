@@ -79,7 +79,8 @@ impl Heads {
         }
     }
 
-    /// Takes every parameter of both networks from `value(network, name)`; 2-d values fill 1x1 filters.
+    /// Takes every parameter of both networks from `value(network, name)`; 2-d values fill 1x1
+    /// filters.
     fn set(&self, value: impl Fn(&str, &str) -> Tensor) {
         let _guard = tch::no_grad_guard();
         for (network, registry) in [("online", &self.online), ("target", &self.target)] {
@@ -159,7 +160,8 @@ fn copy_parts(tensors: &[(&str, &Tensor)], joined: &Tensor) {
     }
 }
 
-/// Inputs of one batch: maps by the names f1, f2, t1, t2, and both views' places. Gradients go to f1 and f2.
+/// Inputs of one batch: maps by the names f1, f2, t1, t2, and both views' places. Gradients go to
+/// f1 and f2.
 struct Inputs {
     maps: BTreeMap<String, Tensor>,
     views: [View; 2],

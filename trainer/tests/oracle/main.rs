@@ -1,9 +1,10 @@
 //! The method, the networks and the optimizers against numbers from PyTorch, in float64.
 //!
-//! `scripts/golden/{method,networks,optim}.py` write the fixtures in `tests/fixtures/`: `method.py` with an implementation
-//! of its own, which `cross_check.py` compares with one from another hand, `networks.py` with torchvision. The data folder
-//! beside the checkout holds one fixture more; its test says when it is absent. `cuda` repeats the essential on a GPU:
-//! `cargo test -p trainer --test oracle -- --ignored`.
+//! `scripts/golden/{method,networks,optim}.py` write the fixtures in `tests/fixtures/`: `method.py`
+//! with an implementation of its own, which `cross_check.py` compares with one from another hand,
+//! `networks.py` with torchvision. The data folder beside the checkout holds one fixture more; its
+//! test says when it is absent. `cuda` repeats the essential on a GPU: `cargo test -p trainer
+//! --test oracle -- --ignored`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
@@ -64,7 +65,8 @@ fn formula(shape: &[i64], salt: i64) -> Tensor {
     (mixed.to_kind(Kind::Double) / (1i64 << 32) as f64 - 0.5).view(shape)
 }
 
-/// Tests run side by side already: one thread for libtorch in each, else its pools fight over the cores.
+/// Tests run side by side already: one thread for libtorch in each, else its pools fight over the
+/// cores.
 fn one_thread() {
     tch::set_num_threads(1);
 }

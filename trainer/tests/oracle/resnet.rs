@@ -1,5 +1,5 @@
-//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made weights, all
-//! against torchvision.
+//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made
+//! weights, all against torchvision.
 
 use std::process::Command;
 
@@ -125,7 +125,8 @@ fn build_on_formula(config: &ModelConfig) -> (Registry, ResNet) {
     (registry, net)
 }
 
-/// Forward in training mode, backward, forward in evaluation mode, each against torchvision in float64.
+/// Forward in training mode, backward, forward in evaluation mode, each against torchvision in
+/// float64.
 fn check(key: &str, config: &ModelConfig, side: i64, cells: i64) {
     let arrays = arrays(&fixture("resnet.npz"));
     let get = |name: &str| &arrays[&format!("{key}.{name}")];
@@ -206,8 +207,9 @@ fn stages_at_stride_one_are_torchvisions() {
     check("resnet18_dense", &dense, 40, 5);
 }
 
-/// Ours in float32 against torchvision's in float32, both computed here: in training mode the rounding of a single sum can
-/// grow to percents of a gradient, through ReLUs that flip, so no stored number would do.
+/// Ours in float32 against torchvision's in float32, both computed here: in training mode the
+/// rounding of a single sum can grow to percents of a gradient, through ReLUs that flip, so no
+/// stored number would do.
 #[test]
 fn float32_passes_are_torchvisions_on_the_same_weights() {
     let Some(python) = python::with("torch, torchvision, numpy") else {

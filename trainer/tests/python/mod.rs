@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A Python that can import `modules` (comma-separated): the checkout's own environment, else the system's.
+/// A Python that can import `modules` (comma-separated): the checkout's own environment, else the
+/// system's.
 pub fn with(modules: &str) -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
     let candidates = [venv, PathBuf::from("python3")];

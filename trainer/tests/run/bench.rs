@@ -94,7 +94,8 @@ fn a_trace_names_the_operations_of_three_steps() {
     let trace: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     let count = |name: &str| events.iter().filter(|event| event["name"] == name).count();
-    // 20 filters of the backbone and 6 of heads on maps: two views, three steps, online and target (no predictor there).
+    // 20 filters of the backbone and 6 of heads on maps: two views, three steps, online and target
+    // (no predictor there).
     let forward = 2 * 3 * (2 * 20 + 2 * 2 + 2);
     assert_eq!(
         (

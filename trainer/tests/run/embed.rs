@@ -1,4 +1,5 @@
-//! Features of whole frames: those of the backbone, in the catalog's order, and open in Python where there is one.
+//! Features of whole frames: those of the backbone, in the catalog's order, and open in Python
+//! where there is one.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,5 @@
-//! Exported files have the names and shapes that others expect, and open in Python where there is one.
+//! Exported files have the names and shapes that others expect, and open in Python where there is
+//! one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -13,8 +13,8 @@ fn newest(run: &Path) -> Option<u64> {
     Some(trainer::checkpoint::list(run).unwrap().last()?.0)
 }
 
-/// Of each checkpoint: at one of its writes, before its rename, after it; and a row of the metrics before the last.
-/// With each the newest checkpoint that has to be there then.
+/// Of each checkpoint: at one of its writes, before its rename, after it; and a row of the metrics
+/// before the last. With each the newest checkpoint that has to be there then.
 fn ten() -> Vec<(Moment, Option<u64>)> {
     let mut chosen = Vec::new();
     let mut before = None;

@@ -12,7 +12,8 @@ use trainer::metrics;
 const CLASSES: [(u8, [u8; 3]); 3] = [(0, [90, 60, 90]), (2, [200, 190, 60]), (10, [60, 130, 220])];
 const SIDE: u32 = 64;
 
-/// Pairs of images and labels in `train` and `val`: bands of the three classes at heights of the image's own.
+/// Pairs of images and labels in `train` and `val`: bands of the three classes at heights of the
+/// image's own.
 fn labelled(bench: &Bench) -> PathBuf {
     let dir = bench.path("labelled");
     for (split, count) in [("train", 12), ("val", 5)] {

@@ -1,4 +1,5 @@
-//! The `trainer` program from outside: trains on small made-up shards, stops, resumes, refuses, exports, draws.
+//! The `trainer` program from outside: trains on small made-up shards, stops, resumes, refuses,
+//! exports, draws.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod bench;
@@ -45,7 +46,8 @@ keep_checkpoints = 2
 threads = 1
 "#;
 
-/// Shards, a config, and a folder for what one test writes, removed with all that is in it when the test ends.
+/// Shards, a config, and a folder for what one test writes, removed with all that is in it when the
+/// test ends.
 struct Bench {
     dir: TempDir,
 }

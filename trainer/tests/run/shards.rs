@@ -113,8 +113,8 @@ fn scene(ix: u64) -> Vec<u8> {
     rgb
 }
 
-/// A baseline 4:2:0 JPEG with a restart after every MCU row: each row is compressed on its own with the same tables, and
-/// the entropy-coded parts are joined by RST markers.
+/// A baseline 4:2:0 JPEG with a restart after every MCU row: each row is compressed on its own with
+/// the same tables, and the entropy-coded parts are joined by RST markers.
 fn tiled_jpeg(rgb: &[u8]) -> Vec<u8> {
     let pitch = 3 * SIZE.width as usize;
     let strips: Vec<Vec<u8>> = rgb

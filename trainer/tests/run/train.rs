@@ -147,7 +147,8 @@ fn an_accumulated_step_moves_the_target_once() {
         if name.contains("running_") || name.contains("num_batches") {
             continue;
         }
-        // One average over the step's result. A second one, or one between the batches, would weigh it otherwise.
+        // One average over the step's result. A second one, or one between the batches, would weigh
+        // it otherwise.
         let expected = (&first.part("target.")[&name] + &second.part("online.")[&name]) * 0.5;
         let gap = (target - expected).abs().max().double_value(&[]);
         assert!(gap < 1e-6, "{name}: {gap:e}");

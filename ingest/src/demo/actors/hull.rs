@@ -1,4 +1,5 @@
-//! Hulls: closed outlines in the plane of driving, swept across the width of a vehicle, and what is painted on them.
+//! Hulls: closed outlines in the plane of driving, swept across the width of a vehicle, and what is
+//! painted on them.
 
 use super::vehicle::Lights;
 use super::{Actor, Illumination};
@@ -11,7 +12,8 @@ use crate::demo::light::Rgb;
 const TYRE: Rgb = Rgb::hex(0x1b1b1d);
 pub const TRIM: Rgb = Rgb::hex(0x26272a);
 
-/// A closed outline in the plane of driving, as (ahead, up, half width), from the rear bottom over the top to the front bottom.
+/// A closed outline in the plane of driving, as (ahead, up, half width), from the rear bottom over
+/// the top to the front bottom.
 pub type Outline = [Vec3];
 
 /// Draws the parts of one vehicle.
@@ -24,7 +26,8 @@ pub struct Painter<'c, 'a> {
 }
 
 impl Painter<'_, '_> {
-    /// Whether a side with outward ground direction `outward` at the local point (ahead, up, right) faces the camera.
+    /// Whether a side with outward ground direction `outward` at the local point (ahead, up, right)
+    /// faces the camera.
     pub fn faces(&self, at: Vec3, outward: [f32; 2]) -> bool {
         let p = self.actor.point(at[2], at[1], at[0]);
         let eye = self.canvas.camera.position;
@@ -89,7 +92,8 @@ impl Painter<'_, '_> {
         }
     }
 
-    /// A patch on strip `ix` of an outline: `area` is from, to along the strip (0 to 1), left and right (-1 to 1).
+    /// A patch on strip `ix` of an outline: `area` is from, to along the strip (0 to 1), left and
+    /// right (-1 to 1).
     pub fn strip(&mut self, outline: &Outline, ix: usize, area: [f32; 4], color: Rgb) {
         let inside = self.middle(outline);
         let corners = self.strip_corners(outline, ix, area);
@@ -118,7 +122,8 @@ impl Painter<'_, '_> {
     ) {
         let corners = self.strip_corners(outline, ix, area);
         let middle: Vec3 = std::array::from_fn(|i| 0.5 * (corners[0][i] + corners[2][i]));
-        // Lamps shine by themselves: no light falls on them, but the camera has to be on their side.
+        // Lamps shine by themselves: no light falls on them, but the camera has to be on their
+        // side.
         let outward = if ix * 2 < outline.len() {
             [-self.actor.heading[0], -self.actor.heading[1]]
         } else {

@@ -39,7 +39,8 @@ pub enum Kind {
     Bush,
     /// A street lamp; its arm reaches along the heading.
     Lamp,
-    /// Traffic lights on a mast; its arm reaches along `arm` (x), the lights face along the heading. `state`: 0 red, 1 amber, 2 green.
+    /// Traffic lights on a mast; its arm reaches along `arm` (x), the lights face along the
+    /// heading. `state`: 0 red, 1 amber, 2 green.
     TrafficLight {
         arm: f32,
         state: u8,
@@ -110,7 +111,8 @@ impl Actor {
         }
     }
 
-    /// World point that lies `right` of the actor, `up` from the ground and `ahead` of it, in metres.
+    /// World point that lies `right` of the actor, `up` from the ground and `ahead` of it, in
+    /// metres.
     pub fn point(&self, right: f32, up: f32, ahead: f32) -> Vec3 {
         let [hx, hz] = self.heading;
         [

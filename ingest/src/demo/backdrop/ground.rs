@@ -17,7 +17,8 @@ pub struct Row<'a> {
     camera: &'a Camera,
     depth: f32,
     haze: f32,
-    /// Size of a pixel on the ground, across and along the street, for a ray straight ahead and per sideways share of a ray.
+    /// Size of a pixel on the ground, across and along the street, for a ray straight ahead and per
+    /// sideways share of a ray.
     across: f32,
     along: f32,
 }
@@ -75,7 +76,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Noise of the given grain size in metres, around 0.5, that fades to 0.5 where a pixel is larger than a grain.
+/// Noise of the given grain size in metres, around 0.5, that fades to 0.5 where a pixel is larger
+/// than a grain.
 #[inline]
 fn grain([x, z]: [f32; 2], size: f32, blur: [f32; 2], seed: u32) -> f32 {
     let fade = (size / (blur[0].max(blur[1]) + 1e-4)).min(1.0);
@@ -143,7 +145,8 @@ fn headlights(camera: &Camera, x: f32, z: f32) -> Rgb {
     Rgb(0.62, 0.60, 0.52) * (beam * noise::smoothstep(1.0, 6.0, dz))
 }
 
-/// A wet road at column and row `at`: `above` holds the finished rows, of which it mirrors the one as far above the horizon.
+/// A wet road at column and row `at`: `above` holds the finished rows, of which it mirrors the one
+/// as far above the horizon.
 pub fn mirror(dry: Rgb, camera: &Camera, above: &[u8], [ix, row]: [usize; 2]) -> Rgb {
     let ripple = noise::hash(ix as i32 / 3, row as i32, 77) % 19;
     let mirrored = 2.0 * camera.horizon

@@ -1,7 +1,8 @@
 //! Paints sky, ground and buildings by casting a ray for every pixel.
 //!
-//! The camera is level, so all pixels of a column look in one direction over the ground: the buildings of a column are
-//! found once, and a pixel only asks which of them is high enough to be in its way. Every pixel is painted and labelled.
+//! The camera is level, so all pixels of a column look in one direction over the ground: the
+//! buildings of a column are found once, and a pixel only asks which of them is high enough to be
+//! in its way. Every pixel is painted and labelled.
 
 mod facade;
 mod ground;
@@ -80,7 +81,8 @@ struct Backdrop<'a> {
     hits: Vec<Hit>,
 }
 
-/// Paints the whole picture: `color` is RGBA, `labels` (also RGBA, the id in every colour channel) is left out where nobody asks.
+/// Paints the whole picture: `color` is RGBA, `labels` (also RGBA, the id in every colour channel)
+/// is left out where nobody asks.
 pub fn paint(
     street: &Street,
     light: &Light,

@@ -1,7 +1,7 @@
 //! The members of an archive that are wanted, in its order: names, places, and what is wrong.
 //!
-//! An image in a tar costs its name and 24 bytes, in a zip its name and 48. What cannot be read has a place in the
-//! order like an image, so that shards and reports show it.
+//! An image in a tar costs its name and 24 bytes, in a zip its name and 48. What cannot be read has
+//! a place in the order like an image, so that shards and reports show it.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -130,7 +130,8 @@ impl Index {
     }
 }
 
-/// A member's path as it would be in a folder, without `.`, `..` and a leading `/`; `None` if it is hidden.
+/// A member's path as it would be in a folder, without `.`, `..` and a leading `/`; `None` if it is
+/// hidden.
 pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
     let raw = String::from_utf8_lossy(raw);
     let components: Vec<&str> = raw

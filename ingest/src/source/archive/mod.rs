@@ -1,7 +1,9 @@
-//! Archives of images, read where they lie: `.tar` and `.zip`, whole or in parts, are never unpacked.
+//! Archives of images, read where they lie: `.tar` and `.zip`, whole or in parts, are never
+//! unpacked.
 //!
-//! When a run is planned, the names and places of all images are collected: of a tar by going from header to header,
-//! of a zip by its directory. Then members are read by their place, in any order, by any thread.
+//! When a run is planned, the names and places of all images are collected: of a tar by going from
+//! header to header, of a zip by its directory. Then members are read by their place, in any order,
+//! by any thread.
 
 mod index;
 mod joined;
@@ -31,7 +33,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether the file at `path` is called like an archive, a compressed one included, or like a part of one.
+    /// Whether the file at `path` is called like an archive, a compressed one included, or like a
+    /// part of one.
     pub fn may_be(path: &Path) -> bool {
         let name = path
             .file_name()
@@ -48,7 +51,8 @@ impl Archive {
         Self::index(parts::whole(path)?)
     }
 
-    /// Indexes the archives among the files at `paths`, which are called like archives or parts of them.
+    /// Indexes the archives among the files at `paths`, which are called like archives or parts of
+    /// them.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -97,7 +101,8 @@ impl Archive {
         self.index.names.get(ix)
     }
 
-    /// Reads the JSON files in the archive. What `read` says of one that it cannot read becomes a lost item.
+    /// Reads the JSON files in the archive. What `read` says of one that it cannot read becomes a
+    /// lost item.
     ///
     /// # Errors
     /// If reading the archive fails.
@@ -203,7 +208,8 @@ impl MemberImage {
     /// Its bytes.
     ///
     /// # Errors
-    /// [`Trouble::Item`] if the member is damaged or too large, [`Trouble::Run`] if the archive cannot be read.
+    /// [`Trouble::Item`] if the member is damaged or too large, [`Trouble::Run`] if the archive
+    /// cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, Trouble> {
         let len = self.member.len();
         if len > MAX_FILE_BYTES {

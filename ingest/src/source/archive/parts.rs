@@ -1,9 +1,11 @@
-//! Archives on disk, whole or cut into parts: `images.tar.part00`, `images.tar.part01`, … are one `images.tar`.
+//! Archives on disk, whole or cut into parts: `images.tar.part00`, `images.tar.part01`, … are one
+//! `images.tar`.
 //!
-//! A part is called like its archive with `.`, `-` or `_`, the word `part` and a number or letters after it, of which
-//! all but the number or the letters may be missing: what `split` makes, and what data sets are shipped as. Numbers
-//! count from 0 or 1 and are joined in numeric order, letters from `aa` in alphabetical order. A gap is an error; a
-//! missing last part is not seen in names, and leaves an archive whose end is missing.
+//! A part is called like its archive with `.`, `-` or `_`, the word `part` and a number or letters
+//! after it, of which all but the number or the letters may be missing: what `split` makes, and
+//! what data sets are shipped as. Numbers count from 0 or 1 and are joined in numeric order,
+//! letters from `aa` in alphabetical order. A gap is an error; a missing last part is not seen in
+//! names, and leaves an archive whose end is missing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -14,7 +16,8 @@ use crate::error::{Error, Result};
 /// Endings of archives that are read, in lower case.
 const ENDINGS: [&str; 2] = [".tar", ".zip"];
 
-/// Endings of archives that are compressed as a whole, so that no member can be read without all before it.
+/// Endings of archives that are compressed as a whole, so that no member can be read without all
+/// before it.
 const COMPRESSED: [&str; 11] = [
     ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4",
     ".tar.z", ".7z",
@@ -149,10 +152,12 @@ fn name(path: &Path) -> &str {
         .unwrap_or_default()
 }
 
-/// The archive that the file at `path` is, or is a part of; its other parts are looked for beside it.
+/// The archive that the file at `path` is, or is a part of; its other parts are looked for beside
+/// it.
 ///
 /// # Errors
-/// If it is compressed, is called neither like an archive nor like a part, or a part before another one is missing.
+/// If it is compressed, is called neither like an archive nor like a part, or a part before another
+/// one is missing.
 pub(super) fn whole(path: &Path) -> Result<Whole> {
     if is_compressed(name(path)) {
         let advice = "members of a compressed archive cannot be read apart: decompress it, for instance with \
@@ -184,7 +189,8 @@ pub(super) fn whole(path: &Path) -> Result<Whole> {
     join(parts)
 }
 
-/// The archives that the files at `paths` are. Files that only look like parts (`a.tar.log`) are passed over.
+/// The archives that the files at `paths` are. Files that only look like parts (`a.tar.log`) are
+/// passed over.
 ///
 /// # Errors
 /// If a part before another one is missing, or is there twice.
@@ -251,7 +257,8 @@ fn join(mut files: Vec<PathBuf>) -> Result<Whole> {
     })
 }
 
-/// `images.z01` beside `images.zip` is a zip in volumes, which know their numbers and cannot simply be joined.
+/// `images.z01` beside `images.zip` is a zip in volumes, which know their numbers and cannot simply
+/// be joined.
 fn check_is_not_spanned(path: &Path) -> Result<()> {
     if path
         .extension()

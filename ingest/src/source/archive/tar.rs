@@ -1,10 +1,11 @@
 //! The members of a tar, found by going from header to header: contents are not read.
 //!
-//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. Folders, links and devices are passed over.
-//! A tar inside the tar is entered in place (ImageNet's is a tar of tars), one inside that is not.
+//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. Folders, links and
+//! devices are passed over. A tar inside the tar is entered in place (ImageNet's is a tar of tars),
+//! one inside that is not.
 //!
-//! A header whose checksum is wrong is one lost item; the walk goes on at the next block that is a header. A member
-//! that is longer than the archive is one lost item, and the last.
+//! A header whose checksum is wrong is one lost item; the walk goes on at the next block that is a
+//! header. A member that is longer than the archive is one lost item, and the last.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -178,7 +179,8 @@ impl Walk<'_> {
         Ok(Flow::Continue(()))
     }
 
-    /// Where the data of the member at `header` begin: after its header, and its map if it is sparse.
+    /// Where the data of the member at `header` begin: after its header, and its map if it is
+    /// sparse.
     fn data_offset(&self, header: &Header) -> io::Result<u64> {
         let mut offset = self.at + BLOCK_BYTES;
         let is_sparse = header.entry_type().is_gnu_sparse();

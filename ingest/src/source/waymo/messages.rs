@@ -1,8 +1,8 @@
 //! The few fields of Waymo's protobuf messages that a frame row needs.
 //!
-//! Field numbers are those of `waymo_open_dataset/{dataset,label}.proto`. A field that is not declared here (lidar,
-//! labels, calibration) is skipped by its length when a message is decoded: its bytes are never copied. JPEGs are
-//! [`Bytes`], so decoding from a shared buffer borrows them.
+//! Field numbers are those of `waymo_open_dataset/{dataset,label}.proto`. A field that is not
+//! declared here (lidar, labels, calibration) is skipped by its length when a message is decoded:
+//! its bytes are never copied. JPEGs are [`Bytes`], so decoding from a shared buffer borrows them.
 
 use prost::bytes::Bytes;
 
@@ -48,8 +48,8 @@ pub struct Stats {
 /// One JPEG and the camera that took it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct CameraImage {
-    /// `CameraName.Name`: 1 FRONT, 2 FRONT_LEFT, 3 FRONT_RIGHT, 4 SIDE_LEFT, 5 SIDE_RIGHT, 6 REAR_LEFT, 7 REAR,
-    /// 8 REAR_RIGHT.
+    /// `CameraName.Name`: 1 FRONT, 2 FRONT_LEFT, 3 FRONT_RIGHT, 4 SIDE_LEFT, 5 SIDE_RIGHT, 6
+    /// REAR_LEFT, 7 REAR, 8 REAR_RIGHT.
     #[prost(int32, optional, tag = "1")]
     pub name: Option<i32>,
     /// The JPEG file.

@@ -1,7 +1,8 @@
 //! Waymo Open Dataset, perception: camera images of both versions.
 //!
-//! `v1` are TFRecord files, `v2` Parquet files of the component `camera_image`; which one a file is shows in its name.
-//! Either way a file is one drive and becomes one shard, and a frame has the same name in both.
+//! `v1` are TFRecord files, `v2` Parquet files of the component `camera_image`; which one a file is
+//! shows in its name. Either way a file is one drive and becomes one shard, and a frame has the
+//! same name in both.
 
 pub mod messages;
 mod table;
@@ -39,8 +40,8 @@ pub const CAMERAS: [&str; 8] = [
 /// Folder names of the set that are splits.
 const SPLITS: [&str; 4] = ["training", "validation", "testing", "domain_adaptation"];
 
-/// Jobs of `path`: a TFRecord or Parquet file, or a folder that holds some at any depth. Of the Parquet files in a folder
-/// only those of the component `camera_image` are taken.
+/// Jobs of `path`: a TFRecord or Parquet file, or a folder that holds some at any depth. Of the
+/// Parquet files in a folder only those of the component `camera_image` are taken.
 ///
 /// # Errors
 /// If it cannot be read, is no file of the data set, or holds none.
@@ -69,7 +70,8 @@ pub fn jobs(path: &Path) -> Result<Vec<Job>> {
 
 fn job(path: PathBuf) -> Result<Job> {
     let metadata = path.metadata().map_err(Error::io("open", &path))?;
-    // Folder and file name where links lead: the same however the path was given, and drives are named uniquely.
+    // Folder and file name where links lead: the same however the path was given, and drives are
+    // named uniquely.
     let real = path.canonicalize().map_err(Error::io("open", &path))?;
     let id = ShardId {
         input: short_name(&real, 2),
@@ -95,8 +97,8 @@ fn has_tfrecord_name(name: &str) -> bool {
         && !v2::has_parquet_name(name)
 }
 
-/// A file whose name does not say what it holds must at least begin like it. One that is called so is data: if it is
-/// damaged, the report says where.
+/// A file whose name does not say what it holds must at least begin like it. One that is called so
+/// is data: if it is damaged, the report says where.
 fn check_is_waymo(path: &Path) -> Result<()> {
     if v2::is_parquet(path) {
         return v2::check_is_camera_image(path);

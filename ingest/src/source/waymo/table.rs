@@ -1,8 +1,8 @@
 //! Chosen columns of a Parquet file that somebody else wrote, a few rows at a time.
 //!
-//! Damage costs the row group that it hits; an answer of the operating system ends the run. The Parquet library turns
-//! both into text, so its reads go through [`Input`], which keeps the system's answer. Its panics over damaged pages are
-//! damage like any other.
+//! Damage costs the row group that it hits; an answer of the operating system ends the run. The
+//! Parquet library turns both into text, so its reads go through [`Input`], which keeps the
+//! system's answer. Its panics over damaged pages are damage like any other.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,8 @@ impl Table {
     /// Opens `path`, which must have the columns `wanted`.
     pub(super) fn open(path: &Path, wanted: &[Wanted]) -> Result<Self, Trouble> {
         let input = Input::open(path).map_err(Error::io("open", path))?;
-        // Types follow from the Parquet schema alone: what the writer says of Arrow types is its own affair.
+        // Types follow from the Parquet schema alone: what the writer says of Arrow types is its
+        // own affair.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let load =
             || check_schema(&input).and_then(|()| ArrowReaderMetadata::load(&input, options));

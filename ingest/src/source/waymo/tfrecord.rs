@@ -1,7 +1,8 @@
-//! The framing of TFRecord files: `u64 length, u32 masked CRC32C of it, data, u32 masked CRC32C of it`, little-endian.
+//! The framing of TFRecord files: `u64 length, u32 masked CRC32C of it, data, u32 masked CRC32C of
+//! it`, little-endian.
 //!
-//! Lengths are checked against the file before a byte is allocated. A damaged length ends the file, since nothing
-//! says where the next record starts; damaged data costs only its own record.
+//! Lengths are checked against the file before a byte is allocated. A damaged length ends the file,
+//! since nothing says where the next record starts; damaged data costs only its own record.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -159,7 +160,8 @@ pub fn parse_header(header: &[u8; HEADER_BYTES as usize]) -> Option<u64> {
     (masked_crc(length).to_le_bytes() == crc).then(|| u64::from_le_bytes(*length))
 }
 
-/// TFRecord's checksum: CRC32C, rotated and offset so that a CRC of data that holds CRCs stays a good check.
+/// TFRecord's checksum: CRC32C, rotated and offset so that a CRC of data that holds CRCs stays a
+/// good check.
 pub fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)

@@ -1,7 +1,7 @@
 //! Version 1: TFRecord files whose records are `Frame` messages, one a time step.
 //!
-//! Records are read whole, for their checksum; of the message only the declared fields are decoded, and JPEGs stay
-//! where they were read.
+//! Records are read whole, for their checksum; of the message only the declared fields are decoded,
+//! and JPEGs stay where they were read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,8 @@ use crate::error::{Defect, Error, Result};
 use crate::source::{Item, SourceImage};
 use crate::stages::{Stage, lap};
 
-/// The images of the file at `path`, which is stored under the name `input`; only those of `cameras` unless empty.
+/// The images of the file at `path`, which is stored under the name `input`; only those of
+/// `cameras` unless empty.
 pub(in crate::source) fn items<'a>(
     path: &'a Path,
     input: &'a str,

@@ -1,11 +1,13 @@
 //! Version 2: Parquet files of the component `camera_image`, a row an image.
 //!
-//! Only the key columns and the JPEG are read. What holds for the whole drive stands in the component `stats`, in
-//! `../stats/` under the same file name; where that is missing, time of day, weather and location are not stated.
+//! Only the key columns and the JPEG are read. What holds for the whole drive stands in the
+//! component `stats`, in `../stats/` under the same file name; where that is missing, time of day,
+//! weather and location are not stated.
 //!
-//! One page of the file is in memory at a time. Writers make pages of a megabyte, but also one of all images of a row
-//! group (its dictionary), so what is read of a drive at once can be as large as the drive: 0.4 GB, twice if compressed.
-//! That is why images are copied out of their pages, a few rows at a time: none holds its page longer than needed.
+//! One page of the file is in memory at a time. Writers make pages of a megabyte, but also one of
+//! all images of a row group (its dictionary), so what is read of a drive at once can be as large
+//! as the drive: 0.4 GB, twice if compressed. That is why images are copied out of their pages, a
+//! few rows at a time: none holds its page longer than needed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -69,7 +71,8 @@ pub(super) fn is_camera_image(path: &Path) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// A file of this component's folder is data: if it is damaged, the report says so. Another one must have its columns.
+/// A file of this component's folder is data: if it is damaged, the report says so. Another one
+/// must have its columns.
 ///
 /// # Errors
 /// If it cannot be read, or has not.
@@ -91,7 +94,8 @@ pub(super) fn check_is_camera_image(path: &Path) -> Result<()> {
     }
 }
 
-/// The images of the file at `path`, which is stored under the name `input`; only those of `cameras` unless empty.
+/// The images of the file at `path`, which is stored under the name `input`; only those of
+/// `cameras` unless empty.
 pub(in crate::source) fn items<'a>(
     path: &'a Path,
     input: &'a str,
@@ -143,7 +147,8 @@ fn or_lost<T>(
     }
 }
 
-/// The circumstances of every drive that the `stats` file beside `path` names. They are the same in all rows of a drive.
+/// The circumstances of every drive that the `stats` file beside `path` names. They are the same in
+/// all rows of a drive.
 fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = absolute.file_name().unwrap_or_default();

@@ -1,7 +1,8 @@
 //! What one box pass does to neighbouring values: Pillow's weights, and two ways to apply them.
 //!
-//! A blur of a standard deviation below √2 (most of BYOL's) has three taps, which 16-bit arithmetic can do exactly
-//! (but for the few radii that [`Narrow::new`] refuses). All else takes 32-bit products.
+//! A blur of a standard deviation below √2 (most of BYOL's) has three taps, which 16-bit arithmetic
+//! can do exactly (but for the few radii that [`Narrow::new`] refuses). All else takes 32-bit
+//! products.
 
 use super::PASSES;
 
@@ -29,8 +30,8 @@ pub(super) struct BoxFilter {
 }
 
 impl BoxFilter {
-    /// The box whose three-fold application has the variance of a Gaussian of `sigma` pixels; C's `float` where
-    /// Pillow has `float`.
+    /// The box whose three-fold application has the variance of a Gaussian of `sigma` pixels; C's
+    /// `float` where Pillow has `float`.
     pub(super) fn from_sigma(sigma: f32) -> Self {
         let variance = sigma * sigma / PASSES as f32;
         let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
@@ -78,9 +79,10 @@ impl<const TAPS: usize> Weigh<TAPS> for BoxFilter {
 
 /// Three taps in 16-bit arithmetic.
 ///
-/// With `inner = 2²⁴ - 2 outer`, Pillow's `(x·inner + (a + b)·outer + 2²³) >> 24` is `x + ((d·outer + 2²³) >> 24)`
-/// where `d = a + b - 2x` has ten bits. With `outer = 2⁸ high + low`, that shift is
-/// `(d·high + ((d·low) >> 8) + 2¹⁵) >> 16`, for which the two halves of a 16-bit product and one carry suffice.
+/// With `inner = 2²⁴ - 2 outer`, Pillow's `(x·inner + (a + b)·outer + 2²³) >> 24` is
+/// `x + ((d·outer + 2²³) >> 24)` where `d = a + b - 2x` has ten bits. With `outer = 2⁸ high + low`,
+/// that shift is `(d·high + ((d·low) >> 8) + 2¹⁵) >> 16`, for which the two halves of a 16-bit
+/// product and one carry suffice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Narrow {
     high: i16,
@@ -90,8 +92,8 @@ pub(super) struct Narrow {
 impl Narrow {
     /// `None` where the result would differ from Pillow's for some neighbours (1 % of all radii).
     ///
-    /// Pillow truncates both weights; when 1/2²⁴ is lost, `x` of it is missing above, which shows only if `d·outer +
-    /// 2²³` lies less than that above a multiple of 2²⁴.
+    /// Pillow truncates both weights; when 1/2²⁴ is lost, `x` of it is missing above, which shows
+    /// only if `d·outer + 2²³` lies less than that above a multiple of 2²⁴.
     pub(super) fn new(filter: BoxFilter) -> Option<Self> {
         let one = 1u32 << PRECISION_BITS;
         let lost = one - filter.inner - 2 * filter.outer;
@@ -102,7 +104,8 @@ impl Narrow {
             .then(|| Self::split(filter.outer))
     }
 
-    /// The two halves of a weight below 2²⁴ / 3, the low one made ready for a product that drops 16 bits.
+    /// The two halves of a weight below 2²⁴ / 3, the low one made ready for a product that drops 16
+    /// bits.
     pub(super) fn split(outer: u32) -> Self {
         Self {
             high: (outer >> 8) as i16,

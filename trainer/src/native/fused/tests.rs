@@ -15,7 +15,8 @@ unsafe extern "C" {
     fn trainer_emulate_kernels(multiprocessors: c_int) -> Message;
 }
 
-/// Runs `work` with the kernels in the place of libtorch's operations, on CPU tensors of this thread.
+/// Runs `work` with the kernels in the place of libtorch's operations, on CPU tensors of this
+/// thread.
 pub(in crate::native) fn with_kernels<T>(work: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
@@ -99,7 +100,8 @@ fn difference(a: &Tensor, b: &Tensor) -> f64 {
     ((a - &b).abs().max() / b.abs().max()).double_value(&[])
 }
 
-/// Maps whose channels fill blocks, do not, and need several; vectors; more rows than one round of threads.
+/// Maps whose channels fill blocks, do not, and need several; vectors; more rows than one round of
+/// threads.
 const SHAPES: [&[i64]; 6] = [
     &[2, 64, 5, 7],
     &[3, 8, 1, 1],
@@ -109,7 +111,8 @@ const SHAPES: [&[i64]; 6] = [
     &[3, 16, 31, 23],
 ];
 
-/// Holds the kernels and libtorch against float64: ours may be off by `factor` times what libtorch is, or by `least`.
+/// Holds the kernels and libtorch against float64: ours may be off by `factor` times what libtorch
+/// is, or by `least`.
 fn assert_kernels_agree(kind: Kind, centre: f64, factor: f64, least: f64) {
     for shape in SHAPES {
         for after in 0..3 {
