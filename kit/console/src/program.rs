@@ -1,0 +1,89 @@
+//! From `main` to the exit code.
+
+use std::any::Any;
+use std::io::{self, IsTerminal};
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+use crate::output::{ReaderGone, say};
+use crate::usage::Usage;
+
+/// A program of ours, as far as it differs from the others.
+///
+/// Exit codes: 0 done, 1 failed, 2 not possible as asked ([`Usage`]), and whatever else the program
+/// itself returns.
+pub struct Program {
+    /// What stands before the line that says why it failed.
+    pub prefix: &'static str,
+    /// Level of the log where `RUST_LOG` sets none.
+    pub log: &'static str,
+    /// The message of a panic that is an error in disguise: some libraries panic where others
+    /// return. All other panics are bugs.
+    pub explain: fn(&(dyn Any + Send)) -> Option<String>,
+}
+
+impl Program {
+    /// A program with no panics to explain.
+    pub fn new(prefix: &'static str, log: &'static str) -> Self {
+        Self {
+            prefix,
+            log,
+            explain: |_| None,
+        }
+    }
+
+    /// Sets up logs and panics, runs `body`, prints one line if it failed.
+    pub fn run(self, body: impl FnOnce() -> Result<u8>) -> ExitCode {
+        log_to_stderr(self.log);
+        outlive_file_size_limit();
+        let Self {
+            prefix, explain, ..
+        } = self;
+        panic::set_hook(Box::new(move |info| {
+            if explain(info.payload()).is_none() {
+                say(format_args!("{prefix}: a bug, please report it: {info}"));
+            }
+        }));
+        match panic::catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(code)) => ExitCode::from(code),
+            Ok(Err(error)) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
+            Ok(Err(error)) => {
+                say(format_args!(
+                    "{prefix}: {}",
+                    format!("{error:#}").replace('\n', " ")
+                ));
+                ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            }
+            Err(payload) => {
+                if let Some(message) = explain(&*payload) {
+                    say(format_args!("{prefix}: {message}"));
+                }
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Lines without time and module, in colour on a terminal.
+fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+/// A file that reaches the limit of file sizes (`ulimit -f`) is an error that names it, not a silent
+/// end by SIGXFSZ: with a handler, whatever it does, the write returns.
+fn outlive_file_size_limit() {
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        tracing::warn!(%error, "cannot handle SIGXFSZ");
+    }
+}

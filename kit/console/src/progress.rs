@@ -1,0 +1,151 @@
+//! How far a task is: a bar on a terminal, a line every ten seconds elsewhere. Both go to stderr.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::say;
+
+/// Time between two plain lines: a log file stays readable at any speed.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The progress of one task, told from one thread.
+pub struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+    is_hidden: bool,
+    len: u64,
+    started: Instant,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Progress from `done` to `len` units; `template` is that of [`indicatif::ProgressStyle`].
+    ///
+    /// # Panics
+    /// If `template` is none.
+    pub fn new(template: &str, done: u64, len: u64) -> Self {
+        let is_terminal = stderr().is_terminal();
+        let target = if is_terminal {
+            ProgressDrawTarget::stderr_with_hz(5)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is a constant");
+        let bar = ProgressBar::with_draw_target(Some(len.max(1)), target)
+            .with_style(style)
+            .with_position(done);
+        Self {
+            bar,
+            is_terminal,
+            is_hidden: false,
+            len,
+            started: Instant::now(),
+            last_line: None,
+        }
+    }
+
+    /// A task with a name and nothing else to tell: the bar carries it, or one line announces it.
+    pub fn announce(what: &str, len: u64) -> Self {
+        let progress = Self::new("{msg} {wide_bar} {percent:>3} %", 0, len);
+        progress.bar.set_message(what.to_owned());
+        if !progress.is_terminal {
+            say(format_args!("{what} …"));
+        }
+        Self {
+            is_hidden: !progress.is_terminal,
+            ..progress
+        }
+    }
+
+    /// Progress that nobody sees.
+    pub fn hidden() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            is_terminal: false,
+            is_hidden: true,
+            len: 0,
+            started: Instant::now(),
+            last_line: None,
+        }
+    }
+
+    /// The first plain line comes after ten seconds, not at once.
+    pub fn quiet_at_first(mut self) -> Self {
+        self.last_line = Some(self.started);
+        self
+    }
+
+    /// Keeps the bar moving while nothing is told.
+    pub fn with_tick(self) -> Self {
+        if self.is_terminal {
+            self.bar.enable_steady_tick(Duration::from_millis(250));
+        }
+        self
+    }
+
+    /// Moves the bar to `done` units.
+    pub fn at(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// Shows where the task is: `message` beside the bar, or `line` when a plain line is due, which
+    /// it is every ten seconds and at the end.
+    pub fn show<M, L>(
+        &mut self,
+        done: u64,
+        message: impl FnOnce() -> M,
+        line: impl FnOnce(&Self) -> L,
+    ) where
+        M: Into<String>,
+        L: Display,
+    {
+        self.at(done);
+        if self.is_hidden {
+            return;
+        }
+        if self.is_terminal {
+            self.bar.set_message(message().into());
+        } else if done == self.len || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            say(line(self));
+        }
+    }
+
+    /// Prints a line that stays, above the bar.
+    pub fn note(&self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
+
+    /// Time since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Expected time to the end, for people.
+    pub fn eta(&self) -> HumanDuration {
+        HumanDuration(self.bar.eta())
+    }
+
+    /// Units of the whole task.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Ends the bar and leaves its last state on the screen.
+    pub fn leave(&self) {
+        self.bar.abandon();
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

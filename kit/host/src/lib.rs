@@ -1,0 +1,54 @@
+//! What every crate asks of the machine it runs on. It has no dependencies, so the smallest library
+//! can use it.
+//!
+//! * [`threads`]: how many threads a setting of 0 means.
+//! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
+//! * [`panic_text`]: what a caught panic said.
+
+#![deny(missing_docs)]
+
+mod file;
+
+use std::any::Any;
+use std::thread::available_parallelism;
+
+pub use file::{partial_name, publish, replace};
+
+/// The number of threads that `asked` stands for: 0 takes every core.
+pub fn threads(asked: usize) -> usize {
+    match asked {
+        0 => available_parallelism().map_or(1, usize::from),
+        asked => asked,
+    }
+}
+
+/// What a panic said, from the payload that `catch_unwind` or `JoinHandle::join` returns.
+pub fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_threads_are_all_cores() {
+        assert_eq!(threads(3), 3);
+        assert_eq!(
+            threads(0),
+            available_parallelism().map_or(1, usize::from),
+            "all cores"
+        );
+    }
+
+    #[test]
+    fn panics_of_both_kinds_have_their_text() {
+        let caught = |call: fn()| std::panic::catch_unwind(call).unwrap_err();
+        assert_eq!(panic_text(&*caught(|| panic!("plain"))), "plain");
+        assert_eq!(panic_text(&*caught(|| panic!("number {}", 7))), "number 7");
+        let payload = caught(|| std::panic::panic_any(7));
+        assert_eq!(panic_text(&*payload), "a panic without a message");
+    }
+}

@@ -1,0 +1,53 @@
+//! For tests only: what several crates' tests need.
+//!
+//! Real driving data is not part of the repository. [`real_data`] finds it through the variable
+//! `MULTISIAM_DATA`; a test that has none says so with [`skip`], and `scripts/test` counts and names
+//! what was skipped.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// Folder of real data, laid out as CONTRIBUTING.md says.
+const DATA: &str = "MULTISIAM_DATA";
+/// File to which skipped tests are appended, one line each.
+const SKIPPED: &str = "MULTISIAM_SKIPPED";
+
+/// A file or folder of the real data, or none, which is noted as a skipped test.
+///
+/// # Panics
+/// If `MULTISIAM_DATA` is set and what it should hold is not there: data was asked for.
+pub fn real_data(relative: &str) -> Option<PathBuf> {
+    let Some(folder) = env::var_os(DATA) else {
+        skip(&format!("{DATA} is not set ({relative})"));
+        return None;
+    };
+    let path = Path::new(&folder).join(relative);
+    assert!(path.exists(), "{DATA} has no {relative}: {path:?}");
+    Some(path)
+}
+
+/// Notes that the running test is skipped, and why.
+///
+/// # Panics
+/// If the note cannot be written.
+pub fn skip(why: &str) {
+    let test = thread::current().name().unwrap_or("?").to_owned();
+    let program = env::current_exe().unwrap_or_default();
+    let program = program.file_stem().unwrap_or_default().to_string_lossy();
+    // Cargo ends the names of test programs with a hash.
+    let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
+    let line = format!("{program}: {test}: {why}\n");
+    print!("skipped: {line}");
+    if let Some(list) = env::var_os(SKIPPED) {
+        let mut list = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&list)
+            .unwrap_or_else(|error| panic!("{SKIPPED}: {list:?}: {error}"));
+        // One write a line, so that lines of tests that run at once do not mix.
+        list.write_all(line.as_bytes()).expect("the list is open");
+    }
+}
