@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 /// The workspace's folder.
-pub fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// The folder of real data beside the workspace; says so when it is absent.
-pub fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let data = workspace().join("../shared/data");
     if !data.is_dir() {
         println!("skipped: no real data in ../shared/data");
@@ -38,14 +38,14 @@ fn program(name: &str) -> PathBuf {
 
 /// What a program did.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// Runs `line`, split at white space, in `dir`; an argument between back-ticks keeps its blanks.
-pub fn run(dir: &Path, line: &str) -> Done {
+pub(crate) fn run(dir: &Path, line: &str) -> Done {
     let mut words: Vec<String> = Vec::new();
     for (ix, quoted) in line.split('`').enumerate() {
         if ix % 2 == 1 {
@@ -72,7 +72,7 @@ pub fn run(dir: &Path, line: &str) -> Done {
 }
 
 /// Runs `line` and expects success.
-pub fn ok(dir: &Path, line: &str) -> Done {
+pub(crate) fn ok(dir: &Path, line: &str) -> Done {
     let done = run(dir, line);
     assert_eq!(
         done.code,
@@ -85,7 +85,7 @@ pub fn ok(dir: &Path, line: &str) -> Done {
 }
 
 /// Runs `line` with `--json` and expects one JSON object on stdout and nothing else.
-pub fn json(dir: &Path, line: &str) -> Value {
+pub(crate) fn json(dir: &Path, line: &str) -> Value {
     let done = ok(dir, &format!("{line} --json"));
     serde_json::from_str(&done.stdout)
         .unwrap_or_else(|error| panic!("{line}: {error}: {}", done.stdout))
@@ -93,7 +93,7 @@ pub fn json(dir: &Path, line: &str) -> Value {
 
 /// A folder with the demo data ingested into `shards/`, made once for all tests, in place of the
 /// last run's.
-pub fn demo_set() -> &'static Path {
+pub(crate) fn demo_set() -> &'static Path {
     static SET: OnceLock<PathBuf> = OnceLock::new();
     SET.get_or_init(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo_set");
@@ -109,7 +109,7 @@ pub fn demo_set() -> &'static Path {
 }
 
 /// A PNG's size in pixels.
-pub fn png_size(path: &Path) -> (u32, u32) {
+pub(crate) fn png_size(path: &Path) -> (u32, u32) {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     assert!(
         bytes.starts_with(b"\x89PNG\r\n\x1a\n"),

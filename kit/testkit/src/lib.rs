@@ -40,7 +40,10 @@ pub fn skip(why: &str) {
     // Cargo ends the names of test programs with a hash.
     let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
     let line = format!("{program}: {test}: {why}\n");
-    print!("skipped: {line}");
+    #[expect(clippy::print_stdout, reason = "cargo shows it beside the test")]
+    {
+        print!("skipped: {line}");
+    }
     if let Some(list) = env::var_os(SKIPPED) {
         let mut list = OpenOptions::new()
             .append(true)

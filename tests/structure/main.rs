@@ -1,0 +1,9 @@
+//! The shape of the source tree: who may import whom, and that every reference leads somewhere.
+//!
+//! These tests read source files as text; they build and run nothing.
+
+mod circles;
+mod floors;
+mod imports;
+mod recipe;
+mod tree;
