@@ -177,7 +177,7 @@ fn options_that_make_no_sense() {
 #[test]
 fn cuda_where_there_is_none() {
     if Path::new("/dev/nvidia0").exists() {
-        println!("skipped: this machine has a GPU");
+        testkit::skip("this machine has a GPU");
         return;
     }
     let dir = demo_set();

@@ -2,10 +2,12 @@
 //! printed.
 //!
 //! They expect the binaries beside them: `cargo build --release --workspace --all-targets` first,
-//! as `scripts/test` does. Tests on the optional real data (`../shared`) and on Python packages say
-//! so and pass when those are absent.
+//! as `scripts/test` does. Tests on real data and on Python packages are skipped where those are
+//! absent, and counted.
 
 mod bad_input;
+mod compatible;
+mod pipes;
 mod programs;
 mod python;
 mod real_data;

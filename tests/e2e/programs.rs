@@ -11,18 +11,8 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folder of real data beside the workspace; says so when it is absent.
-pub(crate) fn real_data() -> Option<PathBuf> {
-    let data = workspace().join("../shared/data");
-    if !data.is_dir() {
-        println!("skipped: no real data in ../shared/data");
-        return None;
-    }
-    Some(data)
-}
-
 /// A program of the workspace, built by the same cargo profile as this test.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let path = test
         .ancestors()

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::programs::{demo_set, json, ok, real_data, workspace};
+use testkit::{real_data, skip};
+
+use crate::programs::{demo_set, json, ok, workspace};
 
 /// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is
 /// missing.
@@ -15,9 +17,7 @@ fn python(modules: &str, code: &str) {
         .args(["-c", &format!("import {modules}")])
         .output();
     if !has.is_ok_and(|done| done.status.success()) {
-        println!(
-            "skipped: .venv has no Python with {modules}; `scripts/setup --tests` installs it"
-        );
+        skip(&format!(".venv has no Python with {modules}; `scripts/setup --tests` installs it"));
         return;
     }
     let done = Command::new(&python)
@@ -134,9 +134,10 @@ assert all(torch.isfinite(loss) for loss in losses.values()) and body.layer4[2].
 
 #[test]
 fn pillow_and_numpy_measure_the_fidelity_that_ingest_reports() {
-    let Some(data) = real_data() else { return };
+    let Some(images) = real_data("street_1216p") else {
+        return;
+    };
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let images = data.join("street_1216p");
     ok(
         dir.path(),
         &format!("ingest images `{}` --out set", images.display()),

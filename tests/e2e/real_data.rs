@@ -5,13 +5,16 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::programs::{json, real_data};
+use testkit::real_data;
+
+use crate::programs::json;
 
 #[test]
 fn a_waymo_frame_becomes_five_images() {
-    let Some(data) = real_data() else { return };
+    let Some(waymo) = real_data("waymo") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
-    let waymo = data.join("waymo");
     let written = json(
         dir.path(),
         &format!(
@@ -69,23 +72,21 @@ fn a_waymo_frame_becomes_five_images() {
 
 #[test]
 fn a_folder_of_street_scenes_becomes_frames() {
-    let Some(data) = real_data() else { return };
+    let Some(street) = real_data("street_1080p") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let written = json(
         dir.path(),
-        &format!(
-            "ingest soda10m `{}` --out X",
-            data.join("street_1080p").display()
-        ),
+        &format!("ingest soda10m `{}` --out X", street.display()),
     );
     assert_eq!(written["frames_written"], 96);
 }
 
 #[test]
 fn every_odd_file_is_a_row_or_a_named_skip() {
-    let Some(data) = real_data() else { return };
+    let Some(odd) = real_data("odd") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let odd = data.join("odd");
     let written = json(
         dir.path(),
         &format!("ingest images `{}` --out X --max-bad 10", odd.display()),
