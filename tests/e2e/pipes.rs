@@ -21,7 +21,9 @@ fn abandoned(line: &str, close_stderr: bool, at_once: bool) -> (String, Option<i
     let (left, mut kept) = if close_stderr { (err, out) } else { (out, err) };
     if !at_once {
         let mut first = String::new();
-        BufReader::with_capacity(1, left).read_line(&mut first).unwrap();
+        BufReader::with_capacity(1, left)
+            .read_line(&mut first)
+            .unwrap();
     } else {
         drop(left);
     }

@@ -17,7 +17,9 @@ fn python(modules: &str, code: &str) {
         .args(["-c", &format!("import {modules}")])
         .output();
     if !has.is_ok_and(|done| done.status.success()) {
-        skip(&format!(".venv has no Python with {modules}; `scripts/setup --tests` installs it"));
+        skip(&format!(
+            ".venv has no Python with {modules}; `scripts/setup --tests` installs it"
+        ));
         return;
     }
     let done = Command::new(&python)
