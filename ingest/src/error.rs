@@ -4,27 +4,10 @@
 use std::io;
 use std::path::PathBuf;
 
+pub use jpeg::Defect;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Why one item of the input cannot become a frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Defect {
-    /// Short and stable, for counting: `truncated-jpeg`.
-    pub reason: &'static str,
-    /// What exactly is wrong, for a person.
-    pub detail: String,
-}
-
-impl Defect {
-    /// A defect counted under `reason`.
-    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
-    }
-}
 
 /// Why an item becomes no frame: the item's fault, which is reported, or not, which ends the run.
 #[derive(Debug)]

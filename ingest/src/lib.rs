@@ -12,17 +12,13 @@ mod error;
 pub mod fidelity;
 #[cfg(feature = "sql")]
 pub mod inspect;
-pub mod jpeg;
 mod lock;
 pub mod output;
-pub mod picture;
 pub mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod pyramid;
-pub mod raster;
 pub mod report;
-pub mod room;
 pub mod run;
 pub mod source;
 pub mod stages;

@@ -12,10 +12,9 @@ use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::datatypes::{Field, Schema};
-use ingest::jpeg::{Codec, Restart};
 use ingest::pyramid::Builder;
-use ingest::raster::{Layout, Raster};
 use ingest::source::waymo::CAMERAS;
+use jpeg::{Encoder, Layout, Raster, Restart};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, ZstdLevel};
@@ -42,7 +41,7 @@ pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
     fs::create_dir_all(dir.join(FRAMES_DIR))?;
     let settings = Settings::default();
     let grey = Raster::from_pixels(Size::new(256, 256), Layout::Grey, 16, &[128; 256 * 256]);
-    let jpeg = Codec::new()
+    let jpeg = Encoder::new()
         .encode(&grey, 85, false, Restart(0))
         .map_err(|defect| defect.detail)?
         .to_vec();

@@ -242,10 +242,7 @@ impl<'a> Meter<'a> {
         file: &[u8],
         crops: usize,
     ) -> Result<()> {
-        let original = self
-            .viewer
-            .original(file)
-            .map_err(|defect| changed(row, defect.into()))?;
+        let original = jpeg::decode_rgb(file).map_err(|defect| changed(row, defect.into()))?;
         if original.dimensions() != (row.meta.size.width, row.meta.size.height) {
             return Err(changed(
                 row,
@@ -267,7 +264,7 @@ impl<'a> Meter<'a> {
             };
             let pixels = match &mut decoded[ix] {
                 Some(pixels) => pixels,
-                empty => empty.insert(self.viewer.level(shard, row, ix)?),
+                empty => empty.insert(views::decode_level(shard, row, ix)?),
             };
             let comparison = Comparison {
                 original: self.viewer.view(&original, crop, 0),

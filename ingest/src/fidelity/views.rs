@@ -11,11 +11,7 @@ use schemas::geom::{Rect, Size};
 use schemas::shard::{FrameEntry, ShardReader};
 
 use crate::error::{Defect, Error, Result};
-use crate::jpeg::markers::Markers;
-use crate::jpeg::{Codec, Scale};
-use crate::picture::{self, Format};
 use crate::pyramid;
-use crate::raster::Layout;
 
 /// Side of a view in pixels.
 pub const VIEW_PX: u32 = pyramid::MIN_SIDE_PX;
@@ -45,64 +41,32 @@ impl Comparison {
     }
 }
 
-/// Decodes images and makes views of them.
+/// Decodes a stored level of a frame, with its padding.
+pub fn decode_level(shard: &ShardReader, row: &FrameEntry, level_ix: usize) -> Result<RgbImage> {
+    let entry = row.levels[level_ix]
+        .as_ref()
+        .expect("a level is chosen from the stored ones");
+    let jpeg = shard.jpeg(entry)?;
+    jpeg::decode_rgb(jpeg).map_err(|Defect { reason, detail }| {
+        let advice = format!("run `ingest verify` ({reason}: {detail})");
+        Error::input(
+            "a stored level of this frame cannot be decoded",
+            &row.meta.frame_id,
+            advice,
+        )
+    })
+}
+
+/// Makes views of decoded images.
 pub struct Viewer {
-    codec: Codec,
     resizer: Resizer,
 }
 
 impl Viewer {
     pub fn new() -> Self {
         Self {
-            codec: Codec::new(),
             resizer: Resizer::new(),
         }
-    }
-
-    /// Decodes an image file in full.
-    pub fn original(&mut self, file: &[u8]) -> Result<RgbImage, Defect> {
-        let image = match Format::of(file)? {
-            Format::Jpeg => {
-                let markers = Markers::scan(file);
-                let jpeg = markers.repaired(file);
-                let header = self.codec.read_header(&jpeg)?;
-                picture::decode_jpeg(&mut self.codec, &jpeg, &header, &markers)?
-            }
-            Format::Png => picture::decode_png(picture::open_png(file, u64::MAX)?)?,
-        };
-        Ok(image.into_rgb8())
-    }
-
-    /// Decodes a stored level of a frame, with its padding.
-    pub fn level(
-        &mut self,
-        shard: &ShardReader,
-        row: &FrameEntry,
-        level_ix: usize,
-    ) -> Result<RgbImage> {
-        let entry = row.levels[level_ix]
-            .as_ref()
-            .expect("a level is chosen from the stored ones");
-        let jpeg = shard.jpeg(entry)?;
-        self.decode(jpeg).map_err(|Defect { reason, detail }| {
-            let advice = format!("run `ingest verify` ({reason}: {detail})");
-            Error::input(
-                "a stored level of this frame cannot be decoded",
-                &row.meta.frame_id,
-                advice,
-            )
-        })
-    }
-
-    fn decode(&mut self, jpeg: &[u8]) -> Result<RgbImage, Defect> {
-        let header = self.codec.read_header(jpeg)?;
-        let mut raster = self
-            .codec
-            .decode(jpeg, &header, Layout::Rgb, Scale::Full, 8)?;
-        let plane = raster.planes.remove(0);
-        let Size { width, height } = plane.allocated;
-        Ok(RgbImage::from_raw(width, height, plane.data)
-            .expect("rows of a plane follow each other without gaps"))
     }
 
     /// The view of `crop`, in pixels of the frame, from `image`, which is the frame at `level`.

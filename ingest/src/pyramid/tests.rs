@@ -1,47 +1,39 @@
-//! Pyramids of made-up images everywhere, and of real ones where the optional data folder lies
-//! beside the workspace.
+//! Pyramids of made-up images everywhere, and of real ones where there is real data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use schemas::geom::Rect;
 use schemas::tiled::TiledJpeg;
+use testkit::{coefficients, real_data};
+use turbojpeg::{Image, PixelFormat, Subsamp};
 
 use super::*;
-use crate::jpeg::{Scale, coefficients};
-
-/// A file of the optional data folder.
-fn shared(relative: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")).join(relative);
-    if !path.exists() {
-        println!("skipped: no ../shared/data/{relative}");
-    }
-    path.exists().then_some(path)
-}
 
 /// Real image files: all that can become frames, with their names.
 fn real_images() -> Vec<(String, Vec<u8>)> {
     let mut images = Vec::new();
-    if let Some(path) = shared("waymo/pvps_data_one_frame.tfrecord") {
-        use crate::source::waymo::{
-            messages::Frame,
-            tfrecord::{Event, Records},
+    let Some(tfrecord) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
+        return images;
+    };
+    use crate::source::waymo::{
+        messages::Frame,
+        tfrecord::{Event, Records},
+    };
+    for event in Records::open(&tfrecord).unwrap() {
+        let Event::Record(record) = event.unwrap() else {
+            panic!("a lost record")
         };
-        for event in Records::open(&path).unwrap() {
-            let Event::Record(record) = event.unwrap() else {
-                panic!("a lost record")
-            };
-            let frame: Frame = prost::Message::decode(record.data).unwrap();
-            let jpegs = frame
-                .images
-                .into_iter()
-                .map(|image| (format!("camera {:?}", image.name), image.image));
-            images.extend(jpegs.map(|(name, jpeg)| (name, jpeg.unwrap().to_vec())));
-        }
+        let frame: Frame = prost::Message::decode(record.data).unwrap();
+        let jpegs = frame
+            .images
+            .into_iter()
+            .map(|image| (format!("camera {:?}", image.name), image.image));
+        images.extend(jpegs.map(|(name, jpeg)| (name, jpeg.unwrap().to_vec())));
     }
     for folder in ["odd", "street_1216p", "street_1080p"] {
-        let Some(path) = shared(folder) else { continue };
+        let path = real_data(folder).expect("the folder of real data is there");
         let mut files: Vec<PathBuf> = path
             .read_dir()
             .unwrap()
@@ -61,7 +53,7 @@ fn real_images() -> Vec<(String, Vec<u8>)> {
 }
 
 /// A picture with gradients and edges, so that a shift by one pixel shows.
-fn scene(size: Size, layout: Layout, mcu_width: u32) -> Raster {
+fn scene(size: Size, layout: Layout) -> Vec<u8> {
     let channels = if layout == Layout::Grey { 1 } else { 3 };
     let pixel = |x: u32, y: u32, c: u32| {
         let (x, y) = (f64::from(x), f64::from(y));
@@ -73,34 +65,28 @@ fn scene(size: Size, layout: Layout, mcu_width: u32) -> Raster {
         };
         (100.0 + wave + checks) as u8
     };
-    let pixels: Vec<u8> = (0..size.height)
+    (0..size.height)
         .flat_map(|y| (0..size.width).flat_map(move |x| (0..channels).map(move |c| pixel(x, y, c))))
-        .collect();
-    Raster::from_pixels(size, layout, mcu_width, &pixels)
+        .collect()
 }
 
 /// A JPEG of [`scene`] without restart markers.
 fn scene_jpeg(size: Size, layout: Layout, has_full_chroma: bool) -> Vec<u8> {
-    let mcu_width = if layout == Layout::Grey || has_full_chroma {
-        8
-    } else {
-        16
+    let (format, sampling) = match layout {
+        Layout::Grey => (PixelFormat::GRAY, Subsamp::Gray),
+        _ if has_full_chroma => (PixelFormat::RGB, Subsamp::None),
+        _ => (PixelFormat::RGB, Subsamp::Sub2x2),
     };
-    let mut raster = scene(size, layout, mcu_width);
-    // Encoded at its own width, as a camera would.
-    let plane = &mut raster.planes[0];
-    let (stride, row_bytes) = (plane.stride(), (size.width * plane.channels) as usize);
-    let tight = plane
-        .data
-        .chunks(stride)
-        .take(size.height as usize)
-        .flat_map(|row| row[..row_bytes].to_vec());
-    plane.data = tight.collect();
-    plane.allocated = size;
-    Codec::new()
-        .encode(&raster, 90, has_full_chroma, Restart(0))
-        .unwrap()
-        .to_vec()
+    let pixels = scene(size, layout);
+    let (width, height) = (size.width as usize, size.height as usize);
+    let image = Image {
+        pixels: &pixels[..],
+        width,
+        pitch: width * format.size(),
+        height,
+        format,
+    };
+    turbojpeg::compress(image, 90, sampling).unwrap().to_vec()
 }
 
 fn build(bytes: &[u8]) -> Pyramid {
@@ -122,22 +108,12 @@ struct Decoded {
 }
 
 impl Decoded {
-    fn of(codec: &mut Codec, jpeg: &[u8]) -> Self {
-        let header = codec.read_header(jpeg).unwrap();
-        let layout = if header.color == ColorModel::Grey {
-            Layout::Grey
-        } else {
-            Layout::Rgb
-        };
-        let raster = codec.decode(jpeg, &header, layout, Scale::Full, 8).unwrap();
-        let plane = &raster.planes[0];
-        let (stride, row_bytes) = (plane.stride(), (plane.size.width * plane.channels) as usize);
-        let rows = plane.data.chunks(stride).take(plane.size.height as usize);
-        let data = rows.flat_map(|row| row[..row_bytes].to_vec()).collect();
+    fn of(jpeg: &[u8]) -> Self {
+        let image = jpeg::decode(jpeg).unwrap();
         Self {
-            size: header.size,
-            channels: plane.channels as usize,
-            data,
+            size: Size::new(image.width(), image.height()),
+            channels: usize::from(image.color().channel_count()),
+            data: image.into_bytes(),
         }
     }
 
@@ -172,11 +148,8 @@ fn level_0_keeps_the_original_coefficients() {
     for (name, bytes) in made_up.into_iter().chain(real_images()) {
         let level = build(&bytes).levels[0].clone().unwrap();
         if level.encoding == Encoding::Lossless {
-            let original = coefficients::read(&bytes).unwrap();
-            assert!(
-                original == coefficients::read(&level.jpeg).unwrap(),
-                "{name}"
-            );
+            let original = coefficients(&bytes);
+            assert!(original == coefficients(&level.jpeg), "{name}");
             compared += 1;
         }
     }
@@ -188,7 +161,6 @@ const CUTS_PER_LEVEL: u32 = 100;
 
 #[test]
 fn any_cut_of_any_level_equals_the_full_decode() {
-    let mut codec = Codec::new();
     let mut runner = TestRunner::new(Config {
         cases: CUTS_PER_LEVEL,
         failure_persistence: None,
@@ -205,7 +177,7 @@ fn any_cut_of_any_level_equals_the_full_decode() {
     for (name, bytes) in made_up.into_iter().chain(real_images()) {
         for level in build(&bytes).levels.into_iter().flatten() {
             let tiled = TiledJpeg::parse(&level.jpeg).unwrap();
-            let full = Decoded::of(&mut codec, &level.jpeg);
+            let full = Decoded::of(&level.jpeg);
             let rect = (
                 0..full.size.width,
                 0..full.size.height,
@@ -223,7 +195,7 @@ fn any_cut_of_any_level_equals_the_full_decode() {
                     let mut jpeg = Vec::new();
                     let shown = tiled.cut(rect, &mut jpeg).unwrap();
                     prop_assert!(shown.contains(rect));
-                    let cut = Decoded::of(&mut Codec::new(), &jpeg);
+                    let cut = Decoded::of(&jpeg);
                     prop_assert_eq!(cut.size, shown.size());
                     for y in rect.y..rect.bottom() {
                         let expected = full.row(rect.x, y, rect.width);
@@ -263,7 +235,6 @@ fn mean_difference(frame: &Decoded, level: &Decoded, size: Size, (dx, dy): (i32,
 
 #[test]
 fn level_1_lies_exactly_on_the_frame() {
-    let mut codec = Codec::new();
     let sizes = [(1200, 800, false), (961, 641, false), (1031, 777, true)];
     let made_up =
         sizes.map(|(width, height, full)| scene_jpeg(Size::new(width, height), Layout::Rgb, full));
@@ -272,10 +243,10 @@ fn level_1_lies_exactly_on_the_frame() {
         .chain(real_images().into_iter().take(5).map(|(_, bytes)| bytes))
     {
         let pyramid = build(&bytes);
-        let frame = Decoded::of(&mut codec, &pyramid.levels[0].as_ref().unwrap().jpeg);
+        let frame = Decoded::of(&pyramid.levels[0].as_ref().unwrap().jpeg);
         let level = pyramid.levels[1].as_ref().unwrap();
         assert_eq!(level.size, pyramid.size.at_level(1));
-        let decoded = Decoded::of(&mut codec, &level.jpeg);
+        let decoded = Decoded::of(&level.jpeg);
         let centred = mean_difference(&frame, &decoded, level.size, (0, 0));
         assert!(centred < 1.6, "{centred}");
         let shifted = [(1, 0), (-1, 0), (0, 1), (0, -1)]
@@ -296,7 +267,7 @@ fn padding_repeats_the_last_column() {
         .clone()
         .unwrap();
     assert_eq!(level.size, Size::new(971, 450));
-    let decoded = Decoded::of(&mut Codec::new(), &level.jpeg);
+    let decoded = Decoded::of(&level.jpeg);
     assert_eq!(decoded.size, Size::new(63 * 16, 450));
     for y in 0..450 {
         let edge = decoded.luma(970, y);
@@ -394,13 +365,13 @@ fn an_image_without_tables_does_not_borrow_those_of_another() {
 
 #[test]
 fn every_mode_of_one_real_frame_shows_the_same_picture() {
-    let (Some(_), mut codec) = (shared("odd"), Codec::new()) else {
+    let Some(odd) = real_data("odd") else {
         return;
     };
-    let mut decode = |name: &str| {
-        let bytes = std::fs::read(shared(&format!("odd/{name}.jpg")).unwrap()).unwrap();
+    let decode = |name: &str| {
+        let bytes = std::fs::read(odd.join(format!("{name}.jpg"))).unwrap();
         let level = build(&bytes).levels[0].clone().unwrap();
-        (Decoded::of(&mut codec, &level.jpeg), level)
+        (Decoded::of(&level.jpeg), level)
     };
     let (reference, level) = decode("progressive");
     assert_eq!(level.encoding, Encoding::Lossless);

@@ -5,10 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ingest::jpeg::{Codec, Restart};
-use ingest::raster::{Layout, Raster};
 use ingest::source::waymo::messages::{CameraImage, Context, Frame, Stats};
 use ingest::source::waymo::tfrecord::masked_crc;
+use jpeg::{Encoder, Layout, Raster, Restart};
 use prost::Message;
 use schemas::frame::FrameMeta;
 use schemas::geom::Size;
@@ -67,7 +66,7 @@ pub fn jpeg(size: Size, seed: u32) -> Vec<u8> {
         .flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y)))
         .collect();
     let raster = Raster::from_pixels(size, Layout::Rgb, 16, &pixels);
-    Codec::new()
+    Encoder::new()
         .encode(&raster, 85, false, Restart(0))
         .unwrap()
         .to_vec()

@@ -4,11 +4,15 @@
 //! `MULTISIAM_DATA`; a test that has none says so with [`skip`], and `scripts/test` counts and names
 //! what was skipped.
 
+mod coefficients;
+
 use std::env;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
+
+pub use coefficients::coefficients;
 
 /// Folder of real data, laid out as CONTRIBUTING.md says.
 const DATA: &str = "MULTISIAM_DATA";

@@ -11,22 +11,22 @@ const EOI: u8 = 0xD9;
 
 /// What the segments say. Positions are byte offsets into the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Markers<'a> {
+pub(crate) struct Markers<'a> {
     /// Number of components in the frame header.
-    pub components: u8,
+    pub(crate) components: u8,
     /// Largest horizontal sampling factor.
-    pub max_horizontal: u8,
+    pub(crate) max_horizontal: u8,
     /// The TIFF structure of an EXIF segment.
-    pub exif: Option<&'a [u8]>,
+    pub(crate) exif: Option<&'a [u8]>,
     /// Adobe's colour transform (0: none, 1: YCbCr, 2: YCCK) and its position.
-    pub adobe: Option<(u8, usize)>,
+    pub(crate) adobe: Option<(u8, usize)>,
     /// Major version of a JFIF segment and its position.
     jfif: Option<(u8, usize)>,
 }
 
 impl<'a> Markers<'a> {
     /// Walks the segments up to the first scan.
-    pub fn scan(jpeg: &'a [u8]) -> Self {
+    pub(crate) fn scan(jpeg: &'a [u8]) -> Self {
         let mut found = Self::default();
         let mut at = 2;
         while let Some(&[0xFF, marker]) = jpeg.get(at..at + 2) {
@@ -70,7 +70,7 @@ impl<'a> Markers<'a> {
 
     /// Width of a minimum coded unit in pixels; a scan of one component is not interleaved,
     /// whatever its factors.
-    pub fn mcu_width(&self) -> u32 {
+    pub(crate) fn mcu_width(&self) -> u32 {
         if self.components == 1 {
             8
         } else {
@@ -80,7 +80,7 @@ impl<'a> Markers<'a> {
 
     /// `jpeg` without what libjpeg warns about in headers though it costs no pixel: an unknown JFIF
     /// version and an unknown Adobe transform, which become the ones that libjpeg assumes anyway.
-    pub fn repaired(&self, jpeg: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn repaired(&self, jpeg: &'a [u8]) -> Cow<'a, [u8]> {
         let mut jpeg = Cow::Borrowed(jpeg);
         if let Some((version, at)) = self.jfif
             && version != 1

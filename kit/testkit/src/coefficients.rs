@@ -1,23 +1,20 @@
-//! Reads the DCT coefficients of a JPEG, to prove that level 0 keeps the original's.
+//! Reads the DCT coefficients of a JPEG, to prove that another one keeps them.
 #![expect(
     unsafe_code,
     reason = "libjpeg-turbo hands out coefficients through a callback"
 )]
 
-use std::ffi::{c_int, c_short, c_void};
+use std::ffi::{CStr, c_int, c_short, c_void};
 
 use turbojpeg_sys as tj;
 
-use super::Result;
-use super::codec::Handle;
-
-/// The quantised coefficients of every component, block after block, in libjpeg's natural order.
-pub(crate) type Coefficients = Vec<Vec<i16>>;
-
-/// Reads those of `jpeg`.
-pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
-    let mut transformer = Handle::new(tj::TJINIT_TJINIT_TRANSFORM);
-    let mut found: Coefficients = Vec::new();
+/// The quantised coefficients of every component of `jpeg`, block after block, in libjpeg's natural
+/// order.
+///
+/// # Panics
+/// If the decoder fails, or warns of anything but padding behind the last block.
+pub fn coefficients(jpeg: &[u8]) -> Vec<Vec<i16>> {
+    let mut found: Vec<Vec<i16>> = Vec::new();
     let transform = tj::tjtransform {
         r: tj::tjregion {
             x: 0,
@@ -31,11 +28,14 @@ pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
         customFilter: Some(collect),
     };
     let (mut target, mut len) = (std::ptr::null_mut(), 0);
+    // SAFETY: takes an integer, returns an instance or null.
+    let transformer = unsafe { tj::tj3Init(tj::TJINIT_TJINIT_TRANSFORM as c_int) };
+    assert!(!transformer.is_null(), "an instance is a few kilobytes");
     // SAFETY: `jpeg` is a live slice; NOOUTPUT leaves `target` alone; `collect` gets `transform`
     // back, whose `data` points at `found` for the duration of the call.
     let code = unsafe {
         tj::tj3Transform(
-            transformer.raw(),
+            transformer,
             jpeg.as_ptr(),
             jpeg.len() as _,
             1,
@@ -44,8 +44,16 @@ pub(crate) fn read(jpeg: &[u8]) -> Result<Coefficients> {
             &transform,
         )
     };
-    transformer.check(code)?;
-    Ok(found)
+    // SAFETY: the instance is alive, and so is its message until it is destroyed.
+    let message = unsafe { CStr::from_ptr(tj::tj3GetErrorStr(transformer)) };
+    let message = message.to_string_lossy().into_owned();
+    // SAFETY: the instance was made above and is destroyed once.
+    unsafe { tj::tj3Destroy(transformer) };
+    assert!(
+        code == 0 || message.contains("extraneous bytes before marker 0xd9"),
+        "{message}"
+    );
+    found
 }
 
 /// Called for every row of blocks of every component.
@@ -60,8 +68,8 @@ unsafe extern "C" fn collect(
     if row.y >= plane.h {
         return 0; // rows that only fill up the last MCU
     }
-    // SAFETY: `read` put a pointer to its `Coefficients` there, which nothing else uses meanwhile.
-    let found = unsafe { &mut *(*transform).data.cast::<Coefficients>() };
+    // SAFETY: `coefficients` put a pointer to its result there, which nothing else uses meanwhile.
+    let found = unsafe { &mut *(*transform).data.cast::<Vec<Vec<i16>>>() };
     // SAFETY: TurboJPEG promises `row.w * row.h` coefficients.
     let values = unsafe { std::slice::from_raw_parts(coefficients, (row.w * row.h) as usize) };
     let component = component as usize;

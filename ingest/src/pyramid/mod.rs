@@ -9,20 +9,22 @@
 //!
 //! Pure: the same bytes and settings give the same levels on any thread.
 
+mod halve;
+mod large_images;
+#[cfg(test)]
+mod tests;
+
 use fast_image_resize::Resizer;
-use image::{DynamicImage, ImageDecoder};
+use image::DynamicImage;
+use jpeg::{Defect, Encoder, Format, Jpeg, Layout, Png, Raster, Restart, Transcoder};
 use schemas::frame::{Encoding, LevelImage};
 use schemas::geom::Size;
 use schemas::shard::{Chroma, Settings};
 use schemas::tiled::{embed_index, restart_interval};
 
-use crate::error::Defect;
-use crate::jpeg::markers::Markers;
-use crate::jpeg::{Codec, ColorModel, Header, Restart, Transcoder};
-use crate::picture::{self, Format};
-use crate::raster::{Layout, Raster};
-use crate::room::Room;
 use crate::stages::{Stage, lap};
+use halve::halved;
+use large_images::Permit;
 
 /// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many
 /// pixels.
@@ -44,7 +46,7 @@ pub struct Pyramid {
 /// Makes pyramids, one after the other; every thread has its own.
 pub struct Builder {
     settings: Settings,
-    codec: Codec,
+    encoder: Encoder,
     resizer: Resizer,
 }
 
@@ -53,7 +55,7 @@ impl Builder {
     pub fn new(settings: &Settings) -> Self {
         Self {
             settings: settings.clone(),
-            codec: Codec::new(),
+            encoder: Encoder::new(),
             resizer: Resizer::new(),
         }
     }
@@ -67,34 +69,29 @@ impl Builder {
         match Format::of(bytes)? {
             Format::Jpeg => self.build_from_jpeg(bytes),
             Format::Png => {
-                let decoder = picture::open_png(bytes, self.settings.max_pixels)?;
-                let (width, height) = decoder.dimensions();
-                let _room = Room::wait_for(Size::new(width, height));
-                self.build_from_image(picture::decode_png(decoder)?)
+                let png = Png::open(bytes, self.settings.max_pixels)?;
+                let _permit = Permit::wait_for(png.size());
+                self.build_from_image(png.decode()?)
             }
         }
     }
 
     fn build_from_jpeg(&mut self, bytes: &[u8]) -> Result<Pyramid, Defect> {
-        let markers = Markers::scan(bytes);
-        let jpeg = &*markers.repaired(bytes);
-        let header = self.codec.read_header(jpeg)?;
-        picture::check_size(header.size, self.settings.max_pixels)?;
+        let jpeg = Jpeg::open(bytes, self.settings.max_pixels)?;
         lap(Stage::Parse);
-        let _room = Room::wait_for(header.size);
-        if !can_transcode(&header, &markers) {
-            let image = picture::decode_jpeg(&mut self.codec, jpeg, &header, &markers)?;
-            return self.build_from_image(image);
+        let _permit = Permit::wait_for(jpeg.size());
+        if !jpeg.can_be_transcoded() {
+            return self.build_from_image(jpeg.decode()?);
         }
 
-        let mut pyramid = self.empty(header.size)?;
-        let mut transcoder = Transcoder::new(jpeg)?;
-        let half = match self.last_level(header.size) {
+        let mut pyramid = self.empty(jpeg.size())?;
+        let mut transcoder = jpeg.transcoder()?;
+        let half = match self.last_level(jpeg.size()) {
             0 => None,
-            _ => Some(self.decode_half(&mut transcoder, &header)?),
+            _ => Some(self.decode_half(&mut transcoder, &jpeg)?),
         };
         if let Some(ix) = self.level_ix(0) {
-            pyramid.levels[ix] = Some(self.transcode(transcoder, &header, &markers)?);
+            pyramid.levels[ix] = Some(self.transcode(transcoder, &jpeg)?);
         }
         if let Some(half) = half {
             self.add_reduced(half, &mut pyramid)?;
@@ -103,14 +100,14 @@ impl Builder {
     }
 
     fn build_from_image(&mut self, image: DynamicImage) -> Result<Pyramid, Defect> {
-        let full = picture::raster(&image, self.mcu_width(image.color().has_color()));
+        let full = Raster::from_image(&image, self.mcu_width(image.color().has_color()));
         drop(image);
         lap(Stage::Decode);
-        let mut pyramid = self.empty(full.size)?;
+        let mut pyramid = self.empty(full.size())?;
         if let Some(ix) = self.level_ix(0) {
             pyramid.levels[ix] = Some(self.encode(&full)?);
         }
-        if self.last_level(full.size) >= 1 {
+        if self.last_level(full.size()) >= 1 {
             let half = self.halve(&full);
             self.add_reduced(half, &mut pyramid)?;
         }
@@ -135,18 +132,14 @@ impl Builder {
     fn transcode(
         &mut self,
         transcoder: Transcoder<'_>,
-        header: &Header,
-        markers: &Markers<'_>,
+        jpeg: &Jpeg<'_>,
     ) -> Result<LevelImage, Defect> {
-        let mcu_width = markers.mcu_width();
-        let restart = Restart(restart_interval(
-            header.size.width.div_ceil(mcu_width),
-            mcu_width,
-        ));
-        let transcoded = self.codec.transcode(transcoder, header.size, restart)?;
+        let (size, mcu_width) = (jpeg.size(), jpeg.mcu_width());
+        let restart = Restart(restart_interval(size.width.div_ceil(mcu_width), mcu_width));
+        let transcoded = self.encoder.transcode(transcoder, size, restart)?;
         let level = LevelImage {
             jpeg: indexed(transcoded)?,
-            size: header.size,
+            size,
             encoding: Encoding::Lossless,
         };
         lap(Stage::Transcode);
@@ -156,22 +149,24 @@ impl Builder {
     fn decode_half(
         &self,
         transcoder: &mut Transcoder<'_>,
-        header: &Header,
+        jpeg: &Jpeg<'_>,
     ) -> Result<Raster, Defect> {
-        let layout = match header.color {
-            ColorModel::Grey => Layout::Grey,
-            _ if header.is_420 && self.settings.chroma == Chroma::C420 => Layout::Ycc420,
-            _ => Layout::Rgb,
+        let layout = if jpeg.is_grey() {
+            Layout::Grey
+        } else if jpeg.is_420() && self.settings.chroma == Chroma::C420 {
+            Layout::Ycc420
+        } else {
+            Layout::Rgb
         };
         let mcu_width = self.mcu_width(layout != Layout::Grey);
-        let mut half = Raster::new(header.size.at_level(1), layout, mcu_width);
+        let mut half = Raster::new(jpeg.size().at_level(1), layout, mcu_width);
         transcoder.decode_half(&mut half)?;
         lap(Stage::Decode);
         Ok(half)
     }
 
     fn halve(&mut self, raster: &Raster) -> Raster {
-        let half = raster.halved(&mut self.resizer);
+        let half = halved(raster, &mut self.resizer);
         if self.resizer.size_of_internal_buffers() > MAX_SCRATCH_BYTES {
             self.resizer.reset_internal_buffers();
         }
@@ -181,15 +176,15 @@ impl Builder {
 
     fn encode(&mut self, raster: &Raster) -> Result<LevelImage, Defect> {
         let quality = self.settings.quality;
-        let mcus_per_row = raster.padded_width() / raster.mcu_width;
-        let restart = Restart(restart_interval(mcus_per_row, raster.mcu_width));
+        let mcus_per_row = raster.padded_width() / raster.mcu_width();
+        let restart = Restart(restart_interval(mcus_per_row, raster.mcu_width()));
         let has_full_chroma = self.settings.chroma == Chroma::C444;
         let encoded = self
-            .codec
+            .encoder
             .encode(raster, quality, has_full_chroma, restart)?;
         let level = LevelImage {
             jpeg: indexed(encoded)?,
-            size: raster.size,
+            size: raster.size(),
             encoding: Encoding::Quality(quality),
         };
         lap(Stage::Encode);
@@ -239,17 +234,6 @@ impl Builder {
     }
 }
 
-fn can_transcode(header: &Header, markers: &Markers<'_>) -> bool {
-    header.bits == 8
-        && !header.is_predictive
-        && header.has_known_sampling
-        && matches!(header.color, ColorModel::Grey | ColorModel::YCbCr)
-        && picture::orientation(markers) == image::metadata::Orientation::NoTransforms
-}
-
 fn indexed(jpeg: &[u8]) -> Result<Vec<u8>, Defect> {
     embed_index(jpeg).map_err(|error| Defect::new("untileable-jpeg", error.to_string()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,8 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::{Restart, Result, defect};
+use crate::defect::Result;
+use crate::message::defect;
 use crate::raster::{Layout, Plane, Raster};
 
 mod ffi {
@@ -17,25 +18,25 @@ mod ffi {
 
     /// `transcoder` of transcoder.c.
     #[repr(C)]
-    pub struct Transcoder {
+    pub(super) struct Transcoder {
         _private: [u8; 0],
     }
 
     unsafe extern "C" {
-        pub fn ingest_transcoder_open(jpeg: *const u8, len: usize) -> *mut Transcoder;
-        pub fn ingest_transcoder_close(transcoder: *mut Transcoder);
-        pub fn ingest_transcoder_message(transcoder: *const Transcoder) -> *const c_char;
-        pub fn ingest_transcoder_read_header(transcoder: *mut Transcoder) -> c_int;
-        pub fn ingest_transcoder_half_planes(
+        pub(super) fn kit_transcoder_open(jpeg: *const u8, len: usize) -> *mut Transcoder;
+        pub(super) fn kit_transcoder_close(transcoder: *mut Transcoder);
+        pub(super) fn kit_transcoder_message(transcoder: *const Transcoder) -> *const c_char;
+        pub(super) fn kit_transcoder_read_header(transcoder: *mut Transcoder) -> c_int;
+        pub(super) fn kit_transcoder_half_planes(
             transcoder: *mut Transcoder,
             planes: *const Samples,
         ) -> c_int;
-        pub fn ingest_transcoder_half_pixels(
+        pub(super) fn kit_transcoder_half_pixels(
             transcoder: *mut Transcoder,
             pixels: *const Samples,
             is_grey: c_int,
         ) -> c_int;
-        pub fn ingest_transcoder_write(
+        pub(super) fn kit_transcoder_write(
             transcoder: *mut Transcoder,
             restart_interval: c_uint,
             out: *mut u8,
@@ -63,6 +64,10 @@ impl Samples {
     }
 }
 
+/// MCUs between two restart markers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart(pub u32);
+
 /// One JPEG whose coefficients are read once, for its half, for writing them again, or first one
 /// and then the other.
 pub struct Transcoder<'a> {
@@ -73,7 +78,7 @@ pub struct Transcoder<'a> {
 impl Drop for Transcoder<'_> {
     fn drop(&mut self) {
         // SAFETY: the state was made by `open` and is closed once.
-        unsafe { ffi::ingest_transcoder_close(self.state.as_ptr()) }
+        unsafe { ffi::kit_transcoder_close(self.state.as_ptr()) }
     }
 }
 
@@ -82,16 +87,16 @@ impl<'a> Transcoder<'a> {
     ///
     /// # Errors
     /// [`Defect`](crate::Defect) if the decoder fails or warns.
-    pub fn new(jpeg: &'a [u8]) -> Result<Self> {
+    pub(crate) fn new(jpeg: &'a [u8]) -> Result<Self> {
         // SAFETY: pointer and length are those of a slice that outlives the transcoder.
-        let state = unsafe { ffi::ingest_transcoder_open(jpeg.as_ptr(), jpeg.len()) };
+        let state = unsafe { ffi::kit_transcoder_open(jpeg.as_ptr(), jpeg.len()) };
         let state = NonNull::new(state).expect("a state is a few kilobytes");
         let transcoder = Self {
             state,
             jpeg: PhantomData,
         };
         // SAFETY: the state is open, and this is its first call.
-        let code = unsafe { ffi::ingest_transcoder_read_header(state.as_ptr()) };
+        let code = unsafe { ffi::kit_transcoder_read_header(state.as_ptr()) };
         transcoder.check(code)?;
         Ok(transcoder)
     }
@@ -109,13 +114,13 @@ impl<'a> Transcoder<'a> {
                 let planes = [y, cb, cr].map(Samples::of);
                 // SAFETY: three planes, each with its own stride and number of rows, which the
                 // callee keeps to.
-                unsafe { ffi::ingest_transcoder_half_planes(state, planes.as_ptr()) }
+                unsafe { ffi::kit_transcoder_half_planes(state, planes.as_ptr()) }
             }
             planes => {
                 let pixels = Samples::of(&mut planes[0]);
                 // SAFETY: as above.
                 unsafe {
-                    ffi::ingest_transcoder_half_pixels(
+                    ffi::kit_transcoder_half_pixels(
                         state,
                         &pixels,
                         (half.layout == Layout::Grey).into(),
@@ -134,13 +139,13 @@ impl<'a> Transcoder<'a> {
     /// # Errors
     /// [`Defect`](crate::Defect) if the decoder fails or warns, or the capacity of `out` does not
     /// suffice.
-    pub fn write(self, restart: Restart, out: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn write(self, restart: Restart, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         let (capacity, mut len) = (out.capacity(), 0);
         // SAFETY: at most `capacity` bytes are written to `out`, which has room for so many; `len`
         // is a live integer.
         let code = unsafe {
-            ffi::ingest_transcoder_write(
+            ffi::kit_transcoder_write(
                 self.state.as_ptr(),
                 restart.0,
                 out.as_mut_ptr(),
@@ -159,8 +164,7 @@ impl<'a> Transcoder<'a> {
             return Ok(());
         }
         // SAFETY: the message is a NUL-terminated string that lives until the next call.
-        let message =
-            unsafe { CStr::from_ptr(ffi::ingest_transcoder_message(self.state.as_ptr())) };
+        let message = unsafe { CStr::from_ptr(ffi::kit_transcoder_message(self.state.as_ptr())) };
         Err(defect(&message.to_string_lossy()))
     }
 }
@@ -169,12 +173,12 @@ impl<'a> Transcoder<'a> {
 mod tests {
     use proptest::prelude::*;
     use schemas::geom::Size;
+    use testkit::coefficients;
     use turbojpeg::{
         Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, Transform, YuvImage,
     };
 
     use super::*;
-    use crate::jpeg::coefficients;
 
     const SIZES: [(u32, u32); 7] = [
         (1, 1),
@@ -326,7 +330,7 @@ mod tests {
                     Raster::new(Size::new(width, height).at_level(1), Layout::Ycc420, 16);
                 transcoder.decode_half(&mut half).unwrap();
                 assert!(written(transcoder) == at_once);
-                assert!(coefficients::read(&at_once).unwrap() == coefficients::read(jpeg).unwrap());
+                assert!(coefficients(&at_once) == coefficients(jpeg));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Room for large images: one whose decoding takes most of the memory of a run is built while no
-//! other is.
+//! Large images are decoded alone: one whose decoding takes most of the memory of a run is built
+//! while no other is.
 //!
 //! Decoding takes up to ten bytes a pixel, whatever the kind of file. Images of [`LARGE_PX`] and
 //! less may be under way on every thread; a larger one waits for them, and they wait for it. So two
@@ -11,23 +11,24 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use schemas::geom::Size;
 
 /// Pixels up to which an image shares the memory with others.
-pub const LARGE_PX: u64 = 40_000_000;
+const LARGE_PX: u64 = 40_000_000;
 
 static MEMORY: RwLock<()> = RwLock::new(());
 
 /// The right to decode one image, until it is dropped.
 #[must_use]
-pub enum Room {
+#[expect(dead_code, reason = "guards are held, not read")]
+pub(super) enum Permit {
     /// Beside others.
     Shared(RwLockReadGuard<'static, ()>),
     /// Beside nothing.
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
-impl Room {
-    /// Waits until an image of `size` may be decoded. A thread that panicked while it held a room
+impl Permit {
+    /// Waits until an image of `size` may be decoded. A thread that panicked while it held one
     /// leaves no trace.
-    pub fn wait_for(size: Size) -> Self {
+    pub(super) fn wait_for(size: Size) -> Self {
         if size.area() <= LARGE_PX {
             Self::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner))
         } else {
@@ -53,7 +54,7 @@ mod tests {
                 scope.spawn(move || {
                     for step in 0..200 {
                         let is_large = (thread + step) % 3 == 0;
-                        let _room = Room::wait_for(if is_large { large } else { small });
+                        let _permit = Permit::wait_for(if is_large { large } else { small });
                         let others = under_way.fetch_add(1, Ordering::SeqCst);
                         thread::yield_now();
                         assert!(
@@ -66,7 +67,7 @@ mod tests {
         });
         // Two small ones beside each other, from one thread: the second would wait for ever
         // otherwise.
-        let _first = Room::wait_for(small);
-        let _second = Room::wait_for(small);
+        let _first = Permit::wait_for(small);
+        let _second = Permit::wait_for(small);
     }
 }

@@ -167,7 +167,7 @@ static void check_range(struct jpeg_decompress_struct *source, jvirt_barray_ptr 
 // ---- Interface
 
 // A transcoder of the `len` bytes at `jpeg`, which must stay until it is closed; null without memory.
-transcoder *ingest_transcoder_open(const unsigned char *jpeg, size_t len) {
+transcoder *kit_transcoder_open(const unsigned char *jpeg, size_t len) {
   transcoder *t = calloc(1, sizeof(transcoder));
   if (t == NULL) return NULL;
   t->source.err = t->target.err = jpeg_std_error(&t->error.pub);
@@ -184,17 +184,17 @@ transcoder *ingest_transcoder_open(const unsigned char *jpeg, size_t len) {
 }
 
 // Releases a transcoder in whatever state it is.
-void ingest_transcoder_close(transcoder *t) {
+void kit_transcoder_close(transcoder *t) {
   jpeg_destroy_compress(&t->target);
   jpeg_destroy_decompress(&t->source);
   free(t);
 }
 
 // Why the last call failed: a string that lives until the next one.
-const char *ingest_transcoder_message(const transcoder *t) { return t->error.message; }
+const char *kit_transcoder_message(const transcoder *t) { return t->error.message; }
 
 // Reads the header. It is called first, and once.
-int ingest_transcoder_read_header(transcoder *t) {
+int kit_transcoder_read_header(transcoder *t) {
   if (setjmp(t->error.escape)) return -1;
   jpeg_create_decompress(&t->source);
   jpeg_create_compress(&t->target);
@@ -206,7 +206,7 @@ int ingest_transcoder_read_header(transcoder *t) {
 }
 
 // Decodes a 4:2:0 image to half its size: Y, Cb and Cr, the latter two of half the size again.
-int ingest_transcoder_half_planes(transcoder *t, const plane planes[3]) {
+int kit_transcoder_half_planes(transcoder *t, const plane planes[3]) {
   struct jpeg_decompress_struct *source = &t->source;
   if (setjmp(t->error.escape)) return -1;
   check_420(source);
@@ -225,7 +225,7 @@ int ingest_transcoder_half_planes(transcoder *t, const plane planes[3]) {
 }
 
 // Decodes an image to half its size, as interleaved samples: one a pixel (grey) or three (RGB).
-int ingest_transcoder_half_pixels(transcoder *t, const plane *pixels, int is_grey) {
+int kit_transcoder_half_pixels(transcoder *t, const plane *pixels, int is_grey) {
   struct jpeg_decompress_struct *source = &t->source;
   if (setjmp(t->error.escape)) return -1;
   source->out_color_space = is_grey ? JCS_GRAYSCALE : JCS_RGB;
@@ -243,7 +243,7 @@ int ingest_transcoder_half_pixels(transcoder *t, const plane *pixels, int is_gre
 
 // Writes the coefficients as a baseline JPEG with a restart marker every `restart_interval` MCUs, without application
 // markers, to the `capacity` bytes at `out`; `len` gets its length.
-int ingest_transcoder_write(transcoder *t, unsigned restart_interval, unsigned char *out, size_t capacity,
+int kit_transcoder_write(transcoder *t, unsigned restart_interval, unsigned char *out, size_t capacity,
                             size_t *len) {
   if (setjmp(t->error.escape)) return -1;
   jvirt_barray_ptr *coefficients = jpeg_read_coefficients(&t->source);
