@@ -95,14 +95,6 @@ pub enum Error {
         /// Its answer.
         source: std::io::Error,
     },
-    /// A picture could not be drawn or written.
-    #[error("cannot draw {path:?}: {detail}")]
-    Draw {
-        /// The picture.
-        path: PathBuf,
-        /// Why not.
-        detail: String,
-    },
 }
 
 /// Why one frame cannot be used. Data, not a failure of the run: the frame is replaced and counted.

@@ -39,7 +39,7 @@
 //! memory, ahead of time when the page cache is cold; [`decode`] cuts the tiles that the boxes
 //! touch out of the right stored level and decodes them; [`resize`] and [`augment`] make the views,
 //! in place, in a slot of the ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each
-//! of these. [`draw`] and [`picture`] are for pictures of it all.
+//! of these. [`picture`] is for pictures of it all.
 #![deny(missing_docs)]
 
 pub mod augment;
@@ -48,7 +48,6 @@ pub mod config;
 pub mod crop;
 mod cursor;
 pub mod decode;
-pub mod draw;
 mod error;
 mod fetch;
 #[cfg(test)]

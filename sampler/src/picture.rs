@@ -2,8 +2,8 @@
 
 use schemas::geom::{BoxPx, Size};
 
-use crate::draw::{Canvas, Color, palette};
 use crate::{Batch, CropMeta};
+use draw::{Canvas, Color, palette};
 
 /// View `view_ix` (0 or 1) of pair `ix`, `side` pixels high and wide, with an edge of `color` and
 /// the common part outlined in green.

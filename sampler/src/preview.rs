@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
-use sampler::draw::{Align, Canvas, Text, Weight, palette};
+use draw::{Align, Canvas, Text, Weight, palette};
 use sampler::picture::draw_view;
 use sampler::{Batch, CropMeta, Cursor, PairMeta, Sampler, SamplerConfig};
 use schemas::frame::FrameMeta;

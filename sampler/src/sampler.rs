@@ -13,7 +13,6 @@ use crate::config::SamplerConfig;
 use crate::crop::{CropPair, box_of, overlap_in_view};
 use crate::cursor::Cursor;
 use crate::decode::{Decoder, Levels};
-use crate::draw::Canvas;
 use crate::error::{BrokenFrame, Error, Result};
 use crate::fetch::{Reading, Shards};
 use crate::maker::Maker;
@@ -21,6 +20,7 @@ use crate::order::{EpochOrder, Share, mix};
 use crate::pipeline::{Batches, BrokenLimit, Shape, start};
 use crate::plan::{Plan, plan};
 use crate::stages::{Clock, StageTimes};
+use draw::Canvas;
 
 /// An opened set with its settings: knows which frames there are and where, and starts pipelines
 /// over them. Cheap to clone; holds at most 64 bytes a frame, and maps shards when they are first

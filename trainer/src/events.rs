@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
-use sampler::draw::Canvas;
+use draw::Canvas;
 use tfrecord::protobuf::{Event, event::What, summary};
 use tfrecord::{Record, RecordWriter, Summary};
 

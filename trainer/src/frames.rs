@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use draw::Canvas;
 use sampler::BrokenFrame;
 use sampler::decode::{Decoder, Levels, Region};
-use sampler::draw::Canvas;
 use sampler::stages::{Clock, StageTimes};
 use schemas::catalog::Catalog;
 use schemas::filter::Filter;

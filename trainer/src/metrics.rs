@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sampler::draw::Canvas;
+use draw::Canvas;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostics::Diagnostics;

@@ -4,8 +4,8 @@
 //! Drawn on the CPU every few hundred steps. Nothing here changes a weight, a statistic or a random
 //! stream.
 
+use draw::{Canvas, Color, palette};
 use sampler::Batch;
-use sampler::draw::{Canvas, Color, palette};
 use sampler::picture::draw_view;
 use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};

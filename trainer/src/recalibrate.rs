@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use draw::Canvas;
 use sampler::decode::Decoder;
-use sampler::draw::Canvas;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::device::normalised;

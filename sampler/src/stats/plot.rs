@@ -1,8 +1,8 @@
 //! The picture of `sampler stats`: six panels.
 
+use draw::{Align, Axes, Canvas, Color, Text, Weight, chart_color, palette};
 use plotters::prelude::{DrawingArea, Rectangle};
 use plotters::style::Color as _;
-use sampler::draw::{Align, Axes, Canvas, Color, Text, Weight, chart_color, palette};
 use schemas::geom::{Rect, Size};
 
 use super::{Counted, Distribution};
@@ -26,7 +26,7 @@ struct Panel<'a> {
 }
 
 /// Draws all distributions.
-pub(super) fn draw(counted: &Counted) -> sampler::Result<Canvas> {
+pub(super) fn draw(counted: &Counted) -> draw::Result<Canvas> {
     let width = 2 * MARGIN + 3 * PANEL.width + 2 * GAP;
     let height = HEADER + 2 * PANEL.height + GAP + MARGIN;
     let mut canvas = Canvas::new(Size::new(width, height), palette::PAPER);
@@ -164,7 +164,7 @@ fn histogram(values: &[f64], low: f64, high: f64, count: usize) -> Vec<(f64, f64
     bins.iter().enumerate().map(bar).collect()
 }
 
-fn draw_panel(canvas: &mut Canvas, area: Rect, panel: &Panel<'_>) -> sampler::Result<()> {
+fn draw_panel(canvas: &mut Canvas, area: Rect, panel: &Panel<'_>) -> draw::Result<()> {
     let (x, y) = (area.x as i32, area.y as i32);
     canvas.text(
         x,

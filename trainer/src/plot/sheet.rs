@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use draw::{Align, Axes, CHART_SCALE, Canvas, Color, Text, Weight, chart_color, palette};
 use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::element::{Circle, Polygon};
 use plotters::prelude::{DrawingArea, DrawingBackend, LineSeries};
 use plotters::style::Color as _;
-use sampler::draw::{Align, Axes, CHART_SCALE, Canvas, Color, Text, Weight, chart_color, palette};
 use schemas::geom::{Rect, Size};
 
 use super::curve::{Point, thinned};
@@ -142,7 +142,7 @@ struct Panel {
 ///
 /// # Errors
 /// What plotters says.
-pub fn draw(runs: &[Run], by: By) -> sampler::Result<Canvas> {
+pub fn draw(runs: &[Run], by: By) -> draw::Result<Canvas> {
     let panels: Vec<Panel> = QUANTITIES
         .iter()
         .filter_map(|quantity| panel(runs, quantity))
@@ -272,7 +272,7 @@ fn extent(values: impl Iterator<Item = f64>) -> Range<f64> {
 }
 
 impl Panel {
-    fn draw(&self, canvas: &mut Canvas, area: Rect) -> sampler::Result<()> {
+    fn draw(&self, canvas: &mut Canvas, area: Rect) -> draw::Result<()> {
         let (x, y) = (area.x as i32, area.y as i32 + 10);
         canvas.text(
             x,

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://github.com/mcordts/cityscapesScripts>, `helpers/labels.py`.
 
-use sampler::draw::Color;
+use draw::Color;
 
 /// Number of classes that count.
 pub const NUM_CLASSES: usize = 19;

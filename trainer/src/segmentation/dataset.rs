@@ -14,8 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use draw::Canvas;
 use image::{DynamicImage, ImageReader};
-use sampler::draw::Canvas;
 use schemas::geom::Size;
 
 use super::classes::{Coding, of_color};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sampler::draw::{Canvas, Text, palette};
+use draw::{Canvas, Text, palette};
 use schemas::geom::Size;
 
 use super::classes::color_of;

@@ -170,7 +170,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sampler::draw::Canvas;
+    use draw::Canvas;
 
     fn config() -> TransferConfig {
         TransferConfig {

@@ -13,7 +13,7 @@
 mod sheet;
 
 use anyhow::{Result, ensure};
-use sampler::draw::Canvas;
+use draw::Canvas;
 use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};
 

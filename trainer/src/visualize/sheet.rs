@@ -1,6 +1,6 @@
 //! The picture: a row a frame, a column a network.
 
-use sampler::draw::{Canvas, Color, Text, Weight, palette};
+use draw::{Canvas, Color, Text, Weight, palette};
 use schemas::frame::FrameMeta;
 use schemas::geom::{BoxPx, Size};
 

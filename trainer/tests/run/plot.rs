@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-use sampler::draw::palette;
+use draw::palette;
 
 use super::refusals::assert_refused;
 use super::{Bench, assert_success, stderr, trainer};

@@ -9,7 +9,8 @@ use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::{Cartesian2d, DrawingArea, DrawingBackend};
 use plotters::style::{Color as _, TRANSPARENT};
 
-use super::{CHART_SCALE, chart_color, chart_font, palette};
+use crate::chart::{CHART_SCALE, chart_color, chart_font};
+use crate::color::palette;
 
 /// A chart over two ranges of numbers.
 pub type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
