@@ -28,8 +28,8 @@ fn main() -> Result<(), sampler::Error> {
     );
 
     let mut batches = sampler.start(Cursor { epoch: 0, step: 0 })?;
-    for _ in 0..3 {
-        let batch = batches.next_batch()?;
+    for batch in batches.by_ref().take(3) {
+        let batch = batch?;
         let side = batch.output() as usize;
         let (first, second) = (batch.view(0), batch.view(1)); // RGB bytes, [4, 224, 224, 3] each
         assert_eq!(

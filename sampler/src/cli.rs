@@ -22,7 +22,7 @@ Examples:
   sampler preview --iou 0.3,0.5,0.7              the same frames under three thresholds
   sampler stats --where \"camera = 'FRONT'\"       IoU, tries, crop sizes, levels"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -30,7 +30,7 @@ pub struct Cli {
 
 /// The three commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Measure throughput, stage by stage.
     Bench(BenchArgs),
     /// Draw a contact sheet: frames with both boxes, and the two views.
@@ -41,7 +41,7 @@ pub enum Command {
 
 /// Which frames, and how pairs are drawn from them.
 #[derive(Debug, Args)]
-pub struct SetArgs {
+pub(crate) struct SetArgs {
     /// Folder of the set, as `ingest --out` made it.
     #[arg(default_value = "shards/")]
     pub shards: PathBuf,
@@ -70,7 +70,7 @@ pub struct SetArgs {
 
 /// Names of [`Recipe`]s.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum RecipeName {
+pub(crate) enum RecipeName {
     /// BYOL's, which MultiSiam keeps.
     Byol,
     /// MoCo v1's.
@@ -81,7 +81,7 @@ pub enum RecipeName {
 
 /// Names of [`OrderKind`]s.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum OrderName {
+pub(crate) enum OrderName {
     /// One permutation of all frames.
     Full,
     /// Blocks of neighbours, mixed within a window: for disks and network storage.
@@ -90,7 +90,7 @@ pub enum OrderName {
 
 /// Names of [`Reading`]s.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ReadingName {
+pub(crate) enum ReadingName {
     /// Shards are mapped.
     Mmap,
     /// One read a level.
@@ -99,7 +99,7 @@ pub enum ReadingName {
 
 /// Numbers of threads to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ThreadList {
+pub(crate) enum ThreadList {
     /// 1, 2, 4, … and all cores.
     Doubling,
     /// These.
@@ -119,7 +119,7 @@ Examples:
 
 Throughput is measured first, without timers inside; then stages are measured, with the CPU clock of each thread.
 --cold drops the set's pages from the page cache, again and again (other programs that read the set will notice).")]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// Frames and pairs.
     #[command(flatten)]
     pub set: SetArgs,
@@ -171,7 +171,7 @@ Examples:
   sampler preview data/shards --out pairs.png --pairs 12 --seed 7
   sampler preview --iou 0.3,0.5,0.7              one column for each threshold, as in the paper's Figure 3
   sampler preview --where \"time_of_day = 'Night'\"")]
-pub struct PreviewArgs {
+pub(crate) struct PreviewArgs {
     /// Frames and pairs.
     #[command(flatten)]
     pub set: SetArgs,
@@ -198,7 +198,7 @@ Examples:
   sampler stats --recipe moco-v2 --iou 0 --json
 
 Draws pairs without decoding them.")]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Frames and pairs.
     #[command(flatten)]
     pub set: SetArgs,
@@ -218,7 +218,7 @@ pub struct StatsArgs {
 
 impl SetArgs {
     /// The library's settings, with batches of one pair.
-    pub fn config(&self, min_iou: f32) -> SamplerConfig {
+    pub(crate) fn config(&self, min_iou: f32) -> SamplerConfig {
         let recipe = match self.recipe {
             RecipeName::Byol => Recipe::Byol,
             RecipeName::MocoV1 => Recipe::MocoV1,
@@ -249,7 +249,7 @@ impl SetArgs {
 
 impl BenchArgs {
     /// The library's settings; the batch is still to be chosen.
-    pub fn config(&self) -> SamplerConfig {
+    pub(crate) fn config(&self) -> SamplerConfig {
         SamplerConfig {
             threads: self.threads,
             depth: self.depth,

@@ -6,11 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Pixels;
 use crate::error::{Error, Result};
 use crate::fetch::Reading;
 use crate::order::OrderKind;
 use crate::resize::Interpolation;
+use crate::slab::Pin;
+use crate::slot::Pixels;
 use crate::stages::Clock;
 
 /// Settings of a sampler.
@@ -48,7 +49,7 @@ pub struct SamplerConfig {
     /// Whether batches lie in page-locked memory.
     pub pin: Pin,
     /// Share of drawn frames that may turn out broken (and be replaced) before the run stops. The
-    /// first [`BROKEN_GRACE`] are free.
+    /// first 8 are free.
     pub max_broken: f64,
     /// Whether workers measure their stages.
     #[serde(skip)]
@@ -56,7 +57,7 @@ pub struct SamplerConfig {
 }
 
 /// Broken frames that never stop a run, however few frames it has drawn.
-pub const BROKEN_GRACE: u64 = 8;
+pub(crate) const BROKEN_GRACE: u64 = 8;
 
 impl Default for SamplerConfig {
     fn default() -> Self {
@@ -240,18 +241,6 @@ impl Recipe {
     }
 }
 
-/// Where the bytes of batches lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pin {
-    /// In ordinary, page-aligned memory.
-    #[default]
-    Never,
-    /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory,
-    /// with one line in the log, where there is no driver or no such device.
-    Auto(u32),
-}
-
 impl SamplerConfig {
     /// Refuses what cannot work, naming the field and what it may be.
     ///
@@ -295,11 +284,8 @@ impl SamplerConfig {
     }
 
     /// Worker threads to start.
-    pub fn num_threads(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        }
+    pub(crate) fn num_threads(&self) -> usize {
+        host::threads(self.threads)
     }
 }
 

@@ -69,7 +69,7 @@ pub fn draw_pair(stream: &mut Stream, frame: Size, config: &PairConfig) -> CropP
 }
 
 /// Draws one crop: area uniform, ratio log-uniform, place uniform.
-pub fn draw_crop(stream: &mut Stream, frame: Size, config: &PairConfig) -> Rect {
+pub(crate) fn draw_crop(stream: &mut Stream, frame: Size, config: &PairConfig) -> Rect {
     let log_ratio = config.ratio.map(libm::log);
     for _ in 0..CROP_ATTEMPTS {
         let area = frame.area() as f64 * stream.uniform(config.area[0], config.area[1]);
@@ -109,7 +109,7 @@ fn whole(frame: Size) -> Rect {
 }
 
 /// The same rectangle as a continuous box.
-pub fn box_of(rect: Rect) -> BoxPx {
+pub(crate) fn box_of(rect: Rect) -> BoxPx {
     BoxPx::from_xywh(
         rect.x as f32,
         rect.y as f32,
@@ -120,7 +120,7 @@ pub fn box_of(rect: Rect) -> BoxPx {
 
 /// What `crop` sees of the common part of a pair, in unit coordinates of `crop`'s un-flipped view
 /// (paper eq. 3); all zeros when the crops are disjoint, which only happens with `min_iou = 0`.
-pub fn overlap_in_view(crop: Rect, other: Rect) -> BoxPx {
+pub(crate) fn overlap_in_view(crop: Rect, other: Rect) -> BoxPx {
     let crop = box_of(crop);
     match crop.intersection(box_of(other)) {
         Some(common) => common.relative_to(crop),

@@ -17,11 +17,12 @@ use schemas::tiled::TiledJpeg;
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
 use crate::error::BrokenFrame;
-use crate::stages::{Stage, StageTimes};
+use crate::stages::{Clock, Stage, StageTimes};
 
 /// What a decode costs besides its pixels (header, Huffman tables, set-up), as a number of pixels.
 const CALL_COST_PX: u64 = 8_000;
-const RGB_BYTES: usize = 3;
+/// Bytes of a pixel.
+pub(crate) const RGB_BYTES: usize = 3;
 
 /// Where the bytes of a frame's levels are found.
 pub trait Levels {
@@ -78,6 +79,19 @@ impl LevelCrop {
             touched: crop.at_level(level),
         }
     }
+
+    /// A crop of `frame` at the level from which it is decoded.
+    fn choose(
+        frame: &impl Levels,
+        crop: Rect,
+        output: u32,
+        exact: bool,
+    ) -> Result<Self, BrokenFrame> {
+        let chosen = frame.choose(crop.size(), output, exact);
+        chosen
+            .map(|(level_ix, level)| Self::new(crop, level_ix, level))
+            .ok_or(BrokenFrame::NoLevel)
+    }
 }
 
 /// Decodes crops. One for every thread.
@@ -127,7 +141,7 @@ impl Decoder {
     }
 
     /// JPEG bytes cut out and decoded so far.
-    pub fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.cutter.bytes_read
     }
 
@@ -149,12 +163,7 @@ impl Decoder {
         exact: bool,
         times: &mut StageTimes,
     ) -> Result<[Region<'_>; 2], BrokenFrame> {
-        let at_level = |crop: Rect| {
-            let chosen = frame.choose(crop.size(), output, exact);
-            chosen
-                .map(|(level_ix, level)| LevelCrop::new(crop, level_ix, level))
-                .ok_or(BrokenFrame::NoLevel)
-        };
+        let at_level = |crop: Rect| LevelCrop::choose(frame, crop, output, exact);
         let [a, b] = [at_level(crops[0])?, at_level(crops[1])?];
         let Self {
             fetched: [buffer_a, buffer_b],
@@ -194,6 +203,30 @@ impl Decoder {
             region(a, shown_a, &cutter.rgb[0]),
             region(b, shown_b, &cutter.rgb[1]),
         ])
+    }
+
+    /// Decodes all of a frame of `size` pixels, from the coarsest stored level that suffices for a
+    /// picture whose shorter side has `min_side` pixels.
+    ///
+    /// # Errors
+    /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.
+    pub fn decode_whole(
+        &mut self,
+        frame: &impl Levels,
+        size: Size,
+        min_side: u32,
+    ) -> Result<Region<'_>, BrokenFrame> {
+        let whole = Rect::new(0, 0, size.width, size.height);
+        let whole = LevelCrop::choose(frame, whole, min_side, false)?;
+        let Self {
+            fetched: [buffer, _],
+            cutter,
+            ..
+        } = self;
+        let jpeg = TiledJpeg::parse(fetch(frame, whole.level_ix, buffer)?)?;
+        let mut untimed = StageTimes::new(Clock::Off);
+        let shown = cutter.decode(&jpeg, whole.touched, 0, &mut untimed)?;
+        Ok(region(whole, shown, &cutter.rgb[0]))
     }
 }
 

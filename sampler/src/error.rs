@@ -84,9 +84,6 @@ pub enum Error {
         /// What it said.
         message: String,
     },
-    /// The pipeline was asked for more after it had failed.
-    #[error("the sampler has stopped after an earlier error")]
-    Stopped,
     /// The operating system refused a thread or memory.
     #[error("cannot {action}: {source}")]
     Io {

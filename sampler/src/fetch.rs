@@ -67,7 +67,7 @@ struct Shard {
 }
 
 impl Shards {
-    pub fn new(catalog: &Catalog) -> Self {
+    pub(crate) fn new(catalog: &Catalog) -> Self {
         let infos = catalog.shards().iter().zip(0..);
         let shard = |(info, ix): (&schemas::catalog::ShardInfo, u32)| Shard {
             path: catalog.shard_path(ix),
@@ -82,7 +82,7 @@ impl Shards {
 
     /// The JPEG in `slot`; it was waited for, if it was not in memory. `buffer` holds it if it had
     /// to be read.
-    pub fn bytes<'a>(
+    pub(crate) fn bytes<'a>(
         &'a self,
         reading: Reading,
         slot: LevelSlot,
@@ -108,7 +108,7 @@ impl Shards {
     }
 
     /// Tells the system that `slot` will be read soon. A hint: failures show when it is read.
-    pub fn will_need(&self, reading: Reading, slot: LevelSlot) {
+    pub(crate) fn will_need(&self, reading: Reading, slot: LevelSlot) {
         match reading {
             Reading::Mmap => self.maps.will_need(slot),
             Reading::Pread => {
@@ -177,12 +177,12 @@ pub(crate) struct Lookahead {
 impl Lookahead {
     /// Whether to ask for bytes: from the start, until all is warm, and again when a fetch was
     /// slow.
-    pub fn is_cold(&self) -> bool {
+    pub(crate) fn is_cold(&self) -> bool {
         self.warm_probes < WARM_PROBES
     }
 
     /// The bytes of sample `number` of an epoch have come.
-    pub fn note(&mut self, number: u64, fetched: Fetched) {
+    pub(crate) fn note(&mut self, number: u64, fetched: Fetched) {
         if fetched.time
             > WARM_FETCH + Duration::from_nanos((fetched.bytes as f64 * WARM_NS_PER_BYTE) as u64)
         {

@@ -5,7 +5,7 @@
 
 /// Chi-square statistic of `counts` against equal probabilities; the degrees of freedom are one
 /// less than the counts.
-pub fn chi_square(counts: &[u32]) -> f64 {
+pub(crate) fn chi_square(counts: &[u32]) -> f64 {
     let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
     counts
         .iter()
@@ -14,7 +14,7 @@ pub fn chi_square(counts: &[u32]) -> f64 {
 }
 
 /// Kolmogorov–Smirnov distance of `values` from the uniform distribution on `low..high`.
-pub fn ks_distance(mut values: Vec<f64>, low: f64, high: f64) -> f64 {
+pub(crate) fn ks_distance(mut values: Vec<f64>, low: f64, high: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len() as f64;
     let gap = |(ix, value): (usize, &f64)| {
@@ -27,6 +27,6 @@ pub fn ks_distance(mut values: Vec<f64>, low: f64, high: f64) -> f64 {
 }
 
 /// The distance that a sample of `count` uniform values exceeds once in a thousand times.
-pub fn ks_limit(count: usize) -> f64 {
+pub(crate) fn ks_limit(count: usize) -> f64 {
     1.95 / (count as f64).sqrt()
 }

@@ -1,26 +1,27 @@
 //! Shards in, IoU-valid augmented crop pairs out.
 //!
-//! A [`Sampler`] opens a set of shards (written by `ingest`); [`Sampler::start`] starts worker
-//! threads and gives [`Batches`], an endless, ordered sequence of [`Batch`]es. A batch holds, for
-//! `n` frames, two views each: RGB bytes `[n, side, side, 3]`, ready to be copied to a device, and
-//! beside them where each view was cut out of its frame, whether it was flipped, and where the
-//! other view lies in it. Both crops of a frame overlap with at least the asked intersection over
-//! union (MultiSiam, section 3.2).
-//!
 //! ```no_run
 //! use sampler::{Cursor, Sampler, SamplerConfig};
 //!
 //! # fn main() -> Result<(), sampler::Error> {
-//! let sampler = Sampler::open("shards".as_ref(), SamplerConfig { batch: 64, ..Default::default() })?;
-//! let mut batches = sampler.start(Cursor::default())?;
-//! for _step in 0..sampler.steps_per_epoch() {
-//!     let batch = batches.next_batch()?;
-//!     let first: &[u8] = batch.view(0); // [64, 224, 224, 3]
+//! let config = SamplerConfig { batch: 64, ..Default::default() };
+//! let sampler = Sampler::open("shards".as_ref(), config)?;
+//! let batches = sampler.start(Cursor::default())?; // endless, so take what you want
+//! for batch in batches.take(100) {
+//!     let batch = batch?;
+//!     let first: &[u8] = batch.view(0); // RGB, [64, 224, 224, 3]
 //!     println!("{} bytes, IoU of the first pair {:.2}", first.len(), batch.pairs()[0].iou);
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Sampler`] opens a set of shards (written by `ingest`); [`Sampler::start`] starts worker
+//! threads and gives [`Batches`], an endless, ordered iterator over [`Batch`]es. A batch holds, for
+//! `n` frames, two views each: RGB bytes `[n, side, side, 3]`, ready to be copied to a device, and
+//! beside them where each view was cut out of its frame, whether it was flipped, and where the
+//! other view lies in it. Both crops of a frame overlap with at least the asked intersection over
+//! union (MultiSiam, section 3.2). [`frames`] reads whole frames of a set.
 //!
 //! # What is promised
 //!
@@ -39,40 +40,55 @@
 //! memory, ahead of time when the page cache is cold; [`decode`] cuts the tiles that the boxes
 //! touch out of the right stored level and decodes them; [`resize`] and [`augment`] make the views,
 //! in place, in a slot of the ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each
-//! of these. [`picture`] is for pictures of it all.
+//! of these.
+//!
+//! # Features
+//!
+//! `sql` (filters over the catalog), `pin` (page-locked memory) and `draw` (pictures for people) are
+//! the library's; `cli` is the program `sampler`. Without any of them the library links no CUDA, no
+//! SQL and no fonts.
 #![deny(missing_docs)]
 
 pub mod augment;
 mod batch;
-pub mod config;
+mod config;
 pub mod crop;
 mod cursor;
 pub mod decode;
 mod error;
 mod fetch;
+pub mod frames;
 #[cfg(test)]
 mod goodness;
 mod maker;
-pub mod order;
+mod meta;
+mod order;
+#[cfg(feature = "draw")]
 pub mod picture;
+#[cfg(feature = "pin")]
+mod pinned;
 mod pipeline;
 pub mod plan;
 pub mod resize;
 mod ring;
 pub mod rng;
 mod sampler;
+mod set;
 pub mod simd;
 mod slab;
 mod slot;
 pub mod stages;
 mod sync;
 
-pub use batch::{Batch, CropMeta, PairMeta, Pixels};
-pub use config::{PairConfig, Pin, Recipe, SamplerConfig, ViewAugment};
+pub use batch::Batch;
+pub use config::{PairConfig, Recipe, SamplerConfig, ViewAugment};
 pub use cursor::Cursor;
 pub use error::{BrokenFrame, Error, Result};
 pub use fetch::Reading;
+pub use meta::{CropMeta, PairMeta};
 pub use order::OrderKind;
 pub use pipeline::{Batches, Counters, Profile};
 pub use resize::Interpolation;
 pub use sampler::Sampler;
+pub use slab::Pin;
+pub use slot::Pixels;

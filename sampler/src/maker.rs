@@ -13,7 +13,7 @@ use crate::fetch::{AHEAD_SAMPLES, Lookahead, is_probe};
 use crate::order::EpochOrder;
 use crate::pipeline::Make;
 use crate::resize::{Interpolation, Resizer};
-use crate::sampler::OpenSet;
+use crate::set::OpenSet;
 use crate::slot::PlaceMut;
 use crate::stages::{Clock, Stage, StageTimes};
 
@@ -33,7 +33,7 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    pub fn new(set: Arc<OpenSet>) -> Result<Self> {
+    pub(crate) fn new(set: Arc<OpenSet>) -> Result<Self> {
         let side = set.config.output as usize;
         let decoder = Decoder::new().map_err(|error| Error::Io {
             action: "start a JPEG decoder",
@@ -75,7 +75,7 @@ impl Maker {
         }
         let crops = [plan.pair.a, plan.pair.b];
         let regions = decoder.decode_pair(
-            &set.levels(frame_ix),
+            &set.stored(frame_ix),
             crops,
             config.output,
             config.exact,

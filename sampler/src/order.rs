@@ -27,15 +27,15 @@ pub enum OrderKind {
 }
 
 /// Frames of a block in [`OrderKind::Block`]: about 1 GB of Waymo.
-pub const BLOCK_FRAMES: u64 = 1024;
+pub(crate) const BLOCK_FRAMES: u64 = 1024;
 /// Blocks among which [`OrderKind::Block`] mixes.
-pub const WINDOW_BLOCKS: u64 = 16;
+pub(crate) const WINDOW_BLOCKS: u64 = 16;
 
 const ROUNDS: usize = 8;
 
 /// A permutation of `0..len`, evaluated one element at a time.
 #[derive(Clone, Debug)]
-pub struct Permutation {
+pub(crate) struct Permutation {
     len: u64,
     half_bits: u32,
     round_keys: [u64; ROUNDS],
@@ -43,7 +43,7 @@ pub struct Permutation {
 
 impl Permutation {
     /// The permutation of `0..len` that `stream` names.
-    pub fn new(len: u64, stream: &mut Stream) -> Self {
+    pub(crate) fn new(len: u64, stream: &mut Stream) -> Self {
         let bits = u64::BITS - len.saturating_sub(1).leading_zeros();
         Self {
             len,
@@ -53,7 +53,7 @@ impl Permutation {
     }
 
     /// Element at `position`, which must be below the length.
-    pub fn at(&self, position: u64) -> u64 {
+    pub(crate) fn at(&self, position: u64) -> u64 {
         assert!(
             position < self.len,
             "position {position} of a permutation of {}",
@@ -87,7 +87,7 @@ pub(crate) fn mix(value: u64) -> u64 {
 
 /// The order of the frames in one epoch.
 #[derive(Clone, Debug)]
-pub struct EpochOrder {
+pub(crate) struct EpochOrder {
     seed: u64,
     epoch: u64,
     num_frames: u64,
@@ -109,7 +109,7 @@ enum Layout {
 
 impl EpochOrder {
     /// The order of `num_frames` frames in `epoch`; `num_frames` must not be 0.
-    pub fn new(kind: OrderKind, seed: u64, epoch: u64, num_frames: u64) -> Self {
+    pub(crate) fn new(kind: OrderKind, seed: u64, epoch: u64, num_frames: u64) -> Self {
         let mut stream = Stream::new(seed, epoch, Purpose::Order, 0, 0);
         let layout = match kind {
             OrderKind::Full => Layout::Full(Permutation::new(num_frames, &mut stream)),
@@ -134,7 +134,7 @@ impl EpochOrder {
     /// The frame at `position`; positions from `num_frames` on start over at the front.
     ///
     /// `&mut`: block order remembers its current window.
-    pub fn frame_at(&mut self, position: u64) -> u64 {
+    pub(crate) fn frame_at(&mut self, position: u64) -> u64 {
         let position = position % self.num_frames;
         match &mut self.layout {
             Layout::Full(permutation) => permutation.at(position),
@@ -165,7 +165,7 @@ impl EpochOrder {
     }
 
     /// The epoch it is the order of.
-    pub fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
 }
@@ -181,7 +181,7 @@ fn window_permutation(seed: u64, epoch: u64, window_ix: u64, num_frames: u64) ->
 
 /// Which positions of an epoch a rank takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub(crate) struct Share {
     /// Pairs in a batch of one rank.
     pub batch: u64,
     /// This rank, below `world`.
@@ -192,12 +192,12 @@ pub struct Share {
 
 impl Share {
     /// Whole steps in an epoch of `num_frames` frames; equal on all ranks.
-    pub fn steps(self, num_frames: u64) -> u64 {
+    pub(crate) fn steps(self, num_frames: u64) -> u64 {
         num_frames / (self.batch * self.world)
     }
 
     /// Position in the epoch's order of sample `index` of the batch of `step`.
-    pub fn position(self, step: u64, index: u64) -> u64 {
+    pub(crate) fn position(self, step: u64, index: u64) -> u64 {
         (step * self.world + self.rank) * self.batch + index
     }
 }

@@ -2,12 +2,13 @@
 
 use schemas::geom::{BoxPx, Size};
 
-use crate::{Batch, CropMeta};
+use crate::batch::Batch;
+use crate::meta::CropMeta;
 use draw::{Canvas, Color, palette};
 
 /// View `view_ix` (0 or 1) of pair `ix`, `side` pixels high and wide, with an edge of `color` and
 /// the common part outlined in green.
-pub fn draw_view(batch: &Batch, ix: usize, view_ix: usize, side: u32, color: Color) -> Canvas {
+pub fn paint_view(batch: &Batch, ix: usize, view_ix: usize, side: u32, color: Color) -> Canvas {
     let output = batch.output();
     let bytes = (output * output * 3) as usize;
     let pixels = &batch.view(view_ix)[ix * bytes..][..bytes];

@@ -6,9 +6,9 @@
 //!
 //! Ends: dropping [`Batches`] closes the ring and joins the workers, each of which finishes at most
 //! its current sample; batches still held stay valid. A worker that panics or fails poisons the
-//! batch it was working for: the consumer gets all batches before it, then one error, then
-//! [`Error::Stopped`].
+//! batch it was working for: the consumer gets all batches before it, then one error, then nothing.
 
+use std::iter::FusedIterator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam::sync::Parker;
 
-use crate::batch::{Batch, Pixels};
-use crate::config::{BROKEN_GRACE, Pin};
+use crate::batch::Batch;
+use crate::config::BROKEN_GRACE;
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::slot::{PlaceMut, Slots};
+use crate::slab::Pin;
+use crate::slot::{Pixels, PlaceMut, Slots};
 use crate::stages::{StageTimes, thread_cpu_ns};
 
 /// Makes samples; one for every worker thread.
@@ -108,7 +109,8 @@ struct Shared {
     profiles: Box<[Mutex<Profile>]>,
 }
 
-/// An endless sequence of batches, in order, made by background threads.
+/// An endless sequence of batches, in order, made by background threads. See
+/// [`next`](Self::next) for how it ends.
 #[derive(Debug)]
 pub struct Batches {
     shared: Arc<Shared>,
@@ -200,7 +202,7 @@ fn work<M: Make>(
             }
             Ok(Err(error)) => error,
             Err(panic) => Error::Panicked {
-                message: panic_message(panic.as_ref()),
+                message: host::panic_text(&*panic),
             },
         };
         lock(&shared.failure).get_or_insert(error);
@@ -209,35 +211,12 @@ fn work<M: Make>(
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
-}
-
 /// None of these locks guards an invariant that a panic could break.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Batches {
-    /// The next batch; waits until it is complete. Endless: after the last step of an epoch comes
-    /// the first of the next. Drop batches in time: with `depth` of them held, this waits for ever.
-    ///
-    /// # Errors
-    /// [`Error::TooManyBroken`] and [`Error::AllBroken`] if the set is damaged, [`Error::Panicked`]
-    /// after a bug, and [`Error::Stopped`] on every later call.
-    pub fn next_batch(&mut self) -> Result<Batch> {
-        if self.stopped {
-            return Err(Error::Stopped);
-        }
-        let taken = self
-            .take()
-            .and_then(|batch| self.count(&batch).map(|()| batch));
-        self.stopped = taken.is_err();
-        taken
-    }
-
     fn take(&mut self) -> Result<Batch> {
         let number = self.counters.batches;
         let slots = &self.shared.slots;
@@ -254,7 +233,9 @@ impl Batches {
                 self.cursor(),
                 self.shape.output,
             )),
-            Err(_poisoned) => Err(lock(&self.shared.failure).take().unwrap_or(Error::Stopped)),
+            Err(_poisoned) => Err(lock(&self.shared.failure)
+                .take()
+                .expect("whoever poisons a batch has left the reason before")),
         }
     }
 
@@ -294,15 +275,6 @@ impl Batches {
         self.counters
     }
 
-    /// How many batches are complete and waiting: 0 means the consumer waits for the workers,
-    /// `depth` that the workers wait for the consumer.
-    pub fn num_ready(&self) -> usize {
-        let number = self.counters.batches;
-        (0..self.shape.depth as u64)
-            .take_while(|ahead| self.shared.slots.is_ready(number + ahead))
-            .count()
-    }
-
     /// Whether batches lie in page-locked memory.
     pub fn is_pinned(&self) -> bool {
         self.shared.slots.is_pinned()
@@ -331,6 +303,35 @@ impl Batches {
         sum
     }
 }
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    /// The next batch; waits until it is complete. Endless: after the last step of an epoch comes
+    /// the first of the next. After an error there is nothing more, for good.
+    ///
+    /// Drop batches in time: with `depth` of them held, this waits for ever.
+    ///
+    /// # Errors
+    /// [`Error::TooManyBroken`] and [`Error::AllBroken`] if the set is damaged, [`Error::Panicked`]
+    /// after a bug.
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.stopped {
+            return None;
+        }
+        let taken = self
+            .take()
+            .and_then(|batch| self.count(&batch).map(|()| batch));
+        self.stopped = taken.is_err();
+        Some(taken)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, if self.stopped { Some(0) } else { None })
+    }
+}
+
+impl FusedIterator for Batches {}
 
 impl Drop for Batches {
     fn drop(&mut self) {

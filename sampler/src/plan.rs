@@ -28,13 +28,13 @@ pub fn plan(config: &SamplerConfig, epoch: u64, key: u64, attempt: u32, frame: S
     let [first, second] = &config.views;
     Plan {
         pair,
-        views: [draw_view(&mut ops, first), draw_view(&mut ops, second)],
+        views: [draw_ops(&mut ops, first), draw_ops(&mut ops, second)],
     }
 }
 
 /// Draws the augmentation of one view. Every decision and every parameter is drawn whether it is
 /// used or not, so one probability or strength changes nothing but itself.
-pub fn draw_view(stream: &mut Stream, augment: &ViewAugment) -> ViewOps {
+fn draw_ops(stream: &mut Stream, augment: &ViewAugment) -> ViewOps {
     let flip = stream.chance(augment.flip_p);
     let jitters = stream.chance(augment.jitter_p);
     let jitter = draw_jitter(stream, augment);

@@ -4,18 +4,16 @@
 //! lie in the batch, each with the common part outlined where the network sees it (mirrored, if the
 //! view is). Several thresholds stand side by side, the same frames in the same order below each.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, ensure};
+use console::{Progress, print};
 use draw::{Align, Canvas, Text, Weight, palette};
-use sampler::picture::draw_view;
+use sampler::decode::Decoder;
+use sampler::picture::paint_view;
 use sampler::{Batch, CropMeta, Cursor, PairMeta, Sampler, SamplerConfig};
 use schemas::frame::FrameMeta;
 use schemas::geom::{BoxPx, Size};
 
 use crate::cli::PreviewArgs;
-use crate::progress::Progress;
-use crate::report::print;
 
 /// Height of the pictures in pixels, whatever the network's input is.
 const PICTURE_HEIGHT: u32 = 240;
@@ -31,7 +29,7 @@ const MAX_FRAME_WIDTH: u32 = 427;
 const COLUMNS: usize = 2;
 
 /// Runs the command.
-pub fn run(args: &PreviewArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &PreviewArgs) -> anyhow::Result<()> {
     ensure!(args.pairs > 0, "--pairs is 0, but must be at least 1");
     ensure!(
         args.out.extension().is_some_and(|end| end == "png"),
@@ -44,7 +42,7 @@ pub fn run(args: &PreviewArgs) -> anyhow::Result<()> {
     };
     let sampler = Sampler::open(&args.set.shards, base)?;
     let num_pairs = args.pairs.min(sampler.num_frames() as usize);
-    let progress = Progress::start("drawing pairs", args.iou.len() as u64);
+    let progress = Progress::announce("drawing pairs", args.iou.len() as u64);
     let mut columns = Vec::new();
     for &min_iou in &args.iou {
         columns.push((min_iou, draw_column(&sampler, min_iou, num_pairs)?));
@@ -55,7 +53,7 @@ pub fn run(args: &PreviewArgs) -> anyhow::Result<()> {
     sheet.save(&args.out)?;
     let Size { width, height } = sheet.size();
     let shown = args.iou.len() * num_pairs;
-    print(&format!(
+    print(format_args!(
         "{shown} pairs from {num_pairs} frames: {} ({width} × {height})\n",
         args.out.display()
     ))
@@ -70,8 +68,12 @@ fn draw_column(sampler: &Sampler, min_iou: f32, num_pairs: usize) -> anyhow::Res
     };
     config.pair.min_iou = min_iou;
     let sampler = sampler.with_config(config)?;
-    let batch = sampler.start(Cursor::default())?.next_batch()?;
-    let names = names_of(&sampler, batch.pairs())?;
+    let mut batches = sampler.start(Cursor::default())?;
+    let batch = batches.next().context("no batch")??;
+    let frames = sampler.frames();
+    let rows: Vec<u32> = batch.pairs().iter().map(|pair| pair.frame).collect();
+    let names = frames.metas(&rows)?;
+    let mut decoder = Decoder::new()?;
     let frame_width = batch
         .pairs()
         .iter()
@@ -80,10 +82,11 @@ fn draw_column(sampler: &Sampler, min_iou: f32, num_pairs: usize) -> anyhow::Res
         .unwrap_or(0);
     let cells = (0..num_pairs).map(|ix| {
         let pair = &batch.pairs()[ix];
-        let frame = sampler.picture(pair.frame, PICTURE_HEIGHT);
+        let stored = frames.stored_at(pair.frame);
+        let frame = stored.and_then(|stored| stored.picture(&mut decoder, PICTURE_HEIGHT));
         let frame = frame.with_context(|| format!("frame {} cannot be shown", pair.frame))?;
         Ok(draw_cell(
-            &frame,
+            &frame.into(),
             frame_width,
             names.get(&pair.frame),
             &batch,
@@ -91,21 +94,6 @@ fn draw_column(sampler: &Sampler, min_iou: f32, num_pairs: usize) -> anyhow::Res
         ))
     });
     cells.collect()
-}
-
-/// Metadata by row of the catalog.
-fn names_of(sampler: &Sampler, pairs: &[PairMeta]) -> anyhow::Result<BTreeMap<u32, FrameMeta>> {
-    let mut names = BTreeMap::new();
-    let mut row = 0;
-    for rows in sampler.catalog().rows()? {
-        for entry in rows? {
-            if pairs.iter().any(|pair| pair.frame == row) {
-                names.insert(row, entry.frame.meta);
-            }
-            row += 1;
-        }
-    }
-    Ok(names)
 }
 
 /// Frame (right-aligned in `frame_width` pixels), view, view, and two lines below each.
@@ -146,7 +134,7 @@ fn draw_cell(
     for (view_ix, color) in [palette::ORANGE, palette::BLUE].into_iter().enumerate() {
         let crop = &pair.crops[view_ix];
         let x = frame_width as i32 + GAP + view_ix as i32 * (side as i32 + GAP);
-        cell.paste(&draw_view(batch, ix, view_ix, PICTURE_HEIGHT, color), x, 0);
+        cell.paste(&paint_view(batch, ix, view_ix, PICTURE_HEIGHT, color), x, 0);
         let title = Text {
             weight: Weight::Bold,
             color,

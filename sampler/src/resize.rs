@@ -16,27 +16,18 @@ mod avx2;
 mod avx512;
 mod axis;
 mod horizontal;
+mod strip;
 mod vertical;
 
 use schemas::geom::Size;
-use serde::{Deserialize, Serialize};
 
 use crate::augment::{Planes, deinterleave};
 use crate::simd::Simd;
+pub use axis::Interpolation;
 use axis::{Axis, Span};
 use horizontal::Horizontal;
+use strip::Strip;
 use vertical::{CHUNK, weigh_rows};
-
-/// How pixels between pixels are made. Both average when they shrink, as Pillow's filters do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// Keys' cubic with a = -1/2: BYOL's.
-    #[default]
-    Bicubic,
-    /// torchvision's default: MoCo's and PixPro's.
-    Bilinear,
-}
 
 /// Rows that the first pass makes at a time.
 const STRIP_ROWS: usize = 8;
@@ -155,39 +146,4 @@ fn hull(start: f64, length: f64, available: u32) -> (std::ops::Range<usize>, Spa
         len: (last - first) as usize,
     };
     (first as usize..last as usize, span)
-}
-
-/// Some rows of a crop: RGB triples.
-#[derive(Clone, Copy, Debug)]
-struct Strip<'a> {
-    /// From the first pixel of the first row on, to the end of the image.
-    rgb: &'a [u8],
-    stride: usize,
-    row_bytes: usize,
-    rows: usize,
-}
-
-impl<'a> Strip<'a> {
-    /// Up to `max` rows from `first` on.
-    fn part(self, first: usize, max: usize) -> Self {
-        Self {
-            rgb: self.bytes_from(first),
-            rows: max.min(self.rows - first),
-            ..self
-        }
-    }
-
-    /// Everything from the first pixel of row `row` on, to the end of the image.
-    fn bytes_from(self, row: usize) -> &'a [u8] {
-        &self.rgb[row * self.stride..]
-    }
-
-    fn rows(self) -> impl Iterator<Item = &'a [u8]> {
-        (0..self.rows).map(move |row| &self.bytes_from(row)[..self.row_bytes])
-    }
-
-    /// Bytes from the first to the last that belong to a row.
-    fn len_bytes(self) -> usize {
-        (self.rows - 1) * self.stride + self.row_bytes
-    }
 }

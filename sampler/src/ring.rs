@@ -30,7 +30,7 @@ const CLOSED: u64 = 1 << 63;
 
 /// The right to write one sample of one slot.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     batch: u64,
     slot: usize,
     index: usize,
@@ -38,38 +38,38 @@ pub struct Place {
 
 impl Place {
     /// Number of the batch, from 0.
-    pub fn batch(&self) -> u64 {
+    pub(crate) fn batch(&self) -> u64 {
         self.batch
     }
 
     /// Slot of the batch.
-    pub fn slot(&self) -> usize {
+    pub(crate) fn slot(&self) -> usize {
         self.slot
     }
 
     /// Sample within the batch.
-    pub fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         self.index
     }
 }
 
 /// The right to read one slot with a complete batch in it.
 #[derive(Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     batch: u64,
     slot: usize,
 }
 
 impl Ready {
     /// Slot of the batch.
-    pub fn slot(&self) -> usize {
+    pub(crate) fn slot(&self) -> usize {
         self.slot
     }
 }
 
 /// A worker has failed while making the batch that was waited for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Poisoned;
+pub(crate) struct Poisoned;
 
 #[derive(Debug)]
 struct Slot {
@@ -79,7 +79,7 @@ struct Slot {
 
 /// The slots' states, the claim counter, and whom to wake.
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     next: CachePadded<AtomicU64>,
     slots: Box<[Slot]>,
     batch: u64,
@@ -89,7 +89,7 @@ pub struct Ring {
 
 /// A ring with the parkers of its worker threads and of its consumer.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The ring.
     pub ring: Ring,
     /// One for every worker.
@@ -100,7 +100,7 @@ pub struct Parts {
 
 impl Ring {
     /// A ring of `depth` slots of `batch` samples, for `num_workers` workers; all at least 1.
-    pub fn with_parkers(depth: usize, batch: usize, num_workers: usize) -> Parts {
+    pub(crate) fn with_parkers(depth: usize, batch: usize, num_workers: usize) -> Parts {
         assert!(depth > 0 && batch > 0 && num_workers > 0);
         let workers: Vec<Parker> = (0..num_workers).map(|_| Parker::new()).collect();
         let consumer = Parker::new();
@@ -126,7 +126,7 @@ impl Ring {
     }
 
     /// The next sample to make; waits until its slot is free. `None` once the ring is closed.
-    pub fn claim(&self, parker: &Parker) -> Option<Place> {
+    pub(crate) fn claim(&self, parker: &Parker) -> Option<Place> {
         // Relaxed: the number alone is what is claimed. What the slot holds is ordered by `turn`,
         // below.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl Ring {
     }
 
     /// Gives back a place whose sample is written. Returns whether that completed its batch.
-    pub fn finish(&self, place: Place) -> bool {
+    pub(crate) fn finish(&self, place: Place) -> bool {
         let slot = &self.slots[place.slot];
         // Release: our writes to the place come before the count that announces them. Acquire:
         // whoever counts to zero has then seen the writes of all others, and passes them on with
@@ -173,7 +173,7 @@ impl Ring {
 
     /// Gives back a place whose sample cannot be made: the consumer gets [`Poisoned`] instead of
     /// this batch.
-    pub fn fail(&self, place: Place) {
+    pub(crate) fn fail(&self, place: Place) {
         // The batch can no longer complete (its `remaining` stays above zero), so nobody overwrites
         // this. Release: what the failing worker has left as its reason is visible to who finds the
         // poison.
@@ -184,7 +184,7 @@ impl Ring {
     }
 
     /// Waits for batch number `batch`. To be asked for once per batch, in order.
-    pub fn take(&self, batch: u64, parker: &Parker) -> Result<Ready, Poisoned> {
+    pub(crate) fn take(&self, batch: u64, parker: &Parker) -> Result<Ready, Poisoned> {
         let slot = self.slot_of(batch);
         loop {
             // Acquire: pairs with the Release of the last worker's hand-over (or of a failing
@@ -198,14 +198,14 @@ impl Ring {
     }
 
     /// Whether [`take`](Self::take) would return at once.
-    pub fn is_ready(&self, batch: u64) -> bool {
+    pub(crate) fn is_ready(&self, batch: u64) -> bool {
         // Relaxed: nothing is read on the strength of the answer.
         let turn = self.slots[self.slot_of(batch)].turn.load(Ordering::Relaxed);
         turn == ready(batch) || turn == POISONED
     }
 
     /// Gives a slot back to the workers, for the batch `depth` after this one.
-    pub fn release(&self, ready: Ready) {
+    pub(crate) fn release(&self, ready: Ready) {
         let next = filling(ready.batch + self.slots.len() as u64);
         // Release: our reads of the bytes come before the workers' writes.
         self.slots[ready.slot].turn.store(next, Ordering::Release);
@@ -213,7 +213,7 @@ impl Ring {
     }
 
     /// Ends all workers: each finishes at most the sample it is making.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         // Relaxed: `unpark` orders it before the wake-up, and a worker that is not parked reads it
         // at its next claim. Setting the bit keeps the number below it, so that no claim is ever
         // given out twice.

@@ -1,35 +1,41 @@
 //! One region of memory for all batches, allocated once.
 //!
-//! Page-locked memory is what a GPU copies from at full speed and without waiting. It is allocated
-//! through the CUDA driver, which is looked for at run time: where there is none (or no such
-//! device), the slab is ordinary memory, said in one line of the log. Pinning happens in the
-//! *primary* context of the given device, the one that libtorch and the CUDA runtime use, with the
-//! PORTABLE flag, so that copies to other devices are fast too; never write-combined, because tests
-//! and previews read batches on the CPU.
+//! Page-locked memory is what a GPU copies from at full speed and without waiting. Where there is
+//! no CUDA driver, no such device, or no feature `pin` in this build, the slab is ordinary memory,
+//! said in one line of the log.
 //!
 //! This file owns memory and says nothing about who may touch which part: that is
 //! [`slot`](crate::slot).
-#![expect(unsafe_code, reason = "the CUDA driver's interface is C")]
+#![expect(unsafe_code, reason = "memory is shared between threads")]
 
-use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::time::Instant;
 
-use cudarc::driver::{result, sys};
 use memmap2::MmapMut;
+use serde::{Deserialize, Serialize};
 
-use crate::config::Pin;
 use crate::error::{Error, Result};
-
-/// Copies whose mean is [`Slab::upload_bytes_per_s`].
-const TIMED_UPLOADS: usize = 20;
+#[cfg(feature = "pin")]
+use crate::pinned::Pinned;
 
 /// Every part of the slab starts on a page of its own.
-pub const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// Where the bytes of batches lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// In ordinary, page-aligned memory.
+    #[default]
+    Never,
+    /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory,
+    /// with one line in the log, where there is no driver, no such device, or no feature `pin` in
+    /// this build.
+    Auto(u32),
+}
 
 /// Zeroed, page-aligned memory.
 #[derive(Debug)]
-pub struct Slab {
+pub(crate) struct Slab {
     start: NonNull<u8>,
     bytes: usize,
     memory: Memory,
@@ -39,14 +45,12 @@ pub struct Slab {
 enum Memory {
     /// Kept for its drop.
     Plain { _map: MmapMut },
-    Pinned {
-        device: sys::CUdevice,
-        context: sys::CUcontext,
-    },
+    #[cfg(feature = "pin")]
+    Pinned(Pinned),
 }
 
-// SAFETY: the slab is memory and two handles of the CUDA driver, which may be used from any thread.
-// It gives out a pointer only; who follows it answers for exclusive access (`slot.rs`).
+// SAFETY: the slab is memory and, if pinned, two handles of the CUDA driver, which may be used from
+// any thread. It gives out a pointer only; who follows it answers for exclusive access (`slot.rs`).
 unsafe impl Send for Slab {}
 // SAFETY: as above; no method changes the slab through a shared reference.
 unsafe impl Sync for Slab {}
@@ -56,7 +60,7 @@ impl Slab {
     ///
     /// # Errors
     /// [`Error::Io`] if there is not so much memory.
-    pub fn new(bytes: usize, pin: Pin) -> Result<Self> {
+    pub(crate) fn new(bytes: usize, pin: Pin) -> Result<Self> {
         assert!(bytes > 0, "a slab holds at least one page");
         if let Pin::Auto(ordinal) = pin {
             match allocate_pinned(bytes, ordinal) {
@@ -79,120 +83,46 @@ impl Slab {
     }
 
     /// First byte, on a page boundary.
-    pub fn start(&self) -> NonNull<u8> {
+    pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
 
     /// Length in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How many bytes a second reach the device when `bytes`, a part of the slab, are copied there.
     /// `None` if the slab is not page-locked, or the device lacks the memory.
-    pub fn upload_bytes_per_s(&self, bytes: &[u8]) -> Option<f64> {
-        let Memory::Pinned { context, .. } = self.memory else {
-            return None;
-        };
-        let measured = with_context(context, || {
-            // SAFETY: a context is current; freed below, when all copies are done.
-            let target = unsafe { result::malloc_sync(bytes.len()) }?;
-            let copy = || {
-                // SAFETY: `target` has the length of `bytes`, which stay borrowed until the copy,
-                // which is synchronous, has returned.
-                unsafe { result::memcpy_htod_sync(target, bytes) }
-            };
-            let time = || -> Result<f64, result::DriverError> {
-                copy()?;
-                let started = Instant::now();
-                (0..TIMED_UPLOADS).try_for_each(|_| copy())?;
-                Ok(started.elapsed().as_secs_f64())
-            };
-            let seconds = time();
-            // SAFETY: allocated above, and not used any more.
-            unsafe { result::free_sync(target) }?;
-            seconds
-        });
-        measured
-            .ok()
-            .map(|seconds| (TIMED_UPLOADS * bytes.len()) as f64 / seconds)
+    #[cfg_attr(not(feature = "pin"), expect(unused_variables))]
+    pub(crate) fn upload_bytes_per_s(&self, bytes: &[u8]) -> Option<f64> {
+        match &self.memory {
+            Memory::Plain { .. } => None,
+            #[cfg(feature = "pin")]
+            Memory::Pinned(pinned) => pinned.upload_bytes_per_s(bytes),
+        }
     }
 
     /// Whether it is page-locked.
-    pub fn is_pinned(&self) -> bool {
-        matches!(self.memory, Memory::Pinned { .. })
+    pub(crate) fn is_pinned(&self) -> bool {
+        !matches!(self.memory, Memory::Plain { .. })
     }
 }
 
-/// Page-locked memory, or why there is none.
+/// A page-locked slab, or why there is none.
+#[cfg(feature = "pin")]
 fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
-    let refused =
-        |what: &'static str| move |error: result::DriverError| format!("{what}: {error:?}");
-    // SAFETY: loads and unloads the driver library, whose initialisers are meant to run in any
-    // process.
-    if !unsafe { sys::is_culib_present() } {
-        return Err("no CUDA driver on this machine".to_owned());
-    }
-    result::init().map_err(refused("the CUDA driver does not start"))?;
-    let ordinal = i32::try_from(ordinal).map_err(|_| format!("no CUDA device {ordinal}"))?;
-    let device = result::device::get(ordinal).map_err(refused("no such CUDA device"))?;
-    // SAFETY: `device` comes from `device::get`.
-    let context = unsafe { result::primary_ctx::retain(device) }
-        .map_err(refused("no context on the CUDA device"))?;
-    let allocated = with_context(context, || {
-        // SAFETY: a context is current. The memory is written below before anything reads it.
-        unsafe { result::malloc_host(bytes, sys::CU_MEMHOSTALLOC_PORTABLE) }
-    });
-    let start = allocated
-        .ok()
-        .and_then(|pointer| NonNull::new(pointer.cast::<u8>()));
-    let Some(start) = start else {
-        // SAFETY: retained above and not used any more.
-        let _ = unsafe { result::primary_ctx::release(device) };
-        return Err(format!(
-            "the CUDA driver did not page-lock {} MiB",
-            bytes >> 20
-        ));
-    };
-    // SAFETY: the driver has just given us `bytes` bytes there; nobody else knows of them.
-    unsafe { start.write_bytes(0, bytes) };
+    let pinned = Pinned::new(bytes, ordinal)?;
     Ok(Slab {
-        start,
+        start: pinned.start(),
         bytes,
-        memory: Memory::Pinned { device, context },
+        memory: Memory::Pinned(pinned),
     })
 }
 
-/// Runs `f` with `context` current, and leaves the thread's current context as it was: it may be
-/// libtorch's.
-fn with_context<T>(
-    context: sys::CUcontext,
-    f: impl FnOnce() -> Result<T, result::DriverError>,
-) -> Result<T, result::DriverError> {
-    // SAFETY: `context` is a primary context that we hold.
-    unsafe { sys::cuCtxPushCurrent_v2(context) }.result()?;
-    let value = f();
-    let mut popped = std::ptr::null_mut();
-    // SAFETY: pops what was pushed above.
-    unsafe { sys::cuCtxPopCurrent_v2(&raw mut popped) }.result()?;
-    value
-}
-
-impl Drop for Slab {
-    fn drop(&mut self) {
-        if let Memory::Pinned { device, context } = self.memory {
-            let pointer = self.start.as_ptr().cast::<c_void>();
-            // SAFETY: allocated by `malloc_host`, not freed before; `&mut self` proves that nobody
-            // uses it any more.
-            let freed = with_context(context, || unsafe { result::free_host(pointer) });
-            // SAFETY: retained in `allocate_pinned`, and this was the last use.
-            let released = unsafe { result::primary_ctx::release(device) };
-            // At the end of a process the driver may be gone already; then so is the memory.
-            if let Err(error) = freed.and(released) {
-                tracing::debug!(?error, "page-locked memory was not returned");
-            }
-        }
-    }
+#[cfg(not(feature = "pin"))]
+fn allocate_pinned(_bytes: usize, _ordinal: u32) -> Result<Slab, String> {
+    Err("this build of `sampler` lacks its feature `pin`".to_owned())
 }
 
 #[cfg(test)]

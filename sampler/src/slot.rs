@@ -12,17 +12,40 @@
 use std::cell::UnsafeCell;
 
 use crossbeam::sync::Parker;
+use serde::{Deserialize, Serialize};
 
 use crate::augment::Out;
-use crate::batch::{PairMeta, Pixels};
-use crate::config::Pin;
 use crate::error::Result;
+use crate::meta::PairMeta;
 use crate::ring::{Parts, Place, Poisoned, Ready, Ring};
-use crate::slab::{PAGE_BYTES, Slab};
+use crate::slab::{PAGE_BYTES, Pin, Slab};
+
+/// What the pixels of a batch are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pixels {
+    /// RGB bytes, `[n, side, side, 3]`: a quarter of the size, for consumers whose device
+    /// normalises.
+    #[default]
+    Bytes,
+    /// Normalised `f32`, `[n, 3, side, side]`: for consumers that want what torchvision's pipeline
+    /// ends with.
+    Floats,
+}
+
+impl Pixels {
+    /// Bytes of one value.
+    const fn value_bytes(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Floats => 4,
+        }
+    }
+}
 
 /// A ring together with the memory that its tokens give access to.
 #[derive(Debug)]
-pub struct Slots {
+pub(crate) struct Slots {
     ring: Ring,
     slab: Slab,
     metas: Box<[UnsafeCell<PairMeta>]>,
@@ -38,7 +61,7 @@ pub struct Slots {
 unsafe impl Sync for Slots {}
 
 /// What a worker writes for one sample.
-pub struct PlaceMut<'a> {
+pub(crate) struct PlaceMut<'a> {
     /// The pixels of both views.
     pub views: [Out<'a>; 2],
     /// What is known of the pair.
@@ -48,7 +71,7 @@ pub struct PlaceMut<'a> {
 impl Slots {
     /// `depth` slots of `batch` pairs of views of `side` × `side` pixels, with the parkers of
     /// workers and consumer.
-    pub fn new(
+    pub(crate) fn new(
         depth: usize,
         batch: usize,
         side: usize,
@@ -83,17 +106,17 @@ impl Slots {
     }
 
     /// Whether the pixels lie in page-locked memory.
-    pub fn is_pinned(&self) -> bool {
+    pub(crate) fn is_pinned(&self) -> bool {
         self.slab.is_pinned()
     }
 
     /// Claims the next sample; see [`Ring::claim`].
-    pub fn claim(&self, parker: &Parker) -> Option<Place> {
+    pub(crate) fn claim(&self, parker: &Parker) -> Option<Place> {
         self.ring.claim(parker)
     }
 
     /// The bytes that belong to `place`.
-    pub fn write<'a>(&'a self, place: &'a mut Place) -> PlaceMut<'a> {
+    pub(crate) fn write<'a>(&'a self, place: &'a mut Place) -> PlaceMut<'a> {
         assert!(place.index() < self.batch, "a place of another ring");
         let bytes = |view_ix: usize| {
             let offset =
@@ -120,32 +143,32 @@ impl Slots {
     }
 
     /// Gives back a written place.
-    pub fn finish(&self, place: Place) {
+    pub(crate) fn finish(&self, place: Place) {
         self.ring.finish(place);
     }
 
     /// Gives back a place that cannot be written.
-    pub fn fail(&self, place: Place) {
+    pub(crate) fn fail(&self, place: Place) {
         self.ring.fail(place);
     }
 
     /// Waits for a batch; see [`Ring::take`].
-    pub fn take(&self, batch: u64, parker: &Parker) -> Result<Ready, Poisoned> {
+    pub(crate) fn take(&self, batch: u64, parker: &Parker) -> Result<Ready, Poisoned> {
         self.ring.take(batch, parker)
     }
 
     /// Whether [`take`](Self::take) would not wait.
-    pub fn is_ready(&self, batch: u64) -> bool {
+    pub(crate) fn is_ready(&self, batch: u64) -> bool {
         self.ring.is_ready(batch)
     }
 
     /// What the pixels are.
-    pub fn pixels(&self) -> Pixels {
+    pub(crate) fn pixels(&self) -> Pixels {
         self.pixels
     }
 
     /// The bytes of the pixels of one view of a batch.
-    pub fn view<'a>(&'a self, ready: &'a Ready, view_ix: usize) -> &'a [u8] {
+    pub(crate) fn view<'a>(&'a self, ready: &'a Ready, view_ix: usize) -> &'a [u8] {
         let offset = self.view_offset(ready.slot(), view_ix);
         // SAFETY: inside the slab, as `view_offset` checked. While `ready` lives the slot is the
         // consumer's: workers write to it only after `release` has taken `ready` by value.
@@ -158,24 +181,24 @@ impl Slots {
     }
 
     /// What is known of the pairs of a batch.
-    pub fn metas<'a>(&'a self, ready: &'a Ready) -> &'a [PairMeta] {
+    pub(crate) fn metas<'a>(&'a self, ready: &'a Ready) -> &'a [PairMeta] {
         let cells = &self.metas[ready.slot() * self.batch..][..self.batch];
         // SAFETY: `UnsafeCell<T>` has the layout of `T`, and `ready` excludes writers as in `view`.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<PairMeta>(), cells.len()) }
     }
 
     /// See [`Slab::upload_bytes_per_s`].
-    pub fn upload_bytes_per_s(&self, ready: &Ready) -> Option<f64> {
+    pub(crate) fn upload_bytes_per_s(&self, ready: &Ready) -> Option<f64> {
         self.slab.upload_bytes_per_s(self.view(ready, 0))
     }
 
     /// Gives a slot back to the workers.
-    pub fn release(&self, ready: Ready) {
+    pub(crate) fn release(&self, ready: Ready) {
         self.ring.release(ready);
     }
 
     /// Ends all workers.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.ring.close();
     }
 

@@ -5,12 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sampler::{Cursor, Sampler, SamplerConfig};
+use testkit::photos;
 
 struct Counting;
 
@@ -43,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_warm_pipeline_does_not_allocate() {
     let dir = tempfile::tempdir().unwrap();
-    common::write_set(dir.path(), 16, 16);
+    photos::write(dir.path(), 16, 16);
     let config = SamplerConfig {
         batch: 8,
         depth: 2,
@@ -57,7 +56,7 @@ fn a_warm_pipeline_does_not_allocate() {
     let take = |batches: &mut sampler::Batches, count: u32| {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         for _ in 0..count {
-            assert_eq!(batches.next_batch().unwrap().len(), 8);
+            assert_eq!(batches.next().unwrap().unwrap().len(), 8);
         }
         ALLOCATIONS.load(Ordering::Relaxed) - before
     };

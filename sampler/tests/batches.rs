@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -11,17 +9,18 @@ use std::path::Path;
 
 use sampler::augment::{MEAN, STD};
 use sampler::{
-    Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler,
+    Batch, Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler,
     SamplerConfig, ViewAugment,
 };
 use schemas::catalog::Catalog;
 use schemas::geom::BoxPx;
+use testkit::photos;
 
 const NUM_FRAMES: u32 = 23;
 
 fn set() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    common::write_set(dir.path(), NUM_FRAMES, 10);
+    photos::write(dir.path(), NUM_FRAMES, 10);
     dir
 }
 
@@ -38,8 +37,8 @@ fn config() -> SamplerConfig {
 type Seen = (u64, u64, Vec<PairMeta>, Vec<u8>, Vec<u8>);
 
 fn collect(batches: &mut Batches, count: usize) -> Vec<Seen> {
-    let next = |_| {
-        let batch = batches.next_batch().unwrap();
+    let seen = |batch: sampler::Result<Batch>| {
+        let batch = batch.unwrap();
         (
             batch.epoch(),
             batch.step(),
@@ -48,7 +47,7 @@ fn collect(batches: &mut Batches, count: usize) -> Vec<Seen> {
             batch.view(1).to_vec(),
         )
     };
-    (0..count).map(next).collect()
+    batches.take(count).map(seen).collect()
 }
 
 fn run(dir: &Path, config: SamplerConfig, from: Cursor, count: usize) -> Vec<Seen> {
@@ -264,7 +263,7 @@ fn floats_are_the_normalised_bytes() {
         .start(Cursor::default())
         .unwrap();
     for (.., pairs, first, second) in bytes {
-        let batch = batches.next_batch().unwrap();
+        let batch = batches.next().unwrap().unwrap();
         assert_eq!(batch.pairs(), pairs);
         for (view_ix, view) in [first, second].iter().enumerate() {
             assert_eq!(batch.floats(view_ix).len(), view.len());
@@ -303,7 +302,7 @@ fn views_show_their_crops_from_whichever_level() {
                 let source = &rows[pair.frame as usize].frame.meta;
                 assert_eq!(source.key(), pair.key);
                 let picture =
-                    common::picture(common::FRAME, source.timestamp_micros.unwrap() as u32);
+                    photos::picture(photos::FRAME, source.timestamp_micros.unwrap() as u32);
                 for (crop, view) in pair.crops.iter().zip([&first, &second]) {
                     levels_seen[usize::from(crop.level)] += 1;
                     assert!(!exact || crop.level == 0);
@@ -326,7 +325,7 @@ fn views_show_their_crops_from_whichever_level() {
 
 /// Mean absolute difference between a view and the averages of the pixels its pixels cover.
 fn mean_error(picture: &[u8], crop: BoxPx, view: &[u8], side: usize) -> f64 {
-    let width = common::FRAME.width as usize;
+    let width = photos::FRAME.width as usize;
     let (step_x, step_y) = (crop.width() / side as f32, crop.height() / side as f32);
     let mut sum = 0.0;
     for (ix, &value) in view.iter().enumerate() {
@@ -409,19 +408,14 @@ fn too_many_broken_frames_end_the_run_with_one_clear_error() {
     damage(dir.path(), |row| row % 2 == 0);
     let sampler = Sampler::open(dir.path(), config()).unwrap();
     let mut batches = sampler.start(Cursor::default()).unwrap();
-    let error = loop {
-        match batches.next_batch() {
-            Ok(batch) => drop(batch),
-            Err(error) => break error,
-        }
-    };
+    let error = batches.find_map(Result::err).unwrap();
     let text = error.to_string();
     assert!(matches!(error, Error::TooManyBroken { .. }), "{text}");
     assert!(
         text.contains("ingest verify") && text.contains("row "),
         "{text}"
     );
-    assert!(matches!(batches.next_batch(), Err(Error::Stopped)));
+    assert!(batches.next().is_none());
 
     damage(dir.path(), |_| true);
     let sampler = Sampler::open(
@@ -435,7 +429,8 @@ fn too_many_broken_frames_end_the_run_with_one_clear_error() {
     let error = sampler
         .start(Cursor::default())
         .unwrap()
-        .next_batch()
+        .next()
+        .unwrap()
         .unwrap_err();
     assert!(matches!(error, Error::AllBroken { .. }), "{error}");
 }

@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Output};
+use testkit::photos;
 
 fn sampler(args: &[&str], dir: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sampler"))
@@ -27,7 +26,7 @@ fn json(output: &Output) -> serde_json::Value {
 /// A folder with a set in `shards/`, the default path.
 fn workplace() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    common::write_set(&dir.path().join("shards"), 12, 6);
+    photos::write(&dir.path().join("shards"), 12, 6);
     dir
 }
 

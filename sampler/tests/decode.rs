@@ -3,13 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod common;
-
 use sampler::decode::{Decoder, Levels, Region, choose_level};
 use sampler::rng::{Purpose, Stream};
 use sampler::stages::{Clock, StageTimes};
 use schemas::geom::{Rect, Size};
 use schemas::index::LevelSlot;
+use testkit::photos;
 use turbojpeg::PixelFormat;
 
 const OUTPUT: u32 = 224;
@@ -21,11 +20,11 @@ struct InMemory {
 
 impl InMemory {
     fn new() -> Self {
-        let rgb = common::picture(common::FRAME, 3);
-        let half = common::halved(common::FRAME, &rgb);
+        let rgb = photos::picture(photos::FRAME, 3);
+        let half = photos::halved(photos::FRAME, &rgb);
         let jpegs = vec![
-            common::tiled_jpeg(common::FRAME, &rgb),
-            common::tiled_jpeg(common::FRAME.at_level(1), &half),
+            photos::photo_jpeg(photos::FRAME, &rgb),
+            photos::photo_jpeg(photos::FRAME.at_level(1), &half),
         ];
         Self { jpegs }
     }
@@ -100,8 +99,8 @@ fn regions_are_the_pixels_of_the_whole_level() {
     let (mut shared, mut apart, mut mixed) = (0, 0, 0);
     for round in 0..400 {
         let crops = [
-            random_crop(&mut stream, common::FRAME),
-            random_crop(&mut stream, common::FRAME),
+            random_crop(&mut stream, photos::FRAME),
+            random_crop(&mut stream, photos::FRAME),
         ];
         let exact = round % 5 == 0;
         let [a, b] = decoder

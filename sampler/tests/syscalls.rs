@@ -7,13 +7,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use sampler::{Cursor, Sampler, SamplerConfig};
+use testkit::photos;
 
 const BATCH: usize = 8;
 const FEW: usize = 60;
@@ -29,12 +28,12 @@ fn take_batches(count: usize, set: &Path) {
         threads: 2,
         ..SamplerConfig::default()
     };
-    let mut batches = Sampler::open(set, config)
+    let batches = Sampler::open(set, config)
         .unwrap()
         .start(Cursor::default())
         .unwrap();
-    for _ in 0..count {
-        assert_eq!(batches.next_batch().unwrap().len(), BATCH);
+    for batch in batches.take(count) {
+        assert_eq!(batch.unwrap().len(), BATCH);
     }
 }
 
@@ -75,10 +74,10 @@ fn a_warm_pipeline_makes_no_system_call_per_sample() {
         return take_batches(count.parse().unwrap(), Path::new(&set));
     }
     let dir = tempfile::tempdir().unwrap();
-    common::write_set(dir.path(), 16, 16);
+    photos::write(dir.path(), 16, 16);
     let (Some(few), Some(many)) = (count_calls(FEW, dir.path()), count_calls(MANY, dir.path()))
     else {
-        println!("skipped: strace is not installed, or may not trace here");
+        testkit::skip("strace is not installed, or may not trace here");
         return;
     };
     assert!(few.values().sum::<f64>() > 0.0, "the counter counts");

@@ -6,8 +6,6 @@ use arrow::array::ArrowPrimitiveType;
 use arrow::datatypes::{UInt32Type, UInt64Type};
 
 use crate::catalog::Catalog;
-#[cfg(feature = "sql")]
-use crate::filter::Filter;
 use crate::geom::Size;
 use crate::selection::Selection;
 use crate::shard::Mapped;
@@ -92,26 +90,11 @@ impl FrameIndex {
 }
 
 impl Catalog {
-    /// The index of all frames.
+    /// The index of the frames in the rows of `selection`.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read.
-    #[cfg(not(feature = "sql"))]
-    pub fn index(&self) -> Result<FrameIndex> {
-        self.index_of(&self.all())
-    }
-
-    /// The index of the frames that `filter` keeps (all without one).
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read, [`Error::Filter`] if the
-    /// filter cannot be evaluated.
-    #[cfg(feature = "sql")]
-    pub fn index(&self, filter: Option<&Filter>) -> Result<FrameIndex> {
-        self.index_of(&self.select(filter)?)
-    }
-
-    fn index_of(&self, selection: &Selection) -> Result<FrameIndex> {
+    pub fn index(&self, selection: &Selection) -> Result<FrameIndex> {
         let levels = self.settings().levels.clone();
         let listed = |shard: u32| match (shard as usize) < self.shards().len() {
             true => Ok(shard),

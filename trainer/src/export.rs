@@ -14,7 +14,7 @@ use tch::{Device, Tensor};
 use crate::checkpoint::Checkpoint;
 use crate::cli::{ExportArgs, Format, NetworkArg};
 use crate::error::usage;
-use crate::frames::Frames;
+use crate::frames;
 use crate::tensor_file::{self, HostTensor};
 use crate::weights::Weights;
 use crate::{detectron2, pth, recalibrate};
@@ -70,7 +70,7 @@ pub fn export(args: &ExportArgs) -> Result<()> {
 fn recalibrated(args: &ExportArgs, shards: &Path) -> Result<BTreeMap<String, Tensor>> {
     let weights = Weights::open(&args.run, args.network)?;
     let backbone = weights.build(&weights.model, Device::Cpu)?;
-    let frames = Frames::open(shards, None)?;
+    let frames = frames::open(shards, None)?;
     let num = recalibrate::on_frames(
         &backbone,
         weights.model.cell_px(),

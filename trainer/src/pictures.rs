@@ -6,7 +6,7 @@
 
 use draw::{Canvas, Color, palette};
 use sampler::Batch;
-use sampler::picture::draw_view;
+use sampler::picture::paint_view;
 use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -59,7 +59,7 @@ impl Pictures {
         let drawn: Vec<Vec<Canvas>> = (0..2)
             .map(|view| {
                 (0..count)
-                    .map(|pair| draw_view(batch, pair, view, SIDE_PX, EDGES[view]))
+                    .map(|pair| paint_view(batch, pair, view, SIDE_PX, EDGES[view]))
                     .collect()
             })
             .collect();

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use draw::Canvas;
 use sampler::decode::Decoder;
+use sampler::frames::Frames;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::device::normalised;
-use crate::frames::{Frames, shown_size};
+use crate::frames::shown_size;
 use crate::model::norm::MOMENTUM;
 use crate::model::params::{Registry, Role};
 use crate::weights::Backbone;
@@ -81,7 +82,7 @@ pub fn on_frames(
             by_size
                 .entry((size.height, size.width))
                 .or_default()
-                .push(picture.resized(size));
+                .push(Canvas::from(picture).resized(size));
         }
     }
     let batches: Vec<&[Canvas]> = by_size

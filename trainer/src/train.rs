@@ -79,7 +79,8 @@ pub fn train(
         s.stepper.begin(s.step + 1);
         for _ in 0..accumulate {
             let batch = profile
-                .time(Phase::Data, || meter.data(|| batches.next_batch()))
+                .time(Phase::Data, || meter.data(|| batches.next()))
+                .expect("batches are endless but for an error, which ends this loop")
                 .context("loading a batch")?;
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);

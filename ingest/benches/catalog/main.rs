@@ -42,7 +42,8 @@ const STEPS: [Step; 7] = [
         ))
     }),
     ("open, index", |dir| {
-        let index = Catalog::open(&dir.join("large"))?.index(None)?;
+        let catalog = Catalog::open(&dir.join("large"))?;
+        let index = catalog.index(&catalog.all())?;
         Ok(format!(
             "{} rows, {} MiB of index",
             index.len(),
@@ -50,7 +51,8 @@ const STEPS: [Step; 7] = [
         ))
     }),
     ("open, index --where", |dir| {
-        let index = Catalog::open(&dir.join("large"))?.index(Some(&Filter::parse(WHERE)?))?;
+        let catalog = Catalog::open(&dir.join("large"))?;
+        let index = catalog.index(&catalog.select(Some(&Filter::parse(WHERE)?))?)?;
         Ok(format!("{} rows", index.len()))
     }),
     ("inspect", |dir| {

@@ -48,7 +48,7 @@ impl Canvas {
 }
 
 /// The font of charts; `size` in pixels as they appear.
-pub fn chart_font(size: f64, color: Color) -> TextStyle<'static> {
+pub(crate) fn chart_font(size: f64, color: Color) -> TextStyle<'static> {
     load_chart_font();
     let font = (CHART_FONT, size * f64::from(CHART_SCALE)).into_font();
     TextStyle {

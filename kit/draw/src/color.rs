@@ -11,11 +11,11 @@ pub mod palette {
     /// Canvas.
     pub const PAPER: Color = [255, 255, 255];
     /// Text.
-    pub const INK: Color = [32, 33, 36];
+    pub(crate) const INK: Color = [32, 33, 36];
     /// Captions, axes.
     pub const MUTED: Color = [112, 117, 122];
     /// Frames of panels.
-    pub const FAINT: Color = [222, 224, 228];
+    pub(crate) const FAINT: Color = [222, 224, 228];
     /// First view.
     pub const ORANGE: Color = [230, 122, 0];
     /// Second view.

@@ -28,7 +28,7 @@ mod text;
 
 pub use axes::{Axes, Chart};
 pub use canvas::Canvas;
-pub use chart::{CHART_SCALE, chart_color, chart_font};
+pub use chart::{CHART_SCALE, chart_color};
 pub use color::{Color, palette};
 pub use error::{Error, Result};
 pub use text::{Align, Text, Weight};

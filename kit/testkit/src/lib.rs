@@ -3,8 +3,14 @@
 //! Real driving data is not part of the repository. [`real_data`] finds it through the variable
 //! `MULTISIAM_DATA`; a test that has none says so with [`skip`], and `scripts/test` counts and names
 //! what was skipped.
+//!
+//! Where pixels of our own do, [`photos`] and [`scenes`] write made-up sets.
 
 mod coefficients;
+mod jpeg;
+pub mod photos;
+pub mod scenes;
+mod set;
 
 use std::env;
 use std::fs::OpenOptions;

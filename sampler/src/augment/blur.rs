@@ -11,10 +11,7 @@
 mod weigh;
 
 use crate::simd::{Simd, kernel};
-use weigh::{BoxFilter, HALF, LANES, Lanes, Narrow, PRECISION_BITS, Weigh};
-
-/// Passes along each axis.
-const PASSES: usize = 3;
+use weigh::{BoxFilter, HALF, LANES, Lanes, Narrow, PASSES, PRECISION_BITS, Weigh};
 
 /// The widest tap distance of the streaming passes; wider boxes take [`blur_wide`].
 const MAX_REACH: usize = 2;

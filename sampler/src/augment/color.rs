@@ -6,20 +6,9 @@
 //! cache, and writes bytes once. Every value and every product below is either exact in `f32` or
 //! rounded as Pillow's own `float` arithmetic rounds it.
 
+use super::block::{BLOCK, Block, byte_from_whole};
 use super::hue;
 use crate::simd::kernel;
-
-/// Pixels that a pass works on at a time.
-const BLOCK: usize = 64;
-
-/// Neighbouring pixels; whole numbers in `0.0..=255.0`. Aligned, so that no vector straddles two
-/// cache lines.
-#[repr(align(64))]
-pub(super) struct Block {
-    pub(super) red: [f32; BLOCK],
-    pub(super) green: [f32; BLOCK],
-    pub(super) blue: [f32; BLOCK],
-}
 
 /// One colour operation with its parameters resolved.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,43 +78,6 @@ fn pass<const SUM: bool>([red, green, blue]: [&mut [u8]; 3], steps: &[Step]) -> 
         blue_rest.copy_from_slice(&blue[..len]);
     }
     sum
-}
-
-impl Block {
-    #[inline(always)]
-    fn from_bytes(red: &[u8; BLOCK], green: &[u8; BLOCK], blue: &[u8; BLOCK]) -> Self {
-        let mut block = Self {
-            red: [0.0; BLOCK],
-            green: [0.0; BLOCK],
-            blue: [0.0; BLOCK],
-        };
-        for (values, bytes) in [
-            (&mut block.red, red),
-            (&mut block.green, green),
-            (&mut block.blue, blue),
-        ] {
-            for (value, &byte) in values.iter_mut().zip(bytes) {
-                *value = f32::from(byte);
-            }
-        }
-        block
-    }
-
-    #[inline(always)]
-    fn write_bytes(&self, red: &mut [u8; BLOCK], green: &mut [u8; BLOCK], blue: &mut [u8; BLOCK]) {
-        for (values, bytes) in [(&self.red, red), (&self.green, green), (&self.blue, blue)] {
-            for (&value, byte) in values.iter().zip(bytes) {
-                *byte = byte_from_whole(value);
-            }
-        }
-    }
-}
-
-/// The byte of a whole number in `0.0..=255.0`: adding 2²³ leaves it in the low bits of the
-/// mantissa.
-#[inline(always)]
-fn byte_from_whole(value: f32) -> u8 {
-    (value + 8_388_608.0).to_bits() as u8
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@
 //! that make it so are the exact remainder in [`byte_from_unit`], and integer numerators below 2²⁴
 //! in [`channel`]. Even a shift of 0 goes through HSV and loses up to a few levels, as in Pillow.
 
-use super::color::Block;
+use super::block::Block;
 
 /// Hue, saturation and value as whole numbers in `0.0..=255.0`.
 #[derive(Clone, Copy)]

@@ -9,6 +9,7 @@
 //! torchvision flips before the jitter; here the flip happens on the way to the slot. No operation
 //! between can tell: they act on pixels alone, on the mean, or symmetrically to left and right.
 
+mod block;
 mod blur;
 mod color;
 mod hue;

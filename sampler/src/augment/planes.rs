@@ -25,7 +25,7 @@ pub enum Out<'a> {
 
 impl Out<'_> {
     /// The same place, borrowed again.
-    pub fn reborrow(&mut self) -> Out<'_> {
+    pub(crate) fn reborrow(&mut self) -> Out<'_> {
         match self {
             Self::Bytes(rgb) => Out::Bytes(rgb),
             Self::Floats(values) => Out::Floats(values),
@@ -55,7 +55,7 @@ impl Planes {
     }
 
     /// Red, green and blue, `side * side` bytes each.
-    pub fn split_mut(&mut self) -> [&mut [u8]; 3] {
+    pub(crate) fn split_mut(&mut self) -> [&mut [u8]; 3] {
         let area = self.side * self.side;
         let (red, rest) = self.bytes.split_at_mut(area);
         let (green, blue) = rest.split_at_mut(area);

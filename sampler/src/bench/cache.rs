@@ -10,18 +10,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use console::Progress;
 use rustix::fs::{Advice, fadvise};
 use sampler::{Cursor, Sampler, SamplerConfig};
 use schemas::catalog::Catalog;
 
-use crate::progress::Progress;
+use super::measure::next;
 
 /// Small, so that memory for the slots, which every pass takes anew, is no part of the result.
 const BATCH: usize = 16;
 
 /// Sums over all passes of one kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pass {
+pub(crate) struct Pass {
     pub pairs: u64,
     pub seconds: f64,
     /// Bytes that came from the storage.
@@ -32,17 +33,17 @@ pub struct Pass {
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Passes {
+pub(crate) struct Passes {
     pub cold: Pass,
     pub warm: Pass,
 }
 
 impl Pass {
-    pub fn pairs_per_s(&self) -> f64 {
+    pub(crate) fn pairs_per_s(&self) -> f64 {
         self.pairs as f64 / self.seconds
     }
 
-    pub fn per_pair(&self, total: u64) -> f64 {
+    pub(crate) fn per_pair(&self, total: u64) -> f64 {
         total as f64 / self.pairs as f64
     }
 
@@ -55,12 +56,16 @@ impl Pass {
 }
 
 /// Measures cold and warm passes in turns, for `time` in all, and at least one of each.
-pub fn measure(shards: &Path, config: &SamplerConfig, time: Duration) -> anyhow::Result<Passes> {
+pub(crate) fn measure(
+    shards: &Path,
+    config: &SamplerConfig,
+    time: Duration,
+) -> anyhow::Result<Passes> {
     let config = SamplerConfig {
         batch: BATCH.min(config.batch),
         ..config.clone()
     };
-    let progress = Progress::start("measuring from a cold page cache", time.as_millis() as u64);
+    let progress = Progress::announce("measuring from a cold page cache", time.as_millis() as u64);
     let started = Instant::now();
     let mut passes = Passes::default();
     for epoch in 0.. {
@@ -93,13 +98,13 @@ fn pass(
 ) -> anyhow::Result<Pass> {
     let sampler = Sampler::open(shards, config.clone())?;
     if cold_for.is_some() {
-        drop_pages(sampler.catalog())?;
+        drop_pages(sampler.frames().catalog())?;
     }
     let mut batches = sampler.start(from)?;
     let (disk_bytes, major_faults) = (disk_bytes()?, major_faults()?);
     let started = Instant::now();
     for _ in 0..sampler.steps_per_epoch().min(most_steps) {
-        drop(batches.next_batch().context("sampling failed")?);
+        drop(next(&mut batches)?);
         if cold_for.is_some_and(|time| started.elapsed() > time) {
             break;
         }

@@ -1,11 +1,10 @@
 //! Throughput over the number of threads.
 
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use sampler::{Cursor, Sampler, SamplerConfig};
 
-use super::throughput;
+use super::measure::throughput;
 use crate::cli::ThreadList;
 
 /// Every number of threads is measured in so many turns, up and down the list, so that a drift of
@@ -14,7 +13,7 @@ const TURNS: u32 = 2;
 
 /// One number of threads.
 #[derive(Clone, Copy, Debug)]
-pub struct Point {
+pub(crate) struct Point {
     pub threads: usize,
     pub pairs_per_s: f64,
     /// Pairs/s of a thread, relative to the fewest threads measured.
@@ -22,14 +21,13 @@ pub struct Point {
 }
 
 /// Measures each number of threads for `time`.
-pub fn measure(
+pub(crate) fn measure(
     sampler: &Sampler,
     threads: &ThreadList,
     time: Duration,
 ) -> anyhow::Result<Vec<Point>> {
-    let cores = available_parallelism().map_or(1, usize::from);
     let mut list = match threads {
-        ThreadList::Doubling => doubling(cores),
+        ThreadList::Doubling => doubling(host::threads(0)),
         ThreadList::Given(list) => list.clone(),
     };
     list.sort_unstable();

@@ -7,10 +7,21 @@ use sampler::simd::Simd;
 use sampler::stages::Stage;
 use serde_json::{Value, json};
 
-use super::cache::Pass;
-use super::{Measured, Report};
+use super::cache::{Pass, Passes};
+use super::measure::Measured;
+use super::sweep::Point;
 use crate::cli::BenchArgs;
-use crate::report::{grouped, rounded};
+use crate::numbers::{grouped, rounded};
+
+/// Everything that was measured.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub main: Measured,
+    /// One for each number of threads, if asked for.
+    pub sweep: Option<Vec<Point>>,
+    /// Cold and warm, if asked for.
+    pub cache: Option<Passes>,
+}
 
 impl Measured {
     fn per_pair(&self, total: u64) -> f64 {
@@ -31,7 +42,7 @@ impl Measured {
 }
 
 impl Report {
-    pub(super) fn to_json(&self, args: &BenchArgs) -> Value {
+    pub(crate) fn to_json(&self, args: &BenchArgs) -> Value {
         let main = &self.main;
         let stages: serde_json::Map<_, _> = Stage::ALL
             .into_iter()
@@ -59,7 +70,7 @@ impl Report {
             "host_to_device_gb_per_s": main.upload_bytes_per_s.map(|bytes| rounded(bytes / 1e9, 2)),
         });
         if let Some(points) = &self.sweep {
-            let point = |point: &super::sweep::Point| {
+            let point = |point: &Point| {
                 json!({
                     "threads": point.threads,
                     "pairs_per_s": rounded(point.pairs_per_s, 1),
@@ -82,7 +93,7 @@ impl Report {
         object
     }
 
-    pub(super) fn to_table(&self, sampler: &Sampler, args: &BenchArgs) -> String {
+    pub(crate) fn to_table(&self, sampler: &Sampler, args: &BenchArgs) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = self

@@ -94,7 +94,7 @@ fn start_fakes(shape: Shape, workers: usize, from: Cursor, change: impl Fn(&mut 
 fn collect(batches: &mut Batches, count: usize) -> Vec<(u64, u64, Vec<u64>, Vec<u8>)> {
     let mut all = Vec::new();
     for _ in 0..count {
-        let batch = batches.next_batch().unwrap();
+        let batch = batches.next().unwrap().unwrap();
         let keys = batch.pairs().iter().map(|pair| pair.key).collect();
         all.push((
             batch.epoch(),
@@ -153,9 +153,11 @@ fn a_consumer_that_leaves_ends_all_threads() {
     for (dropped, held) in [(0, 0), (0, 1), (5, 2)] {
         let Started { mut batches, alive } = start_fakes(shape(2, 3), 4, Cursor::default(), |_| ());
         for _ in 0..dropped {
-            drop(batches.next_batch().unwrap());
+            drop(batches.next().unwrap().unwrap());
         }
-        let held: Vec<Batch> = (0..held).map(|_| batches.next_batch().unwrap()).collect();
+        let held: Vec<Batch> = (0..held)
+            .map(|_| batches.next().unwrap().unwrap())
+            .collect();
         drop(batches);
         assert_eq!(
             alive.load(Ordering::SeqCst),
@@ -174,7 +176,7 @@ fn a_consumer_that_leaves_ends_all_threads() {
 fn batches_may_be_held_sent_away_and_dropped_in_any_order() {
     let mut batches = start_fakes(shape(4, 2), 3, Cursor::default(), |_| ()).batches;
     for round in 0..20 {
-        let mut held: Vec<Batch> = (0..3).map(|_| batches.next_batch().unwrap()).collect();
+        let mut held: Vec<Batch> = (0..3).map(|_| batches.next().unwrap().unwrap()).collect();
         let last = held.swap_remove(round % 3);
         let thread = std::thread::spawn(move || drop(last));
         held.reverse();
@@ -192,12 +194,13 @@ fn a_panicking_worker_is_one_error_at_its_batch_and_no_hang() {
         fake.panic_at = Some((panic_at, 2))
     });
     collect(&mut batches, 5);
-    let error = batches.next_batch().unwrap_err();
+    let error = batches.next().unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::Panicked { message } if message.contains("told to panic")),
         "{error}"
     );
-    assert!(matches!(batches.next_batch(), Err(Error::Stopped)));
+    assert!((0..3).all(|_| batches.next().is_none()), "it is fused");
+    assert_eq!(batches.size_hint(), (0, Some(0)));
     drop(batches);
     assert_eq!(alive.load(Ordering::SeqCst), 0);
 }
@@ -208,7 +211,8 @@ fn too_many_broken_frames_stop_at_the_same_step_for_any_number_of_workers() {
         let change = |fake: &mut Fake| fake.replaced_every = Some(every);
         let mut batches = start_fakes(shape(3, 10), workers, Cursor::default(), change).batches;
         for delivered in 0..50 {
-            if let Err(error) = batches.next_batch() {
+            if let Err(error) = batches.next().unwrap() {
+                assert!(batches.next().is_none());
                 assert!(error.to_string().contains("ingest verify"), "{error}");
                 return Some(delivered);
             }
@@ -273,7 +277,7 @@ fn soak_with_random_delays_and_random_stops() {
             |_| (),
         );
         for number in 0..draw(5, 300) {
-            let taken = batches.next_batch().unwrap();
+            let taken = batches.next().unwrap().unwrap();
             let at = from.advanced(number, STEPS);
             assert_eq!((taken.epoch(), taken.step()), (at.epoch, at.step));
             assert!(taken.view(0)[0] == taken.pairs()[0].key as u8);

@@ -8,8 +8,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Strip;
 use super::axis::{Axis, PRECISION_BITS, QUAD};
+use super::strip::Strip;
 use crate::simd::{Level, Simd};
 
 /// `weight = low + (high << HALF_BITS)`, with both within 16 bits.

@@ -9,8 +9,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Strip;
 use super::axis::{Axis, PRECISION_BITS, QUAD};
+use super::strip::Strip;
 use crate::simd::{Level, Simd, kernel};
 
 /// Output pixels of a group.

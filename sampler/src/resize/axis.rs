@@ -5,8 +5,20 @@
 //! same. The order of the loops is turned inside out: one tap of all outputs after the other, which
 //! vector lanes like.
 
-use super::Interpolation;
+use serde::{Deserialize, Serialize};
+
 use crate::simd::{Simd, kernel};
+
+/// How pixels between pixels are made. Both average when they shrink, as Pillow's filters do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Keys' cubic with a = -1/2: BYOL's.
+    #[default]
+    Bicubic,
+    /// torchvision's default: MoCo's and PixPro's.
+    Bilinear,
+}
 
 /// Weights are in units of 2⁻²².
 pub(super) const PRECISION_BITS: u32 = 22;

@@ -8,9 +8,9 @@
 use super::avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::axis::{Axis, PRECISION_BITS, Span};
+use super::axis::{Axis, Interpolation, PRECISION_BITS, Span};
+use super::strip::Strip;
 use super::vertical::clip;
-use super::{Interpolation, Strip};
 use crate::simd::{Level, Simd};
 
 /// The horizontal taps in the form that the chosen kernel wants.

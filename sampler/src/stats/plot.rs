@@ -5,8 +5,8 @@ use plotters::prelude::{DrawingArea, Rectangle};
 use plotters::style::Color as _;
 use schemas::geom::{Rect, Size};
 
-use super::{Counted, Distribution};
-use crate::report::grouped;
+use super::counted::{Counted, Distribution};
+use crate::numbers::grouped;
 
 const PANEL: Size = Size::new(420, 290);
 const MARGIN: u32 = 28;
@@ -26,7 +26,7 @@ struct Panel<'a> {
 }
 
 /// Draws all distributions.
-pub(super) fn draw(counted: &Counted) -> draw::Result<Canvas> {
+pub(crate) fn draw(counted: &Counted) -> draw::Result<Canvas> {
     let width = 2 * MARGIN + 3 * PANEL.width + 2 * GAP;
     let height = HEADER + 2 * PANEL.height + GAP + MARGIN;
     let mut canvas = Canvas::new(Size::new(width, height), palette::PAPER);

@@ -7,9 +7,6 @@
 //! for other versions of its JPEG decoder.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +18,7 @@ use sampler::{Cursor, Interpolation, PairConfig, Recipe, Sampler, SamplerConfig,
 use schemas::catalog::Catalog;
 use schemas::geom::{Rect, Size};
 use serde_json::{Value, json};
+use testkit::photos;
 
 /// Python with torchvision, or a line that says that there is none.
 fn python() -> Option<PathBuf> {
@@ -31,7 +29,7 @@ fn python() -> Option<PathBuf> {
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    println!("skipped: no torchvision; run scripts/setup --tests");
+    testkit::skip("no torchvision; run scripts/setup --tests");
     None
 }
 
@@ -186,9 +184,9 @@ impl Views {
             ..SamplerConfig::default()
         };
         let sampler = Sampler::open(dir, config.clone()).unwrap();
-        let mut batches = sampler.start(Cursor::default()).unwrap();
-        for _ in 0..epochs * sampler.steps_per_epoch() {
-            let batch = batches.next_batch().unwrap();
+        let batches = sampler.start(Cursor::default()).unwrap();
+        for batch in batches.take((epochs * sampler.steps_per_epoch()) as usize) {
+            let batch = batch.unwrap();
             let view_bytes = (batch.output() * batch.output() * 3) as usize;
             for (ix, pair) in batch.pairs().iter().enumerate() {
                 let plan = plan(&config, batch.epoch(), pair.key, 0, pair.frame_size);
@@ -239,7 +237,7 @@ impl Views {
 fn views_of_every_recipe_are_those_of_pillow_and_torchvision() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
-    common::write_set(dir.path(), 8, 8);
+    photos::write(dir.path(), 8, 8);
     let mut views = Views::default();
     for recipe in [Recipe::Byol, Recipe::MocoV1, Recipe::MocoV2] {
         views.sample(dir.path(), recipe, 4);
@@ -250,14 +248,10 @@ fn views_of_every_recipe_are_those_of_pillow_and_torchvision() {
 #[test]
 fn views_of_street_scenes_are_those_of_pillow_and_torchvision() {
     let Some(python) = python() else { return };
-    let folder = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/data/street_1080p"
-    ));
-    let Ok(files) = std::fs::read_dir(folder) else {
-        println!("skipped: no street scenes in {}", folder.display());
+    let Some(folder) = testkit::real_data("street_1080p") else {
         return;
     };
+    let files = std::fs::read_dir(folder).unwrap();
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     let dir = tempfile::tempdir().unwrap();
@@ -269,7 +263,7 @@ fn views_of_street_scenes_are_those_of_pillow_and_torchvision() {
             image.pixels,
         )
     });
-    common::write_pictures(dir.path(), pictures, 4);
+    photos::write_pictures(dir.path(), pictures, 4);
     let mut views = Views::default();
     views.sample(dir.path(), Recipe::Byol, 6);
     views.check(&python, dir.path(), 6 * 4 * 2);

@@ -47,7 +47,7 @@ impl Mapped {
     }
 
     /// Tells the system that reads will be scattered.
-    pub fn random_access(&self) {
+    pub(crate) fn random_access(&self) {
         let _ = self.0.advise(memmap2::Advice::Random);
     }
 }

@@ -23,22 +23,22 @@ pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 use serde::{Deserialize, Serialize};
 
 /// Version of the shard and catalog format. A reader accepts its own only.
-pub const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Folder of the shards inside a set; the catalog lies beside it.
 pub const FRAMES_DIR: &str = "frames";
 
 /// Rows of a row group: bounds what a writer keeps in memory.
-pub const ROW_GROUP_ROWS: usize = 64;
+pub(crate) const ROW_GROUP_ROWS: usize = 64;
 
 /// Names of the footer's key-value entries.
 pub(crate) mod key {
-    pub const VERSION: &str = "multisiam.format_version";
-    pub const ID: &str = "multisiam.shard";
-    pub const SETTINGS: &str = "multisiam.settings";
-    pub const SKIPPED: &str = "multisiam.skipped";
-    pub const BODY: &str = "multisiam.body";
-    pub const SHARDS: &str = "multisiam.shards";
+    pub(crate) const VERSION: &str = "multisiam.format_version";
+    pub(crate) const ID: &str = "multisiam.shard";
+    pub(crate) const SETTINGS: &str = "multisiam.settings";
+    pub(crate) const SKIPPED: &str = "multisiam.skipped";
+    pub(crate) const BODY: &str = "multisiam.body";
+    pub(crate) const SHARDS: &str = "multisiam.shards";
 }
 
 /// Which part of which input a shard holds.

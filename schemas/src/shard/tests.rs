@@ -212,14 +212,8 @@ fn the_catalog_finds_every_jpeg() {
     }
 }
 
-#[cfg(feature = "sql")]
 fn all(catalog: &Catalog) -> crate::index::FrameIndex {
-    catalog.index(None).unwrap()
-}
-
-#[cfg(not(feature = "sql"))]
-fn all(catalog: &Catalog) -> crate::index::FrameIndex {
-    catalog.index().unwrap()
+    catalog.index(&catalog.all()).unwrap()
 }
 
 #[test]
@@ -360,10 +354,8 @@ mod sql {
     use crate::filter::Filter;
 
     fn kept(catalog: &Catalog, sql: &str) -> usize {
-        catalog
-            .index(Some(&Filter::parse(sql).unwrap()))
-            .unwrap()
-            .len()
+        let selection = catalog.select(Some(&Filter::parse(sql).unwrap()));
+        catalog.index(&selection.unwrap()).unwrap().len()
     }
 
     #[test]
@@ -422,6 +414,6 @@ mod sql {
             );
         }
         let not_boolean = Filter::parse("width + 1").unwrap();
-        assert!(catalog.index(Some(&not_boolean)).is_err());
+        assert!(catalog.select(Some(&not_boolean)).is_err());
     }
 }

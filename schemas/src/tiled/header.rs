@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::row_starts::{APP_MARKER, is_ours};
 use crate::geom::Size;
 use crate::{Error, Result};
 
@@ -57,7 +58,7 @@ impl<'a> Header<'a> {
                     ));
                 }
                 DRI if len == 4 => restart_interval = u32::from(be16(jpeg, body.start)?),
-                super::index::APP_MARKER if super::index::is_ours(&jpeg[body.clone()]) => {
+                APP_MARKER if is_ours(&jpeg[body.clone()]) => {
                     index = Some(at..body.end);
                 }
                 SOS => {

@@ -13,17 +13,18 @@
 //! [`TiledJpeg::cut`] checks every marker it relies on and returns [`Error::Tiled`] otherwise.
 
 mod cut;
+mod embed;
 mod grid;
 mod header;
-mod index;
+mod row_starts;
 
+pub use embed::embed_index;
 pub use grid::{padded_width, restart_interval};
-pub use index::embed_index;
 
 use crate::geom::Size;
 use crate::{Error, Result};
 use header::Header;
-use index::RowStarts;
+use row_starts::RowStarts;
 
 /// A parsed, borrowed tile-addressable JPEG. Parsing reads the header only and allocates nothing.
 #[derive(Clone, Debug)]

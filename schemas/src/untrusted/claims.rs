@@ -42,7 +42,7 @@ pub fn check_schema(file: &impl ChunkReader) -> Result<(), ParquetError> {
 ///
 /// # Errors
 /// If not, or if the file ends before.
-pub fn check_page_index(
+pub(crate) fn check_page_index(
     file: &impl ChunkReader,
     metadata: &ParquetMetaData,
 ) -> Result<(), ParquetError> {

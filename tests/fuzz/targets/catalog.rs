@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(catalog) = Catalog::open_even_if_stale(&DIR) else {
         return;
     };
-    if let Ok(index) = catalog.index() {
+    if let Ok(index) = catalog.index(&catalog.all()) {
         assert_eq!(index.len() as u64, catalog.num_frames());
         // There are no shards: it is enough that looking for them is an error.
         let shards = ShardSet::new(&catalog);

@@ -75,7 +75,8 @@ impl Source {
     pub fn next_batch(&mut self) -> Result<Box<dyn HostBatch>> {
         match self {
             Source::Loader(batches) => {
-                Ok(Box::new(batches.next_batch().context("loading a batch")?))
+                let batch = batches.next().context("the loader has stopped")?;
+                Ok(Box::new(batch.context("loading a batch")?))
             }
             Source::Memory { batches, taken } => {
                 *taken += 1;

@@ -24,7 +24,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::cli::EmbedArgs;
 use crate::device::{self, normalised};
 use crate::error::{torch, usage};
-use crate::frames::Frames;
+use crate::frames;
 use crate::progress::Progress;
 use crate::weights::{Backbone, Weights};
 use pictures::{Pictures, Shown};
@@ -69,7 +69,7 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
             args.height
         )));
     }
-    let frames = Frames::open(&args.shards, args.filter.as_deref())?;
+    let frames = frames::open(&args.shards, args.filter.as_deref())?;
     let backbone = weights.build(&weights.model, device)?;
     let note = Note {
         weights: weights.origin.clone(),
@@ -85,7 +85,7 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
         batch: args.batch.get(),
     };
     let (bytes, broken) = fill(table, &pictures, &Network { backbone, device })?;
-    let (seconds, num_frames) = (started.elapsed().as_secs_f64(), frames.index.len());
+    let (seconds, num_frames) = (started.elapsed().as_secs_f64(), frames.index().len());
     let report = Report {
         file: args.out.display().to_string(),
         weights: note.weights,
@@ -114,12 +114,11 @@ pub fn embed(args: &EmbedArgs) -> Result<()> {
 /// Writes all row groups; returns the size of the file and the number of broken frames.
 fn fill(mut table: Table, pictures: &Pictures<'_>, network: &Network) -> Result<(u64, usize)> {
     let frames = pictures.frames;
-    let selection = frames.catalog.select(frames.filter.as_ref())?;
     let (mut done, mut broken) = (0, 0);
-    let mut progress = Progress::new(0, frames.index.len() as u64);
+    let mut progress = Progress::new(0, frames.index().len() as u64);
     thread::scope(|scope| {
         let decoded = pictures.decode_ahead(scope);
-        for ids in table::ids(&frames.catalog, &selection)? {
+        for ids in table::ids(frames.catalog(), frames.selection())? {
             let ids = ids?;
             let mut features = Features::new(done, ids.num_rows(), network.channels());
             while features.num_missing() > 0 {
@@ -141,7 +140,7 @@ fn fill(mut table: Table, pictures: &Pictures<'_>, network: &Network) -> Result<
         }
         progress.finish();
         if broken > 0 {
-            let set = frames.catalog.dir().display();
+            let set = frames.catalog().dir().display();
             progress.note(&format!(
                 "{broken} broken frames have no feature; run `ingest verify {set}`"
             ));

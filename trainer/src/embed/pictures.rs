@@ -15,10 +15,11 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use rayon::prelude::*;
 use sampler::BrokenFrame;
 use sampler::decode::Decoder;
+use sampler::frames::{Frames, Stored};
 use schemas::geom::Size;
 
 use super::table::GROUP_ROWS;
-use crate::frames::{Frames, Stored, shown_size};
+use crate::frames::shown_size;
 
 /// Batches that are decoded together, and that wait for the network.
 const BATCHES_AHEAD: usize = 4;
@@ -64,7 +65,7 @@ impl<'a> Pictures<'a> {
     {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
-            let num_frames = self.frames.index.len();
+            let num_frames = self.frames.index().len();
             let groups = (0..num_frames)
                 .step_by(GROUP_ROWS)
                 .map(|start| start..num_frames.min(start + GROUP_ROWS));
@@ -103,7 +104,7 @@ impl<'a> Pictures<'a> {
         let mut by_size: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
         for frame in group {
             let Size { width, height } =
-                shown_size(self.frames.index.size(frame), self.height, self.cell_px);
+                shown_size(self.frames.index().size(frame), self.height, self.cell_px);
             by_size.entry((height, width)).or_default().push(frame);
         }
         let batches = by_size.iter().flat_map(|(&(height, width), frames)| {

@@ -11,6 +11,7 @@ use arrow::datatypes::Float32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use schemas::catalog::Catalog;
 use tch::{Device, Kind, Tensor, no_grad};
+use testkit::scenes;
 use trainer::cli::NetworkArg;
 use trainer::device::normalised;
 use trainer::model::{Arch, ModelConfig};
@@ -19,7 +20,7 @@ use trainer::weights::Weights;
 use trainer::{frames, pth};
 
 use super::refusals::assert_refused;
-use super::{Bench, assert_success, python, shards, stderr, trainer};
+use super::{Bench, assert_success, python, stderr, trainer};
 
 fn embed(weights: &Path, shards: &Path, out: &Path, more: &[&str]) -> Output {
     let mut command = trainer(&["embed", "--device", "cpu", "--batch", "8"]);
@@ -120,7 +121,7 @@ fn a_feature_is_the_mean_of_the_last_map_whatever_else_is_asked_for() {
 fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
     let bench = Bench::new();
     let (twins, out) = (bench.path("twins"), bench.path("twins.parquet"));
-    shards::make_scenes(&twins, &[3, 1, 3, 2]);
+    scenes::write(&twins, [3, 1, 3, 2]);
     let more = ["--arch", "resnet18", "--json"];
     let output = embed(Path::new("random"), &twins, &out, &more);
     assert_success(&output);
@@ -136,7 +137,8 @@ fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
     assert!(whole[0] == whole[2] && whole[0] != whole[1] && whole[1] != whole[3]);
 
     let catalog = Catalog::open(&twins).unwrap();
-    let slot = catalog.index(None).unwrap().level(1, 0).unwrap();
+    let index = catalog.index(&catalog.all()).unwrap();
+    let slot = index.level(1, 0).unwrap();
     let shard = OpenOptions::new()
         .write(true)
         .open(catalog.shard_path(0))

@@ -12,7 +12,6 @@ mod plot;
 mod python;
 mod refusals;
 mod resume;
-mod shards;
 #[allow(dead_code, reason = "other programs' tests use more of it")]
 #[path = "../../../tests/support/traced.rs"]
 mod traced;
@@ -22,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use testkit::scenes;
 
 /// A run of a few seconds: ResNet-18, views of 64 pixels, 2 x 2 cells at stride 32, 4 x 4 here.
 const CONFIG: &str = r#"
@@ -57,7 +57,7 @@ impl Bench {
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
         };
-        shards::make(&bench.path("shards"), 20);
+        scenes::write(&bench.path("shards"), 0..20);
         std::fs::write(bench.path("small.toml"), CONFIG).unwrap();
         bench
     }

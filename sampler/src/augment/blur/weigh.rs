@@ -4,7 +4,8 @@
 //! can do exactly (but for the few radii that [`Narrow::new`] refuses). All else takes 32-bit
 //! products.
 
-use super::PASSES;
+/// Passes along each axis.
+pub(super) const PASSES: usize = 3;
 
 /// Weights are in units of 2⁻²⁴.
 pub(super) const PRECISION_BITS: u32 = 24;

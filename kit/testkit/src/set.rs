@@ -1,0 +1,36 @@
+//! Any frames as a set on disk.
+
+use std::fs;
+use std::path::Path;
+
+use schemas::catalog;
+use schemas::frame::FrameRow;
+use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardWriter};
+
+/// Writes `rows` in shards of `shard_frames`, and their catalog, into `dir`.
+pub(crate) fn write(
+    dir: &Path,
+    settings: &Settings,
+    rows: impl IntoIterator<Item = FrameRow>,
+    shard_frames: usize,
+) {
+    let frames = dir.join(FRAMES_DIR);
+    fs::create_dir_all(&frames).expect("a folder for the shards");
+    let mut rows = rows.into_iter().peekable();
+    let mut first_item = 0;
+    while rows.peek().is_some() {
+        let end_item = first_item + shard_frames as u64;
+        let id = ShardId {
+            input: "made-up".to_owned(),
+            first_item,
+            end_item: Some(end_item),
+        };
+        let mut shard = ShardWriter::create(&frames, &id, settings).expect("a shard");
+        for row in rows.by_ref().take(shard_frames) {
+            shard.push(row).expect("the row fits the settings");
+        }
+        shard.finish(&[]).expect("the shard is written");
+        first_item = end_item;
+    }
+    catalog::build(dir).expect("the shards make a set");
+}
