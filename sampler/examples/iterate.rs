@@ -4,6 +4,8 @@
 //! cargo run --release -p sampler --example iterate -- shards/
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it is to be read")]
+
 use sampler::{Cursor, PairConfig, Sampler, SamplerConfig};
 
 fn main() -> Result<(), sampler::Error> {

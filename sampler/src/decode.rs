@@ -10,8 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-pub use schemas::geom::choose_level;
-use schemas::geom::{Rect, Size};
+use schemas::geom::{Rect, Size, choose_level};
 use schemas::index::LevelSlot;
 use schemas::tiled::TiledJpeg;
 use turbojpeg::{Decompressor, Image, PixelFormat};
@@ -210,7 +209,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.
-    pub fn decode_whole(
+    pub(crate) fn decode_whole(
         &mut self,
         frame: &impl Levels,
         size: Size,

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-use sampler::decode::{Decoder, Levels, Region, choose_level};
+use sampler::decode::{Decoder, Levels, Region};
 use sampler::rng::{Purpose, Stream};
 use sampler::stages::{Clock, StageTimes};
-use schemas::geom::{Rect, Size};
+use schemas::geom::{Rect, Size, choose_level};
 use schemas::index::LevelSlot;
 use testkit::photos;
 use turbojpeg::PixelFormat;

@@ -37,9 +37,8 @@ fn take_batches(count: usize, set: &Path) {
     }
 }
 
-/// Calls by name, of a run that takes `count` batches; `None` where strace is missing or not
-/// allowed.
-fn count_calls(count: usize, set: &Path) -> Option<BTreeMap<String, f64>> {
+/// Calls by name, of a run that takes `count` batches, or why strace does not count here.
+fn count_calls(count: usize, set: &Path) -> Result<BTreeMap<String, f64>, String> {
     let report = set.join("calls");
     let output = Command::new("strace")
         .args(["-f", "-qq", "-c", "-U", "calls,name", "-o"])
@@ -49,23 +48,20 @@ fn count_calls(count: usize, set: &Path) -> Option<BTreeMap<String, f64>> {
         .env(TAKE, count.to_string())
         .env(SET, set)
         .output()
-        .ok()?;
+        .map_err(|error| format!("strace: {error}"))?;
     if !output.status.success() {
-        println!("{}", String::from_utf8_lossy(&output.stderr));
-        return None;
+        return Err(format!(
+            "strace: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     let row = |line: &str| {
         let mut words = line.split_whitespace();
         let calls = words.next()?.parse().ok()?;
         Some((words.next()?.to_owned(), calls)).filter(|(name, _)| name != "total")
     };
-    Some(
-        std::fs::read_to_string(report)
-            .unwrap()
-            .lines()
-            .filter_map(row)
-            .collect(),
-    )
+    let report = std::fs::read_to_string(report).unwrap();
+    Ok(report.lines().filter_map(row).collect())
 }
 
 #[test]
@@ -75,10 +71,11 @@ fn a_warm_pipeline_makes_no_system_call_per_sample() {
     }
     let dir = tempfile::tempdir().unwrap();
     photos::write(dir.path(), 16, 16);
-    let (Some(few), Some(many)) = (count_calls(FEW, dir.path()), count_calls(MANY, dir.path()))
-    else {
-        testkit::skip("strace is not installed, or may not trace here");
-        return;
+    let counted =
+        count_calls(FEW, dir.path()).and_then(|few| Ok((few, count_calls(MANY, dir.path())?)));
+    let (few, many) = match counted {
+        Ok(counted) => counted,
+        Err(why) => return testkit::skip(&why),
     };
     assert!(few.values().sum::<f64>() > 0.0, "the counter counts");
     let samples = ((MANY - FEW) * BATCH) as f64;

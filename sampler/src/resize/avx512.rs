@@ -307,8 +307,8 @@ fn low_bits(count: usize) -> u64 {
 unsafe fn load<const FAR: bool>(bytes: *const u8, masks: [u64; 2]) -> (__m512i, __m512i) {
     // SAFETY: the caller's duty.
     let near = unsafe { _mm512_maskz_loadu_epi8(masks[0], bytes.cast()) };
-    // SAFETY: the caller's duty.
     let far = if FAR {
+        // SAFETY: the caller's duty.
         unsafe { _mm512_maskz_loadu_epi8(masks[1], bytes.wrapping_add(LOAD).cast()) }
     } else {
         near

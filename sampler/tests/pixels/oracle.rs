@@ -6,19 +6,19 @@ use sampler::augment::{Jitter, JitterOp, ViewOps};
 
 /// Row-major RGB triples.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Image {
+pub(crate) struct Image {
     pub width: usize,
     pub height: usize,
     pub rgb: Vec<u8>,
 }
 
 impl Image {
-    pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
+    pub(crate) fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let at = 3 * (y * self.width + x);
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }
 
-    pub fn from_fn(
+    pub(crate) fn from_fn(
         width: usize,
         height: usize,
         mut pixel: impl FnMut(usize, usize) -> [u8; 3],
@@ -32,7 +32,7 @@ impl Image {
         Self { width, height, rgb }
     }
 
-    pub fn map(&self, mut change: impl FnMut([u8; 3]) -> [u8; 3]) -> Self {
+    pub(crate) fn map(&self, mut change: impl FnMut([u8; 3]) -> [u8; 3]) -> Self {
         Self::from_fn(self.width, self.height, |x, y| change(self.at(x, y)))
     }
 
@@ -42,7 +42,7 @@ impl Image {
 }
 
 /// Everything that torchvision's pipeline does to a view, in its order: the flip comes first.
-pub fn augment(image: &Image, ops: &ViewOps) -> Image {
+pub(crate) fn augment(image: &Image, ops: &ViewOps) -> Image {
     let mut image = image.clone();
     if ops.flip {
         image = flip(&image);
@@ -68,7 +68,7 @@ pub fn augment(image: &Image, ops: &ViewOps) -> Image {
     image
 }
 
-pub fn flip(image: &Image) -> Image {
+pub(crate) fn flip(image: &Image) -> Image {
     Image::from_fn(image.width, image.height, |x, y| {
         image.at(image.width - 1 - x, y)
     })
@@ -211,7 +211,7 @@ fn box_blur_rows(image: &Image, radius: f32) -> Image {
 
 /// Pillow's Resample.c: `image.crop(hull).resize((side, side), filter, box)` for a crop
 /// `[x, y, width, height]`.
-pub fn resized(
+pub(crate) fn resized(
     image: &Image,
     filter: Interpolation,
     [x, y, width, height]: [f64; 4],

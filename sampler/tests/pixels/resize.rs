@@ -11,7 +11,7 @@ use crate::Random;
 use crate::oracle::{self, Image};
 
 /// What `resizer` makes of a crop of `image`.
-pub fn resized(
+pub(crate) fn resized(
     image: &Image,
     filter: Interpolation,
     crop: [f64; 4],

@@ -8,7 +8,12 @@ use crate::Random;
 use crate::oracle::{self, Image};
 
 /// What `apply` makes of `image`.
-pub fn augmented(image: &Image, ops: &ViewOps, workspace: &mut Workspace, simd: Simd) -> Image {
+pub(crate) fn augmented(
+    image: &Image,
+    ops: &ViewOps,
+    workspace: &mut Workspace,
+    simd: Simd,
+) -> Image {
     let mut out = Image {
         rgb: vec![0; image.rgb.len()],
         ..*image

@@ -219,7 +219,6 @@ impl Views {
         .unwrap();
         std::fs::write(dir.join("views.bin"), &self.bytes).unwrap();
         let report = run(python, "chain.py", &[dir]);
-        println!("{report}");
         let values = num_views * 224 * 224 * 3;
         assert_eq!(
             (&report["views"], &report["values"]),
