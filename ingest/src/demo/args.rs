@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{DemoConfig, DemoReport, MIN_FRAMES, render};
+use super::config::{DemoConfig, DemoReport, MIN_FRAMES};
+use super::render::render;
 use crate::error::Result;
 
 /// Options of `ingest demo`.

@@ -3,20 +3,22 @@
 //! `OUT/.ingest-demo.json` lists them before the first is written. A folder with other files and
 //! without the list is left alone; with it, only listed files are ever removed or replaced.
 
-use super::DemoConfig;
-use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::config::DemoConfig;
+use crate::error::{Error, Result};
 
 const FILE_NAME: &str = ".ingest-demo.json";
 /// Raised whenever the same seed gives other pictures.
 const PICTURES_VERSION: u32 = 1;
 
 /// What a run writes into its output folder.
-pub struct Claim {
+pub(super) struct Claim {
     out: PathBuf,
     list: List,
 }
@@ -33,7 +35,7 @@ struct List {
 }
 
 impl Claim {
-    pub fn new(config: &DemoConfig, files: Vec<PathBuf>) -> Self {
+    pub(super) fn new(config: &DemoConfig, files: Vec<PathBuf>) -> Self {
         let list = List {
             version: PICTURES_VERSION,
             seed: config.seed,
@@ -51,7 +53,7 @@ impl Claim {
     ///
     /// # Errors
     /// If the folder cannot be read, or belongs to somebody else.
-    pub fn is_fulfilled(&self) -> Result<bool> {
+    pub(super) fn is_fulfilled(&self) -> Result<bool> {
         let earlier = self.earlier()?;
         let there = |file: &PathBuf| self.out.join(file).is_file();
         Ok(earlier.is_some_and(|list| list == self.list) && self.list.files.iter().all(there))
@@ -61,7 +63,7 @@ impl Claim {
     ///
     /// # Errors
     /// If the folder belongs to somebody else, or cannot be written.
-    pub fn stake(&self) -> Result<()> {
+    pub(super) fn stake(&self) -> Result<()> {
         let earlier = self.earlier()?;
         let ours: BTreeSet<&PathBuf> = earlier.iter().flat_map(|list| &list.files).collect();
         let foreign = self
@@ -91,7 +93,7 @@ impl Claim {
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn fulfil(&self) -> Result<()> {
+    pub(super) fn fulfil(&self) -> Result<()> {
         self.write(true)
     }
 
@@ -99,7 +101,7 @@ impl Claim {
     ///
     /// # Errors
     /// If one is missing.
-    pub fn bytes(&self) -> Result<u64> {
+    pub(super) fn bytes(&self) -> Result<u64> {
         let size = |file: &PathBuf| {
             let path = self.out.join(file);
             fs::metadata(&path)

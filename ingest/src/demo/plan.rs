@@ -3,15 +3,13 @@
 //! Pure: the plan follows from the seed and the number of images, and every task can be drawn by
 //! itself.
 
-use super::layout::{self, Drawn};
-use super::light::{Hour, Weather};
-use super::noise::Rng;
-use super::scene::{Mount, Scene};
-use schemas::geom::Size;
 use std::path::PathBuf;
 
-/// Seconds between the steps of a drive.
-const STEP_SECS: f32 = 0.5;
+use scenes::{Hour, Rng, Weather};
+
+use super::cameras::WAYMO_CAMERAS;
+use super::paths;
+
 /// Percent of the images that go into Waymo drives and into Cityscapes.
 const WAYMO_PERCENT: u32 = 45;
 const CITYSCAPES_PERCENT: u32 = 15;
@@ -19,37 +17,15 @@ const CITYSCAPES_PERCENT: u32 = 15;
 const VAL_EVERY: u32 = 4;
 const MAX_DRIVES: u32 = 4;
 
-/// Name, number and mount of Waymo's cameras, in the order of its files.
-pub const WAYMO_CAMERAS: [(&str, i32, Mount); 5] = [
-    ("FRONT", 1, waymo_mount(1280, 620.0, 0.0)),
-    ("FRONT_LEFT", 2, waymo_mount(1280, 620.0, -45.0)),
-    ("SIDE_LEFT", 4, waymo_mount(886, 330.0, -90.0)),
-    ("FRONT_RIGHT", 3, waymo_mount(1280, 620.0, 45.0)),
-    ("SIDE_RIGHT", 5, waymo_mount(886, 330.0, 90.0)),
-];
-
-const fn waymo_mount(height: u32, horizon: f32, yaw_degrees: f32) -> Mount {
-    Mount {
-        size: Size {
-            width: 1920,
-            height,
-        },
-        focal: 2_050.0,
-        horizon,
-        height: 2.1,
-        yaw_degrees,
-    }
-}
-
 /// One drive: one TFRecord.
 #[derive(Clone, Debug)]
-pub struct Drive {
-    pub name: String,
-    pub location: &'static str,
-    pub hour: Hour,
-    pub weather: Weather,
-    pub num_steps: u32,
-    seed: u64,
+pub(super) struct Drive {
+    pub(super) name: String,
+    pub(super) location: &'static str,
+    pub(super) hour: Hour,
+    pub(super) weather: Weather,
+    pub(super) num_steps: u32,
+    pub(super) seed: u64,
 }
 
 /// Hour, weather and place of the drives: every value of Waymo's statistics occurs.
@@ -62,16 +38,16 @@ const DRIVES: [(Hour, Weather, &str); MAX_DRIVES as usize] = [
 
 /// Everything that is rendered.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     seed: u64,
-    pub drives: Vec<Drive>,
+    pub(super) drives: Vec<Drive>,
     num_soda10m: u32,
     num_cityscapes: u32,
 }
 
 /// A part of the plan that one thread draws.
 #[derive(Clone, Debug)]
-pub enum Task {
+pub(super) enum Task {
     /// All cameras of one step of a drive.
     Step {
         drive_ix: usize,
@@ -90,7 +66,7 @@ pub enum Task {
 
 impl Plan {
     /// At least one step of a drive, two labelled pictures and one photograph.
-    pub fn new(seed: u64, num_frames: u32) -> Self {
+    pub(super) fn new(seed: u64, num_frames: u32) -> Self {
         let cameras = WAYMO_CAMERAS.len() as u32;
         let num_steps = (num_frames * WAYMO_PERCENT / 100 / cameras).max(1);
         let num_drives = num_steps.min(MAX_DRIVES);
@@ -121,7 +97,7 @@ impl Plan {
     }
 
     /// Images for Waymo, SODA10M and Cityscapes.
-    pub fn counts(&self) -> [u64; 3] {
+    pub(super) fn counts(&self) -> [u64; 3] {
         let steps: u32 = self.drives.iter().map(|d| d.num_steps).sum();
         [
             u64::from(steps) * WAYMO_CAMERAS.len() as u64,
@@ -131,7 +107,7 @@ impl Plan {
     }
 
     /// The tasks; the large ones come first.
-    pub fn tasks(&self) -> Vec<Task> {
+    pub(super) fn tasks(&self) -> Vec<Task> {
         let steps = self
             .drives
             .iter()
@@ -144,12 +120,12 @@ impl Plan {
                 })
             });
         let soda10m = (0..self.num_soda10m).map(|ix| Task::Soda10m {
-            path: layout::soda10m_path(self.seed, ix),
+            path: paths::soda10m_path(self.seed, ix),
             seed: scene_seed(self.seed, 2, ix),
         });
         let cityscapes = (0..self.num_cityscapes).map(|ix| {
             let split = if ix % VAL_EVERY == 1 { "val" } else { "train" };
-            let [image, labels] = layout::cityscapes_paths(split, ix);
+            let [image, labels] = paths::cityscapes_paths(split, ix);
             Task::Cityscapes {
                 image,
                 labels,
@@ -160,11 +136,11 @@ impl Plan {
     }
 
     /// Paths of all files, relative to the output folder.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(super) fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = self
             .drives
             .iter()
-            .map(|drive| layout::waymo_path(&drive.name))
+            .map(|drive| paths::waymo_path(&drive.name))
             .collect();
         for task in self.tasks() {
             match task {
@@ -176,87 +152,6 @@ impl Plan {
         files
     }
 }
-
-impl Task {
-    /// Renders and encodes.
-    pub fn draw(self) -> Drawn {
-        match self {
-            Self::Step {
-                drive_ix,
-                drive,
-                step,
-            } => {
-                let scene = Scene::new(drive.seed, drive.hour, drive.weather);
-                let secs = step as f32 * STEP_SECS;
-                let jpegs = WAYMO_CAMERAS.iter().map(|(_, number, mount)| {
-                    let shot = u64::from(step) * 16 + *number as u64;
-                    (
-                        *number,
-                        layout::jpeg(&scene.photograph(mount, secs, shot, false)),
-                    )
-                });
-                let micros = i64::from(step) * (STEP_SECS * 1e6) as i64;
-                Drawn::Step {
-                    drive_ix,
-                    step,
-                    record: layout::waymo_record(&drive, micros, jpegs.collect()),
-                }
-            }
-            Self::Soda10m { path, seed } => {
-                let photo = lone_scene(seed, 0.25).photograph(&soda10m_mount(seed), 0.0, 0, false);
-                Drawn::Files(vec![(path, layout::jpeg(&photo))])
-            }
-            Self::Cityscapes {
-                image,
-                labels,
-                seed,
-            } => {
-                let photo = lone_scene(seed, 0.1).photograph(&CITYSCAPES_MOUNT, 0.0, 0, true);
-                let (color_png, labels_png) = layout::pngs(&photo);
-                Drawn::Files(vec![(image, color_png), (labels, labels_png)])
-            }
-        }
-    }
-}
-
-/// A street in which one picture is taken: mostly by day.
-fn lone_scene(seed: u64, rain: f32) -> Scene {
-    let mut rng = Rng::new(seed).fork(9);
-    let hour = rng.pick(&[Hour::Day, Hour::Day, Hour::Day, Hour::DawnDusk, Hour::Night]);
-    let weather = if rng.chance(rain) {
-        Weather::Rain
-    } else {
-        Weather::Sunny
-    };
-    Scene::new(seed, hour, weather)
-}
-
-/// SODA10M was taken with many cars' dashboard cameras.
-fn soda10m_mount(seed: u64) -> Mount {
-    let mut rng = Rng::new(seed).fork(8);
-    Mount {
-        size: Size {
-            width: 1920,
-            height: 1080,
-        },
-        focal: rng.range(1_150.0, 1_600.0),
-        horizon: rng.range(470.0, 580.0),
-        height: rng.range(1.35, 1.9),
-        yaw_degrees: rng.range(-6.0, 6.0),
-    }
-}
-
-/// The camera of Cityscapes, at half its resolution.
-const CITYSCAPES_MOUNT: Mount = Mount {
-    size: Size {
-        width: 1024,
-        height: 512,
-    },
-    focal: 1_131.0,
-    horizon: 230.0,
-    height: 1.25,
-    yaw_degrees: 0.0,
-};
 
 /// The seed of one scene; `kind` keeps the layouts apart.
 fn scene_seed(seed: u64, kind: u64, ix: u32) -> u64 {

@@ -1,15 +1,15 @@
 //! What the demo data promises to whoever reads it.
 
-use super::camera::Camera;
-use super::class::Class;
-use super::light::{Hour, Weather};
-use super::scene::Scene;
-use super::*;
-use crate::source::waymo::messages::Frame;
-use prost::Message;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use scenes::Class;
+
+use super::claim::Claim;
+use super::{DemoConfig, MIN_FRAMES, paths, render};
+use crate::source::waymo::messages::Frame;
 
 fn config(out: &Path, threads: usize) -> DemoConfig {
     DemoConfig {
@@ -179,33 +179,10 @@ fn a_file_that_lies_where_ours_belongs_is_never_overwritten() {
     let first = config(dir.path(), 2);
     let claim = Claim::new(&first, vec![]);
     claim.stake().unwrap();
-    let real = dir.path().join(layout::soda10m_path(first.seed, 0));
+    let real = dir.path().join(paths::soda10m_path(first.seed, 0));
     fs::create_dir_all(real.parent().unwrap()).unwrap();
     fs::write(&real, "a real photograph").unwrap();
     let error = render(&first, &mut |_, _| {}).unwrap_err().to_string();
     assert!(error.contains("UNLABEL_01_BJ"), "{error}");
     assert_eq!(fs::read(&real).unwrap(), b"a real photograph");
-}
-
-#[test]
-fn neighbouring_cameras_of_a_frame_see_one_scene() {
-    // The same point of the world, seen by the front camera at its left edge and by the left one at
-    // its right edge.
-    let scene = Scene::new(1, Hour::Day, Weather::Sunny);
-    let [front, left] = [0, 1].map(|ix| scene.camera(&plan::WAYMO_CAMERAS[ix].2, 1.0));
-    let point = |camera: &Camera| {
-        camera.pixel_from_view(camera.view_from_world([
-            front.position[0] - 10.0,
-            1.0,
-            front.position[2] + 22.5,
-        ]))
-    };
-    let ([x_front, y_front], [x_left, y_left]) = (point(&front), point(&left));
-    assert!(
-        (0.0..300.0).contains(&x_front) && (1600.0..1920.0).contains(&x_left),
-        "{x_front} {x_left}"
-    );
-    assert!((0.0..1280.0).contains(&y_front) && (0.0..1280.0).contains(&y_left));
-    assert_eq!(front.position, left.position);
-    assert!(scene.camera(&plan::WAYMO_CAMERAS[0].2, 2.0).position[2] > front.position[2] + 1.0);
 }

@@ -4,33 +4,33 @@
 //! inside has the class. Whoever is drawn later hides what is there: the scene draws from far to
 //! near.
 
-use super::backdrop;
-use super::camera::{Camera, NEAR, Vec3};
-use super::class::Class;
-use super::light::{Light, Rgb};
-use super::street::Street;
+use crate::backdrop;
+use crate::camera::{Camera, NEAR, Vec3};
+use crate::class::Class;
+use crate::light::{Light, Rgb};
+use crate::street::Street;
 use tiny_skia::{FillRule, Paint, Path, PathBuilder, Pixmap, Transform};
 
 /// A picture in the making.
-pub struct Canvas<'a> {
-    pub camera: &'a Camera,
-    pub light: &'a Light,
+pub(crate) struct Canvas<'a> {
+    pub(crate) camera: &'a Camera,
+    pub(crate) light: &'a Light,
     color: Pixmap,
     label: Option<Pixmap>,
 }
 
 /// How a polygon is filled.
 #[derive(Clone, Copy, Debug)]
-pub struct Fill {
-    pub color: Rgb,
+pub(crate) struct Fill {
+    pub(crate) color: Rgb,
     /// 1 is opaque.
-    pub alpha: f32,
+    pub(crate) alpha: f32,
     /// What its pixels show; none leaves the labels as they are (shadows, glow).
-    pub class: Option<Class>,
+    pub(crate) class: Option<Class>,
 }
 
 impl Fill {
-    pub fn solid(color: Rgb, class: Class) -> Self {
+    pub(crate) fn solid(color: Rgb, class: Class) -> Self {
         Self {
             color,
             alpha: 1.0,
@@ -39,7 +39,7 @@ impl Fill {
     }
 
     /// A veil that changes the colour but not what is seen.
-    pub fn veil(color: Rgb, alpha: f32) -> Self {
+    pub(crate) fn veil(color: Rgb, alpha: f32) -> Self {
         Self {
             color,
             alpha,
@@ -50,7 +50,12 @@ impl Fill {
 
 impl<'a> Canvas<'a> {
     /// A picture of the empty street.
-    pub fn new(street: &Street, light: &'a Light, camera: &'a Camera, with_labels: bool) -> Self {
+    pub(crate) fn new(
+        street: &Street,
+        light: &'a Light,
+        camera: &'a Camera,
+        with_labels: bool,
+    ) -> Self {
         let blank = || {
             Pixmap::new(camera.size.width, camera.size.height)
                 .expect("a camera has a picture of at least one pixel")
@@ -72,12 +77,12 @@ impl<'a> Canvas<'a> {
     }
 
     /// RGBA of the picture, and RGBA of the labels with the id in every colour channel.
-    pub fn finish(self) -> (Pixmap, Option<Pixmap>) {
+    pub(crate) fn finish(self) -> (Pixmap, Option<Pixmap>) {
         (self.color, self.label)
     }
 
     /// Fills a polygon of world points.
-    pub fn polygon(&mut self, points: &[Vec3], fill: Fill) {
+    pub(crate) fn polygon(&mut self, points: &[Vec3], fill: Fill) {
         let view: Vec<Vec3> = points
             .iter()
             .map(|&p| self.camera.view_from_world(p))
@@ -86,13 +91,13 @@ impl<'a> Canvas<'a> {
     }
 
     /// Fills a polygon of camera-space points.
-    pub fn polygon_in_view(&mut self, points: &[Vec3], fill: Fill) {
+    pub(crate) fn polygon_in_view(&mut self, points: &[Vec3], fill: Fill) {
         self.polygons_in_view(std::iter::once(points), FillRule::Winding, fill);
     }
 
     /// Fills several polygons of camera-space points as one shape, so that their overlaps do not
     /// add up.
-    pub fn polygons_in_view<'p>(
+    pub(crate) fn polygons_in_view<'p>(
         &mut self,
         polygons: impl Iterator<Item = &'p [Vec3]>,
         rule: FillRule,
@@ -154,7 +159,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// A soft light around a camera-space point: veils that grow fainter outwards.
-    pub fn glow_in_view(&mut self, middle: Vec3, radius: f32, color: Rgb, strength: f32) {
+    pub(crate) fn glow_in_view(&mut self, middle: Vec3, radius: f32, color: Rgb, strength: f32) {
         const RINGS: u32 = 12;
         for ring in 1..=RINGS {
             let share = ring as f32 / RINGS as f32;
@@ -168,7 +173,7 @@ impl<'a> Canvas<'a> {
 }
 
 /// A bar of the given width between two camera-space points.
-pub fn bar(a: Vec3, b: Vec3, width: f32) -> [Vec3; 4] {
+pub(crate) fn bar(a: Vec3, b: Vec3, width: f32) -> [Vec3; 4] {
     let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
     let length = (dx * dx + dy * dy).sqrt().max(1e-4);
     let (ox, oy) = (-dy / length * 0.5 * width, dx / length * 0.5 * width);
@@ -181,12 +186,12 @@ pub fn bar(a: Vec3, b: Vec3, width: f32) -> [Vec3; 4] {
 }
 
 /// A disc that faces the camera, in camera space.
-pub fn disc(middle: Vec3, radius: f32, corners: u32) -> Vec<Vec3> {
+pub(crate) fn disc(middle: Vec3, radius: f32, corners: u32) -> Vec<Vec3> {
     ellipse(middle, [radius, radius], corners)
 }
 
 /// An ellipse that faces the camera, in camera space.
-pub fn ellipse(middle: Vec3, radii: [f32; 2], corners: u32) -> Vec<Vec3> {
+pub(crate) fn ellipse(middle: Vec3, radii: [f32; 2], corners: u32) -> Vec<Vec3> {
     (0..corners)
         .map(|i| {
             let (sin, cos) = libm::sincosf(std::f32::consts::TAU * i as f32 / corners as f32);

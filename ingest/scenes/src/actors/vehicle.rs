@@ -1,55 +1,12 @@
 //! Cars, vans, lorries and buses: outlines swept across their width.
 
+use super::actor::Actor;
 use super::hull::{Outline, Painter, TRIM};
-use super::{Actor, Illumination};
-use crate::demo::camera::Vec3;
-use crate::demo::canvas::Canvas;
-use crate::demo::class::Class;
-use crate::demo::light::Rgb;
-
-/// The kinds of motor vehicles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    Sedan,
-    Hatchback,
-    Suv,
-    Van,
-    Truck,
-    Bus,
-}
-
-impl Body {
-    /// Half width, half length and height, in metres.
-    pub fn extent(self) -> [f32; 3] {
-        match self {
-            Self::Sedan => [0.88, 2.3, 1.45],
-            Self::Hatchback => [0.86, 2.0, 1.5],
-            Self::Suv => [0.95, 2.35, 1.75],
-            Self::Van => [1.0, 2.6, 2.1],
-            Self::Truck => [1.2, 3.6, 3.3],
-            Self::Bus => [1.27, 5.6, 3.1],
-        }
-    }
-
-    fn class(self) -> Class {
-        match self {
-            Self::Truck => Class::Truck,
-            Self::Bus => Class::Bus,
-            _ => Class::Car,
-        }
-    }
-}
-
-/// What a driver has switched on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lights {
-    /// Parked.
-    Off,
-    /// Head and rear lamps shine in the dark and in rain.
-    Driving,
-    /// The same, and the rear lamps shine at any time.
-    Braking,
-}
+use super::illumination::Illumination;
+use super::kind::{Body, Lights};
+use crate::camera::Vec3;
+use crate::canvas::Canvas;
+use crate::light::Rgb;
 
 const GLASS: Rgb = Rgb::hex(0x28323a);
 
@@ -76,7 +33,7 @@ const VAN: [&Outline; 2] = [
 ];
 
 /// Draws a vehicle: shadow, tyres, then its hulls from far to near, each with its details.
-pub fn draw(
+pub(crate) fn draw(
     actor: &Actor,
     body: Body,
     paint: Rgb,

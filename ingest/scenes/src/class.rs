@@ -4,6 +4,7 @@
 /// (<https://github.com/mcordts/cityscapesScripts>, `labels.py`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[expect(missing_docs, reason = "the names of Cityscapes")]
 pub enum Class {
     Road = 7,
     Sidewalk = 8,
@@ -23,6 +24,7 @@ pub enum Class {
 }
 
 impl Class {
+    /// The value of its pixels in labels.
     pub fn id(self) -> u8 {
         self as u8
     }

@@ -1,12 +1,12 @@
 //! The buildings of a street: boxes with a front of windows, shops and doors, and flat or gable
 //! roofs.
 
-use super::light::Rgb;
-use super::noise::Rng;
+use crate::light::Rgb;
+use crate::noise::Rng;
 
 /// The character of the street.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum District {
+pub(crate) enum District {
     /// High fronts without gaps, shops at street level.
     Downtown,
     /// Some floors of flats, trees along the street.
@@ -17,50 +17,50 @@ pub enum District {
 
 /// A box with a front to the street.
 #[derive(Clone, Debug)]
-pub struct Building {
+pub(crate) struct Building {
     /// Footprint: `x0 < x1`, `z0 < z1`.
-    pub x: [f32; 2],
-    pub z: [f32; 2],
+    pub(crate) x: [f32; 2],
+    pub(crate) z: [f32; 2],
     /// Height of the walls.
-    pub eaves: f32,
+    pub(crate) eaves: f32,
     /// Height of a gable roof above the eaves; 0 for a flat roof.
-    pub gable: f32,
-    pub front: Front,
+    pub(crate) gable: f32,
+    pub(crate) front: Front,
 }
 
 /// How the walls of a building look.
 #[derive(Clone, Copy, Debug)]
-pub struct Front {
-    pub wall: Rgb,
-    pub trim: Rgb,
-    pub roof: Rgb,
-    pub sign: Rgb,
-    pub storey: f32,
+pub(crate) struct Front {
+    pub(crate) wall: Rgb,
+    pub(crate) trim: Rgb,
+    pub(crate) roof: Rgb,
+    pub(crate) sign: Rgb,
+    pub(crate) storey: f32,
     /// Width of one window axis.
-    pub bay: f32,
+    pub(crate) bay: f32,
     /// Window, as parts of an axis and a storey: left, right, bottom, top.
-    pub window: [f32; 4],
-    pub brick: bool,
-    pub shops: bool,
-    pub seed: u32,
+    pub(crate) window: [f32; 4],
+    pub(crate) brick: bool,
+    pub(crate) shops: bool,
+    pub(crate) seed: u32,
 }
 
 /// One side of a street, to be built up.
-pub struct Row {
-    pub district: District,
+pub(crate) struct Row {
+    pub(crate) district: District,
     /// -1 for the left side, 1 for the right.
-    pub side: f32,
+    pub(crate) side: f32,
     /// Distance of the fronts from the middle of the street.
-    pub fronts: f32,
+    pub(crate) fronts: f32,
     /// Where the row begins and ends.
-    pub z: [f32; 2],
+    pub(crate) z: [f32; 2],
     /// Stretches that stay free.
-    pub gaps: Vec<[f32; 2]>,
+    pub(crate) gaps: Vec<[f32; 2]>,
 }
 
 impl Row {
     /// The buildings, from near to far.
-    pub fn build(&self, rng: &mut Rng) -> Vec<Building> {
+    pub(crate) fn build(&self, rng: &mut Rng) -> Vec<Building> {
         let mut buildings = Vec::new();
         let mut z = self.z[0];
         while z < self.z[1] {

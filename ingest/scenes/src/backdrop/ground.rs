@@ -1,17 +1,17 @@
 //! The ground: asphalt with its markings, kerbs, paving slabs and lawns.
 
-use super::Shade;
-use crate::demo::camera::Camera;
-use crate::demo::class::Class;
-use crate::demo::light::{Light, Rgb};
-use crate::demo::noise;
-use crate::demo::street::{self, Ground, LAMP_SPACING, LANE, Street};
+use super::ray::Shade;
+use crate::camera::Camera;
+use crate::class::Class;
+use crate::light::{Light, Rgb};
+use crate::noise;
+use crate::street::{self, Ground, LAMP_SPACING, LANE, Street};
 
 /// Beyond this depth the ground is all haze, in metres.
 const FAR: f32 = 1500.0;
 
 /// The ground in one image row: a level camera sees all of it at one depth.
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     street: &'a Street,
     light: &'a Light,
     camera: &'a Camera,
@@ -25,7 +25,12 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// The row of pixels whose middles are at `row`; none above the horizon.
-    pub fn new(street: &'a Street, light: &'a Light, camera: &'a Camera, row: f32) -> Option<Self> {
+    pub(crate) fn new(
+        street: &'a Street,
+        light: &'a Light,
+        camera: &'a Camera,
+        row: f32,
+    ) -> Option<Self> {
         if row <= camera.horizon {
             return None;
         }
@@ -46,7 +51,7 @@ impl<'a> Row<'a> {
     }
 
     /// The ground that a ray of a column meets.
-    pub fn shade(&self, ray: [f32; 2]) -> Shade {
+    pub(crate) fn shade(&self, ray: [f32; 2]) -> Shade {
         let (street, light, camera) = (self.street, self.light, self.camera);
         if self.depth > FAR {
             return (light.haze, Class::Road);
@@ -147,7 +152,7 @@ fn headlights(camera: &Camera, x: f32, z: f32) -> Rgb {
 
 /// A wet road at column and row `at`: `above` holds the finished rows, of which it mirrors the one
 /// as far above the horizon.
-pub fn mirror(dry: Rgb, camera: &Camera, above: &[u8], [ix, row]: [usize; 2]) -> Rgb {
+pub(crate) fn mirror(dry: Rgb, camera: &Camera, above: &[u8], [ix, row]: [usize; 2]) -> Rgb {
     let ripple = noise::hash(ix as i32 / 3, row as i32, 77) % 19;
     let mirrored = 2.0 * camera.horizon
         - row as f32

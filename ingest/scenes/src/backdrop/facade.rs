@@ -1,17 +1,23 @@
 //! Walls with windows, doors and shops, and gable roofs.
 
-use super::Hit;
-use crate::demo::building::{Building, Front};
-use crate::demo::light::{Light, Rgb};
-use crate::demo::noise;
-use crate::demo::street::{self, Street};
+use super::ray::Hit;
+use crate::building::{Building, Front};
+use crate::light::{Light, Rgb};
+use crate::noise;
+use crate::street::{self, Street};
 
 /// Height of a shop's window and of the sign above it, in metres.
 const SHOP_WINDOW: [f32; 2] = [0.35, 2.55];
 const SHOP_SIGN: [f32; 2] = [2.7, 3.3];
 
 /// A wall at `height` metres above the ground.
-pub fn wall(street: &Street, building: &Building, hit: &Hit, height: f32, light: &Light) -> Rgb {
+pub(crate) fn wall(
+    street: &Street,
+    building: &Building,
+    hit: &Hit,
+    height: f32,
+    light: &Light,
+) -> Rgb {
     let front = &building.front;
     // End walls of rows stand blind.
     let has_windows = hit.normal[0] != 0.0 || building.gable == 0.0;
@@ -52,7 +58,7 @@ pub fn wall(street: &Street, building: &Building, hit: &Hit, height: f32, light:
 }
 
 /// A gable roof, `up` metres above the eaves.
-pub fn roof(building: &Building, hit: &Hit, up: f32, light: &Light) -> Rgb {
+pub(crate) fn roof(building: &Building, hit: &Hit, up: f32, light: &Light) -> Rgb {
     let rows = noise::cell(
         noise::floor(hit.along * 3.0),
         noise::floor(up * 6.0),

@@ -1,13 +1,13 @@
 //! One drive through one street: who is where, and the pictures that its cameras take.
 
-use super::actors::Actor;
-use super::camera::Camera;
-use super::canvas::Canvas;
-use super::cast;
-use super::light::{Hour, Light, Weather};
-use super::noise::Rng;
-use super::photo::{self, Photo};
-use super::street::{District, LANE, Street};
+use crate::actors::{self, Actor};
+use crate::camera::Camera;
+use crate::canvas::Canvas;
+use crate::cast;
+use crate::light::{Hour, Light, Weather};
+use crate::noise::Rng;
+use crate::photo::{self, Photo};
+use crate::street::{District, LANE, Street};
 use schemas::geom::Size;
 
 /// An actor farther away than this is not drawn, in metres.
@@ -16,6 +16,7 @@ const SIGHT: f32 = 170.0;
 /// How a camera is mounted on the car.
 #[derive(Clone, Copy, Debug)]
 pub struct Mount {
+    /// Width and height of its pictures in pixels.
     pub size: Size,
     /// Focal length in pixels.
     pub focal: f32,
@@ -30,7 +31,7 @@ pub struct Mount {
 /// A drive through a street.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    pub light: Light,
+    light: Light,
     street: Street,
     actors: Vec<Actor>,
     /// Where the car with the cameras drives, and how fast.
@@ -70,7 +71,7 @@ impl Scene {
     }
 
     /// The camera on its mount after `secs` of driving.
-    pub fn camera(&self, mount: &Mount, secs: f32) -> Camera {
+    fn camera(&self, mount: &Mount, secs: f32) -> Camera {
         let position = [self.lane_x, mount.height, self.speed * secs];
         Camera::new(
             mount.size,
@@ -87,7 +88,7 @@ impl Scene {
         let camera = self.camera(mount, secs);
         let mut canvas = Canvas::new(&self.street, &self.light, &camera, with_labels);
         for actor in self.visible(&camera, secs) {
-            actor.draw(&mut canvas, &self.street);
+            actors::draw(&actor, &mut canvas, &self.street);
         }
         let (color, labels) = canvas.finish();
         photo::expose(color, labels, &self.light, &mut self.rng.fork(1_000 + shot))
@@ -118,8 +119,8 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::actors::{Body, Kind, Lights};
-    use crate::demo::class::Class;
+    use crate::actors::{Body, Kind, Lights};
+    use crate::class::Class;
 
     const MOUNT: Mount = Mount {
         size: Size {
@@ -233,5 +234,35 @@ mod tests {
             "{kept} of {} actors are still in sight",
             here.len()
         );
+    }
+
+    #[test]
+    fn neighbouring_cameras_of_a_car_see_one_scene() {
+        let mount = |yaw_degrees| Mount {
+            size: Size::new(1920, 1280),
+            focal: 2_050.0,
+            horizon: 620.0,
+            height: 2.1,
+            yaw_degrees,
+        };
+        // The same point of the world, seen by the front camera at its left edge and by the left one at
+        // its right edge.
+        let scene = Scene::new(1, Hour::Day, Weather::Sunny);
+        let [front, left] = [0.0, -45.0].map(|yaw| scene.camera(&mount(yaw), 1.0));
+        let point = |camera: &Camera| {
+            camera.pixel_from_view(camera.view_from_world([
+                front.position[0] - 10.0,
+                1.0,
+                front.position[2] + 22.5,
+            ]))
+        };
+        let ([x_front, y_front], [x_left, y_left]) = (point(&front), point(&left));
+        assert!(
+            (0.0..300.0).contains(&x_front) && (1600.0..1920.0).contains(&x_left),
+            "{x_front} {x_left}"
+        );
+        assert!((0.0..1280.0).contains(&y_front) && (0.0..1280.0).contains(&y_left));
+        assert_eq!(front.position, left.position);
+        assert!(scene.camera(&mount(0.0), 2.0).position[2] > front.position[2] + 1.0);
     }
 }

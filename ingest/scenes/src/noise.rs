@@ -9,6 +9,7 @@
 pub struct Rng(u64);
 
 impl Rng {
+    /// The stream named `seed`.
     pub fn new(seed: u64) -> Self {
         Self(mix(seed))
     }
@@ -18,18 +19,19 @@ impl Rng {
         Self(mix(self.0 ^ mix(tag.wrapping_add(0x9E37_79B9))))
     }
 
+    /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
     /// A seed for the hashed noise below.
-    pub fn seed(&mut self) -> u32 {
+    pub(crate) fn seed(&mut self) -> u32 {
         (self.bits() >> 32) as u32
     }
 
     /// Uniform in `[0, 1)`.
-    pub fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1 << 24) as f32
     }
 
@@ -38,10 +40,12 @@ impl Rng {
         low + (high - low) * self.unit()
     }
 
+    /// True with `probability`.
     pub fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }
 
+    /// One of `items`, each as likely.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[(self.bits() % items.len() as u64) as usize]
     }
@@ -55,7 +59,7 @@ fn mix(mut z: u64) -> u64 {
 
 /// 32 well-mixed bits of a lattice cell.
 #[inline]
-pub fn hash(x: i32, y: i32, seed: u32) -> u32 {
+pub(crate) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = (x as u32).wrapping_mul(0x8DA6_B343) ^ (y as u32).wrapping_mul(0xD816_3841) ^ seed;
     h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
     h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
@@ -64,13 +68,13 @@ pub fn hash(x: i32, y: i32, seed: u32) -> u32 {
 
 /// A value in `[0, 1)` that is constant over a lattice cell.
 #[inline]
-pub fn cell(x: i32, y: i32, seed: u32) -> f32 {
+pub(crate) fn cell(x: i32, y: i32, seed: u32) -> f32 {
     (hash(x, y, seed) >> 8) as f32 / (1 << 24) as f32
 }
 
 /// Smooth noise in `[0, 1)`: lattice values, interpolated with a cubic ease.
 #[inline]
-pub fn smooth(x: f32, y: f32, seed: u32) -> f32 {
+pub(crate) fn smooth(x: f32, y: f32, seed: u32) -> f32 {
     let (ix, iy) = (floor(x), floor(y));
     let (fx, fy) = (ease(x - ix as f32), ease(y - iy as f32));
     let top = lerp(cell(ix, iy, seed), cell(ix + 1, iy, seed), fx);
@@ -79,7 +83,7 @@ pub fn smooth(x: f32, y: f32, seed: u32) -> f32 {
 }
 
 /// Smooth noise in `[0, 1)` summed over octaves of halving size and weight.
-pub fn fractal(x: f32, y: f32, seed: u32, octaves: u32) -> f32 {
+pub(crate) fn fractal(x: f32, y: f32, seed: u32, octaves: u32) -> f32 {
     let (mut sum, mut weight, mut scale) = (0.0, 0.5, 1.0);
     for octave in 0..octaves {
         sum += weight * smooth(x * scale, y * scale, seed.wrapping_add(octave));
@@ -92,19 +96,19 @@ pub fn fractal(x: f32, y: f32, seed: u32, octaves: u32) -> f32 {
 /// `f32::floor` as an integer, without the library call that baseline x86-64 makes of it.
 /// Saturates.
 #[inline]
-pub fn floor(x: f32) -> i32 {
+pub(crate) fn floor(x: f32) -> i32 {
     let truncated = x as i32;
     truncated.saturating_sub(i32::from(x < truncated as f32))
 }
 
 #[inline]
-pub fn lerp(a: f32, b: f32, t: f32) -> f32 {
+pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// 0 below `low`, 1 above `high`, cubic between.
 #[inline]
-pub fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
+pub(crate) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     ease(((x - low) / (high - low)).clamp(0.0, 1.0))
 }
 

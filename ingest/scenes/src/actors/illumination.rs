@@ -1,83 +1,38 @@
-//! What moves or stands in the street, and where.
+//! The light at an actor's place, and the shadows that the actor throws.
 
-mod furniture;
-mod hull;
-mod people;
-mod tree;
-mod vehicle;
-
-use super::camera::Vec3;
-use super::canvas::{Canvas, Fill};
-use super::light::{Light, Rgb};
-use super::street::Street;
-
-pub use furniture::SignShape;
-pub use vehicle::{Body, Lights};
-
-/// What an actor is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// A motor vehicle.
-    Vehicle {
-        body: Body,
-        paint: Rgb,
-        lights: Lights,
-    },
-    /// Somebody on foot.
-    Person {
-        walks: bool,
-    },
-    /// Somebody on a bicycle.
-    Cyclist,
-    /// A parked bicycle.
-    Bicycle,
-    /// A tree with the given height; conifers are cones.
-    Tree {
-        height: f32,
-        conifer: bool,
-    },
-    Bush,
-    /// A street lamp; its arm reaches along the heading.
-    Lamp,
-    /// Traffic lights on a mast; its arm reaches along `arm` (x), the lights face along the
-    /// heading. `state`: 0 red, 1 amber, 2 green.
-    TrafficLight {
-        arm: f32,
-        state: u8,
-    },
-    Sign(SignShape),
-}
-
-/// An actor in its place.
-#[derive(Clone, Copy, Debug)]
-pub struct Actor {
-    pub kind: Kind,
-    pub x: f32,
-    pub z: f32,
-    /// Unit vector (x, z) that it faces.
-    pub heading: [f32; 2],
-    /// Metres per second along the heading.
-    pub speed: f32,
-    /// Decides clothes, leaves and so on: an actor looks the same in every picture of it.
-    pub seed: u64,
-}
+use super::actor::Actor;
+use crate::camera::Vec3;
+use crate::canvas::{Canvas, Fill};
+use crate::light::{Light, Rgb};
+use crate::street::Street;
 
 /// The light at an actor's place.
 #[derive(Clone, Copy, Debug)]
-pub struct Illumination<'a> {
+pub(crate) struct Illumination<'a> {
     light: &'a Light,
     sun: f32,
     lamps: Rgb,
 }
 
-impl Illumination<'_> {
+impl<'a> Illumination<'a> {
+    /// That of `actor`.
+    pub(crate) fn at(actor: &Actor, light: &'a Light, street: &Street) -> Self {
+        let lamps = if light.is_night() {
+            Rgb(0.30, 0.27, 0.22)
+        } else {
+            Rgb(0.0, 0.0, 0.0)
+        };
+        let sun = street.sun_at(light.sun, [actor.x, 0.5, actor.z]);
+        Self { light, sun, lamps }
+    }
+
     /// A surface of colour `albedo` with unit normal `normal`.
-    pub fn on(&self, albedo: Rgb, normal: Vec3) -> Rgb {
+    pub(crate) fn on(&self, albedo: Rgb, normal: Vec3) -> Rgb {
         albedo.under(self.light.on(normal, self.sun) + self.lamps)
     }
 
     /// A surface of colour `albedo` that is no plane: cloth, leaves.
-    pub fn around(&self, albedo: Rgb) -> Rgb {
+    pub(crate) fn around(&self, albedo: Rgb) -> Rgb {
         albedo.under(self.light.ambient + self.light.sunlight * (0.6 * self.sun) + self.lamps)
     }
 
@@ -101,58 +56,8 @@ impl Illumination<'_> {
 }
 
 impl Actor {
-    /// The actor `secs` later.
-    pub fn after(&self, secs: f32) -> Self {
-        let way = self.speed * secs;
-        Self {
-            x: self.x + way * self.heading[0],
-            z: self.z + way * self.heading[1],
-            ..*self
-        }
-    }
-
-    /// World point that lies `right` of the actor, `up` from the ground and `ahead` of it, in
-    /// metres.
-    pub fn point(&self, right: f32, up: f32, ahead: f32) -> Vec3 {
-        let [hx, hz] = self.heading;
-        [
-            self.x + right * hz + ahead * hx,
-            up,
-            self.z - right * hx + ahead * hz,
-        ]
-    }
-
-    /// Draws the actor and its shadow.
-    pub fn draw(&self, canvas: &mut Canvas, street: &Street) {
-        let light = canvas.light;
-        let lamps = if light.is_night() {
-            Rgb(0.30, 0.27, 0.22)
-        } else {
-            Rgb(0.0, 0.0, 0.0)
-        };
-        let sun = street.sun_at(light.sun, [self.x, 0.5, self.z]);
-        let lit = Illumination { light, sun, lamps };
-        match self.kind {
-            Kind::Vehicle {
-                body,
-                paint,
-                lights,
-            } => vehicle::draw(self, body, paint, lights, canvas, &lit),
-            Kind::Person { walks } => people::pedestrian(self, walks, canvas, &lit),
-            Kind::Cyclist => people::cyclist(self, canvas, &lit),
-            Kind::Bicycle => people::bicycle(self, canvas, &lit),
-            Kind::Tree { height, conifer } => tree::draw(self, height, conifer, canvas, &lit),
-            Kind::Bush => tree::bush(self, canvas, &lit),
-            Kind::Lamp => furniture::lamp(self, canvas, &lit),
-            Kind::TrafficLight { arm, state } => {
-                furniture::traffic_light(self, arm, state, canvas, &lit)
-            }
-            Kind::Sign(shape) => furniture::sign(self, shape, canvas, &lit),
-        }
-    }
-
     /// The shadow that the sun throws of a box: half width, half length, height, in metres.
-    fn box_shadow(
+    pub(crate) fn box_shadow(
         &self,
         canvas: &mut Canvas,
         lit: &Illumination,
@@ -167,7 +72,13 @@ impl Actor {
     }
 
     /// The shadow that the sun throws of a ball: height of its middle and radius, in metres.
-    fn ball_shadow(&self, canvas: &mut Canvas, lit: &Illumination, height: f32, radius: f32) {
+    pub(crate) fn ball_shadow(
+        &self,
+        canvas: &mut Canvas,
+        lit: &Illumination,
+        height: f32,
+        radius: f32,
+    ) {
         let rim: Vec<Vec3> = (0..16)
             .map(|i| {
                 let (sin, cos) = libm::sincosf(std::f32::consts::TAU * i as f32 / 16.0);
@@ -178,7 +89,7 @@ impl Actor {
     }
 
     /// The darkness under a low body, soft at its edge.
-    fn contact_shadow(&self, canvas: &mut Canvas, half_width: f32, half_length: f32) {
+    pub(crate) fn contact_shadow(&self, canvas: &mut Canvas, half_width: f32, half_length: f32) {
         for margin in [0.16, 0.09, 0.02, -0.06, -0.14] {
             let edge = CORNERS.map(|[r, a]| {
                 self.point(r * (half_width + margin), 0.01, a * (half_length + margin))

@@ -1,11 +1,12 @@
 //! Pedestrians and cyclists: flat figures that face the camera, built of bars and discs.
 
-use super::{Actor, Illumination};
-use crate::demo::camera::Vec3;
-use crate::demo::canvas::{Canvas, Fill, bar, disc, ellipse};
-use crate::demo::class::Class;
-use crate::demo::light::Rgb;
-use crate::demo::noise::Rng;
+use super::actor::Actor;
+use super::illumination::Illumination;
+use crate::camera::Vec3;
+use crate::canvas::{Canvas, Fill, bar, disc, ellipse};
+use crate::class::Class;
+use crate::light::Rgb;
+use crate::noise::Rng;
 use tiny_skia::FillRule;
 
 const SKIN: [u32; 5] = [0xe8bf9f, 0xd2a17c, 0xb07b55, 0x8a5a3c, 0x5e3c28];
@@ -50,7 +51,7 @@ impl Look {
 }
 
 /// Somebody on foot.
-pub fn pedestrian(actor: &Actor, walks: bool, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn pedestrian(actor: &Actor, walks: bool, canvas: &mut Canvas, lit: &Illumination) {
     let look = Look::new(actor, lit);
     actor.box_shadow(canvas, lit, [0.2, 0.14, 1.6 * look.scale]);
     actor.contact_shadow(canvas, 0.16, 0.12);
@@ -162,7 +163,7 @@ fn head(look: &Look, middle: Vec3, scale: f32, fill: &mut impl FnMut(&[Vec3], Rg
 }
 
 /// Somebody riding a bicycle.
-pub fn cyclist(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn cyclist(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
     let look = Look::new(actor, lit);
     bicycle(actor, canvas, lit);
     let at = |ahead: f32, up: f32, right: f32| actor.point(right, up, ahead);
@@ -200,7 +201,7 @@ pub fn cyclist(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
 }
 
 /// A bicycle that stands or rides along its heading.
-pub fn bicycle(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn bicycle(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
     actor.box_shadow(canvas, lit, [0.05, 0.8, 0.7]);
     actor.contact_shadow(canvas, 0.02, 0.7);
     let mut rng = Rng::new(actor.seed).fork(1);

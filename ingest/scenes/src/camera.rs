@@ -7,27 +7,33 @@
 use schemas::geom::Size;
 
 /// A point or direction in metres: x right, y up, z ahead.
-pub type Vec3 = [f32; 3];
+pub(crate) type Vec3 = [f32; 3];
 
 /// Nothing nearer than this is drawn, in metres.
-pub const NEAR: f32 = 0.25;
+pub(crate) const NEAR: f32 = 0.25;
 
 /// Where a picture is taken from.
 #[derive(Clone, Copy, Debug)]
-pub struct Camera {
-    pub size: Size,
+pub(crate) struct Camera {
+    pub(crate) size: Size,
     /// Focal length in pixels.
-    pub focal: f32,
+    pub(crate) focal: f32,
     /// Row of the horizon.
-    pub horizon: f32,
-    pub position: Vec3,
+    pub(crate) horizon: f32,
+    pub(crate) position: Vec3,
     sin: f32,
     cos: f32,
 }
 
 impl Camera {
     /// A camera turned `yaw_degrees` to the right of the driving direction.
-    pub fn new(size: Size, focal: f32, horizon: f32, position: Vec3, yaw_degrees: f32) -> Self {
+    pub(crate) fn new(
+        size: Size,
+        focal: f32,
+        horizon: f32,
+        position: Vec3,
+        yaw_degrees: f32,
+    ) -> Self {
         let yaw = yaw_degrees.to_radians();
         Self {
             size,
@@ -40,7 +46,7 @@ impl Camera {
     }
 
     /// Camera space of a world point: right, up, depth.
-    pub fn view_from_world(&self, p: Vec3) -> Vec3 {
+    pub(crate) fn view_from_world(&self, p: Vec3) -> Vec3 {
         let (dx, dy, dz) = (
             p[0] - self.position[0],
             p[1] - self.position[1],
@@ -54,7 +60,7 @@ impl Camera {
     }
 
     /// Column and row, in pixels, of a camera-space point with positive depth.
-    pub fn pixel_from_view(&self, p: Vec3) -> [f32; 2] {
+    pub(crate) fn pixel_from_view(&self, p: Vec3) -> [f32; 2] {
         let scale = self.focal / p[2];
         [
             0.5 * self.size.width as f32 + p[0] * scale,
@@ -63,18 +69,18 @@ impl Camera {
     }
 
     /// Ground direction (x, z) that a column looks along, per metre of depth.
-    pub fn ray_of_column(&self, column: f32) -> [f32; 2] {
+    pub(crate) fn ray_of_column(&self, column: f32) -> [f32; 2] {
         let right = (column - 0.5 * self.size.width as f32) / self.focal;
         [self.sin + self.cos * right, self.cos - self.sin * right]
     }
 
     /// Unit vector (x, z) to the right of the view.
-    pub fn right(&self) -> [f32; 2] {
+    pub(crate) fn right(&self) -> [f32; 2] {
         [self.cos, -self.sin]
     }
 
     /// Row at which height `y` metres stands at depth `depth` metres.
-    pub fn row_of_height(&self, y: f32, depth: f32) -> f32 {
+    pub(crate) fn row_of_height(&self, y: f32, depth: f32) -> f32 {
         self.horizon - (y - self.position[1]) * self.focal / depth
     }
 }

@@ -4,10 +4,10 @@
 //! crossings. What moves keeps its lane and speed, so a drive can be photographed at any second of
 //! it.
 
-use super::actors::{Actor, Body, Kind, Lights, SignShape};
-use super::light::Rgb;
-use super::noise::Rng;
-use super::street::{CROSSING_HALF, District, LAMP_SPACING, LANE, PARKING, Street};
+use crate::actors::{Actor, Body, Kind, Lights, SignShape};
+use crate::light::Rgb;
+use crate::noise::Rng;
+use crate::street::{CROSSING_HALF, District, LAMP_SPACING, LANE, PARKING, Street};
 
 /// Actors stand between these z at the start of the drive; the drive starts at 0.
 const NEAR_END: f32 = -45.0;
@@ -15,7 +15,7 @@ const FAR_END: f32 = 190.0;
 
 /// Fills a street. `own` is where the car with the cameras drives (x), and its speed: its lane
 /// stays free around it.
-pub fn place(street: &Street, own: [f32; 2], rng: &Rng) -> Vec<Actor> {
+pub(crate) fn place(street: &Street, own: [f32; 2], rng: &Rng) -> Vec<Actor> {
     let [lane_x, speed] = own;
     let mut cast = Cast {
         street,

@@ -4,19 +4,19 @@
 //! The street runs along z with its middle at x = 0; traffic keeps to the right (x > 0 drives
 //! towards +z). Distances are metres.
 
-use super::building::{Building, Row};
-use super::noise::{self, Rng};
+use crate::building::{Building, Row};
+use crate::noise::{self, Rng};
 
-pub use super::building::District;
+pub(crate) use crate::building::District;
 
 /// Width of a traffic lane.
-pub const LANE: f32 = 3.4;
+pub(crate) const LANE: f32 = 3.4;
 /// Width of a strip of parked cars.
-pub const PARKING: f32 = 2.3;
+pub(crate) const PARKING: f32 = 2.3;
 /// Half the width of a crossing street.
-pub const CROSSING_HALF: f32 = 5.5;
+pub(crate) const CROSSING_HALF: f32 = 5.5;
 /// Street lamps stand in the middle of every stretch of this length, on both sides.
-pub const LAMP_SPACING: f32 = 24.0;
+pub(crate) const LAMP_SPACING: f32 = 24.0;
 /// Buildings stand between these z.
 const Z_RANGE: [f32; 2] = [-70.0, 420.0];
 /// Step of the tables over z.
@@ -24,22 +24,22 @@ const TABLE_STEP: f32 = 0.5;
 
 /// The street itself.
 #[derive(Clone, Debug)]
-pub struct Street {
-    pub district: District,
-    pub lanes_per_side: u32,
-    pub parking: bool,
+pub(crate) struct Street {
+    pub(crate) district: District,
+    pub(crate) lanes_per_side: u32,
+    pub(crate) parking: bool,
     /// Distance of the kerb from the middle.
-    pub kerb: f32,
+    pub(crate) kerb: f32,
     /// Distance of the far edge of the pavement from the middle.
-    pub pavement: f32,
+    pub(crate) pavement: f32,
     /// Distance of the building fronts from the middle.
-    pub fronts: f32,
+    pub(crate) fronts: f32,
     /// Two solid yellow lines in the middle rather than one dashed white one.
-    pub yellow_middle: bool,
+    pub(crate) yellow_middle: bool,
     /// Middles of the crossing streets.
-    pub crossings: Vec<f32>,
-    pub buildings: Vec<Building>,
-    pub seed: u32,
+    pub(crate) crossings: Vec<f32>,
+    pub(crate) buildings: Vec<Building>,
+    pub(crate) seed: u32,
     /// Height of what stands at each z, for x < 0 and x > 0.
     heights: [Vec<f32>; 2],
     /// Middle of the crossing nearest to each z.
@@ -59,7 +59,7 @@ fn table_places() -> impl Iterator<Item = f32> {
 }
 
 impl Street {
-    pub fn new(rng: &Rng, district: District) -> Self {
+    pub(crate) fn new(rng: &Rng, district: District) -> Self {
         let mut layout = rng.fork(1);
         let lanes_per_side = if district == District::Suburb {
             1
@@ -150,7 +150,7 @@ impl Street {
     /// Part of the sun's light, 0 to 1, that the buildings let through to a point between the
     /// fronts.
     #[inline]
-    pub fn sun_at(&self, sun: [f32; 3], point: [f32; 3]) -> f32 {
+    pub(crate) fn sun_at(&self, sun: [f32; 3], point: [f32; 3]) -> f32 {
         let side = sun[0].signum();
         let reach = (self.fronts - side * point[0]).max(0.0) / sun[0].abs();
         let over = point[1] + reach * sun[1] - self.height(side, point[2] + reach * sun[2]);
@@ -160,19 +160,19 @@ impl Street {
     /// How far `z` lies beyond the middle of the nearest crossing. Exact near crossings, rough
     /// half-way between two.
     #[inline]
-    pub fn past_crossing(&self, z: f32) -> f32 {
+    pub(crate) fn past_crossing(&self, z: f32) -> f32 {
         z - self.nearest_crossing[table_ix(z).min(self.nearest_crossing.len() - 1)]
     }
 
     /// Whether `z` lies within a crossing or its corners, widened by `margin`.
-    pub fn in_crossing(&self, z: f32, margin: f32) -> bool {
+    pub(crate) fn in_crossing(&self, z: f32, margin: f32) -> bool {
         self.past_crossing(z).abs() < CROSSING_HALF + margin
     }
 }
 
 /// What covers the ground.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub(crate) enum Ground {
     Asphalt,
     Pavement,
     Kerb,
@@ -182,7 +182,7 @@ pub enum Ground {
 impl Street {
     /// What covers the ground at a place.
     #[inline]
-    pub fn ground(&self, x: f32, z: f32) -> Ground {
+    pub(crate) fn ground(&self, x: f32, z: f32) -> Ground {
         let across = x.abs();
         if across < self.kerb {
             return Ground::Asphalt;
@@ -211,7 +211,7 @@ impl Street {
 
     /// Cover of the asphalt at a place by white and by yellow paint, 0 to 1 each. `blur` is the
     /// size of a pixel on the ground, across and along the street.
-    pub fn paint(&self, x: f32, z: f32, blur: [f32; 2]) -> (f32, f32) {
+    pub(crate) fn paint(&self, x: f32, z: f32, blur: [f32; 2]) -> (f32, f32) {
         let band = |v: f32, low: f32, high: f32, width: f32| {
             (((v + 0.5 * width).min(high) - (v - 0.5 * width).max(low)) / width.max(1e-3))
                 .clamp(0.0, 1.0)
@@ -253,7 +253,7 @@ impl Street {
 
 /// Mean over a pixel of size `blur` of stripes that cover the first `width` of each `period`.
 #[inline]
-pub fn stripes(v: f32, period: f32, width: f32, blur: f32) -> f32 {
+pub(crate) fn stripes(v: f32, period: f32, width: f32, blur: f32) -> f32 {
     let covered_up_to = |v: f32| {
         let whole = noise::floor(v / period) as f32;
         whole * width + (v - whole * period).min(width)

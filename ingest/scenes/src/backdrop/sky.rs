@@ -1,14 +1,14 @@
 //! Sky, clouds and the skyline at the end of the view.
 
-use super::Shade;
-use crate::demo::camera::Camera;
-use crate::demo::class::Class;
-use crate::demo::light::{Hour, Light, Rgb};
-use crate::demo::noise::{self, smoothstep};
-use crate::demo::street::{District, Street};
+use super::ray::Shade;
+use crate::camera::Camera;
+use crate::class::Class;
+use crate::light::{Hour, Light, Rgb};
+use crate::noise::{self, smoothstep};
+use crate::street::{District, Street};
 
 /// What a column shows above the horizon where no building of the street stands.
-pub struct Column {
+pub(crate) struct Column {
     /// Upper end of the skyline.
     skyline_row: f32,
     skyline: Shade,
@@ -18,7 +18,7 @@ pub struct Column {
 }
 
 impl Column {
-    pub fn new(street: &Street, light: &Light, camera: &Camera, ray: [f32; 2]) -> Self {
+    pub(crate) fn new(street: &Street, light: &Light, camera: &Camera, ray: [f32; 2]) -> Self {
         let ray_length = (ray[0] * ray[0] + ray[1] * ray[1]).sqrt();
         let azimuth = libm::atan2f(ray[0], ray[1]);
         let trees = noise::fractal(azimuth * 14.0 + 40.0, 0.0, street.seed, 5);
@@ -44,7 +44,7 @@ impl Column {
         }
     }
 
-    pub fn shade(&self, light: &Light, camera: &Camera, ray: [f32; 2], row: f32) -> Shade {
+    pub(crate) fn shade(&self, light: &Light, camera: &Camera, ray: [f32; 2], row: f32) -> Shade {
         let cover = (row - self.skyline_row + 0.5).clamp(0.0, 1.0);
         if cover >= 1.0 {
             return self.skyline;

@@ -2,14 +2,15 @@
 //!
 //! Labels stay as they are: they name what stands behind the rain.
 
-use super::light::Light;
-use super::noise::{self, Rng};
+use crate::light::Light;
+use crate::noise::{self, Rng};
 use schemas::geom::Size;
 use tiny_skia::{Paint, PathBuilder, Pixmap, Stroke, Transform};
 
 /// A finished picture.
 #[derive(Clone, Debug)]
 pub struct Photo {
+    /// Width and height in pixels.
     pub size: Size,
     /// `[height, width, 4]`, opaque.
     pub rgba: Vec<u8>,
@@ -18,7 +19,12 @@ pub struct Photo {
 }
 
 /// Takes the photograph.
-pub fn expose(mut color: Pixmap, labels: Option<Pixmap>, light: &Light, rng: &mut Rng) -> Photo {
+pub(crate) fn expose(
+    mut color: Pixmap,
+    labels: Option<Pixmap>,
+    light: &Light,
+    rng: &mut Rng,
+) -> Photo {
     let size = Size {
         width: color.width(),
         height: color.height(),

@@ -3,16 +3,16 @@
 //! Arithmetic is on display values in `[0, 1]`: the scenes are to look like photographs, not to be
 //! physics.
 
-use super::camera::Vec3;
+use crate::camera::Vec3;
 use std::ops::{Add, Mul};
 
 /// A colour of display values; above 1 is overexposed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rgb(pub f32, pub f32, pub f32);
+pub(crate) struct Rgb(pub f32, pub f32, pub f32);
 
 impl Rgb {
     /// From the hexadecimal notation, `0xRRGGBB`.
-    pub const fn hex(value: u32) -> Self {
+    pub(crate) const fn hex(value: u32) -> Self {
         Self(
             ((value >> 16) & 255) as f32 / 255.0,
             ((value >> 8) & 255) as f32 / 255.0,
@@ -22,18 +22,18 @@ impl Rgb {
 
     /// `self` at `t = 0`, `other` at `t = 1`.
     #[inline]
-    pub fn mix(self, other: Self, t: f32) -> Self {
+    pub(crate) fn mix(self, other: Self, t: f32) -> Self {
         self * (1.0 - t) + other * t
     }
 
     /// Channel by channel: a surface of this colour under light of colour `light`.
     #[inline]
-    pub fn under(self, light: Self) -> Self {
+    pub(crate) fn under(self, light: Self) -> Self {
         Self(self.0 * light.0, self.1 * light.1, self.2 * light.2)
     }
 
     #[inline]
-    pub fn to_bytes(self) -> [u8; 3] {
+    pub(crate) fn to_bytes(self) -> [u8; 3] {
         let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
         [byte(self.0), byte(self.1), byte(self.2)]
     }
@@ -55,66 +55,50 @@ impl Mul<f32> for Rgb {
     }
 }
 
-/// The hours that Waymo's `time_of_day` knows.
+/// Hours that differ in their light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hour {
+    /// The sun stands high.
     Day,
+    /// The sun stands low.
     DawnDusk,
+    /// Lamps are on.
     Night,
 }
 
-impl Hour {
-    /// As Waymo writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Day => "Day",
-            Self::DawnDusk => "Dawn/Dusk",
-            Self::Night => "Night",
-        }
-    }
-}
-
-/// The values that Waymo's `weather` knows.
+/// Weathers that differ in their light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
+    /// Some clouds.
     Sunny,
+    /// Streaks of drops, wet roads.
     Rain,
-}
-
-impl Weather {
-    /// As Waymo writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sunny => "sunny",
-            Self::Rain => "rain",
-        }
-    }
 }
 
 /// The light of one scene.
 #[derive(Clone, Copy, Debug)]
-pub struct Light {
-    pub hour: Hour,
-    pub weather: Weather,
+pub(crate) struct Light {
+    pub(crate) hour: Hour,
+    pub(crate) weather: Weather,
     /// Unit vector towards the sun; its x is never 0.
-    pub sun: Vec3,
+    pub(crate) sun: Vec3,
     /// What the sun adds to a surface that faces it.
-    pub sunlight: Rgb,
+    pub(crate) sunlight: Rgb,
     /// What reaches every surface.
-    pub ambient: Rgb,
-    pub zenith: Rgb,
+    pub(crate) ambient: Rgb,
+    pub(crate) zenith: Rgb,
     /// Sky at the horizon, and what distance fades into.
-    pub haze: Rgb,
-    pub cloud: Rgb,
+    pub(crate) haze: Rgb,
+    pub(crate) cloud: Rgb,
     /// Part of the sky that is clouded, 0 to 1.
-    pub cloudiness: f32,
+    pub(crate) cloudiness: f32,
     /// Depth at which 63 % of a surface is haze, in metres.
-    pub visibility: f32,
+    pub(crate) visibility: f32,
 }
 
 impl Light {
     /// `sun_side` is -1 or 1: from which side of the street the sun shines.
-    pub fn new(hour: Hour, weather: Weather, sun_side: f32) -> Self {
+    pub(crate) fn new(hour: Hour, weather: Weather, sun_side: f32) -> Self {
         let clear = match hour {
             Hour::Day => Self {
                 hour,
@@ -173,18 +157,18 @@ impl Light {
         }
     }
 
-    pub fn is_night(&self) -> bool {
+    pub(crate) fn is_night(&self) -> bool {
         self.hour == Hour::Night
     }
 
-    pub fn is_wet(&self) -> bool {
+    pub(crate) fn is_wet(&self) -> bool {
         self.weather == Weather::Rain
     }
 
     /// Light on a surface with unit normal `normal`; `lit` is the part of the sun that reaches it,
     /// 0 to 1.
     #[inline]
-    pub fn on(&self, normal: Vec3, lit: f32) -> Rgb {
+    pub(crate) fn on(&self, normal: Vec3, lit: f32) -> Rgb {
         let facing = normal[0] * self.sun[0] + normal[1] * self.sun[1] + normal[2] * self.sun[2];
         let skyward = 0.86 + 0.14 * normal[1];
         self.ambient * skyward + self.sunlight * (lit * facing.max(0.0))
@@ -192,7 +176,7 @@ impl Light {
 
     /// How much of a surface `depth` metres away is haze, 0 to 1.
     #[inline]
-    pub fn haze_at(&self, depth: f32) -> f32 {
+    pub(crate) fn haze_at(&self, depth: f32) -> f32 {
         1.0 - libm::expf(-depth / self.visibility)
     }
 }

@@ -1,41 +1,42 @@
 //! Hulls: closed outlines in the plane of driving, swept across the width of a vehicle, and what is
 //! painted on them.
 
-use super::vehicle::Lights;
-use super::{Actor, Illumination};
-use crate::demo::camera::Vec3;
-use crate::demo::canvas::{Canvas, Fill};
-use crate::demo::class::Class;
-use crate::demo::light::Rgb;
+use super::actor::Actor;
+use super::illumination::Illumination;
+use super::kind::Lights;
+use crate::camera::Vec3;
+use crate::canvas::{Canvas, Fill};
+use crate::class::Class;
+use crate::light::Rgb;
 
 /// Black rubber and plastic.
 const TYRE: Rgb = Rgb::hex(0x1b1b1d);
-pub const TRIM: Rgb = Rgb::hex(0x26272a);
+pub(crate) const TRIM: Rgb = Rgb::hex(0x26272a);
 
 /// A closed outline in the plane of driving, as (ahead, up, half width), from the rear bottom over
 /// the top to the front bottom.
-pub type Outline = [Vec3];
+pub(crate) type Outline = [Vec3];
 
 /// Draws the parts of one vehicle.
-pub struct Painter<'c, 'a> {
-    pub actor: &'c Actor,
-    pub class: Class,
-    pub canvas: &'c mut Canvas<'a>,
-    pub lit: &'c Illumination<'c>,
-    pub lights: Lights,
+pub(crate) struct Painter<'c, 'a> {
+    pub(crate) actor: &'c Actor,
+    pub(crate) class: Class,
+    pub(crate) canvas: &'c mut Canvas<'a>,
+    pub(crate) lit: &'c Illumination<'c>,
+    pub(crate) lights: Lights,
 }
 
 impl Painter<'_, '_> {
     /// Whether a side with outward ground direction `outward` at the local point (ahead, up, right)
     /// faces the camera.
-    pub fn faces(&self, at: Vec3, outward: [f32; 2]) -> bool {
+    pub(crate) fn faces(&self, at: Vec3, outward: [f32; 2]) -> bool {
         let p = self.actor.point(at[2], at[1], at[0]);
         let eye = self.canvas.camera.position;
         (eye[0] - p[0]) * outward[0] + (eye[2] - p[2]) * outward[1] > 0.0
     }
 
     /// Fills a face if the camera sees its outside.
-    pub fn face(&mut self, corners: &[Vec3], inside: Vec3, color: Rgb) {
+    pub(crate) fn face(&mut self, corners: &[Vec3], inside: Vec3, color: Rgb) {
         let mut normal = normal(corners);
         let eye = self.canvas.camera.position;
         let towards = |p: Vec3| {
@@ -77,7 +78,7 @@ impl Painter<'_, '_> {
     }
 
     /// All faces of a swept outline.
-    pub fn hull(&mut self, outline: &Outline, paint: Rgb) {
+    pub(crate) fn hull(&mut self, outline: &Outline, paint: Rgb) {
         let inside = self.middle(outline);
         for ix in 0..outline.len() - 1 {
             let corners = self.strip_corners(outline, ix, [0.0, 1.0, -1.0, 1.0]);
@@ -94,14 +95,14 @@ impl Painter<'_, '_> {
 
     /// A patch on strip `ix` of an outline: `area` is from, to along the strip (0 to 1), left and
     /// right (-1 to 1).
-    pub fn strip(&mut self, outline: &Outline, ix: usize, area: [f32; 4], color: Rgb) {
+    pub(crate) fn strip(&mut self, outline: &Outline, ix: usize, area: [f32; 4], color: Rgb) {
         let inside = self.middle(outline);
         let corners = self.strip_corners(outline, ix, area);
         self.face(&corners, inside, color);
     }
 
     /// A patch on both sides, given as (ahead, up).
-    pub fn on_sides(&mut self, patch: &[[f32; 2]], half_width: f32, color: Rgb) {
+    pub(crate) fn on_sides(&mut self, patch: &[[f32; 2]], half_width: f32, color: Rgb) {
         for side in [-1.0, 1.0] {
             let corners: Vec<Vec3> = patch
                 .iter()
@@ -112,7 +113,7 @@ impl Painter<'_, '_> {
         }
     }
 
-    pub fn lamp(
+    pub(crate) fn lamp(
         &mut self,
         outline: &Outline,
         ix: usize,
@@ -152,7 +153,7 @@ impl Painter<'_, '_> {
     }
 
     /// Tyres as seen below the bumpers, drawn before the hull.
-    pub fn tyres(&mut self, axles: &[f32], radius: f32, half_width: f32) {
+    pub(crate) fn tyres(&mut self, axles: &[f32], radius: f32, half_width: f32) {
         for &axle in axles {
             for side in [-1.0, 1.0] {
                 for end in [-radius * 0.8, radius * 0.8] {
@@ -171,7 +172,7 @@ impl Painter<'_, '_> {
     }
 
     /// Wheels in their arches, on the side that is seen.
-    pub fn wheels(&mut self, axles: &[f32], radius: f32, half_width: f32) {
+    pub(crate) fn wheels(&mut self, axles: &[f32], radius: f32, half_width: f32) {
         for side in [-1.0, 1.0] {
             let outward = [side * self.actor.heading[1], -side * self.actor.heading[0]];
             if !self.faces([0.0, radius, side * half_width], outward) {

@@ -1,26 +1,18 @@
 //! Street lamps, traffic lights and signs.
 
-use super::{Actor, Illumination};
-use crate::demo::camera::Vec3;
-use crate::demo::canvas::{Canvas, Fill, bar, disc};
-use crate::demo::class::Class;
-use crate::demo::light::Rgb;
-
-/// What a traffic sign looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignShape {
-    Stop,
-    SpeedLimit,
-    GiveWay,
-    Parking,
-    Crossing,
-}
+use super::actor::Actor;
+use super::illumination::Illumination;
+use super::kind::SignShape;
+use crate::camera::Vec3;
+use crate::canvas::{Canvas, Fill, bar, disc};
+use crate::class::Class;
+use crate::light::Rgb;
 
 const STEEL: Rgb = Rgb::hex(0x6f7478);
 const MAST: Rgb = Rgb::hex(0x4a4f52);
 
 /// A street lamp; its arm reaches along the heading.
-pub fn lamp(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn lamp(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
     let steel = Fill::solid(lit.around(STEEL), Class::Pole);
     let view = |p: Vec3, canvas: &Canvas| canvas.camera.view_from_world(p);
     let (foot, top) = (
@@ -49,7 +41,13 @@ pub fn lamp(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
 }
 
 /// Traffic lights on a mast with an arm over the street.
-pub fn traffic_light(actor: &Actor, arm: f32, state: u8, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn traffic_light(
+    actor: &Actor,
+    arm: f32,
+    state: u8,
+    canvas: &mut Canvas,
+    lit: &Illumination,
+) {
     let mast = Fill::solid(lit.around(MAST), Class::Pole);
     let place =
         |x: f32, y: f32, canvas: &Canvas| canvas.camera.view_from_world([actor.x + x, y, actor.z]);
@@ -108,7 +106,7 @@ fn head(actor: &Actor, middle: Vec3, state: u8, canvas: &mut Canvas, lit: &Illum
 }
 
 /// A traffic sign on its post; it faces along the heading.
-pub fn sign(actor: &Actor, shape: SignShape, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn sign(actor: &Actor, shape: SignShape, canvas: &mut Canvas, lit: &Illumination) {
     let eye = canvas.camera.position;
     let is_front =
         (eye[0] - actor.x) * actor.heading[0] + (eye[2] - actor.z) * actor.heading[1] > 0.0;

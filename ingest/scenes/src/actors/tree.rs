@@ -1,18 +1,25 @@
 //! Trees and bushes: a trunk and clouds of leaves in a few shades.
 
-use super::{Actor, Illumination};
-use crate::demo::camera::Vec3;
-use crate::demo::canvas::{Canvas, Fill, bar};
-use crate::demo::class::Class;
-use crate::demo::light::Rgb;
-use crate::demo::noise::Rng;
+use super::actor::Actor;
+use super::illumination::Illumination;
+use crate::camera::Vec3;
+use crate::canvas::{Canvas, Fill, bar};
+use crate::class::Class;
+use crate::light::Rgb;
+use crate::noise::Rng;
 use tiny_skia::FillRule;
 
 const GREENS: [u32; 6] = [0x4f7a33, 0x5f8a3e, 0x44693a, 0x7a8f3c, 0x3d6640, 0x8a8a3a];
 const NUM_SHADES: usize = 5;
 
 /// A tree on its place.
-pub fn draw(actor: &Actor, height: f32, conifer: bool, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn draw(
+    actor: &Actor,
+    height: f32,
+    conifer: bool,
+    canvas: &mut Canvas,
+    lit: &Illumination,
+) {
     let foot = canvas.camera.view_from_world([actor.x, 0.0, actor.z]);
     actor.ball_shadow(canvas, lit, 0.62 * height, 0.27 * height);
     actor.box_shadow(canvas, lit, [0.12, 0.12, 0.5 * height]);
@@ -62,7 +69,7 @@ pub fn draw(actor: &Actor, height: f32, conifer: bool, canvas: &mut Canvas, lit:
 }
 
 /// A bush on its place.
-pub fn bush(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
+pub(crate) fn bush(actor: &Actor, canvas: &mut Canvas, lit: &Illumination) {
     actor.contact_shadow(canvas, 0.6, 0.5);
     actor.ball_shadow(canvas, lit, 0.6, 0.7);
     let mut rng = Rng::new(actor.seed);
