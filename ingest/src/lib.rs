@@ -7,13 +7,13 @@
 
 #![deny(missing_docs)]
 
+pub mod cpu_time;
 pub mod demo;
 mod error;
 pub mod fidelity;
 #[cfg(feature = "sql")]
 pub mod inspect;
-mod lock;
-pub mod output;
+mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod progress;
@@ -21,7 +21,6 @@ pub mod pyramid;
 pub mod report;
 pub mod run;
 pub mod source;
-pub mod stages;
 pub mod verify;
 
 pub use error::{Defect, Error, Result, Trouble};

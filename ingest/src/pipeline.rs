@@ -9,24 +9,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::{fs, io, thread};
+use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use prost::bytes::Bytes;
 use schemas::frame::FrameRow;
 use schemas::shard::{Settings, ShardWriter, Skipped};
 
+use crate::cpu_time::{self, Stage, StageTimes, lap};
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
-use crate::source::{Data, Item, Job, SourceImage};
-use crate::stages::{self, Stage, StageTimes, lap};
+use crate::source::{Item, Job, SourceImage, read};
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
 const STEPS_PER_THREAD: usize = 6;
-
-/// An image file larger than this is no photograph.
-pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// What a run added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,8 +71,8 @@ pub fn write_shards(
     threads: usize,
     progress: &Progress,
 ) -> Result<Written> {
-    let cpu_before_ms = stages::process_cpu_ms();
-    stages::collect();
+    let cpu_before_ms = cpu_time::process_cpu_ms();
+    cpu_time::collect();
     let capacity = STEPS_PER_THREAD * threads + 2;
     let (token_in, tokens) = bounded(capacity);
     for _ in 0..capacity {
@@ -111,14 +107,14 @@ pub fn write_shards(
         // When the writer has failed, its ends of the channels must go before the threads are
         // waited for.
         drop((done, token_in));
-        let mut stages = stages::collect();
+        let mut stages = cpu_time::collect();
         for other in others {
             stages.add(&other.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         (written, stages)
     });
     Ok(Written {
-        cpu_ms: stages::process_cpu_ms() - cpu_before_ms,
+        cpu_ms: cpu_time::process_cpu_ms() - cpu_before_ms,
         stages,
         ..written?
     })
@@ -142,7 +138,7 @@ impl Reader {
             }
         }
         lap(Stage::Read);
-        stages::collect()
+        cpu_time::collect()
     }
 
     fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
@@ -209,7 +205,7 @@ fn run_worker(
             Ok(Err(Trouble::Run(error))) => Step::Failed(error),
             Err(panic) => Step::Failed(Error::Panic {
                 place: source,
-                detail: panic_message(panic.as_ref()),
+                detail: host::panic_text(&*panic),
             }),
         };
         if done.send((number, step)).is_err() {
@@ -217,7 +213,7 @@ fn run_worker(
         }
     }
     lap(Stage::Read);
-    stages::collect()
+    cpu_time::collect()
 }
 
 fn frame(
@@ -232,42 +228,6 @@ fn frame(
     let Pyramid { size, levels } = builder.build(&bytes)?;
     meta.size = size;
     Ok(Box::new(FrameRow { meta, levels }))
-}
-
-/// The bytes of an encoded image.
-pub(crate) fn read(data: Data) -> Result<Bytes, Trouble> {
-    match data {
-        Data::Bytes(bytes) => Ok(bytes),
-        Data::File(path) => Ok(read_file(&path)?.into()),
-        Data::Member(image) => Ok(image.read()?.into()),
-    }
-}
-
-/// A file that is there and cannot be read, or a link that leads nowhere, is data. A file that has
-/// vanished or a disk that fails is not: skipped, it would be missing for good, while a run that
-/// ends can be continued.
-fn read_file(path: &Path) -> Result<Vec<u8>, Trouble> {
-    let trouble = |error: io::Error| {
-        let leads_nowhere = path.is_symlink() && !path.exists();
-        match error.kind() == io::ErrorKind::PermissionDenied || leads_nowhere {
-            true => Trouble::Item(Defect::new("unreadable-file", error.to_string())),
-            false => Trouble::Run(Error::io("read", path)(error)),
-        }
-    };
-    let metadata = path.metadata().map_err(trouble)?;
-    if !metadata.is_file() {
-        return Err(Defect::new("unreadable-file", "it is a pipe, socket or device").into());
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(Defect::new("too-large", format!("{} bytes", metadata.len())).into());
-    }
-    fs::read(path).map_err(trouble)
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
 }
 
 struct Writer<'a> {

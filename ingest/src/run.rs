@@ -6,15 +6,14 @@ use schemas::catalog::{self, Catalog};
 use schemas::shard::Settings;
 use serde::Serialize;
 
+use crate::cpu_time::StageTimes;
 use crate::error::Result;
-use crate::lock::Lock;
-use crate::output::Output;
+use crate::output::{Lock, Output};
 use crate::pipeline::{Written, write_shards};
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{MaxBad, Report, remove_part_reports};
 use crate::source::{Dataset, Job, expand};
-use crate::stages::StageTimes;
 
 /// What to ingest, and how.
 #[derive(Clone, Debug)]

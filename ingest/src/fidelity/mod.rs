@@ -23,11 +23,10 @@ use schemas::geom::choose_level;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
 
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::pipeline::read;
 use crate::plan::plan;
-use crate::source::{Dataset, Job, expand};
+use crate::source::{Dataset, Job, expand, read};
 
-pub use report::{Distribution, Fidelity, LevelFidelity, Sample};
+pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
 pub use views::{Comparison, VIEW_PX, write_contact_sheet};
 
 use report::Tally;
@@ -48,15 +47,6 @@ pub struct Request {
     pub crops: usize,
     /// Names the frames and crops.
     pub seed: u64,
-}
-
-/// What came of a request.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    /// The figures.
-    pub report: Fidelity,
-    /// Both views of the worst crop of each level, in the order of the levels.
-    pub worst: Vec<Comparison>,
 }
 
 /// Measures what `request` asks for.

@@ -6,7 +6,16 @@ use schemas::geom::Rect;
 use schemas::shard::FrameEntry;
 use serde::Serialize;
 
-use super::{Comparison, Measured};
+use super::views::Comparison;
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The figures.
+    pub report: Fidelity,
+    /// Both views of the worst crop of each level, in the order of the levels.
+    pub worst: Vec<Comparison>,
+}
 
 /// What views from stored levels lose, and what the levels cost.
 #[derive(Clone, Debug, Serialize)]

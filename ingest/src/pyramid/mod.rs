@@ -22,7 +22,7 @@ use schemas::geom::Size;
 use schemas::shard::{Chroma, Settings};
 use schemas::tiled::{embed_index, restart_interval};
 
-use crate::stages::{Stage, lap};
+use crate::cpu_time::{Stage, lap};
 use halve::halved;
 use large_images::Permit;
 

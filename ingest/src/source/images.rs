@@ -1,7 +1,15 @@
 //! Any tree of images: folder and file names say split, segment and camera.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::archive::parts;
-use super::files::Facts;
+use super::dataset::Dataset;
+use super::facts::Facts;
+use super::files::find;
+use super::job::Job;
+use super::naming::short_name;
+use crate::error::Result;
 
 /// Folder names that are a split.
 const SPLITS: [&str; 8] = [
@@ -14,6 +22,15 @@ const SPLITS: [&str; 8] = [
     "testing",
     "trainval",
 ];
+
+/// Cuts the image files at `path` into jobs.
+///
+/// # Errors
+/// If `path` is no folder and no archive, cannot be read, or holds no image.
+pub(super) fn jobs(path: &Path) -> Result<Vec<Job>> {
+    let found = find(Dataset::Images, path)?;
+    found.into_jobs(Dataset::Images, path, &short_name(path, 1), &Arc::default())
+}
 
 /// The first folder named like a split is the split, the others together are the segment:
 /// `train/n01440764/x.JPEG` is split `train`, segment `n01440764`. Where no folder inside the input
@@ -143,5 +160,21 @@ mod tests {
         assert_eq!(facts.timestamp_micros, Some(1_532_402_927_647_423));
         assert_eq!(nuscenes("a__LIDAR_TOP__12.jpg"), None);
         assert_eq!(nuscenes("a__CAM_FRONT__x.jpg"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_archive_and_a_folder_without_images_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.txt"), "").unwrap();
+        for (path, detail) in [
+            ("", "holds no images"),
+            ("a.txt", "neither a folder nor an archive"),
+        ] {
+            let message = jobs(&dir.path().join(path)).unwrap_err().to_string();
+            assert!(
+                message.contains(detail) && message.contains("ingest images"),
+                "{message}"
+            );
+        }
     }
 }

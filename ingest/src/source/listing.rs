@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::names::Names;
+use super::path_list::PathList;
 use crate::error::{Error, Result};
 
 /// Deeper trees are taken for a loop of symbolic links (of which Linux follows 40).
@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     root: PathBuf,
-    names: Names,
+    names: PathList,
 }
 
 impl Listing {
@@ -41,7 +41,7 @@ impl Listing {
         let mut walk = Walk {
             root,
             kinds,
-            names: std::array::from_fn(|_| Names::default()),
+            names: std::array::from_fn(|_| PathList::default()),
         };
         walk.enter("", 0)?;
         Ok(walk.names.map(|names| Self {
@@ -79,7 +79,7 @@ impl Listing {
 struct Walk<'a, const N: usize> {
     root: &'a Path,
     kinds: [&'a dyn Fn(&str) -> bool; N],
-    names: [Names; N],
+    names: [PathList; N],
 }
 
 /// What an entry of a folder is.

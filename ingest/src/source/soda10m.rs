@@ -12,9 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::{Archive, parts};
-use super::files::{Facts, Found, find, is_tag_file};
+use super::dataset::Dataset;
+use super::facts::Facts;
+use super::files::{Found, find};
+use super::image_files::is_tag_file;
+use super::job::Job;
+use super::naming::short_name;
 use super::tags::Tags;
-use super::{Dataset, Job, short_name};
 use crate::error::{Error, Result};
 
 /// Folders of the set, in the order in which they are read.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use schemas::catalog::{CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, checksum_text};
 use schemas::shard::{FrameEntry, Mapped, ShardReader};
 
-use super::{Problem, flip};
+use super::flipped_bit;
+use super::verdict::Problem;
 use crate::report::{REPORT_FILE, Report};
 
 /// Opens the catalog, whatever the shards beside it are by now.
@@ -57,7 +58,7 @@ fn changed_bytes(dir: &Path) -> Option<Problem> {
             "it is not the checksum of the catalog".to_owned(),
         ));
     };
-    let place = flip::places(expected, found, catalog.len() as u64).next();
+    let place = flipped_bit::places(expected, found, catalog.len() as u64).next();
     let problem = match place {
         Some(position) => format!("one bit of byte {position} is flipped"),
         None => "it does not match its checksum".to_owned(),

@@ -10,7 +10,8 @@ use schemas::geom::Size;
 use schemas::shard::{FrameEntry, LevelEntry, Mapped, Part, ShardReader};
 use schemas::tiled::{TiledJpeg, embed_index};
 
-use super::{Problem, flip};
+use super::flipped_bit;
+use super::verdict::Problem;
 use crate::error::{Error, Result};
 
 const READ_BYTES: usize = 1 << 20;
@@ -189,7 +190,7 @@ impl Found<'_> {
                 ),
             );
         }
-        let place = flip::places(listed.crc32c, self.crc32c, self.bytes).next();
+        let place = flipped_bit::places(listed.crc32c, self.crc32c, self.bytes).next();
         match place.zip(Mapped::open(self.path, None).ok()) {
             Some((position, file)) => {
                 let part = Some(Part::of_tail(&file, position).to_string());
@@ -223,7 +224,7 @@ impl Found<'_> {
         if expected == self.crc32c {
             return None;
         }
-        let places = flip::places(expected, self.crc32c, self.bytes).map(|position| {
+        let places = flipped_bit::places(expected, self.crc32c, self.bytes).map(|position| {
             let place = Place::of(shard, rows, position);
             (place.is_in_pages == pages_changed)
                 .then(|| place.problem(self.bad(Some(shard), flipped(position))))

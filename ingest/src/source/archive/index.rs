@@ -9,8 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rawzip::ZipArchiveEntryWayfinder;
 
 use crate::error::Defect;
-use crate::source::files::{is_image, is_tag_file};
-use crate::source::names::Names;
+use crate::source::image_files::{is_image, is_tag_file};
+use crate::source::path_list::PathList;
 
 /// Where a member lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) struct Zipped {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Paths of the images; of what is lost, its place `@offset`, or `inner.tar@offset`.
-    pub names: Names,
+    pub names: PathList,
     /// Where those lie with which nothing is wrong, if the archive is a tar.
     spans: Vec<Span>,
     /// The same if it is a zip.

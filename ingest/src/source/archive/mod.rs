@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rawzip::RangeReader;
 
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::pipeline::MAX_FILE_BYTES;
+use crate::source::image_files::MAX_FILE_BYTES;
 use index::{Index, Member, Span};
 use joined::Joined;
 use parts::Whole;

@@ -33,12 +33,12 @@ pub struct Whole {
 }
 
 /// Whether `name` is that of an archive or of a part of one.
-pub(in crate::source) fn has_archive_name(name: &str) -> bool {
+pub(crate) fn has_archive_name(name: &str) -> bool {
     !name.starts_with('.') && (ending_at(name) == Some(name.len()) || Part::parse(name).is_some())
 }
 
 /// The name of an archive without its ending, if it is one.
-pub(in crate::source) fn stem(name: &str) -> Option<&str> {
+pub(crate) fn stem(name: &str) -> Option<&str> {
     ending_at(name)
         .filter(|&end| end == name.len())
         .map(|end| &name[..end - ENDINGS[0].len()])
@@ -272,7 +272,7 @@ fn check_is_not_spanned(path: &Path) -> Result<()> {
 }
 
 /// What all parts of an archive have in common; `None` if `path` is not called like a part.
-pub(in crate::source) fn path_of_whole(path: &Path) -> Option<PathBuf> {
+pub(crate) fn path_of_whole(path: &Path) -> Option<PathBuf> {
     Part::parse(name(path)).map(|part| path.with_file_name(part.whole))
 }
 

@@ -4,41 +4,25 @@
 //! shows in its name. Either way a file is one drive and becomes one shard, and a frame has the
 //! same name in both.
 
+mod drive;
 pub mod messages;
 mod table;
 pub mod tfrecord;
 pub(super) mod v1;
 pub(super) mod v2;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use prost::bytes::Bytes;
-use schemas::frame::FrameMeta;
-use schemas::geom::Size;
 use schemas::shard::ShardId;
 
+use super::job::{Content, Job};
 use super::listing::Listing;
-use super::{Content, Data, Job, SourceImage, short_name};
-use crate::error::{Defect, Error, Result};
-use messages::Stats;
+use super::naming::short_name;
+use crate::error::{Error, Result};
 
-/// `CameraName.Name`; a camera's number is its place in this list, counted from 1.
-pub const CAMERAS: [&str; 8] = [
-    "FRONT",
-    "FRONT_LEFT",
-    "FRONT_RIGHT",
-    "SIDE_LEFT",
-    "SIDE_RIGHT",
-    "REAR_LEFT",
-    "REAR",
-    "REAR_RIGHT",
-];
-
-/// Folder names of the set that are splits.
-const SPLITS: [&str; 4] = ["training", "validation", "testing", "domain_adaptation"];
+pub use drive::CAMERAS;
 
 /// Jobs of `path`: a TFRecord or Parquet file, or a folder that holds some at any depth. Of the
 /// Parquet files in a folder only those of the component `camera_image` are taken.
@@ -116,105 +100,9 @@ fn check_is_waymo(path: &Path) -> Result<()> {
     Err(Error::input("this is not a TFRecord file", path, advice))
 }
 
-fn split_of(path: &Path) -> Option<String> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folders = absolute
-        .parent()?
-        .iter()
-        .rev()
-        .map(|name| name.to_string_lossy());
-    folders
-        .into_iter()
-        .find(|name| SPLITS.contains(&name.as_ref()))
-        .map(std::borrow::Cow::into_owned)
-}
-
-/// What the images of one drive have in common, and which of them are wanted.
-struct Drive<'a> {
-    split: Option<&'a str>,
-    segment: &'a str,
-    stats: &'a Stats,
-    /// Names of the cameras; all if it is empty.
-    cameras: &'a BTreeSet<String>,
-}
-
-impl Drive<'_> {
-    /// The image that `camera` took, if it is wanted; its `source` is left empty.
-    fn image(&self, timestamp_micros: i64, camera: &str, jpeg: Bytes) -> Option<SourceImage> {
-        if !self.cameras.is_empty() && !self.cameras.contains(camera) {
-            return None;
-        }
-        let known = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let meta = FrameMeta {
-            frame_id: format!("{}/{timestamp_micros}/{camera}", self.segment),
-            source: String::new(),
-            dataset: "waymo".to_owned(),
-            split: self.split.map(str::to_owned),
-            segment: Some(self.segment.to_owned()),
-            camera: Some(camera.to_owned()),
-            timestamp_micros: Some(timestamp_micros),
-            size: Size::new(0, 0),
-            time_of_day: known(&self.stats.time_of_day),
-            weather: known(&self.stats.weather),
-            location: known(&self.stats.location),
-            city: None,
-        };
-        Some(SourceImage {
-            meta,
-            data: Data::Bytes(jpeg),
-        })
-    }
-}
-
-impl SourceImage {
-    fn at(mut self, source: &str) -> Self {
-        source.clone_into(&mut self.meta.source);
-        self
-    }
-}
-
-/// The camera that a number, or a name, stands for.
-fn camera(given: &str) -> Result<&'static str, Defect> {
-    let by_number = given
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| CAMERAS.get(number.checked_sub(1)?));
-    let found = by_number.or_else(|| CAMERAS.iter().find(|&&name| name == given));
-    found
-        .copied()
-        .ok_or_else(|| Defect::new("unknown-camera", format!("camera {given} is unknown")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_split_is_the_nearest_folder_that_names_one() {
-        assert_eq!(
-            split_of(Path::new("/w/training/a.tfrecord")).as_deref(),
-            Some("training")
-        );
-        assert_eq!(
-            split_of(Path::new("/w/validation/camera_image/a.parquet")).as_deref(),
-            Some("validation")
-        );
-        assert_eq!(split_of(Path::new("/w/a.tfrecord")), None);
-    }
-
-    #[test]
-    fn cameras_have_numbers_and_names() {
-        assert_eq!(camera("1"), Ok("FRONT"));
-        assert_eq!(camera("8"), Ok("REAR_RIGHT"));
-        assert_eq!(camera("SIDE_LEFT"), Ok("SIDE_LEFT"));
-        for unknown in ["0", "9", "-1", "front", ""] {
-            assert_eq!(
-                camera(unknown).unwrap_err().reason,
-                "unknown-camera",
-                "{unknown}"
-            );
-        }
-    }
 
     #[test]
     fn of_a_folder_only_camera_images_are_taken() {

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use prost::bytes::Bytes;
 
+use crate::cpu_time::{Stage, lap};
 use crate::error::Defect;
-use crate::stages::{Stage, lap};
 
 const HEADER_BYTES: u64 = 12;
 const FOOTER_BYTES: u64 = 4;

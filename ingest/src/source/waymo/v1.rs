@@ -9,16 +9,16 @@ use std::path::Path;
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::drive::{Drive, camera, split_of};
 use super::messages::{CameraImage, Frame};
 use super::tfrecord::{Event, Records};
-use super::{Drive, camera, split_of};
+use crate::cpu_time::{Stage, lap};
 use crate::error::{Defect, Error, Result};
-use crate::source::{Item, SourceImage};
-use crate::stages::{Stage, lap};
+use crate::source::item::{Item, SourceImage};
 
 /// The images of the file at `path`, which is stored under the name `input`; only those of
 /// `cameras` unless empty.
-pub(in crate::source) fn items<'a>(
+pub(crate) fn items<'a>(
     path: &'a Path,
     input: &'a str,
     cameras: &'a BTreeSet<String>,

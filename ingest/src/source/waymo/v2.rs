@@ -18,12 +18,13 @@ use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use prost::bytes::Bytes;
 
+use super::drive::{Drive, camera, split_of};
 use super::messages::Stats;
 use super::table::{Table, Wanted, bad};
-use super::{Drive, camera, split_of};
+use crate::cpu_time::{Stage, lap};
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::source::{Item, SourceImage, short_name};
-use crate::stages::{Stage, lap};
+use crate::source::item::{Item, SourceImage};
+use crate::source::naming::short_name;
 
 /// Folder of the component.
 const COMPONENT: &str = "camera_image";
@@ -96,7 +97,7 @@ pub(super) fn check_is_camera_image(path: &Path) -> Result<()> {
 
 /// The images of the file at `path`, which is stored under the name `input`; only those of
 /// `cameras` unless empty.
-pub(in crate::source) fn items<'a>(
+pub(crate) fn items<'a>(
     path: &'a Path,
     input: &'a str,
     cameras: &'a BTreeSet<String>,

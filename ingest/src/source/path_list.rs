@@ -2,7 +2,7 @@
 
 /// A list of relative paths with `/` between components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct PathList {
     /// Folder of items from `first` on.
     folders: Vec<(u64, String)>,
     names: String,
@@ -10,7 +10,7 @@ pub struct Names {
     ends: Vec<u64>,
 }
 
-impl Names {
+impl PathList {
     /// Appends the file `name` of `folder`; the top folder is the empty one.
     pub fn push(&mut self, folder: &str, name: &str) {
         if self.folders.last().is_none_or(|(_, last)| last != folder) {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn paths_come_back_whatever_the_order_of_their_folders() {
-        let mut names = Names::default();
+        let mut names = PathList::default();
         assert!(names.is_empty());
         let paths = [
             "a.jpg",

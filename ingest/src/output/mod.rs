@@ -1,5 +1,7 @@
 //! The output folder: who may write into it, and what is finished in it already.
 
+mod lock;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -9,10 +11,11 @@ use schemas::catalog::shard_paths;
 use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardReader};
 
 use crate::error::{Error, Result};
-use crate::lock::{self, Lock};
 use crate::plan::Part;
-use crate::source::files::source_name;
-use crate::source::{Content, Job};
+use crate::source::{Content, Job, source_name};
+use lock::was_taken;
+
+pub(crate) use lock::Lock;
 
 /// A set of shards that this process may write to, until it is dropped.
 pub struct Output {
@@ -162,7 +165,7 @@ fn check_is_ours(dir: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("use the output folder", dir)(error)),
     };
-    let is_ours = dir.join(FRAMES_DIR).is_dir() || lock::was_taken(dir);
+    let is_ours = dir.join(FRAMES_DIR).is_dir() || was_taken(dir);
     if is_ours || entries.count() == 0 {
         return Ok(());
     }

@@ -1,0 +1,86 @@
+//! The items of a job of image files: their names become metadata, nothing is read yet.
+
+use std::sync::Arc;
+
+use schemas::frame::FrameMeta;
+use schemas::geom::Size;
+use schemas::shard::ShardId;
+
+use super::archive::Opened;
+use super::dataset::Dataset;
+use super::files::Files;
+use super::item::{Data, Item, Items, SourceImage};
+use super::naming::source_name;
+use super::tags::Tags;
+use super::{images, soda10m};
+use crate::error::Result;
+
+/// The items of the shard `id`.
+///
+/// # Errors
+/// If the archive that they are in cannot be opened, or has changed.
+pub(super) fn items<'a>(
+    dataset: Dataset,
+    files: &'a Files,
+    tags: &'a Tags,
+    id: &'a ShardId,
+) -> Result<Items<'a>> {
+    let opened = match files {
+        Files::Folder(_) => None,
+        Files::Archive(archive) => Some(Arc::new(archive.reopen()?)),
+    };
+    let end = id.end_item.unwrap_or(files.len());
+    let input = id.input.as_str();
+    Ok(Box::new((id.first_item..end).map(move |ix| {
+        Ok(item(dataset, files, tags, input, ix, opened.as_ref()))
+    })))
+}
+
+fn item(
+    dataset: Dataset,
+    files: &Files,
+    tags: &Tags,
+    input: &str,
+    ix: u64,
+    opened: Option<&Arc<Opened>>,
+) -> Item {
+    let relative = files.relative(ix);
+    let source = source_name(input, &relative);
+    let data = match (files, opened) {
+        (Files::Archive(archive), Some(opened)) => archive.image(ix, opened).map(Data::Member),
+        _ => Ok(Data::File(files.path().join(&relative))),
+    };
+    let content = data.map(|data| SourceImage {
+        meta: meta(dataset, input, &relative, &source, tags),
+        data,
+    });
+    Item {
+        source,
+        weight: 1,
+        content,
+    }
+}
+
+fn meta(dataset: Dataset, input: &str, relative: &str, source: &str, tags: &Tags) -> FrameMeta {
+    let (frame_id, facts) = match dataset {
+        Dataset::Soda10m => (
+            soda10m::frame_id(source),
+            soda10m::facts(input, relative, tags),
+        ),
+        Dataset::Waymo | Dataset::Images => (source, images::facts(input, relative)),
+    };
+    FrameMeta {
+        frame_id: frame_id.to_owned(),
+        source: source.to_owned(),
+        dataset: dataset.name().to_owned(),
+        split: facts.split,
+        segment: facts.segment,
+        camera: facts.camera,
+        timestamp_micros: facts.timestamp_micros,
+        size: Size::new(0, 0),
+        time_of_day: facts.time_of_day,
+        weather: facts.weather,
+        location: facts.location,
+        city: facts.city,
+    }
+}

@@ -1,0 +1,76 @@
+//! Which files are taken for images, by name and size, and which may say something of images.
+
+use std::path::Path;
+
+/// An image file larger than this is no photograph.
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Endings of files that are images, whether or not they can be read: a TIFF is a named skip, a
+/// label file is ignored.
+const IMAGE_ENDINGS: [&str; 9] = [
+    "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp",
+];
+
+/// How names of pictures end that are annotations of another one, in Cityscapes and BDD100K.
+const LABEL_NAMES: [&str; 8] = [
+    "_labelIds",
+    "_labelTrainIds",
+    "_instanceIds",
+    "_instanceTrainIds",
+    "_gtFine_color",
+    "_gtCoarse_color",
+    "_train_id",
+    "_train_color",
+];
+
+/// Whether a file called `name` is an image, and no picture of labels.
+pub(super) fn is_image(name: &str) -> bool {
+    let path = Path::new(name);
+    let [stem, ending] =
+        [path.file_stem(), path.extension()].map(|part| part.and_then(|part| part.to_str()));
+    let ending = ending.unwrap_or_default();
+    !name.starts_with('.')
+        && IMAGE_ENDINGS
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+        && !LABEL_NAMES
+            .iter()
+            .any(|label| stem.is_some_and(|stem| stem.ends_with(label)))
+}
+
+/// Whether a file called `name` may say something of images.
+pub(super) fn is_tag_file(name: &str) -> bool {
+    !name.starts_with('.')
+        && Path::new(name)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_told_from_labels_and_other_files() {
+        for name in [
+            "a.jpg",
+            "a.JPEG",
+            "a.b.png",
+            "a.tiff",
+            "aachen_000000_000019_leftImg8bit.png",
+            "labelIds.png",
+        ] {
+            assert!(is_image(name), "{name}");
+        }
+        for name in [
+            ".a.jpg",
+            "a.txt",
+            "jpg",
+            "a_gtFine_labelIds.png",
+            "a_labelTrainIds.png",
+            "a_gtFine_color.png",
+        ] {
+            assert!(!is_image(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! From an input to its jobs, and from a job to its items: which source reads which data set.
+
+use std::path::{Path, PathBuf};
+
+use schemas::shard::Settings;
+
+use super::dataset::Dataset;
+use super::item::Items;
+use super::job::{Content, Job};
+use super::{file_items, images, soda10m, waymo};
+use crate::error::Result;
+
+impl Dataset {
+    /// Jobs of the input at `path`. `tag_files` say more of SODA10M's images, besides those that
+    /// lie with them.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not of this data set.
+    pub fn jobs(self, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
+        match self {
+            Self::Waymo => waymo::jobs(path),
+            Self::Soda10m => soda10m::jobs(path, tag_files),
+            Self::Images => images::jobs(path),
+        }
+    }
+}
+
+impl Job {
+    /// Opens the job's items. Frames of cameras that `settings` leaves out do not appear.
+    ///
+    /// # Errors
+    /// If the input cannot be opened.
+    pub fn open<'a>(&'a self, settings: &'a Settings) -> Result<Items<'a>> {
+        match &self.content {
+            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(
+                path,
+                &self.id.input,
+                &settings.cameras,
+            )?)),
+            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(
+                path,
+                &self.id.input,
+                &settings.cameras,
+            )?)),
+            Content::Files {
+                dataset,
+                files,
+                tags,
+            } => file_items::items(*dataset, files, tags, &self.id),
+        }
+    }
+}
