@@ -1,26 +1,45 @@
 //! Raw driving data in, shards of tile-addressable JPEGs out.
 //!
+//! ```no_run
+//! use ingest::{Request, source::Dataset};
+//!
+//! let request = Request::new(Dataset::Images, vec!["photographs".into()], "shards");
+//! let summary = ingest::run(&request, &mut |_progress| {})?;
+//! println!("{summary}");
+//! # Ok::<(), ingest::Error>(())
+//! ```
+//!
 //! [`source`] reads a data set as a stream of encoded images, [`pyramid`] turns one into its stored
-//! levels, [`pipeline`] runs both on threads and writes shards in a fixed order; [`run`] is the
-//! whole of it. The output is a function of inputs and settings: not of threads, parts, or how
-//! often a run was killed.
+//! levels; [`run`] does both on threads and writes shards in a fixed order. The output is a function
+//! of inputs and settings: not of threads, parts, or how often a run was killed.
+//!
+//! [`verify`], [`inspect`] and [`fidelity`] look at what was written; [`demo`] renders data to try
+//! with.
 
 #![deny(missing_docs)]
 
-pub mod cpu_time;
+mod cpu_time;
 pub mod demo;
 mod error;
 pub mod fidelity;
 #[cfg(feature = "sql")]
 pub mod inspect;
+mod max_bad;
 mod output;
-pub mod pipeline;
-pub mod plan;
-pub mod progress;
+mod pipeline;
+mod plan;
+mod progress;
 pub mod pyramid;
-pub mod report;
-pub mod run;
+mod report;
+mod run;
 pub mod source;
+mod summary;
 pub mod verify;
 
+pub use cpu_time::StageTimes;
 pub use error::{Defect, Error, Result, Trouble};
+pub use max_bad::MaxBad;
+pub use plan::Part;
+pub use progress::Progress;
+pub use run::{Request, rebuild_catalog, run};
+pub use summary::Summary;

@@ -59,7 +59,8 @@ enum Step {
 /// A step and its place in the order.
 type Numbered<T> = (u64, T);
 
-/// Writes the shard of every job into `frames_dir`, in order.
+/// Writes the shard of every job into `frames_dir`, in order. `on_progress` hears of it on the
+/// calling thread.
 ///
 /// # Errors
 /// The first error of reading or writing; shards finished by then stay, the one under way leaves
@@ -69,7 +70,7 @@ pub fn write_shards(
     frames_dir: &Path,
     settings: &Settings,
     threads: usize,
-    progress: &Progress,
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Written> {
     let cpu_before_ms = cpu_time::process_cpu_ms();
     cpu_time::collect();
@@ -99,7 +100,11 @@ pub fn write_shards(
             jobs,
             frames_dir,
             settings,
-            progress,
+            progress: Progress {
+                total_weight: jobs.iter().map(|job| job.weight).sum(),
+                ..Progress::default()
+            },
+            on_progress,
             open: None,
             written: Written::default(),
         };
@@ -234,7 +239,8 @@ struct Writer<'a> {
     jobs: &'a [Job],
     frames_dir: &'a Path,
     settings: &'a Settings,
-    progress: &'a Progress,
+    progress: Progress,
+    on_progress: &'a mut dyn FnMut(&Progress),
     open: Option<OpenShard>,
     written: Written,
 }
@@ -252,6 +258,7 @@ struct OpenShard {
 
 impl Writer<'_> {
     fn run(mut self, done: &Receiver<Numbered<Step>>, tokens: &Sender<()>) -> Result<Written> {
+        (self.on_progress)(&self.progress);
         let mut early: BTreeMap<u64, Step> = BTreeMap::new();
         let mut next = 0;
         for (number, step) in done {
@@ -330,6 +337,7 @@ impl Writer<'_> {
                 self.progress.add_skipped(weight, bytes_in);
             }
         }
+        (self.on_progress)(&self.progress);
         Ok(())
     }
 
@@ -340,6 +348,7 @@ impl Writer<'_> {
         self.written.bytes_out += summary.bytes;
         self.progress
             .add_shard(shard.weight_left, summary.bytes - shard.level_bytes);
+        (self.on_progress)(&self.progress);
         Ok(())
     }
 }

@@ -1,19 +1,20 @@
 //! One ingest from beginning to end: inputs -> shards -> catalog -> report.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use schemas::catalog::{self, Catalog};
 use schemas::shard::Settings;
-use serde::Serialize;
 
-use crate::cpu_time::StageTimes;
 use crate::error::Result;
+use crate::max_bad::MaxBad;
 use crate::output::{Lock, Output};
 use crate::pipeline::{Written, write_shards};
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
-use crate::report::{MaxBad, Report, remove_part_reports};
+use crate::report::{Report, remove_part_reports};
 use crate::source::{Dataset, Job, expand};
+use crate::summary::Summary;
 
 /// What to ingest, and how.
 #[derive(Clone, Debug)]
@@ -36,64 +37,44 @@ pub struct Request {
     pub max_bad: MaxBad,
 }
 
-/// What came of a request. Counts of the run, except the skipped ones, which cover finished shards
-/// too.
-#[derive(Clone, Debug, Serialize)]
-pub struct Summary {
-    /// Frames written now.
-    pub frames_written: u64,
-    /// Frames of these inputs that an earlier run wrote.
-    pub frames_kept: u64,
-    /// Items of these inputs that became no frame.
-    pub frames_skipped: u64,
-    /// How many for which reason.
-    pub skipped: std::collections::BTreeMap<String, u64>,
-    /// Shards written now.
-    pub shards_written: u64,
-    /// Shards that were there already.
-    pub shards_kept: u64,
-    /// Frames written a second.
-    pub frames_per_s: f64,
-    /// Encoded image bytes read.
-    pub bytes_in: u64,
-    /// Bytes of the shards written.
-    pub bytes_out: u64,
-    /// Duration in seconds.
-    pub seconds: f64,
-    /// CPU time of the process for a written frame, in milliseconds.
-    pub cpu_ms_per_frame: f64,
-    /// The same by stage.
-    pub stages_ms: StageTimes,
-    /// Where every skipped item is listed.
-    pub report: PathBuf,
-    /// Whether more was skipped than allowed.
-    #[serde(skip)]
-    pub is_over_limit: bool,
+impl Request {
+    /// A request for the whole of `inputs`, with the settings of the command line, on all cores.
+    pub fn new(dataset: Dataset, inputs: Vec<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        Self {
+            dataset,
+            inputs,
+            tag_files: Vec::new(),
+            out: out.into(),
+            settings: Settings::default(),
+            part: Part::WHOLE,
+            threads: host::threads(0),
+            max_bad: MaxBad::Percent(1.0),
+        }
+    }
 }
 
-/// Ingests what `request` names. Shards that are finished are kept.
+/// Ingests what `request` names. Shards that are finished are kept. `on_progress` hears of the
+/// others on the calling thread.
 ///
 /// # Errors
 /// If an input is not there or not of its kind, the output folder cannot take it, or reading or
 /// writing fails.
-pub fn ingest(request: &Request) -> Result<Summary> {
+pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<Summary> {
     let jobs = plan(find_jobs(request)?)?;
     let output = Output::open(&request.out, &request.settings, request.part)?;
     output.check_unchanged(&jobs)?;
     let jobs = of_part(jobs, request.part);
     let pending = unfinished(&output, &jobs)?;
 
-    let progress = Progress::new(pending.iter().map(|job| job.weight).sum());
+    let started = Instant::now();
     let written = write_shards(
         &pending,
         &output.frames_dir(),
         output.settings(),
         request.threads,
-        &progress,
-    );
-    progress.finish();
-    let seconds = progress.elapsed().as_secs_f64();
-    let written = written?;
+        on_progress,
+    )?;
+    let seconds = started.elapsed().as_secs_f64();
 
     let shards: Vec<PathBuf> = jobs
         .iter()
@@ -113,7 +94,7 @@ pub fn ingest(request: &Request) -> Result<Summary> {
 /// # Errors
 /// If another run is writing to it, a shard cannot be read, shards do not belong together, or
 /// writing fails.
-pub fn rebuild(dir: &Path) -> Result<Catalog> {
+pub fn rebuild_catalog(dir: &Path) -> Result<Catalog> {
     catalog::shard_paths(dir)?;
     let _lock = Lock::take(dir, Part::WHOLE)?;
     let catalog = catalog::build(dir)?;

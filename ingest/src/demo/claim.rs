@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -150,12 +150,9 @@ impl Claim {
             ..self.list.clone()
         };
         let text = serde_json::to_string_pretty(&list).expect("paths of ours are text");
-        let (path, partial) = (
-            self.out.join(FILE_NAME),
-            self.out.join(".ingest-demo.json.partial"),
-        );
-        fs::write(&partial, text).map_err(Error::io("write", &partial))?;
-        fs::rename(&partial, &path).map_err(Error::io("rename to", &path))
+        let path = self.out.join(FILE_NAME);
+        host::replace(&path, |out| out.write_all(text.as_bytes()))
+            .map_err(Error::io("write", &path))
     }
 }
 

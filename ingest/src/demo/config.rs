@@ -1,10 +1,8 @@
-//! What is asked of `ingest demo`, and what it answers.
+//! What to render, and where.
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
-/// What to render, and where.
+/// A request for scenes.
 #[derive(Clone, Debug)]
 pub struct DemoConfig {
     /// Folder that gets `waymo/`, `soda10m/` and `cityscapes/`. It is new, empty, or was written by
@@ -23,33 +21,11 @@ pub const MIN_FRAMES: u32 = 8;
 
 impl Default for DemoConfig {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             out: PathBuf::from("data"),
             num_frames: 160,
             seed: 0,
-            threads,
+            threads: host::threads(0),
         }
     }
-}
-
-/// What was rendered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DemoReport {
-    /// The folder.
-    pub out: PathBuf,
-    /// Images in all.
-    pub frames: u64,
-    /// Camera images in Waymo TFRecords.
-    pub waymo_frames: u64,
-    /// JPEGs in SODA10M's layout.
-    pub soda10m_frames: u64,
-    /// Pictures with labels in Cityscapes' layout.
-    pub cityscapes_frames: u64,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// Whether an earlier run had made exactly this already, so that nothing was rendered.
-    pub unchanged: bool,
-    /// Time taken, in seconds.
-    pub seconds: f64,
 }

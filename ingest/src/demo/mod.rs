@@ -5,7 +5,6 @@
 //! through it. The same seed gives the same bytes on any machine and with any number of threads.
 //! The pictures exercise the programs; they do not replace data. Crate `scenes` paints them.
 
-mod args;
 mod cameras;
 mod claim;
 mod config;
@@ -14,10 +13,11 @@ mod encode;
 mod paths;
 mod plan;
 mod render;
+mod report;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use args::{DemoArgs, run};
-pub use config::{DemoConfig, DemoReport, MIN_FRAMES};
+pub use config::{DemoConfig, MIN_FRAMES};
 pub use render::render;
+pub use report::DemoReport;

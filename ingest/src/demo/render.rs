@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 use super::claim::Claim;
-use super::config::{DemoConfig, DemoReport, MIN_FRAMES};
+use super::config::{DemoConfig, MIN_FRAMES};
 use super::draw::draw;
 use super::plan::Plan;
+use super::report::DemoReport;
 use super::write::Writer;
 use crate::error::{Error, Result};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use tfrecord::RecordWriter;
 
@@ -60,9 +61,9 @@ impl<'a> Writer<'a> {
             Drawn::Files(files) => {
                 for (path, bytes) in files {
                     let path = self.out.join(path);
-                    let partial = prepare(&path)?;
-                    fs::write(&partial, bytes).map_err(Error::io("write", &partial))?;
-                    fs::rename(&partial, &path).map_err(Error::io("rename to", &path))?;
+                    make_folder_of(&path)?;
+                    host::replace(&path, |out| out.write_all(&bytes))
+                        .map_err(Error::io("write", &path))?;
                 }
                 Ok(1)
             }
@@ -74,12 +75,12 @@ impl<'a> Writer<'a> {
         let drive = &self.plan.drives[drive_ix];
         let open = &mut self.open[drive_ix];
         let path = self.out.join(paths::waymo_path(&drive.name));
-        let partial = partial_of(&path);
+        let partial = host::partial_name(&path);
         while let Some(record) = self.waiting.remove(&(drive_ix, open.num_written)) {
             let file = match &mut open.file {
                 Some(file) => file,
                 none => {
-                    prepare(&path)?;
+                    make_folder_of(&path)?;
                     none.insert(RecordWriter::create(&partial).map_err(tfrecord_error(&partial))?)
                 }
             };
@@ -90,7 +91,9 @@ impl<'a> Writer<'a> {
             && let Some(mut file) = open.file.take()
         {
             file.flush().map_err(tfrecord_error(&partial))?;
-            fs::rename(&partial, &path).map_err(Error::io("rename to", &path))?;
+            let synced = fs::File::open(&partial).and_then(|file| file.sync_all());
+            synced.map_err(Error::io("write", &partial))?;
+            host::publish(&partial, &path).map_err(Error::io("rename to", &path))?;
         }
         Ok(())
     }
@@ -105,19 +108,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Makes the folder of a file, and returns the name to write it under until it is whole.
-fn prepare(path: &Path) -> Result<PathBuf> {
+fn make_folder_of(path: &Path) -> Result<()> {
     let folder = path
         .parent()
         .expect("files lie in folders of the output folder");
-    fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-    Ok(partial_of(path))
-}
-
-fn partial_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
+    fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))
 }
 
 fn tfrecord_error(path: &Path) -> impl FnOnce(tfrecord::Error) -> Error {

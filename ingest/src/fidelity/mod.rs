@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use indicatif::ProgressBar;
 use schemas::catalog::Catalog;
 use schemas::geom::choose_level;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
@@ -49,17 +48,16 @@ pub struct Request {
     pub seed: u64,
 }
 
-/// Measures what `request` asks for.
+/// Measures what `request` asks for; `on_progress` hears of the number of crops so far.
 ///
 /// # Errors
 /// If there is no set, it holds nothing of an input, an input is no longer what it was when it was
 /// ingested, or reading fails.
-pub fn measure(request: &Request) -> Result<Measured> {
+pub fn measure(request: &Request, on_progress: &mut dyn FnMut(u64)) -> Result<Measured> {
     let catalog = Catalog::open(&request.shards)?;
     let stored = stored_jobs(&catalog, &request.inputs)?;
     let chosen = choose_frames(&stored, request)?;
-    let progress = ProgressBar::new(request.crops as u64);
-    let mut meter = Meter::new(catalog.settings(), request.seed, &progress);
+    let mut meter = Meter::new(catalog.settings(), request.seed, on_progress);
     let (share, rest) = (request.crops / chosen.len(), request.crops % chosen.len());
     let mut wanted = vec![Vec::new(); stored.len()];
     for (number, (job_ix, row)) in chosen.into_iter().enumerate() {
@@ -72,7 +70,6 @@ pub fn measure(request: &Request) -> Result<Measured> {
     {
         meter.measure_job(job, &rows)?;
     }
-    progress.finish_and_clear();
     Ok(meter.tally.finish())
 }
 
@@ -177,17 +174,19 @@ fn choose_frames(stored: &[StoredJob], request: &Request) -> Result<Vec<(usize, 
 struct Meter<'a> {
     settings: &'a Settings,
     seed: u64,
-    progress: &'a ProgressBar,
+    on_progress: &'a mut dyn FnMut(u64),
+    measured: u64,
     viewer: Viewer,
     tally: Tally,
 }
 
 impl<'a> Meter<'a> {
-    fn new(settings: &'a Settings, seed: u64, progress: &'a ProgressBar) -> Self {
+    fn new(settings: &'a Settings, seed: u64, on_progress: &'a mut dyn FnMut(u64)) -> Self {
         Self {
             settings,
             seed,
-            progress,
+            on_progress,
+            measured: 0,
             viewer: Viewer::new(),
             tally: Tally::new(&settings.levels),
         }
@@ -261,7 +260,8 @@ impl<'a> Meter<'a> {
                 stored: self.viewer.view(pixels, crop, level),
             };
             self.tally.add(&row.meta.frame_id, ix, crop, comparison);
-            self.progress.inc(1);
+            self.measured += 1;
+            (self.on_progress)(self.measured);
             measured += 1;
             if measured == crops {
                 break;

@@ -16,6 +16,7 @@ pub struct Progress {
     bar: ProgressBar,
     is_terminal: bool,
     is_hidden: bool,
+    is_quiet_at_end: bool,
     len: u64,
     started: Instant,
     last_line: Option<Instant>,
@@ -41,6 +42,7 @@ impl Progress {
             bar,
             is_terminal,
             is_hidden: false,
+            is_quiet_at_end: false,
             len,
             started: Instant::now(),
             last_line: None,
@@ -66,6 +68,7 @@ impl Progress {
             bar: ProgressBar::hidden(),
             is_terminal: false,
             is_hidden: true,
+            is_quiet_at_end: true,
             len: 0,
             started: Instant::now(),
             last_line: None,
@@ -75,6 +78,12 @@ impl Progress {
     /// The first plain line comes after ten seconds, not at once.
     pub fn quiet_at_first(mut self) -> Self {
         self.last_line = Some(self.started);
+        self
+    }
+
+    /// There is no plain line at the end, whatever comes after says more.
+    pub fn quiet_at_end(mut self) -> Self {
+        self.is_quiet_at_end = true;
         self
     }
 
@@ -108,7 +117,9 @@ impl Progress {
         }
         if self.is_terminal {
             self.bar.set_message(message().into());
-        } else if done == self.len || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+        } else if (done == self.len && !self.is_quiet_at_end)
+            || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY)
+        {
             self.last_line = Some(Instant::now());
             say(line(self));
         }

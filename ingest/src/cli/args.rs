@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ingest::demo::DemoArgs;
-use ingest::plan::Part;
-use ingest::report::MaxBad;
-use ingest::run::Request;
 use ingest::source::{Dataset, waymo};
+use ingest::{MaxBad, Part, Request};
 use schemas::shard::{Chroma, Settings};
+
+use super::demo::DemoArgs;
 
 /// Turn driving data sets into shards of tile-addressable JPEGs.
 #[derive(Debug, Parser)]
 #[command(name = "ingest", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Waymo Open Dataset: TFRecord files (v1), folders of them, patterns.
     #[command(after_help = "Examples:
   ingest waymo --out shards/                        reads data/waymo
@@ -161,7 +160,7 @@ A .tar inside a .tar counts as a folder. Compressed tars (.tgz) are refused, and
 
 /// Options of every data set.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Folder of the shards; new, empty, or a set made with the same settings, to which is added.
     #[arg(long, value_name = "DIR", default_value = "shards")]
     out: PathBuf,
@@ -189,7 +188,7 @@ pub struct Options {
     max_bad: MaxBad,
     /// Print one JSON object.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Chroma sampling by its usual name.
@@ -213,21 +212,13 @@ fn camera(name: &str) -> Result<String, String> {
 }
 
 /// The given number of threads, or one per core.
-pub fn threads(given: Option<u16>) -> usize {
-    given.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        usize::from,
-    )
+pub(super) fn threads(given: Option<u16>) -> usize {
+    host::threads(given.map_or(0, usize::from))
 }
 
 impl Options {
     /// The request that these options and `inputs` stand for.
-    pub fn into_request(
-        self,
-        dataset: Dataset,
-        inputs: Vec<PathBuf>,
-        cameras: Vec<String>,
-    ) -> Request {
+    pub(super) fn into_request(self, dataset: Dataset, inputs: Vec<PathBuf>) -> Request {
         let levels: BTreeSet<u8> = self.levels.into_iter().collect();
         let chroma = match self.chroma {
             ChromaArg::Half => Chroma::C420,
@@ -243,7 +234,7 @@ impl Options {
                 quality: self.quality,
                 chroma,
                 max_pixels: self.max_pixels,
-                cameras: cameras.into_iter().collect(),
+                ..Settings::default()
             },
             part: self.part,
             threads: threads(self.threads),
@@ -266,16 +257,11 @@ mod tests {
     fn levels_are_sorted_and_defaults_are_the_documented_ones() {
         let cli =
             Cli::try_parse_from(["ingest", "waymo", "--out", "x", "--levels", "2,0,2"]).unwrap();
-        let Command::Waymo {
-            input,
-            options,
-            cameras,
-        } = cli.command
-        else {
+        let Command::Waymo { input, options, .. } = cli.command else {
             panic!("not waymo")
         };
         assert_eq!(input, [PathBuf::from("data/waymo")]);
-        let request = options.into_request(Dataset::Waymo, input, cameras);
+        let request = options.into_request(Dataset::Waymo, input);
         assert_eq!(
             request.settings,
             Settings {
