@@ -95,7 +95,7 @@ impl Report {
             file.sync_all()
         });
         written.map_err(Error::io("write", &temporary))?;
-        host::publish(&temporary, &path).map_err(Error::io("rename to", &path))?;
+        host::publish(&temporary, &path).map_err(Error::io("rename a finished file to", &path))?;
         Ok(path)
     }
 }

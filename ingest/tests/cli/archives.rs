@@ -14,9 +14,8 @@ use schemas::geom::Size;
 use schemas::shard::ShardReader;
 use serde_json::{Value, json};
 
-use crate::support::{
-    assert_same_tree, ingest, ingest_json, ingest_to, jpeg, shared, stderr, tree,
-};
+use crate::support::{assert_same_tree, ingest, ingest_json, ingest_to, jpeg, stderr, tree};
+use testkit::real_data;
 
 /// Path and contents.
 type NamedFile = (String, Vec<u8>);
@@ -143,7 +142,7 @@ fn assert_refused(command: &str, input: &Path, options: &[&str], expected: &[&st
 
 #[test]
 fn every_odd_file_in_an_archive_is_what_it_is_in_a_folder() {
-    let Some(odd) = shared("odd") else { return };
+    let Some(odd) = real_data("odd") else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut files: FileList = fs::read_dir(&odd)
         .unwrap()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ingest::source::waymo::tfrecord::masked_crc;
 
 use crate::support::{framed, frames_of, ingest_json, record, skipped_in};
+use testkit::real_data;
 
 /// Length of a record's header, and of the checksum behind its data.
 const HEADER: usize = 12;
@@ -234,7 +235,7 @@ fn no_flipped_bit_makes_a_wrong_frame() {
 
 #[test]
 fn flipped_bits_of_real_records_are_listed() {
-    let Some(file) = crate::support::shared("waymo/pvps_data_one_frame.tfrecord") else {
+    let Some(file) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
         return;
     };
     let bytes = fs::read(&file).unwrap();

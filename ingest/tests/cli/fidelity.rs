@@ -6,7 +6,8 @@ use std::path::Path;
 use schemas::geom::Size;
 use serde_json::Value;
 
-use crate::support::{ingest, ingest_json, jpeg, shared, stderr, write_waymo};
+use crate::support::{ingest, ingest_json, jpeg, stderr, write_waymo};
+use testkit::real_data;
 
 /// Runs `ingest fidelity SHARDS INPUT --json` with more `options`; it must succeed.
 fn fidelity(shards: &Path, input: &Path, options: &[&str]) -> Value {
@@ -43,7 +44,7 @@ fn write_images(dir: &Path) {
 
 #[test]
 fn real_waymo_frames_lose_little() {
-    let Some(input) = shared("waymo/pvps_data_one_frame.tfrecord") else {
+    let Some(input) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
         return;
     };
     let out = tempfile::tempdir().unwrap();

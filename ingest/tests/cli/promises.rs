@@ -6,14 +6,15 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use crate::support::{
-    assert_same_tree, ingest, ingest_json, ingest_to, jpeg, shared, stderr, tree, write_waymo,
+    assert_same_tree, ingest, ingest_json, ingest_to, jpeg, stderr, tree, write_waymo,
 };
 use schemas::geom::Size;
+use testkit::real_data;
 
 #[test]
 fn bytes_do_not_depend_on_threads() {
     let dir = tempfile::tempdir().unwrap();
-    let input = shared("odd").unwrap_or_else(|| {
+    let input = real_data("odd").unwrap_or_else(|| {
         write_waymo(&dir.path().join("in"), 3, 8);
         dir.path().join("in")
     });

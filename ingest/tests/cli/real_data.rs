@@ -1,4 +1,4 @@
-//! Real driving data of the optional data folder.
+//! Real driving data, where there is some.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use schemas::geom::Size;
 use schemas::shard::FrameEntry;
 use serde_json::{Value, json};
 
-use crate::support::{ingest, ingest_json, ingest_to, shared};
+use crate::support::{ingest, ingest_json, ingest_to};
+use testkit::real_data;
 
 fn frames(dir: &std::path::Path) -> Vec<FrameEntry> {
     let catalog = Catalog::open(dir).unwrap();
@@ -18,7 +19,7 @@ fn frames(dir: &std::path::Path) -> Vec<FrameEntry> {
 
 #[test]
 fn a_waymo_frame_becomes_five_rows() {
-    let Some(input) = shared("waymo/pvps_data_one_frame.tfrecord") else {
+    let Some(input) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
         return;
     };
     let out = tempfile::tempdir().unwrap();
@@ -71,7 +72,7 @@ fn a_waymo_frame_becomes_five_rows() {
 
 #[test]
 fn only_the_cameras_asked_for_are_kept() {
-    let Some(input) = shared("waymo/pvps_data_one_frame.tfrecord") else {
+    let Some(input) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
         return;
     };
     let out = tempfile::tempdir().unwrap();
@@ -91,7 +92,7 @@ fn only_the_cameras_asked_for_are_kept() {
 
 #[test]
 fn a_frame_without_images_is_no_error() {
-    let Some(input) = shared("waymo/val_frame_without_images.tfrecord") else {
+    let Some(input) = real_data("waymo/val_frame_without_images.tfrecord") else {
         return;
     };
     let out = tempfile::tempdir().unwrap();
@@ -110,7 +111,7 @@ fn a_frame_without_images_is_no_error() {
 
 #[test]
 fn a_folder_of_street_scenes_stands_in_for_soda10m() {
-    let Some(input) = shared("street_1080p") else {
+    let Some(input) = real_data("street_1080p") else {
         return;
     };
     let out = tempfile::tempdir().unwrap();
@@ -131,7 +132,9 @@ fn a_folder_of_street_scenes_stands_in_for_soda10m() {
 
 #[test]
 fn every_odd_file_is_a_right_row_or_a_named_skip() {
-    let Some(input) = shared("odd") else { return };
+    let Some(input) = real_data("odd") else {
+        return;
+    };
     let out = tempfile::tempdir().unwrap();
     // Three broken files of 22 are more than the default 1 %; the set and the report are complete
     // all the same.

@@ -14,15 +14,6 @@ use schemas::geom::Size;
 use schemas::shard::{LevelEntry, ShardReader};
 use serde_json::Value;
 
-/// A file or folder of the optional data folder beside the workspace.
-pub fn shared(relative: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")).join(relative);
-    if !path.exists() {
-        println!("skipped: no ../shared/data/{relative}");
-    }
-    path.exists().then_some(path)
-}
-
 /// Runs `ingest` with `args`.
 pub fn ingest<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     command(args).output().unwrap()

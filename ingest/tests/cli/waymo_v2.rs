@@ -17,8 +17,9 @@ use schemas::geom::Size;
 
 use crate::support::{
     StoredFrame, assert_same_tree, framed, frames_of, ingest, ingest_json, ingest_to, jpeg, record,
-    shared, skipped_in, stderr,
+    skipped_in, stderr,
 };
+use testkit::real_data;
 
 /// A drive of two time steps with cameras 1 and 4, as `support::record` has them.
 const DRIVE: &str = "drive_7";
@@ -144,10 +145,12 @@ fn a_drive_gives_the_same_frames_in_both_versions() {
 
 #[test]
 fn the_real_drive_gives_the_same_jpegs_in_both_versions() {
-    let Some(v1) = shared("waymo/pvps_data_one_frame.tfrecord") else {
+    let Some(v1) = real_data("waymo/pvps_data_one_frame.tfrecord") else {
         return;
     };
-    let Some(v2) = shared("waymo_v2") else { return };
+    let Some(v2) = real_data("waymo_v2") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let (out_1, out_2) = (dir.path().join("out_1"), dir.path().join("out_2"));
     ingest_json("waymo", &v1, &out_1, &[]);

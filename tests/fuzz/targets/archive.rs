@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use fuzz::scratch;
-use ingest::source::{Data, Dataset};
+use ingest::source::{Dataset, read};
 use libfuzzer_sys::fuzz_target;
 use schemas::shard::Settings;
 
@@ -28,9 +28,9 @@ fuzz_target!(|data: &[u8]| {
     for job in &jobs {
         for item in job.open(&settings).expect("the file is there") {
             let item = item.expect("the file is read");
-            if let Ok(Data::Member(member)) = item.content.map(|image| image.data) {
+            if let Ok(image) = item.content {
                 // A defect is as good as bytes, as long as it is said.
-                let _ = member.read();
+                let _ = read(image.data);
             }
         }
     }
