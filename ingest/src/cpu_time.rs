@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 /// What is done for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Listing and reading inputs, handing items from thread to thread.
     Read,
     /// Checksums of input records.
@@ -35,7 +35,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages and their names in tables and in JSON, in order.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub(crate) const ALL: [(Self, &'static str); 8] = [
         (Self::Read, "read"),
         (Self::Crc, "crc"),
         (Self::Parse, "parse"),
@@ -59,13 +59,8 @@ impl StageTimes {
             .map(|&(stage, name)| (name, self.0[stage as usize]))
     }
 
-    /// Time of all stages.
-    pub fn total_ms(&self) -> f64 {
-        self.0.iter().sum()
-    }
-
     /// Adds another thread's counters.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.0
             .iter_mut()
             .zip(other.0)
@@ -73,7 +68,7 @@ impl StageTimes {
     }
 
     /// The share of one of `count` frames.
-    pub fn per_frame(&self, count: u64) -> Self {
+    pub(crate) fn per_frame(&self, count: u64) -> Self {
         Self(self.0.map(|ms| ms / count.max(1) as f64))
     }
 }
@@ -90,7 +85,7 @@ thread_local! {
 }
 
 /// Charges the calling thread's CPU time since its previous lap, or its start, to `stage`.
-pub fn lap(stage: Stage) {
+pub(crate) fn lap(stage: Stage) {
     let now_ms = cpu_ms(ClockId::ThreadCPUTime);
     LAPS.with_borrow_mut(|(times, last_ms)| {
         times.0[stage as usize] += now_ms - *last_ms;
@@ -99,13 +94,13 @@ pub fn lap(stage: Stage) {
 }
 
 /// The calling thread's counters, which begin anew.
-pub fn collect() -> StageTimes {
+pub(crate) fn collect() -> StageTimes {
     LAPS.replace((StageTimes::default(), cpu_ms(ClockId::ThreadCPUTime)))
         .0
 }
 
 /// CPU time of all threads of the process in milliseconds.
-pub fn process_cpu_ms() -> f64 {
+pub(crate) fn process_cpu_ms() -> f64 {
     cpu_ms(ClockId::ProcessCPUTime)
 }
 
@@ -117,6 +112,10 @@ fn cpu_ms(clock: ClockId) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn total_ms(times: &StageTimes) -> f64 {
+        times.iter().map(|(_, ms)| ms).sum()
+    }
 
     fn work() -> f64 {
         (1..300_000).map(|i| f64::from(i).sqrt()).sum()
@@ -135,7 +134,7 @@ mod tests {
         assert!(sum > 0.0);
         assert!(times.0[Stage::Decode as usize] > 0.0 && times.0[Stage::Write as usize] > 0.0);
         assert!(
-            (times.total_ms() / spent_ms - 1.0).abs() < 0.05,
+            (total_ms(&times) / spent_ms - 1.0).abs() < 0.05,
             "{times:?} of {spent_ms} ms"
         );
         assert_eq!(collect(), StageTimes::default());
@@ -150,7 +149,7 @@ mod tests {
             (sum, collect())
         });
         let (sum, theirs) = theirs.join().unwrap();
-        assert!(sum > 0.0 && theirs.total_ms() > 0.0);
+        assert!(sum > 0.0 && total_ms(&theirs) > 0.0);
         assert_eq!(collect(), StageTimes::default());
         let mut both = StageTimes::default();
         both.add(&theirs);

@@ -14,7 +14,7 @@ pub enum MaxBad {
 
 impl MaxBad {
     /// Whether `skipped` besides `written` frames are too many.
-    pub fn is_exceeded(self, skipped: u64, written: u64) -> bool {
+    pub(crate) fn is_exceeded(self, skipped: u64, written: u64) -> bool {
         match self {
             Self::Count(limit) => skipped > limit,
             Self::Percent(limit) => 100.0 * skipped as f64 > limit * (skipped + written) as f64,

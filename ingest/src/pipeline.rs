@@ -26,21 +26,21 @@ const STEPS_PER_THREAD: usize = 6;
 
 /// What a run added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Shards finished.
-    pub shards: u64,
+    pub(crate) shards: u64,
     /// Frames in them.
-    pub frames: u64,
+    pub(crate) frames: u64,
     /// Items of their inputs that were skipped.
-    pub skipped: u64,
+    pub(crate) skipped: u64,
     /// Encoded image bytes read, skipped ones included.
-    pub image_bytes_in: u64,
+    pub(crate) image_bytes_in: u64,
     /// Bytes of the shard files.
-    pub bytes_out: u64,
+    pub(crate) bytes_out: u64,
     /// CPU time of the process meanwhile, in milliseconds.
-    pub cpu_ms: f64,
+    pub(crate) cpu_ms: f64,
     /// The same by stage, as far as it was spent on one.
-    pub stages: StageTimes,
+    pub(crate) stages: StageTimes,
 }
 
 /// What passes from the reader to the writer; items go through a worker on the way.
@@ -65,7 +65,7 @@ type Numbered<T> = (u64, T);
 /// # Errors
 /// The first error of reading or writing; shards finished by then stay, the one under way leaves
 /// nothing.
-pub fn write_shards(
+pub(crate) fn write_shards(
     jobs: &[Job],
     frames_dir: &Path,
     settings: &Settings,

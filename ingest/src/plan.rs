@@ -29,7 +29,7 @@ impl Part {
     };
 
     /// Whether there are no other parts.
-    pub fn is_whole(self) -> bool {
+    pub(crate) fn is_whole(self) -> bool {
         self.count == NonZeroU32::MIN
     }
 }
@@ -56,7 +56,7 @@ impl FromStr for Part {
 ///
 /// # Errors
 /// [`Error::SameName`] if two different inputs would become one shard.
-pub fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
+pub(crate) fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
     let mut by_name: BTreeMap<String, Job> = BTreeMap::new();
     for job in jobs {
         let name = job.id.file_name();
@@ -75,7 +75,7 @@ pub fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
 }
 
 /// The jobs of one part.
-pub fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
+pub(crate) fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
     jobs.into_iter()
         .skip(part.index as usize)
         .step_by(part.count.get() as usize)

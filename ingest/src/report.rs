@@ -15,34 +15,34 @@ use crate::error::{Error, Result};
 use crate::plan::Part;
 
 /// File name of the report beside the catalog.
-pub const REPORT_FILE: &str = "report.json";
+pub(crate) const REPORT_FILE: &str = "report.json";
 
 /// The report of some shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Shards it covers.
-    pub shards: u64,
+    pub(crate) shards: u64,
     /// Frames in them.
-    pub frames_written: u64,
+    pub(crate) frames_written: u64,
     /// Items of their inputs that became no frame.
-    pub frames_skipped: u64,
+    pub(crate) frames_skipped: u64,
     /// How many for which reason.
-    pub skipped: BTreeMap<String, u64>,
+    pub(crate) skipped: BTreeMap<String, u64>,
     /// Each of them.
-    pub skipped_items: Vec<SkippedItem>,
+    pub(crate) skipped_items: Vec<SkippedItem>,
 }
 
 /// One item that became no frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SkippedItem {
+pub(crate) struct SkippedItem {
     /// File and offset, or folder and member.
-    pub source: String,
+    pub(crate) source: String,
     /// Short, stable name of the reason.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What exactly was wrong.
-    pub detail: String,
+    pub(crate) detail: String,
     /// The shard that the item would be in.
-    pub shard: String,
+    pub(crate) shard: String,
 }
 
 impl Report {
@@ -50,7 +50,7 @@ impl Report {
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub fn of_shards(shards: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn of_shards(shards: &[PathBuf]) -> Result<Self> {
         let mut report = Self::default();
         for path in shards {
             report.add(&ShardReader::open(path)?);
@@ -87,7 +87,7 @@ impl Report {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&self, dir: &Path, part: Part) -> Result<PathBuf> {
+    pub(crate) fn write(&self, dir: &Path, part: Part) -> Result<PathBuf> {
         let path = dir.join(file_name(part));
         let temporary = path.with_extension("json.tmp");
         let written = File::create(&temporary).and_then(|mut file| {
@@ -111,7 +111,7 @@ fn file_name(part: Part) -> String {
 ///
 /// # Errors
 /// If the folder cannot be listed or a report not removed.
-pub fn remove_part_reports(dir: &Path) -> Result<()> {
+pub(crate) fn remove_part_reports(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;
         let name = entry.file_name();

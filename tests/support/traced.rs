@@ -20,7 +20,7 @@ use libc::{c_int, c_long, pid_t};
 
 /// What a system call does to the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
+pub(crate) enum Call {
     Create,
     Write,
     /// `fsync` of a file.
@@ -32,7 +32,7 @@ pub enum Call {
 
 /// A system call of a run, and which side of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     pub call: Call,
     /// The file, relative to the folder; of a renamed one, the new name.
     pub path: String,
@@ -42,7 +42,7 @@ pub struct Moment {
 }
 
 /// A running program and the moments that it has yet to reach. Dropped, it is killed with SIGKILL.
-pub struct Traced {
+pub(crate) struct Traced {
     pid: pid_t,
     stderr: ChildStderr,
     dir: PathBuf,
@@ -59,7 +59,8 @@ pub struct Traced {
 impl Traced {
     /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is
     /// forbidden.
-    pub fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
+    #[expect(clippy::print_stdout, reason = "cargo shows it beside the test")]
+    pub(crate) fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -99,7 +100,7 @@ impl Traced {
     }
 
     /// Lets it run to its end: exit code, or the signal that killed it, and standard error.
-    pub fn finish(mut self) -> (Result<c_int, c_int>, String) {
+    pub(crate) fn finish(mut self) -> (Result<c_int, c_int>, String) {
         self.by_ref().for_each(drop);
         let mut message = String::new();
         self.stderr.read_to_string(&mut message).unwrap();

@@ -37,7 +37,7 @@ const DRIVE_CAMERAS: u64 = 5;
 const LEVEL_BYTES: [u64; 3] = [420_000, 170_000, 50_000];
 
 /// Writes a set of `shards` shards with JPEGs of 256 × 256 pixels into `dir`.
-pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
+pub(crate) fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
     fs::create_dir_all(dir.join(FRAMES_DIR))?;
     let settings = Settings::default();
     let grey = Raster::from_pixels(Size::new(256, 256), Layout::Grey, 16, &[128; 256 * 256]);
@@ -68,7 +68,7 @@ pub fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
 
 /// Writes a catalog of `rows` rows like that of `small` into `dir`, and empty files in the place of
 /// shards.
-pub fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
+pub(crate) fn large_set(small: &Path, dir: &Path, rows: u64) -> Outcome<()> {
     let small = ArrowReaderMetadata::load(
         &File::open(small.join(CATALOG_FILE))?,
         ArrowReaderOptions::new(),

@@ -20,7 +20,7 @@ const CROP_ATTEMPTS: usize = 10;
 const MAX_TRIES: usize = 100;
 
 /// Two crops of a frame, in its pixels; none if no pair of many is valid.
-pub fn draw_pair(rng: &mut Rng, frame: Size) -> Option<[Rect; 2]> {
+pub(super) fn draw_pair(rng: &mut Rng, frame: Size) -> Option<[Rect; 2]> {
     let draws = std::iter::repeat_with(|| Some([draw_crop(rng, frame)?, draw_crop(rng, frame)?]));
     let mut pairs = draws.take(MAX_TRIES).flatten();
     pairs.find(|&[a, b]| BoxPx::from(a).iou(b.into()) >= MIN_IOU)

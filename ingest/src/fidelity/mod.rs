@@ -26,10 +26,10 @@ use crate::plan::plan;
 use crate::source::{Dataset, Job, expand, read};
 
 pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
-pub use views::{Comparison, VIEW_PX, write_contact_sheet};
+pub use views::{Comparison, write_contact_sheet};
 
 use report::Tally;
-use views::Viewer;
+use views::{VIEW_PX, Viewer};
 
 /// Pairs drawn in a frame for each crop that is to be measured, before the frame is given up: crops
 /// of a small frame nearly all need level 0.

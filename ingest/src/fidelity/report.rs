@@ -101,7 +101,7 @@ impl Distribution {
 }
 
 /// Collects crops.
-pub struct Tally {
+pub(super) struct Tally {
     frames: u64,
     level_0_crops: u64,
     bytes_original: u64,
@@ -117,7 +117,7 @@ struct LevelTally {
 }
 
 impl Tally {
-    pub fn new(levels: &[u8]) -> Self {
+    pub(super) fn new(levels: &[u8]) -> Self {
         let level = |&level: &u8| LevelTally {
             level,
             bytes: 0,
@@ -133,7 +133,7 @@ impl Tally {
     }
 
     /// Adds a frame whose original has `bytes_original` bytes.
-    pub fn add_frame(&mut self, row: &FrameEntry, bytes_original: u64) {
+    pub(super) fn add_frame(&mut self, row: &FrameEntry, bytes_original: u64) {
         self.frames += 1;
         self.bytes_original += bytes_original;
         for (tally, entry) in self.levels.iter_mut().zip(&row.levels) {
@@ -142,12 +142,18 @@ impl Tally {
     }
 
     /// Adds a crop that needs level 0.
-    pub fn add_exact(&mut self) {
+    pub(super) fn add_exact(&mut self) {
         self.level_0_crops += 1;
     }
 
     /// Adds a crop of a frame, measured at a level.
-    pub fn add(&mut self, frame_id: &str, level_ix: usize, crop: Rect, comparison: Comparison) {
+    pub(super) fn add(
+        &mut self,
+        frame_id: &str,
+        level_ix: usize,
+        crop: Rect,
+        comparison: Comparison,
+    ) {
         let psnr_db = comparison.psnr_db();
         let LevelTally {
             psnr_db: all,
@@ -171,7 +177,7 @@ impl Tally {
         }
     }
 
-    pub fn finish(self) -> Measured {
+    pub(super) fn finish(self) -> Measured {
         let ratio = |bytes: u64| bytes as f64 / self.bytes_original.max(1) as f64;
         let all: Vec<f64> = self
             .levels

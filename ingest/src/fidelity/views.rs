@@ -14,7 +14,7 @@ use crate::error::{Defect, Error, Result};
 use crate::pyramid;
 
 /// Side of a view in pixels.
-pub const VIEW_PX: u32 = pyramid::MIN_SIDE_PX;
+pub(crate) const VIEW_PX: u32 = pyramid::MIN_SIDE_PX;
 
 /// The contact sheet shows differences so many times as large as they are.
 const DIFFERENCE_GAIN: u8 = 8;
@@ -31,7 +31,7 @@ pub struct Comparison {
 impl Comparison {
     /// Peak signal-to-noise ratio over all channels in decibels. Equal views count as if one sample
     /// differed by one, which is 99.9 dB.
-    pub fn psnr_db(&self) -> f64 {
+    pub(crate) fn psnr_db(&self) -> f64 {
         let samples = self.original.as_raw().iter().zip(self.stored.as_raw());
         let squared: u64 = samples
             .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
@@ -42,7 +42,11 @@ impl Comparison {
 }
 
 /// Decodes a stored level of a frame, with its padding.
-pub fn decode_level(shard: &ShardReader, row: &FrameEntry, level_ix: usize) -> Result<RgbImage> {
+pub(super) fn decode_level(
+    shard: &ShardReader,
+    row: &FrameEntry,
+    level_ix: usize,
+) -> Result<RgbImage> {
     let entry = row.levels[level_ix]
         .as_ref()
         .expect("a level is chosen from the stored ones");
@@ -58,19 +62,19 @@ pub fn decode_level(shard: &ShardReader, row: &FrameEntry, level_ix: usize) -> R
 }
 
 /// Makes views of decoded images.
-pub struct Viewer {
+pub(super) struct Viewer {
     resizer: Resizer,
 }
 
 impl Viewer {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             resizer: Resizer::new(),
         }
     }
 
     /// The view of `crop`, in pixels of the frame, from `image`, which is the frame at `level`.
-    pub fn view(&mut self, image: &RgbImage, crop: Rect, level: u8) -> RgbImage {
+    pub(super) fn view(&mut self, image: &RgbImage, crop: Rect, level: u8) -> RgbImage {
         let touched = crop.at_level(level);
         let scale = f64::from(1u32 << level);
         let [x, y, width, height] =

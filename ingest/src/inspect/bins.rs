@@ -21,8 +21,8 @@ pub struct Bin {
 /// Lengths, counted.
 #[derive(Default)]
 pub(super) struct Lengths {
-    pub frames: u64,
-    pub bytes: u64,
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
     /// Frames by thousands of bytes, up to the largest; 4.3 million if that is the largest length
     /// there is.
     steps: Vec<u64>,

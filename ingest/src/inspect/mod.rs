@@ -26,7 +26,7 @@ use bins::Lengths;
 pub type Counts = BTreeMap<String, u64>;
 
 /// Stands for a value that the data set does not state.
-pub const NO_VALUE: &str = "(none)";
+pub(crate) const NO_VALUE: &str = "(none)";
 
 /// So many of the largest segments are named.
 const LARGEST_SEGMENTS: usize = 12;

@@ -18,7 +18,7 @@ use lock::was_taken;
 pub(crate) use lock::Lock;
 
 /// A set of shards that this process may write to, until it is dropped.
-pub struct Output {
+pub(crate) struct Output {
     dir: PathBuf,
     settings: Settings,
     /// Shards that were there when the folder was opened, by file name.
@@ -33,7 +33,7 @@ impl Output {
     /// # Errors
     /// If the folder holds something else than shards of these settings, cannot be written, or is
     /// in use.
-    pub fn open(dir: &Path, settings: &Settings, part: Part) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, settings: &Settings, part: Part) -> Result<Self> {
         check_is_ours(dir)?;
         let frames = dir.join(FRAMES_DIR);
         fs::create_dir_all(&frames).map_err(Error::io("create the output folder", &frames))?;
@@ -69,17 +69,17 @@ impl Output {
     }
 
     /// The folder.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The folder of the shards.
-    pub fn frames_dir(&self) -> PathBuf {
+    pub(crate) fn frames_dir(&self) -> PathBuf {
         self.dir.join(FRAMES_DIR)
     }
 
     /// The settings of the set.
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
@@ -87,7 +87,7 @@ impl Output {
     ///
     /// # Errors
     /// If a finished shard of one of its inputs covers other items: the folder has changed since.
-    pub fn check_unchanged(&self, plan: &[Job]) -> Result<()> {
+    pub(crate) fn check_unchanged(&self, plan: &[Job]) -> Result<()> {
         let planned: HashMap<String, &ShardId> = plan
             .iter()
             .map(|job| (job.id.file_name(), &job.id))
@@ -112,7 +112,7 @@ impl Output {
     ///
     /// # Errors
     /// If it is, but its items are no longer those of the job.
-    pub fn is_finished(&self, job: &Job) -> Result<bool> {
+    pub(crate) fn is_finished(&self, job: &Job) -> Result<bool> {
         let name = job.id.file_name();
         if !self.existing.contains_key(&name) {
             return Ok(false);

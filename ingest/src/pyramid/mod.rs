@@ -28,7 +28,7 @@ use large_images::Permit;
 
 /// Levels above 0 whose shorter side would be less than this are not stored: a view needs so many
 /// pixels.
-pub const MIN_SIDE_PX: u32 = 224;
+pub(crate) const MIN_SIDE_PX: u32 = 224;
 
 /// Scratch memory of the resizer that is kept from one image to the next: enough for ordinary
 /// photographs.

@@ -2,7 +2,7 @@
 
 /// What is known of a frame before it is decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub(super) struct Facts {
     /// `train`, `0` … `9` of SODA10M, …
     pub split: Option<String>,
     /// Sequence or class folder.

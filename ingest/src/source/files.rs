@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// The image files of one input.
 #[derive(Debug)]
-pub enum Files {
+pub(crate) enum Files {
     /// Of a folder.
     Folder(Listing),
     /// Of an archive.
@@ -21,20 +21,15 @@ pub enum Files {
 
 impl Files {
     /// Number of items.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Folder(listing) => listing.len(),
             Self::Archive(archive) => archive.len(),
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The folder, or the file or first part that is the archive.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Folder(listing) => listing.root(),
             Self::Archive(archive) => archive.first_file(),
@@ -43,7 +38,7 @@ impl Files {
 
     /// Path of item `ix` in the folder or archive. What is lost in an archive is a place in it:
     /// `@offset`.
-    pub fn relative(&self, ix: u64) -> String {
+    pub(crate) fn relative(&self, ix: u64) -> String {
         match self {
             Self::Folder(listing) => listing.relative(ix),
             Self::Archive(archive) => archive.relative(ix),
@@ -55,11 +50,11 @@ impl Files {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The images of the folder.
-    pub folder: Listing,
+    pub(crate) folder: Listing,
     /// The archive, or those in the folder.
-    pub archives: Vec<Archive>,
+    pub(crate) archives: Vec<Archive>,
     /// JSON files in the folder.
-    pub tag_files: Vec<PathBuf>,
+    pub(crate) tag_files: Vec<PathBuf>,
 }
 
 /// Finds the image files and archives at `path`, a folder or an archive or a part of one.

@@ -13,16 +13,16 @@ use super::tags::Tags;
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Name and item range of the shard.
-    pub id: ShardId,
+    pub(crate) id: ShardId,
     /// Where its items come from.
-    pub content: Content,
+    pub(crate) content: Content,
     /// How much there is to do: bytes of a file, or a number of images.
-    pub weight: u64,
+    pub(crate) weight: u64,
 }
 
 /// Where the items of a job come from.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub(crate) enum Content {
     /// All of one TFRecord file.
     TfRecord(PathBuf),
     /// All of one Parquet file of camera images.

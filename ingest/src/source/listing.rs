@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 32;
 
 /// A sorted list of files below one folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     root: PathBuf,
     names: PathList,
 }
@@ -24,7 +24,7 @@ impl Listing {
     ///
     /// # Errors
     /// If a folder cannot be read, a name is not UTF-8, or the tree is deeper than 32 folders.
-    pub fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
+    pub(crate) fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
         let [listing] = Self::by_kind(root, [accepts])?;
         Ok(listing)
     }
@@ -34,7 +34,7 @@ impl Listing {
     ///
     /// # Errors
     /// As [`with`](Self::with).
-    pub fn by_kind<const N: usize>(
+    pub(crate) fn by_kind<const N: usize>(
         root: &Path,
         kinds: [&dyn Fn(&str) -> bool; N],
     ) -> Result<[Self; N]> {
@@ -51,27 +51,22 @@ impl Listing {
     }
 
     /// Number of files.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.names.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// The folder that was listed.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Path of item `ix` relative to the root, with `/` between components.
-    pub fn relative(&self, ix: u64) -> String {
+    pub(crate) fn relative(&self, ix: u64) -> String {
         self.names.get(ix)
     }
 
     /// Paths of all files.
-    pub fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.names.iter().map(|relative| self.root.join(relative))
     }
 }

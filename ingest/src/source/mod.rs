@@ -27,6 +27,7 @@ pub mod waymo;
 pub use dataset::Dataset;
 pub use inputs::expand;
 pub use item::{Data, Item, Items, SourceImage};
-pub use job::{Content, Job};
+pub(crate) use job::Content;
+pub use job::Job;
 pub(crate) use naming::source_name;
 pub use read::read;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The last `count` components of `path`, joined by `/`: how an input is named in a shard, whatever
 /// folder it is given relative to.
-pub fn short_name(path: &Path, count: usize) -> String {
+pub(super) fn short_name(path: &Path, count: usize) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut names: Vec<String> = Vec::new();
     for component in absolute.components() {
@@ -19,7 +19,7 @@ pub fn short_name(path: &Path, count: usize) -> String {
 
 /// How an item is named in rows and reports: the folder or archive that was given, and the path or
 /// place in it.
-pub fn source_name(input: &str, relative: &str) -> String {
+pub(crate) fn source_name(input: &str, relative: &str) -> String {
     if relative.starts_with('@') {
         format!("{input}{relative}")
     } else {

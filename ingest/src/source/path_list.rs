@@ -2,7 +2,7 @@
 
 /// A list of relative paths with `/` between components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathList {
+pub(super) struct PathList {
     /// Folder of items from `first` on.
     folders: Vec<(u64, String)>,
     names: String,
@@ -12,7 +12,7 @@ pub struct PathList {
 
 impl PathList {
     /// Appends the file `name` of `folder`; the top folder is the empty one.
-    pub fn push(&mut self, folder: &str, name: &str) {
+    pub(super) fn push(&mut self, folder: &str, name: &str) {
         if self.folders.last().is_none_or(|(_, last)| last != folder) {
             self.folders.push((self.len(), folder.to_owned()));
         }
@@ -21,24 +21,19 @@ impl PathList {
     }
 
     /// Gives memory back that was taken for more.
-    pub fn shrink_to_fit(&mut self) {
+    pub(super) fn shrink_to_fit(&mut self) {
         self.folders.shrink_to_fit();
         self.names.shrink_to_fit();
         self.ends.shrink_to_fit();
     }
 
     /// Number of paths.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.ends.len() as u64
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
     /// Path `ix`.
-    pub fn get(&self, ix: u64) -> String {
+    pub(super) fn get(&self, ix: u64) -> String {
         let folder_ix = self.folders.partition_point(|(first, _)| *first <= ix) - 1;
         let folder = &self.folders[folder_ix].1;
         let at = ix as usize;
@@ -52,7 +47,7 @@ impl PathList {
     }
 
     /// All paths.
-    pub fn iter(&self) -> impl Iterator<Item = String> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.len()).map(|ix| self.get(ix))
     }
 }
@@ -64,7 +59,7 @@ mod tests {
     #[test]
     fn paths_come_back_whatever_the_order_of_their_folders() {
         let mut names = PathList::default();
-        assert!(names.is_empty());
+        assert_eq!(names.len(), 0);
         let paths = [
             "a.jpg",
             "b/1.jpg",

@@ -36,7 +36,7 @@ const SET: &str = "SSLAD-2D";
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside
 /// archives is damaged.
-pub fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
+pub(super) fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
     let sets = [path.to_owned(), path.join(SET)];
     let parts: Vec<PathBuf> = sets
         .iter()

@@ -14,20 +14,20 @@ use serde_json::Value;
 
 /// What is known of an image. A tag that is no text is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TagSet {
+pub(crate) struct TagSet {
     /// `Shanghai`, …
-    pub city: Option<String>,
+    pub(crate) city: Option<String>,
     /// `Citystreet`, `Highway`, `Countryroad`, `Residential`.
-    pub location: Option<String>,
+    pub(crate) location: Option<String>,
     /// `Daytime`, `Night`, …
-    pub period: Option<String>,
+    pub(crate) period: Option<String>,
     /// `Clear`, `Overcast`, `Rainy`, …
-    pub weather: Option<String>,
+    pub(crate) weather: Option<String>,
 }
 
 /// Tags of many images.
 #[derive(Debug, Default)]
-pub struct Tags {
+pub(crate) struct Tags {
     /// Hash of a file name and the number of its tags, sorted once all are read.
     images: Vec<(u64, u32)>,
     sets: Vec<TagSet>,
@@ -40,7 +40,7 @@ impl Tags {
     ///
     /// # Errors
     /// If it cannot be read, or is no JSON.
-    pub fn read(&mut self, file: impl Read) -> io::Result<()> {
+    pub(crate) fn read(&mut self, file: impl Read) -> io::Result<()> {
         let mut json = serde_json::Deserializer::from_reader(file);
         File(self)
             .deserialize(&mut json)
@@ -49,13 +49,13 @@ impl Tags {
     }
 
     /// Makes all tags known to [`of`](Self::of).
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.images.sort_by_key(|&(hash, _)| hash);
         self.images.shrink_to_fit();
     }
 
     /// The tags of the image file `name`.
-    pub fn of(&self, name: &str) -> Option<&TagSet> {
+    pub(crate) fn of(&self, name: &str) -> Option<&TagSet> {
         let hash = hash(name);
         let after = self.images.partition_point(|&(other, _)| other <= hash);
         let &(found, number) = self.images[..after].last()?;

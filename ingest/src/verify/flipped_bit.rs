@@ -39,7 +39,7 @@ impl Steps {
 
 /// The bytes of data of `len` bytes, last first, in which one flipped bit makes checksum `found` of
 /// `expected`.
-pub fn places(expected: u32, found: u32, len: u64) -> impl Iterator<Item = u64> {
+pub(super) fn places(expected: u32, found: u32, len: u64) -> impl Iterator<Item = u64> {
     let steps = Steps::new();
     let mut remainder = expected ^ found;
     (0..len).rev().filter(move |_| {

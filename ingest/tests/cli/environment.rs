@@ -254,7 +254,9 @@ fn as_nobody(arguments: &[&OsStr]) -> Option<Output> {
     }
     let output = command.output();
     output
-        .inspect_err(|error| println!("skipped: the user nobody cannot run ingest: {error}"))
+        .inspect_err(|error| {
+            testkit::skip(&format!("the user nobody cannot run ingest: {error}"));
+        })
         .ok()
 }
 

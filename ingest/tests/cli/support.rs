@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use ingest::source::waymo::messages::{CameraImage, Context, Frame, Stats};
@@ -15,26 +15,26 @@ use schemas::shard::{LevelEntry, ShardReader};
 use serde_json::Value;
 
 /// Runs `ingest` with `args`.
-pub fn ingest<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+pub(crate) fn ingest<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     command(args).output().unwrap()
 }
 
 /// `ingest` with `args`, to be run.
-pub fn command<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
     command.args(args);
     command
 }
 
 /// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`; it must succeed.
-pub fn ingest_json(command: &str, input: &Path, out: &Path, options: &[&str]) -> Value {
+pub(crate) fn ingest_json(command: &str, input: &Path, out: &Path, options: &[&str]) -> Value {
     let output = ingest_to(command, input, out, options);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Runs `ingest COMMAND INPUT --out OUT --json` with more `options`.
-pub fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str]) -> Output {
+pub(crate) fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str]) -> Output {
     let mut args = vec![
         command.as_ref(),
         input.as_os_str(),
@@ -46,12 +46,12 @@ pub fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str]) -> O
     ingest(args)
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A JPEG of `size` whose content depends on `seed`.
-pub fn jpeg(size: Size, seed: u32) -> Vec<u8> {
+pub(crate) fn jpeg(size: Size, seed: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| [(x ^ y ^ seed) as u8, (x / 3 + seed) as u8, (y / 2) as u8];
     let pixels: Vec<u8> = (0..size.height)
         .flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y)))
@@ -64,7 +64,7 @@ pub fn jpeg(size: Size, seed: u32) -> Vec<u8> {
 }
 
 /// The record of one time step with two cameras.
-pub fn record(drive: &str, timestamp: i64) -> Vec<u8> {
+pub(crate) fn record(drive: &str, timestamp: i64) -> Vec<u8> {
     let image = |camera: i32| {
         let image = jpeg(Size::new(480, 464), timestamp as u32 * 8 + camera as u32);
         CameraImage {
@@ -89,7 +89,7 @@ pub fn record(drive: &str, timestamp: i64) -> Vec<u8> {
 }
 
 /// Frames `data` as a TFRecord.
-pub fn framed(data: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     [
         &length[..],
@@ -101,7 +101,7 @@ pub fn framed(data: &[u8]) -> Vec<u8> {
 }
 
 /// Writes `drives` files of `steps` time steps with two cameras each into `dir`.
-pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
+pub(crate) fn write_waymo(dir: &Path, drives: usize, steps: i64) {
     fs::create_dir_all(dir).unwrap();
     for drive in 0..drives {
         let name = format!("drive_{drive}");
@@ -113,10 +113,10 @@ pub fn write_waymo(dir: &Path, drives: usize, steps: i64) {
 }
 
 /// A frame's metadata, and the JPEG of each level.
-pub type StoredFrame = (FrameMeta, Vec<Option<Vec<u8>>>);
+pub(crate) type StoredFrame = (FrameMeta, Vec<Option<Vec<u8>>>);
 
 /// What stands in a set: every frame by its name.
-pub fn frames_of(set: &Path) -> BTreeMap<String, StoredFrame> {
+pub(crate) fn frames_of(set: &Path) -> BTreeMap<String, StoredFrame> {
     let shards = schemas::catalog::shard_paths(set)
         .unwrap()
         .into_iter()
@@ -133,7 +133,7 @@ pub fn frames_of(set: &Path) -> BTreeMap<String, StoredFrame> {
 }
 
 /// Place and reason of what the report of a set lists as skipped.
-pub fn skipped_in(set: &Path) -> Vec<(String, String)> {
+pub(crate) fn skipped_in(set: &Path) -> Vec<(String, String)> {
     let report: Value =
         serde_json::from_slice(&fs::read(set.join("report.json")).unwrap()).unwrap();
     let items = report["skipped_items"].as_array().unwrap().iter();
@@ -144,7 +144,7 @@ pub fn skipped_in(set: &Path) -> Vec<(String, String)> {
 }
 
 /// Contents of all files below `dir` but lock files, by relative path.
-pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -163,7 +163,7 @@ pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Asserts that two sets are equal to the byte, naming the files that differ.
 #[track_caller]
-pub fn assert_same_tree(a: &Path, b: &Path) {
+pub(crate) fn assert_same_tree(a: &Path, b: &Path) {
     let (a, b) = (tree(a), tree(b));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     let differing: Vec<&String> = a

@@ -1,5 +1,7 @@
 //! The pixels of whole files are those of the libraries behind, byte by byte.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat};

@@ -11,7 +11,7 @@ mod sky;
 
 use crate::camera::Camera;
 use crate::class::Class;
-use crate::light::{Light, Rgb};
+use crate::light::Light;
 use crate::street::Street;
 use ray::{Hit, Shade, hit};
 

@@ -7,7 +7,7 @@
 
 mod index;
 mod joined;
-pub mod parts;
+pub(super) mod parts;
 mod tar;
 mod zip;
 
@@ -25,7 +25,7 @@ use parts::Whole;
 
 /// An archive and what is in it.
 #[derive(Debug)]
-pub struct Archive {
+pub(crate) struct Archive {
     whole: Whole,
     /// Of all parts, when it was indexed.
     bytes: u64,
@@ -35,7 +35,7 @@ pub struct Archive {
 impl Archive {
     /// Whether the file at `path` is called like an archive, a compressed one included, or like a
     /// part of one.
-    pub fn may_be(path: &Path) -> bool {
+    pub(crate) fn may_be(path: &Path) -> bool {
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
@@ -47,7 +47,7 @@ impl Archive {
     ///
     /// # Errors
     /// If it is no archive, a part is missing, or reading fails. Damage is an item.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::index(parts::whole(path)?)
     }
 
@@ -56,7 +56,7 @@ impl Archive {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Self>> {
+    pub(crate) fn open_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Self>> {
         parts::wholes(paths)?.into_iter().map(Self::index).collect()
     }
 
@@ -77,27 +77,27 @@ impl Archive {
     }
 
     /// What it is called.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.whole.path
     }
 
     /// The file that it is, or its first part.
-    pub fn first_file(&self) -> &Path {
+    pub(crate) fn first_file(&self) -> &Path {
         &self.whole.files[0]
     }
 
     /// Number of items: images, and places where something is lost.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.index.names.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Path of item `ix` in the archive; of something that is lost, its place: `@offset`.
-    pub fn relative(&self, ix: u64) -> String {
+    pub(crate) fn relative(&self, ix: u64) -> String {
         self.index.names.get(ix)
     }
 
@@ -210,7 +210,7 @@ impl MemberImage {
     /// # Errors
     /// [`Trouble::Item`] if the member is damaged or too large, [`Trouble::Run`] if the archive
     /// cannot be read.
-    pub fn read(&self) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Trouble> {
         let len = self.member.len();
         if len > MAX_FILE_BYTES {
             return Err(Defect::new("too-large", format!("{len} bytes")).into());

@@ -25,7 +25,7 @@ const COMPRESSED: [&str; 11] = [
 
 /// An archive as it lies on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub(crate) struct Whole {
     /// What it is called, or would be if it were not cut.
     pub path: PathBuf,
     /// The file, or its parts in order.

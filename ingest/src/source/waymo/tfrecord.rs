@@ -68,11 +68,6 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Bytes read so far.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
     fn read_event(&mut self) -> io::Result<Event> {
         let offset = self.offset;
         let left = self.file_bytes - offset;
@@ -153,7 +148,7 @@ impl<R: Read> Iterator for Records<R> {
 }
 
 /// The length in a record header, if its checksum holds.
-pub fn parse_header(header: &[u8; HEADER_BYTES as usize]) -> Option<u64> {
+pub(crate) fn parse_header(header: &[u8; HEADER_BYTES as usize]) -> Option<u64> {
     let (length, crc) = header
         .split_first_chunk::<8>()
         .expect("a header has 12 bytes");
