@@ -7,7 +7,7 @@ than that, whoever computes them; so ours have to be as close to fp32's as the p
 import importlib.util
 import statistics
 
-from machine import fail, say
+from machine import PEER, fail, say
 
 # How far losses may lie apart.
 LOSS_LIMITS = {"fp32": 1e-4, "bf16": 5e-3}
@@ -39,9 +39,9 @@ def our_name(name):
     return ".".join([network, HEADS[part], *rest])
 
 
-def load_peer(path):
+def load_peer():
     """The peer's script as a module, not run."""
-    spec = importlib.util.spec_from_file_location("peer", path)
+    spec = importlib.util.spec_from_file_location("peer", PEER)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -120,7 +120,7 @@ def run(machine):
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     device = torch.device(machine.options.device)
-    peer = load_peer(machine.peer)
+    peer = load_peer()
     model = make_model(peer, machine.options.arch)
     inputs = make_inputs(machine.options.size)
     folder = machine.scratch() / "agree"

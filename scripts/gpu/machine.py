@@ -15,14 +15,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What travels: ignored by git, smaller than 60 MB.
 PACK = ROOT / ".gpu"
 PROGRAMS = PACK / "programs.tar.xz"
-PEER = "pytorch_step.py"
+# The same step in PyTorch.
+PEER = ROOT / "benchmarks" / "step.py"
 # Tests that need a GPU lie in these, by the names that they travel under.
 TESTS = {
     "test-trainer": ["-p", "trainer", "--lib"],
     "test-oracle": ["-p", "trainer", "--test", "oracle"],
     "test-sampler": ["-p", "sampler", "--lib"],
 }
-BUILT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+BUILT = pathlib.Path(os.environ.get("BIN", TARGET)).resolve()
 
 
 def fail(message):
@@ -52,9 +54,6 @@ class Machine:
         self.options = options
         self.is_cpu = options.device == "cpu"
         self.precision = options.precision or ("fp32" if self.is_cpu else "bf16")
-        self.peer = (options.peers / PEER).resolve()
-        if not self.peer.is_file():
-            fail(f"no {PEER} in {options.peers}: --peers DIR names its folder")
         self.out = pathlib.Path(options.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.deadline = time.monotonic() + 60 * options.minutes
@@ -118,12 +117,13 @@ class Machine:
         text = self.run(command + [word for value in sets for word in ("--set", value)])
         return json.loads(text) if text else None
 
-    def peer_options(self, batch, mode, steps, warmup):
-        """Command line of the peer's script, without its name."""
+    def peer(self, batch, mode, steps, warmup, *more):
+        """The result of the peer's script."""
         o = self.options
         amp = "bf16" if self.precision == "bf16" else "off"
         sizes = ["--batch", batch, "--size", o.size, "--arch", o.arch, "--steps", steps, "--warmup", warmup]
-        return [*sizes, "--device", o.device, "--amp", amp, "--compile", "off" if mode == "eager" else mode]
+        ways = ["--device", o.device, "--amp", amp, "--compile", "off" if mode == "eager" else mode]
+        return json.loads(self.run([sys.executable, PEER, *sizes, *ways, *more]))
 
     def record(self, stage, **result):
         """Adds a line to the results."""
@@ -134,6 +134,6 @@ class Machine:
     def has_agreed(self):
         """Whether an earlier call into the same folder has compared both programs as they are asked for now."""
         results = self.out / "results.jsonl"
-        lines = [json.loads(line) for line in open(results)] if results.exists() else []
+        lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
         asked = {"stage": "agree", "arch": self.options.arch, "size": self.options.size}
         return any(all(line.get(key) == value for key, value in asked.items()) for line in lines)

@@ -27,8 +27,7 @@ PURPOSES = {
 def parse():
     parser = argparse.ArgumentParser(prog="bench-gpu", description="The training step beside PyTorch's.")
     stages = parser.add_subparsers(dest="stage", required=True)
-    packing = stages.add_parser("pack", help="programs and the peer's script into .gpu/, to be carried to the machine")
-    packing.add_argument("--peers", type=pathlib.Path, required=True, metavar="DIR", help="folder of pytorch_step.py")
+    stages.add_parser("pack", help="programs and tests into .gpu/, to be carried to the machine")
     tabling = stages.add_parser("table", help="results as Markdown")
     tabling.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR", help="folders of results.jsonl")
     tabling.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU, dense bf16 (989: H100, H200)")
@@ -37,7 +36,6 @@ def parse():
     for name, purpose in PURPOSES.items():
         stage = stages.add_parser(name, help=purpose)
         add = stage.add_argument
-        add("--peers", type=pathlib.Path, default=PACK / "peers", metavar="DIR", help="folder of pytorch_step.py (.gpu/peers)")
         add("--device", default="cuda", help="cuda, or cpu for checking (cuda)")
         add("--precision", choices=["bf16", "fp32"], help="what is timed (bf16; on a CPU fp32)")
         add("--arch", default="resnet50")
@@ -49,14 +47,15 @@ def parse():
         add("--sides", nargs="+", choices=timing.SIDES, help="programs (all; on a CPU ours and eager)")
         add("--shards", type=pathlib.Path, metavar="DIR", help="set for the stage sampler (a made-up one)")
         add("--minutes", type=float, default=8.5, metavar="M", help="begin nothing that may end later (8.5)")
-        add("--out", type=pathlib.Path, default=os.environ.get("OUT") or PACK / "out", metavar="DIR", help="results ($OUT, .gpu/out)")
+        out = os.environ.get("OUT") or PACK / "out"
+        add("--out", type=pathlib.Path, default=out, metavar="DIR", help="results ($OUT, .gpu/out)")
     return parser.parse_args()
 
 
 def main():
     options = parse()
     if options.stage == "pack":
-        return pack.run(options.peers)
+        return pack.run()
     if options.stage == "table":
         return print(table.write(table.read(options.folders), options))
     machine = Machine(options)

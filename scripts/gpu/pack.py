@@ -1,13 +1,12 @@
-"""What a machine without Rust needs: our programs and tests, stripped and compressed, and the peer's script."""
+"""What a machine without Rust needs besides the repository: our programs and tests, stripped and compressed."""
 
 import json
 import pathlib
-import shutil
 import subprocess
 import tarfile
 import tempfile
 
-from machine import BUILT, PACK, PEER, PROGRAMS, ROOT, TESTS, fail, say
+from machine import PACK, PROGRAMS, ROOT, TARGET, TESTS, fail, say
 
 NAMES = ["trainer", "ingest"]
 MOST_BYTES = 60e6
@@ -17,7 +16,7 @@ def build():
     """Paths of the programs and of the tests, by the names that they get."""
     packages = [word for name in NAMES for word in ("-p", name)]
     subprocess.run(["cargo", "build", "--release", "--quiet", *packages], cwd=ROOT, check=True)
-    paths = {name: BUILT / name for name in NAMES}
+    paths = {name: TARGET / name for name in NAMES}
     for name, options in TESTS.items():
         command = ["cargo", "test", "--release", "--quiet", "--no-run", "--message-format=json", *options]
         lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
@@ -26,13 +25,9 @@ def build():
     return paths
 
 
-def run(peers):
-    if not (peers / PEER).is_file():
-        fail(f"no {PEER} in {peers}")
+def run():
     paths = build()
-    (PACK / "peers").mkdir(parents=True, exist_ok=True)
-    (PACK / "peers" / PEER).unlink(missing_ok=True)
-    shutil.copy(peers / PEER, PACK / "peers" / PEER)
+    PACK.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, tarfile.open(PROGRAMS, "w:xz", preset=6) as archive:
         for name, path in paths.items():
             stripped = pathlib.Path(folder) / name

@@ -21,7 +21,7 @@ def read(folders):
         path = folder / "results.jsonl"
         if not path.exists():
             fail(f"no results.jsonl in {folder}")
-        lines += [json.loads(line) for line in open(path)]
+        lines += [json.loads(line) for line in path.read_text().splitlines()]
     return lines
 
 

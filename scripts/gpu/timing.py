@@ -1,7 +1,5 @@
 """Pairs per second of both programs, in turns, so that what the machine does meanwhile meets all of them."""
 
-import json
-import sys
 import time
 
 from machine import Failed, OutOfMemory, OutOfTime, say
@@ -19,7 +17,7 @@ def measure(machine, side, batch):
     o = machine.options
     if side == "ours":
         return machine.trainer(batch, "--steps", o.steps, "--warmup", o.warmup)
-    return json.loads(machine.run([sys.executable, machine.peer, *machine.peer_options(batch, side, o.steps, o.warmup)]))
+    return machine.peer(batch, side, o.steps, o.warmup)
 
 
 def run_batch(machine, batch):
@@ -48,8 +46,10 @@ def run_batch(machine, batch):
                 continue
             took[side] = time.monotonic() - begin
             # What was asked for, not what each program calls it.
-            result = {key: value for key, value in result.items() if key not in ("precision", "arch", "size", "batch")}
-            machine.record("time", side=side, batch=batch, turn=turn, **result)
+            asked = ("precision", "arch", "size", "batch")
+            machine.record(
+                "time", side=side, batch=batch, turn=turn, **{k: v for k, v in result.items() if k not in asked}
+            )
             say(f"time: {batch} pairs, {side}: {result['pairs_per_s']:.1f} pairs/s ({took[side]:.0f} s)")
 
 

@@ -2,16 +2,14 @@
 
 import gzip
 import json
-import pathlib
-import sys
 
 import classes
 import timing
 from machine import Failed, OutOfMemory, OutOfTime, say
 
-# As many as `trainer bench --trace` traces.
+# As many as `trainer bench --trace` traces; the peer takes them in three blocks.
 STEPS = 3
-PEER_TRACE = pathlib.Path(__file__).with_name("peer_trace.py")
+BLOCKS = 3
 
 
 def trace(machine, side, batch, path):
@@ -20,9 +18,7 @@ def trace(machine, side, batch, path):
     if side == "ours":
         machine.trainer(batch, "--trace", path, "--warmup", warmup)
         return
-    # The peer takes three blocks.
-    options = machine.peer_options(batch, side, STEPS // 3, warmup)
-    machine.run([sys.executable, PEER_TRACE, machine.peer, path, *options])
+    machine.peer(batch, side, STEPS // BLOCKS, warmup, "--trace", path)
 
 
 def run(machine):

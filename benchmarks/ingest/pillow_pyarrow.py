@@ -1,6 +1,6 @@
 """Ingest as one would write it in Python: Pillow for the levels, pyarrow for Parquet, a process for each worker.
 
-    ingest_pillow.py naive|clever IMAGES OUT --workers N
+    pillow_pyarrow.py naive|clever IMAGES OUT --workers N
 
 Both store the original bytes as level 0, a half and a quarter at quality 93 with 4:2:0 chroma, and the paths, in
 uncompressed Parquet without dictionaries. They differ in how half and quarter come to be:
