@@ -2,9 +2,9 @@
 
     images.py SOURCE OUT     SOURCE is a folder with Waymo TFRecords or JPEGs
 
-Where SOURCE has at least 256 images of that size, they are copied as they are. Where it has fewer, or other ones, all that
-are at least 1600 x 800 are used in turns, and each time varied: a window of 0.80 to 0.98 of the image, enlarged to the full
-size, perhaps flipped, a little brighter or darker. Noise is added until the file is as large as Waymo's are.
+Where SOURCE has at least 256 images of that size, they are copied as they are. Where it has fewer, or other ones, all
+that are at least 1600 x 800 are used in turns, and each time varied: a window of 0.80 to 0.98 of the image, enlarged to
+the full size, perhaps flipped, a little brighter or darker. Noise is added until the file is as large as Waymo's are.
 
 OUT.json says what was done. The same source gives the same images.
 """

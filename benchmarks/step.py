@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """One step of MultiSiam's pre-training in PyTorch, as a good PyTorch engineer would write it.
 
-    step.py --batch 256 --steps 30 [--compile default|max-autotune-no-cudagraphs] [--device cpu --amp off] [--trace FILE]
+    step.py --batch 256 --steps 30 [--compile default|max-autotune-no-cudagraphs] [--trace FILE]
+    step.py --batch 8 --steps 2 --device cpu --amp off
 
-Synthetic views, uint8 in NHWC, lie in host memory. A step uploads and normalises them, runs torchvision's ResNet and both
-branches (offset alignment, attention, K-means) of the online and target network in both directions, and updates with LARS
-and the moving average, both with foreach kernels. Memory is channels-last, arithmetic bf16 under autocast; the next batch
-is uploaded on a stream of its own.
+Synthetic views, uint8 in NHWC, lie in host memory. A step uploads and normalises them, runs torchvision's ResNet and
+both branches (offset alignment, attention, K-means) of the online and target network in both directions, and updates
+with LARS and the moving average, both with foreach kernels. Memory is channels-last, arithmetic bf16 under autocast;
+the next batch is uploaded on a stream of its own.
 
-Prints one JSON line: the median over three blocks of the mean step, and pairs/s. With --trace the three blocks are recorded
-as a Chrome trace, which takes time of its own. Share TORCHINDUCTOR_CACHE_DIR between compiled runs.
+Prints one JSON line: the median over three blocks of the mean step, and pairs/s. With --trace the three blocks are
+recorded as a Chrome trace, which takes time of its own. Share TORCHINDUCTOR_CACHE_DIR between compiled runs.
 """
 
 import argparse

@@ -62,7 +62,7 @@ def write_file(task):
         image = Image.open(io.BytesIO(original))
         width, height = image.size
         row = (str(path), width, height, original, *map(encoded, make_levels(image)))
-        for column, value in zip(columns.values(), row):
+        for column, value in zip(columns.values(), row, strict=True):
             column.append(value)
     table = pyarrow.table(columns, SCHEMA)
     pyarrow.parquet.write_table(table, out, compression="NONE", use_dictionary=False, write_statistics=False)

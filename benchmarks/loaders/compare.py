@@ -113,7 +113,9 @@ def make_shards(programs):
         sys.exit(f"bench: no images in {HOME}: run benchmarks/setup first")
     shards = HOME / "shards"
     if not (shards / "catalog.parquet").exists():
-        subprocess.run([programs / "ingest", "images", HOME / "images", "--out", shards], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [programs / "ingest", "images", HOME / "images", "--out", shards], check=True, stdout=subprocess.DEVNULL
+        )
     return shards
 
 

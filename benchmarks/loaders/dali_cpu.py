@@ -1,12 +1,12 @@
 """NVIDIA DALI on the CPU: the box around both crops is decoded, then each crop is resized from it and augmented.
 
-DALI's contrast turns around 0.5 and its hue in YIQ; grayscale is a saturation of 0. --decode and --window choose among its
-ways: the whole image or either crop by itself, and a blur of 23 pixels instead of one that follows sigma.
+DALI's contrast turns around 0.5 and its hue in YIQ; grayscale is a saturation of 0. --decode and --window choose among
+its ways: the whole image or either crop by itself, and a blur of 23 pixels instead of one that follows sigma.
 """
 
 import measure
-import nvidia.dali
 import numpy as np
+import nvidia.dali
 from nvidia.dali import fn, pipeline_def, types
 from pairs import BATCH, FILES, HEIGHT, MEAN, SIDE, STD, WIDTH, pair, union
 

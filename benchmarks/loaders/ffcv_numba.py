@@ -1,8 +1,8 @@
 """FFCV: one decode a pair, both crops resized by its library, the augmentation in one function compiled by Numba.
 
-Images are stored once in FFCV's own file, which `--build` writes. --scaled decodes at a half or a quarter where the crops
-allow it, --max-side N stores images of at most N pixels; both round boxes to the pixels that they have then. The hue turns
-in YIQ.
+Images are stored once in FFCV's own file, which `--build` writes. --scaled decodes at a half or a quarter where the
+crops allow it, --max-side N stores images of at most N pixels; both round boxes to the pixels that they have then. The
+hue turns in YIQ.
 """
 
 import math

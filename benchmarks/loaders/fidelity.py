@@ -1,7 +1,7 @@
 """How near crops are to others: fidelity.py REFERENCE OTHER...
 
-All are files that `--dump` wrote. Prints for each OTHER the median PSNR of its views in dB, and what 1 % of them are below.
-Views without any difference count as 100 dB.
+All are files that `--dump` wrote. Prints for each OTHER the median PSNR of its views in dB, and what 1 % of them are
+below. Views without any difference count as 100 dB.
 """
 
 import sys

@@ -15,7 +15,12 @@ def parse(add_options=None):
         raise SystemExit(f"no images in {HOME / 'images'}: run benchmarks/setup")
     parser = argparse.ArgumentParser()
     add = parser.add_argument
-    add("--mode", choices=["full", "crops"], default="full", help="everything as float32, or only cut, resized and flipped")
+    add(
+        "--mode",
+        choices=["full", "crops"],
+        default="full",
+        help="everything as float32, or only cut, resized and flipped",
+    )
     add("--workers", type=int, default=2, help="threads or processes (2)")
     add("--seconds", type=float, default=8, help="about how long a repeat takes (8)")
     add("--repeats", type=int, default=3, help="how often it is measured (3)")

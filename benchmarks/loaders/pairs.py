@@ -1,7 +1,7 @@
 """The work that every loader does: which pairs, cut where, augmented how.
 
-Pair `i` is made of image `i` modulo their number. Its boxes, flips and augmentations are drawn by a generator of its own,
-so every loader does the same to it, with any number of workers.
+Pair `i` is made of image `i` modulo their number. Its boxes, flips and augmentations are drawn by a generator of its
+own, so every loader does the same to it, with any number of workers.
 
 Images have 1920 x 1280 pixels. A box is (top, left, height, width) in pixels.
 """

@@ -63,8 +63,8 @@ def wait():
 def measured(action, tries):
     """What `action` returns, the seconds and CPU seconds that it took, and how many cores others used meanwhile.
 
-    Waits for a quiet second first. When others used more than NOISE_CORES, it is done again, up to `tries` times; then what
-    came last is taken. With 0 nothing is waited for.
+    Waits for a quiet second first. When others used more than NOISE_CORES, it is done again, up to `tries` times; then
+    what came last is taken. With 0 nothing is waited for.
     """
     for left in reversed(range(tries + 1)):
         if tries:

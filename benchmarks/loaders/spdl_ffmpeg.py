@@ -1,7 +1,7 @@
 """SPDL: FFmpeg decodes once, one graph of its filters cuts and resizes both crops, threads run it.
 
-SPDL brings no augmentation, so it is that of `opencv_augment.py`. --lowres decodes at a half or a quarter where the crops
-allow it, with boxes rounded to its pixels.
+SPDL brings no augmentation, so it is that of `opencv_augment.py`. --lowres decodes at a half or a quarter where the
+crops allow it, with boxes rounded to its pixels.
 """
 
 from importlib.metadata import version

@@ -1,7 +1,7 @@
 """torchvision's second transforms on uint8 tensors in channels-last order, in a DataLoader.
 
-The JPEG is decoded by torchvision's own libjpeg-turbo; resizing is its antialiased bicubic filter for bytes. The blur is two
-filters of one dimension, which is faster than torchvision's of two dimensions (--blur stock).
+The JPEG is decoded by torchvision's own libjpeg-turbo; resizing is its antialiased bicubic filter for bytes. The blur
+is two filters of one dimension, which is faster than torchvision's of two dimensions (--blur stock).
 """
 
 import random

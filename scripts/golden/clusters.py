@@ -3,6 +3,7 @@
 Random seeds follow the trainer's documented draw: a partial shuffle of 0, 1, ... by ChaCha8 (Bernstein, 2008), keyed by
 the run's seed and the number of the draw.
 """
+
 import struct
 
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ def chacha8(seed, number):
                 quarter(x, i, 4 + i, 8 + i, 12 + i)
             for i in range(4):
                 quarter(x, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4)
-        words = [(a + b) & mask for a, b in zip(x, start)]
+        words = [(a + b) & mask for a, b in zip(x, start, strict=True)]
         yield from (words[i] | words[i + 1] << 32 for i in range(0, 16, 2))
         counter += 1
 
@@ -74,7 +75,7 @@ def kmeans(points, cfg, draw):
     for _ in range(cfg["km_iters"]):
         table = [[distance(p, c, metric) for c in centroids] for p in points]
         labels = [row.index(min(row)) for row in table]
-        own = [row[label] for row, label in zip(table, labels)]
+        own = [row[label] for row, label in zip(table, labels, strict=True)]
         for c in range(k):
             mine = [i for i, label in enumerate(labels) if label == c]
             if mine:

@@ -5,13 +5,13 @@
 
 So what the trainer is tested against has itself been computed twice, independently. Fails above 1e-9.
 """
+
 import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
 
 import torch
-
 from clusters import chacha8, random_seeds
 from method import CASES, SETS, cases_of, losses, networks, resolved, set_inputs
 
@@ -31,7 +31,12 @@ def oracle_config(oracle, cfg):
 def weights(sequential):
     first, norm, last = sequential[0], sequential[1], sequential[3]
     return dict(
-        w1=first.weight.flatten(1), b1=first.bias, bn_w=norm.weight, bn_b=norm.bias, w2=last.weight.flatten(1), b2=last.bias
+        w1=first.weight.flatten(1),
+        b1=first.bias,
+        bn_w=norm.weight,
+        bn_b=norm.bias,
+        w2=last.weight.flatten(1),
+        b2=last.bias,
     )
 
 
@@ -59,6 +64,10 @@ def image_term(oracle, online, target, x, cfg, way):
         return oracle.info_nce(online["projector"](f), target["projector"](t), x["queue"].t(), cfg["temperature"])
     q = oracle.head(oracle.head(f, weights(online["projector"])), weights(online["predictor"]))
     return oracle.loss_1d(q, oracle.head(t, weights(target["projector"])))
+
+
+def own_total(online, target, x, cfg, s):
+    return losses(online, target, x, cfg, s["seed"])[0]
 
 
 def oracle_total(oracle, online, target, x, cfg, s):
@@ -95,14 +104,15 @@ def main(folder):
         for case in cases_of(s):
             _, cfg = resolved(case, s)
             results = []
-            for total_of in (lambda *args: losses(*args, s["seed"])[0], lambda *args: oracle_total(oracle, *args, s)):
+            for total_of in (partial(own_total, s=s), partial(oracle_total, oracle, s=s)):
                 online, target = networks(s, cfg)
                 x = {k: v.clone().requires_grad_() if k in ("f1", "f2") else v for k, v in set_inputs(s).items()}
                 total = total_of(online, target, x, cfg)
                 inputs = [x["f1"], x["f2"], *online.parameters()]
                 grads = torch.autograd.grad(total, inputs, allow_unused=True)
-                results.append([total.detach()] + [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads)])
-            gaps = [gap(a, b) for a, b in zip(*results)]
+                pairs = zip(inputs, grads, strict=True)
+                results.append([total.detach()] + [torch.zeros_like(i) if g is None else g for i, g in pairs])
+            gaps = [gap(a, b) for a, b in zip(*results, strict=True)]
             worst, num = max(worst, *gaps), num + 1
             if max(gaps) > TOLERANCE:
                 print(f"{set_name}.{case}: {max(gaps):.1e}")

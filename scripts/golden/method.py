@@ -3,15 +3,17 @@
 
     .venv/bin/python scripts/golden/method.py [OUT_DIR]
 
-An implementation of its own of what the trainer computes, from the papers' equations and RECIPE sections 3 and 5, in the
-plainest words PyTorch has, in float64: nn.Module heads, F.grid_sample for RoI Align, Python loops for K-means and
-attention, F.cross_entropy for InfoNCE. Keys of a case's `config` are those of the trainer's `[method]` table; weights have
-the trainer's state names.
+An implementation of its own of what the trainer computes, from the papers' equations and RECIPE sections 3 and 5, in
+the plainest words PyTorch has, in float64: nn.Module heads, F.grid_sample for RoI Align, Python loops for K-means and
+attention, F.cross_entropy for InfoNCE. Keys of a case's `config` are those of the trainer's `[method]` table; weights
+have the trainer's state names.
 
   method.npz   inputs of each set; weights of each structure as one vector; per case the losses, all gradients as one
-               vector (the views' maps first), and MoCo's queue afterwards. Vectors join tensors in the order of their names
+               vector (the views' maps first), and MoCo's queue afterwards. Vectors join tensors in the order of
+               their names
   method.json  the cases
 """
+
 import json
 import sys
 from pathlib import Path
@@ -19,16 +21,35 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from clusters import EMPTY_SEEN, chacha8, kmeans
+from torch import nn
 
 # What the trainer's own defaults have to be; a case's `config` holds only what differs.
 DEFAULTS = dict(
-    name="multisiam", align="offset", offset_unit="view", coord_mode="center", roi_sampling=1, roi_aligned=True,
-    share_projector=False, attention=True, attn_gamma=2.0, attn_clamp=0.0, attn_input="aligned",
-    attn_normalize_value=False, target="centroid", k=3, km_iters=10, km_init="farthest", km_metric="cosine",
-    km_centroid="raw", km_empty="keep", symmetric="sum", cos_scale=2.0, queue=65536, temperature=0.2, moco_dim=128,
+    name="multisiam",
+    align="offset",
+    offset_unit="view",
+    coord_mode="center",
+    roi_sampling=1,
+    roi_aligned=True,
+    share_projector=False,
+    attention=True,
+    attn_gamma=2.0,
+    attn_clamp=0.0,
+    attn_input="aligned",
+    attn_normalize_value=False,
+    target="centroid",
+    k=3,
+    km_iters=10,
+    km_init="farthest",
+    km_metric="cosine",
+    km_centroid="raw",
+    km_empty="keep",
+    symmetric="sum",
+    cos_scale=2.0,
+    queue=65536,
+    temperature=0.2,
+    moco_dim=128,
     moco_head="mlp",
 )
 DEFAULTS["lambda"] = 0.5
@@ -97,7 +118,11 @@ def head(cin, hidden, cout, conv):
 
 def moco_head(c, d, cfg):
     form = {"moco": "linear", "mocov2": "mlp"}.get(cfg["name"], cfg["moco_head"])
-    return nn.Sequential(nn.Linear(c, d)) if form == "linear" else nn.Sequential(nn.Linear(c, c), nn.ReLU(), nn.Linear(c, d))
+    return (
+        nn.Sequential(nn.Linear(c, d))
+        if form == "linear"
+        else nn.Sequential(nn.Linear(c, c), nn.ReLU(), nn.Linear(c, d))
+    )
 
 
 def structure(cfg):
@@ -135,7 +160,9 @@ def networks(s, cfg):
         net.double().train()
         with torch.no_grad():
             for p in net.parameters():
-                p.copy_(torch.randn(p.shape, dtype=torch.float64) * (0.3 if p.dim() == 1 else (2 / p[0].numel()) ** 0.5))
+                p.copy_(
+                    torch.randn(p.shape, dtype=torch.float64) * (0.3 if p.dim() == 1 else (2 / p[0].numel()) ** 0.5)
+                )
             for m in net.modules():
                 if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
                     m.weight.add_(1.0)
@@ -155,7 +182,7 @@ def project_cells(net, maps):
 
 
 def unflip(maps, flips):
-    return torch.stack([m.flip(-1) if f else m for m, f in zip(maps, flips)])
+    return torch.stack([m.flip(-1) if f else m for m, f in zip(maps, flips, strict=True)])
 
 
 def relative_overlap(view, other):
@@ -170,7 +197,7 @@ def roi(maps, crops, others, cfg):
     _, _, h, w = maps.shape
     points, shift = cfg["roi_sampling"], 0.5 if cfg["roi_aligned"] else 0.0
     out = []
-    for m, crop, other in zip(maps, crops, others):
+    for m, crop, other in zip(maps, crops, others, strict=True):
         x0, y0, x1, y1 = relative_overlap(crop, other)
 
         def axis(low, high, n):
@@ -190,17 +217,17 @@ def roi(maps, crops, others, cfg):
 
 def offsets(crops, others, frames, h, w, cfg):
     """Equation 5, cell by cell."""
-    place = dict(
-        center=lambda i, n: (i + 0.5) / n, corner=lambda i, n: i / n, edge=lambda i, n: i / (n - 1)
-    )[cfg["coord_mode"]]
+    place = dict(center=lambda i, n: (i + 0.5) / n, corner=lambda i, n: i / n, edge=lambda i, n: i / (n - 1))[
+        cfg["coord_mode"]
+    ]
     out = torch.zeros(len(crops), 2, h, w, dtype=torch.float64)
-    for n, (a, b, frame) in enumerate(zip(crops.tolist(), others.tolist(), frames.tolist())):
+    pairs = zip(crops.tolist(), others.tolist(), frames.tolist(), strict=True)
+    for n, (a, b, frame) in enumerate(pairs):
         for channel, size in ((0, w), (1, h)):
-            def coord(crop, i):
-                return crop[channel] + place(i, size) * crop[channel + 2]
-            extent = dict(view=coord(a, size - 1) - coord(a, 0), image=frame[channel], pixel=1.0)[cfg["offset_unit"]]
+            a_at, b_at = ([crop[channel] + place(i, size) * crop[channel + 2] for i in range(size)] for crop in (a, b))
+            extent = dict(view=a_at[-1] - a_at[0], image=frame[channel], pixel=1.0)[cfg["offset_unit"]]
             for i in range(size):
-                value = (coord(b, i) - coord(a, i)) / extent
+                value = (b_at[i] - a_at[i]) / extent
                 if channel == 0:
                     out[n, 0, :, i] = value
                 else:
@@ -214,7 +241,7 @@ def offsets(crops, others, frames, h, w, cfg):
 def attend(compared, values, cfg):
     """Equations 8 and 9, one image at a time."""
     out = []
-    for r, v in zip(compared.flatten(2), values.flatten(2)):
+    for r, v in zip(compared.flatten(2), values.flatten(2), strict=True):
         cos = F.cosine_similarity(r[:, :, None], r[:, None, :], dim=0)
         if cfg["attn_normalize_value"]:
             v = F.normalize(v, dim=0)
@@ -227,7 +254,7 @@ def compare(q, target_map, cfg, draw):
     if cfg["target"] == "pixel":
         return -F.cosine_similarity(q, target_map, dim=1).mean()
     losses = []
-    for q_n, t_n in zip(q.flatten(2), target_map.flatten(2)):
+    for q_n, t_n in zip(q.flatten(2), target_map.flatten(2), strict=True):
         labels, centroids = kmeans(t_n.t(), cfg, draw)
         for i, label in enumerate(labels):
             if cfg["target"] == "centroid":
@@ -310,8 +337,14 @@ QUEUE, POINTER = 11, 9  # keys in the queue, and where the first new one goes
 
 def set_inputs(s):
     gen = torch.Generator().manual_seed(s["seed"])
-    maps = {k: torch.randn(s["n"], s["c"], s["h"], s["w"], generator=gen, dtype=torch.float64).relu() for k in ("f1", "f2", "t1", "t2")}
-    draw = lambda low, high: torch.randint(low, high, (s["n"], 2), generator=gen).double()
+    maps = {
+        k: torch.randn(s["n"], s["c"], s["h"], s["w"], generator=gen, dtype=torch.float64).relu()
+        for k in ("f1", "f2", "t1", "t2")
+    }
+
+    def draw(low, high):
+        return torch.randint(low, high, (s["n"], 2), generator=gen).double()
+
     place, size = draw(100, 500), draw(500, 900)
     crop1 = torch.cat([place, size], 1)
     crop2 = torch.cat([place + draw(-90, 120), size + draw(-120, 140)], 1)
@@ -370,8 +403,8 @@ def write_method(out):
     np.savez_compressed(out / "method.npz", **arrays)
     sets = {k: dict({f: s[f] for f in ("c", "hidden", "d", "seed")}) for k, s in SETS.items()}
     lines = ",\n".join("  " + json.dumps(case) for case in cases)
-    text = f'{{\n "pointer": {POINTER},\n "sets": {json.dumps(sets)},\n "defaults": {json.dumps(DEFAULTS)},\n "cases": [\n{lines}\n ]\n}}\n'
-    (out / "method.json").write_text(text)
+    head = f' "pointer": {POINTER},\n "sets": {json.dumps(sets)},\n "defaults": {json.dumps(DEFAULTS)},\n'
+    (out / "method.json").write_text(f'{{\n{head} "cases": [\n{lines}\n ]\n}}\n')
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes resnet.npz, resnet.json and layers.npz of trainer/tests/fixtures with torchvision, in float64.
 
-    .venv/bin/python scripts/golden/networks.py [OUT_DIR]
+  .venv/bin/python scripts/golden/networks.py [OUT_DIR]
 
-  resnet.npz   C5 maps of torchvision's ResNet-18 and -50 on formula-made weights, in training and evaluation mode, and of
-               every gradient its norm and three values
-  resnet.json  torchvision's parameter names and shapes
-  layers.npz   torchvision.ops.roi_align, and batch norm on parts of a batch, with gradients
+resnet.npz   C5 maps of torchvision's ResNet-18 and -50 on formula-made weights, in training and evaluation mode, and of
+             every gradient its norm and three values
+resnet.json  torchvision's parameter names and shapes
+layers.npz   torchvision.ops.roi_align, and batch norm on parts of a batch, with gradients
 """
+
 import json
 import math
 import sys
@@ -21,7 +22,7 @@ from torchvision.ops import roi_align
 
 
 def formula(shape, salt):
-    """Numbers in [-1/2, 1/2) that any language makes alike: exact integer arithmetic, one division by a power of two."""
+    """Numbers in [-1/2, 1/2) that any language makes alike: integers, and one division by a power of two."""
     i = torch.arange(math.prod(shape), dtype=torch.int64)
     return (((i * 2654435761 + salt * 40503) % 2**32).double() / 2**32 - 0.5).view(shape)
 
@@ -73,7 +74,13 @@ def write_resnet(out):
 
 def roi_arrays():
     """One box a map, as many bins as cells; boxes in unit coordinates: inside, full, thin, and on the border."""
-    boxes = [[0.13, 0.4, 0.9, 1.0], [0, 0, 1, 1], [0.0, 0.05, 0.31, 0.22], [0.8, 0.7, 1.0, 1.0], [0.499, 0.0, 0.501, 1.0]]
+    boxes = [
+        [0.13, 0.4, 0.9, 1.0],
+        [0, 0, 1, 1],
+        [0.0, 0.05, 0.31, 0.22],
+        [0.8, 0.7, 1.0, 1.0],
+        [0.499, 0.0, 0.501, 1.0],
+    ]
     boxes, arrays = torch.tensor(boxes, dtype=torch.float64), {}
     for h, w in ((7, 7), (5, 4)):
         maps = (formula((len(boxes), 3, h, w), h) * 4).requires_grad_()
@@ -99,12 +106,13 @@ def split_norm_arrays():
             norm = nn.BatchNorm2d(5).double()
             norm.weight.data, norm.bias.data = weight, bias
             norms.append(norm)
-        y = torch.cat([norm(part) for norm, part in zip(norms, x.chunk(parts))])
+        y = torch.cat([norm(part) for norm, part in zip(norms, x.chunk(parts), strict=True)])
         (y * formula(y.shape, 34)).sum().backward()
-        mean = lambda name: torch.stack([getattr(norm, name) for norm in norms]).mean(0).numpy()
-        grad = lambda name: sum(getattr(norm, name).grad for norm in norms).numpy()
-        found = dict(y=y.detach().numpy(), x_grad=x.grad.numpy(), weight_grad=grad("weight"), bias_grad=grad("bias"))
-        found.update(running_mean=mean("running_mean"), running_var=mean("running_var"))
+        found = dict(y=y.detach().numpy(), x_grad=x.grad.numpy())
+        for name in ("weight", "bias"):
+            found[f"{name}_grad"] = sum(getattr(norm, name).grad for norm in norms).numpy()
+        for name in ("running_mean", "running_var"):
+            found[name] = torch.stack([getattr(norm, name) for norm in norms]).mean(0).numpy()
         arrays.update({f"split.{parts}.{key}": value for key, value in found.items()})
     return arrays
 

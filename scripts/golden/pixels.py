@@ -54,7 +54,10 @@ def scene(random):
 
 
 def single_steps(random):
-    factor = lambda low, high: float(np.float32(random.uniform(low, high)))
+
+    def factor(low, high):
+        return float(np.float32(random.uniform(low, high)))
+
     for name, values in [
         ("brightness", [0.6, 1.0, 1.4, factor(0.6, 1.4)]),
         ("contrast", [0.6, 1.0, 1.4, factor(0.6, 1.4)]),
@@ -71,8 +74,12 @@ def single_steps(random):
 
 def chains(random):
     for _ in range(12):
-        jitter = [["brightness", random.uniform(0.6, 1.4)], ["contrast", random.uniform(0.6, 1.4)],
-                  ["saturation", random.uniform(0.8, 1.2)], ["hue", random.uniform(-0.1, 0.1)]]
+        jitter = [
+            ["brightness", random.uniform(0.6, 1.4)],
+            ["contrast", random.uniform(0.6, 1.4)],
+            ["saturation", random.uniform(0.8, 1.2)],
+            ["hue", random.uniform(-0.1, 0.1)],
+        ]
         order = random.permutation(4)
         steps = [["flip", 0.0]] * int(random.integers(2)) + [jitter[k] for k in order]
         steps += [["grayscale", 0.0]] * int(random.random() < 0.2) + [["blur", random.uniform(0.1, 2.0)]]
@@ -83,9 +90,17 @@ def chains(random):
 def moco_v1_chains():
     random = np.random.default_rng(20191113)
     for _ in range(4):
-        jitter = [["brightness", random.uniform(0.6, 1.4)], ["contrast", random.uniform(0.6, 1.4)],
-                  ["saturation", random.uniform(0.6, 1.4)], ["hue", random.uniform(-0.4, 0.4)]]
-        steps = [["grayscale", 0.0]] + [jitter[k] for k in random.permutation(4)] + [["flip", 0.0]] * int(random.integers(2))
+        jitter = [
+            ["brightness", random.uniform(0.6, 1.4)],
+            ["contrast", random.uniform(0.6, 1.4)],
+            ["saturation", random.uniform(0.6, 1.4)],
+            ["hue", random.uniform(-0.4, 0.4)],
+        ]
+        steps = (
+            [["grayscale", 0.0]]
+            + [jitter[k] for k in random.permutation(4)]
+            + [["flip", 0.0]] * int(random.integers(2))
+        )
         yield [[name, float(np.float32(value))] for name, value in steps]
 
 
@@ -115,12 +130,20 @@ def main():
     save(picture, "scene")
     resizes = []
     boxes = [
-        ((0, 0, 300, 210), 64), ((17, 5, 211, 160), 64), ((40, 30, 61, 47), 64), ((3, 3, 67, 67), 64),
-        ((10.25, 20.5, 250.75, 200.5), 64), ((0.5, 0.5, 129.25, 99.75), 37), ((100.75, 50.25, 130.5, 70.75), 48),
-        ((0, 0, 300, 210), 7), ((2.5, 1.5, 298.5, 209.5), 112),
+        ((0, 0, 300, 210), 64),
+        ((17, 5, 211, 160), 64),
+        ((40, 30, 61, 47), 64),
+        ((3, 3, 67, 67), 64),
+        ((10.25, 20.5, 250.75, 200.5), 64),
+        ((0.5, 0.5, 129.25, 99.75), 37),
+        ((100.75, 50.25, 130.5, 70.75), 48),
+        ((0, 0, 300, 210), 7),
+        ((2.5, 1.5, 298.5, 209.5), 112),
     ]
     cubic, linear = (("bicubic", Image.Resampling.BICUBIC), ("bilinear", Image.Resampling.BILINEAR))
-    for number, ((box, side), (name, filter)) in enumerate([*((b, cubic) for b in boxes), *((b, linear) for b in boxes[:6])]):
+    for number, ((box, side), (name, filter)) in enumerate(
+        [*((b, cubic) for b in boxes), *((b, linear) for b in boxes[:6])]
+    ):
         hull = (int(np.floor(box[0])), int(np.floor(box[1])), int(np.ceil(box[2])), int(np.ceil(box[3])))
         inner = tuple(edge - hull[k % 2] for k, edge in enumerate(box))
         view = picture.crop(hull).resize((side, side), filter, box=inner)

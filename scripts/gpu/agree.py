@@ -1,7 +1,7 @@
 """Do both programs do the same work? Same weights, same views: losses and gradients are compared before any clock runs.
 
-In fp32 every gradient has to point where the peer's does. In bf16 rounding alone turns the gradients of 50 layers by more
-than that, whoever computes them; so ours have to be as close to fp32's as the peer's own bf16 gradients are.
+In fp32 every gradient has to point where the peer's does. In bf16 rounding alone turns the gradients of 50 layers by
+more than that, whoever computes them; so ours have to be as close to fp32's as the peer's own bf16 gradients are.
 """
 
 import importlib.util
@@ -14,7 +14,8 @@ LOSS_LIMITS = {"fp32": 1e-4, "bf16": 5e-3}
 # How alike gradients have to be in fp32; how much less than the peer's ours may be like fp32's in bf16, in the middle.
 LEAST_COSINE = 0.99
 BF16_SLACK = 0.02
-# Shorter gradients than this share of the longest are zero but for rounding: those of a bias that a batch norm takes away.
+# Shorter gradients than this share of the longest are zero but for rounding: those of a bias that a batch norm takes
+# away.
 ZERO = 1e-6
 # Of each residual block's last batch norm: small steps, as in a trained network. At 1, a random network of 50 layers
 # amplifies rounding until bf16 has nothing to do with fp32.
@@ -86,7 +87,9 @@ def run_peer(peer, model, inputs, device, precision):
     low = torch.bfloat16 if precision == "bf16" and device.type == "cuda" else torch.float32
     mean, std = (values.to(device).view(1, 3, 1, 1) for values in (peer.MEAN, peer.STD))
     views = [
-        ((view.to(device).permute(0, 3, 1, 2).float() - mean) / std).to(low).contiguous(memory_format=torch.channels_last)
+        ((view.to(device).permute(0, 3, 1, 2).float() - mean) / std)
+        .to(low)
+        .contiguous(memory_format=torch.channels_last)
         for view in inputs["views"]
     ]
     crops, flips = inputs["crops"].to(device), inputs["flips"].to(device).bool()
@@ -143,9 +146,10 @@ def run(machine):
         middle, their_middle = (statistics.median(c for c, _ in cosines(exact, side, names)) for side in (ours, theirs))
         apart, (worst, name) = abs(our_loss - loss), alike[0]
         say(
-            f"agree, {precision}: loss {loss:.6f} and {our_loss:.6f}, {apart:.1e} apart (at most {limit:.0e}); cosines of "
-            f"{len(names)} gradients from {worst:.5f} ({name}), median {statistics.median(c for c, _ in alike):.5f}; with "
-            f"fp32's of the peer, median {middle:.5f}, the peer's {their_middle:.5f}"
+            f"agree, {precision}: loss {loss:.6f} and {our_loss:.6f}, {apart:.1e} apart (at most {limit:.0e}); "
+            f"cosines of {len(names)} gradients from {worst:.5f} ({name}), median "
+            f"{statistics.median(c for c, _ in alike):.5f}; with fp32's of the peer, median {middle:.5f}, the peer's "
+            f"{their_middle:.5f}"
         )
         if not apart <= limit:
             fail(f"{precision} losses lie {apart:.1e} apart, {limit:.0e} is allowed: the programs do different work")
@@ -153,9 +157,16 @@ def run(machine):
             fail(f"gradients of {name} have cosine {worst:.4f}, {LEAST_COSINE} is asked for: different work")
         if not middle >= their_middle - BF16_SLACK:
             fail(f"{precision} gradients have cosine {middle:.4f} with fp32's, the peer's have {their_middle:.4f}")
-        results.append({
-            "side": precision, "loss_apart": apart, "least_cosine": worst, "of": name, "gradients": len(names),
-            "like_fp32": middle, "peer_like_fp32": their_middle,
-        })
+        results.append(
+            {
+                "side": precision,
+                "loss_apart": apart,
+                "least_cosine": worst,
+                "of": name,
+                "gradients": len(names),
+                "like_fp32": middle,
+                "peer_like_fp32": their_middle,
+            }
+        )
     for result in results:
         machine.record("agree", **result)

@@ -1,12 +1,13 @@
 """Kernels by what they are for, from their names: one rule for every program.
 
-On a GPU these are the kernels of a Chrome trace; on a CPU, the operations, each without those inside it. Filters of heads
-on maps are filters; those on vectors, attention and K-means are products.
+On a GPU these are the kernels of a Chrome trace; on a CPU, the operations, each without those inside it. Filters of
+heads on maps are filters; those on vectors, attention and K-means are products.
 """
 
 import re
 
-# The first that fits. Names are those of cuDNN, cuBLAS, ATen, Triton (torch.compile), ours (kernels.cu), and ATen's operations.
+# The first that fits. Names are those of cuDNN, cuBLAS, ATen, Triton (torch.compile), ours (kernels.cu), and ATen's
+# operations.
 RULES = [
     ("optimizer", r"multi_tensor_apply|_foreach_|lerp|restore_words|linalg_vector_norm|lpnorm"),
     # torch.compile's: templates of products and filters, then what it fuses, whose names list all of it.
@@ -14,14 +15,23 @@ RULES = [
     ("batch norm", r"^triton_(poi|red|per).*batch_norm"),
     ("copies", r"^triton_poi_fused_(_to_copy_|convolution_|clone_|backward_)*\d*$"),
     ("elementwise", r"^triton_(poi|red|per)"),
-    ("convolution", r"^convolution: |convolution|fprop|dgrad|wgrad|implicit_?gemm|implicit_convolve|winograd|cudnn::cnn"),
-    ("copies", r"memcpy|memset|direct_copy|copy_kernel|copy_device|nchwtonhwc|nhwctonchw|CatArray|FillFunctor|^normalise_|"
-               r"aten::(copy_|cat|_to_copy|contiguous|clone|fill_|zero_)"),
+    (
+        "convolution",
+        r"^convolution: |convolution|fprop|dgrad|wgrad|implicit_?gemm|implicit_convolve|winograd|cudnn::cnn",
+    ),
+    (
+        "copies",
+        r"memcpy|memset|direct_copy|copy_kernel|copy_device|nchwtonhwc|nhwctonchw|CatArray|FillFunctor|^normalise_|"
+        r"aten::(copy_|cat|_to_copy|contiguous|clone|fill_|zero_)",
+    ),
     ("batch norm", r"^norm_(moments|apply|reduce|input|statistics|parameters)|batch_?norm|bn_(fw|bw)|welford"),
     ("heads (GEMM)", r"gemm|gemv|nvjet|cublas|cutlass|splitkreduce|aten::(mm|addmm|bmm|baddbmm|linear|addmv|mv)\b"),
     ("pooling", r"max_?pool|avg_?pool"),
-    ("elementwise", r"elementwise|reduce_kernel|relu|threshold|aten::(add|mul|sub|div|neg|sum|mean|"
-                    r"clamp|sqrt|pow|argm|eq|gt|lt|max|min|index|gather|scatter|one_hot|flip|norm|where)"),
+    (
+        "elementwise",
+        r"elementwise|reduce_kernel|relu|threshold|aten::(add|mul|sub|div|neg|sum|mean|"
+        r"clamp|sqrt|pow|argm|eq|gt|lt|max|min|index|gather|scatter|one_hot|flip|norm|where)",
+    ),
 ]
 OTHER = "other"
 NAMES = list(dict.fromkeys([name for name, _ in RULES] + [OTHER]))
@@ -43,7 +53,10 @@ def events(trace):
     # What started a kernel. cuDNN runs many filters as matrix products, whose names do not tell.
     origin = {event.get("args", {}).get("External id"): event["name"] for event in operations}
     kernels = [event for event in whole if event.get("cat") in KERNELS]
-    of_filters = lambda event: "convolution" in origin.get(event.get("args", {}).get("External id"), "")
+
+    def of_filters(event):
+        return "convolution" in origin.get(event.get("args", {}).get("External id"), "")
+
     found = [(FILTER * of_filters(event) + event["name"], event["dur"]) for event in kernels]
     return found or own_times(operations)
 

@@ -127,7 +127,13 @@ class Machine:
 
     def record(self, stage, **result):
         """Adds a line to the results."""
-        line = {"stage": stage, "precision": self.precision, "arch": self.options.arch, "size": self.options.size, **result}
+        line = {
+            "stage": stage,
+            "precision": self.precision,
+            "arch": self.options.arch,
+            "size": self.options.size,
+            **result,
+        }
         with open(self.out / "results.jsonl", "a") as results:
             results.write(json.dumps(line) + "\n")
 

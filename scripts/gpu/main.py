@@ -6,12 +6,13 @@ import pathlib
 
 import agree
 import pack
-import sampler
 import table
-import tests
 import timing
 import tracing
 from machine import PACK, Failed, Machine, fail, say
+
+import sampler
+import tests
 
 STAGES = {"tests": tests.run, "agree": agree.run, "time": timing.run, "trace": tracing.run, "sampler": sampler.run}
 PURPOSES = {

@@ -47,7 +47,10 @@ def ordered(sides):
 
 def speeds(sides, loaded, options):
     """Rows of one batch: pairs/s, ratio, step, use of the device, memory, hours."""
-    median = lambda lines, key: statistics.median(line[key] for line in lines)
+
+    def median(lines, key):
+        return statistics.median(line[key] for line in lines)
+
     ours = median(sides["ours"], "pairs_per_s") if "ours" in sides else None
     work = sides["ours"][0]["tflop_per_step"] if "ours" in sides else None
 
@@ -92,8 +95,13 @@ def write(lines, options):
     if agreed:
         parts.append("agreement before the timing:")
         rows = [
-            [f"{arch}, {size} px, {side}", f"{line['loss_apart']:.1e}", f"{line['least_cosine']:.5f}",
-             f"{line['like_fp32']:.4f}", f"{line['peer_like_fp32']:.4f}"]
+            [
+                f"{arch}, {size} px, {side}",
+                f"{line['loss_apart']:.1e}",
+                f"{line['least_cosine']:.5f}",
+                f"{line['like_fp32']:.4f}",
+                f"{line['peer_like_fp32']:.4f}",
+            ]
             for (arch, size, side), line in agreed.items()
         ]
         head = ["", "losses apart", "least cosine of a gradient", "median with fp32's", "the peer's"]

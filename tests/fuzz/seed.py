@@ -1,9 +1,10 @@
 """Makes the fuzzers' first inputs, small ones of every kind, out of real data.
 
-    seed.py raw DATA CORPUS PICTURES   out of the TFRecords and images in DATA; PICTURES gets folders for `ingest images`
-    seed.py stored SET CORPUS          out of a set that `ingest images` made
+seed.py raw DATA CORPUS PICTURES   out of the TFRecords and images in DATA; PICTURES gets folders for `ingest images`
+seed.py stored SET CORPUS          out of a set that `ingest images` made
 """
 
+import contextlib
 import io
 import json
 import struct
@@ -69,10 +70,8 @@ def opened(data):
     paths = sorted(data.rglob("*.jpg")) + sorted(data.rglob("*.png"))
     first = {path.parent: path for path in reversed(paths)}
     for path in [*first.values(), *paths]:
-        try:
+        with contextlib.suppress(OSError):
             yield Image.open(path).convert("RGB")
-        except OSError:
-            pass
 
 
 def varint(message, at):
@@ -145,7 +144,10 @@ def camera_images(jpeg):
 def archives(jpeg):
     """Images and their tags in the forms of archives, after the byte that names the kind."""
     tags = {"images": [{"file_name": "HT_TRAIN_000001_SH_000.jpg", "period": "Night", "city": "Shanghai"}]}
-    members = {"labeled/train/HT_TRAIN_000001_SH_000.jpg": jpeg, "labeled/annotations/tags.json": json.dumps(tags).encode()}
+    members = {
+        "labeled/train/HT_TRAIN_000001_SH_000.jpg": jpeg,
+        "labeled/annotations/tags.json": json.dumps(tags).encode(),
+    }
     long_name = "unlabeled/split_0/" + "deep/" * 30 + "0.jpg"
     for name, form in [("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)]:
         out = io.BytesIO()
@@ -178,7 +180,9 @@ def raw(data, corpus, pictures):
         for header, payload, footer in islice(records(path), 2):
             frame = with_small_images(payload, small_jpeg)
             write(corpus / "waymo_frame", {f"{number}": frame})
-            write(corpus / "tfrecord", {f"{number}_length": b"\1" + header + b"data", f"{number}_payload": b"\2" + frame})
+            write(
+                corpus / "tfrecord", {f"{number}_length": b"\1" + header + b"data", f"{number}_payload": b"\2" + frame}
+            )
             if len(payload) < 10_000:
                 write(corpus / "tfrecord", {f"{number}": b"\0" + header + payload + footer})
     write(corpus / "archive", dict(archives(small_jpeg)))
@@ -186,7 +190,7 @@ def raw(data, corpus, pictures):
 
 
 def rewritten(path, **options):
-    """The same table with its notes in the footer, as another library writes it: without compression, in other pages."""
+    """The same table with its notes in the footer, as another library writes it: uncompressed, in other pages."""
     out = io.BytesIO()
     parquet.write_table(parquet.read_table(path), out, compression="none", write_page_index=True, **options)
     return out.getvalue()

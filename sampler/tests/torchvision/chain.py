@@ -51,13 +51,17 @@ def main():
             frames = {name: Image.open(folder / name).convert("RGB")}
         expected = np.asarray(make(frames[name], plan, side)).astype(np.int16)
         differences += np.bincount(np.abs(expected - found).ravel(), minlength=256)
-    print(json.dumps({
-        "views": len(views),
-        "values": int(differences.sum()),
-        "different": int(differences[1:].sum()),
-        "beyond_1": int(differences[2:].sum()),
-        "most": int(np.flatnonzero(differences).max()),
-    }))
+    print(
+        json.dumps(
+            {
+                "views": len(views),
+                "values": int(differences.sum()),
+                "different": int(differences[1:].sum()),
+                "beyond_1": int(differences[2:].sum()),
+                "most": int(np.flatnonzero(differences).max()),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

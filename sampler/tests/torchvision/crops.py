@@ -10,6 +10,7 @@ import json
 import math
 import struct
 import sys
+from pathlib import Path
 
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop, transforms
@@ -73,8 +74,8 @@ def draw_pair(frame, case):
 
 
 def main():
-    cases = json.load(open(sys.argv[1]))
-    numbers = struct.iter_unpack("<Q", open(sys.argv[2], "rb").read())
+    cases = json.loads(Path(sys.argv[1]).read_text())
+    numbers = struct.iter_unpack("<Q", Path(sys.argv[2]).read_bytes())
     pairs, different = 0, []
     for case in cases:
         frame = Image.new("L", case["size"])

@@ -1,6 +1,6 @@
-# FCN-16s on Cityscapes for mmsegmentation 1.x, in MoCo's setting: stage 4 with stride 1 and dilation 2, two 3×3 filters of
-# dilation 6, crops of 769 px, 90,000 iterations of 16 crops, SGD 0.01, a tenth of it at 70 % and 90 %.
-# Put it below mmsegmentation's `configs/fcn/`, or keep the paths of `_base_` in mind.
+# FCN-16s on Cityscapes for mmsegmentation 1.x, in MoCo's setting: stage 4 with stride 1 and dilation 2, two 3×3 filters
+# of dilation 6, crops of 769 px, 90,000 iterations of 16 crops, SGD 0.01, a tenth of it at 70 % and 90 %. Put it below
+# mmsegmentation's `configs/fcn/`, or keep the paths of `_base_` in mind.
 _base_ = ["../_base_/datasets/cityscapes_769x769.py", "../_base_/default_runtime.py"]
 
 crop_size = (769, 769)
