@@ -142,7 +142,9 @@ def run(ours, programs, args):
     turns, peers = [turn()], []
     for loader in loaders:
         say(f"measuring {loader.title}")
-        peers.append((loader, measure_peer(loader, args)))
+        result = measure_peer(loader, args)
+        say(f"  {result}")
+        peers.append((loader, result))
         turns.append(turn())
     print(table(turns, peers))
 
