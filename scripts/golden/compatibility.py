@@ -3,12 +3,13 @@
 
     .venv/bin/python scripts/golden/compatibility.py PROGRAMS OUT
 
-PROGRAMS is the folder of `ingest`, `sampler` and `trainer`. What lies in the tree was made by commit 9528dc0, the last one
-before the crates were split: shard format version 2, checkpoint layout 1. It is never made anew; a new format gets a folder
-of its own beside it.
+PROGRAMS is the folder of `ingest`, `sampler` and `trainer`. What lies in the tree was made by commit 9528dc0, before the
+crates were split: shard format version 2, checkpoint layout 1. It is never made anew. A new format gets a folder beside it.
 
-The networks are of full width, and yet small in a file: weights repeat with a period of 4 channels, which convolutions,
-norms and heads keep, so that a checkpoint of 130 MB compresses to some kilobytes. Needs torch, numpy, Pillow and `zstd`.
+The networks are of full width, and yet small in a file. Weights repeat with a period of 4 channels, and convolutions,
+norms and heads keep that. So a checkpoint of 130 MB compresses to 60 kB.
+
+Needs torch, torchvision, safetensors, numpy, Pillow, google-crc32c and `zstd`.
 """
 
 import io
@@ -20,8 +21,10 @@ import subprocess
 import sys
 import tempfile
 
+import google_crc32c
 import numpy
 import torch
+import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -30,7 +33,8 @@ SIDE = (320, 240)
 COMMON = [
     "--device", "cpu", "--threads", "1", "--batch", "4", "--seed", "5",
     "--set", "augment.view_px=64", "--set", "augment.pair.area=[0.3, 1.0]",
-    "--set", "model.arch=resnet18", "--set", "model.layer4_stride=1", "--set", "model.hidden=16", "--set", "model.dim=8",
+    "--set", "model.arch=resnet18", "--set", "model.layer4_stride=1",
+    "--set", "model.hidden=16", "--set", "model.dim=8",
     "--set", "schedule.total_steps=8", "--set", "schedule.warmup_steps=1",
     "--set", "run.log_every_steps=1", "--set", "run.pictures_every_steps=0", "--set", "run.keep_checkpoints=1",
 ]  # fmt: skip
@@ -135,8 +139,6 @@ def retile(path):
         if not name.startswith("optim."):
             tensors[name] = tiled(name, tensors[name], generator)
     kinds = {torch.float32: "F32", torch.int64: "I64", torch.float64: "F64", torch.uint8: "U8"}
-    import google_crc32c
-
     for name, tensor in tensors.items():
         head = f"{name}\0{kinds[tensor.dtype]}\0{list(tensor.shape)}\0".encode()
         header["crc32c"][name] = int.from_bytes(google_crc32c.Checksum(head + tensor.numpy().tobytes()).digest(), "big")
@@ -164,8 +166,6 @@ def main():
     (out / "set" / ".ingest.lock").unlink()
     with tempfile.TemporaryDirectory() as scratch:
         weights = pathlib.Path(scratch) / "resnet18.pth"
-        import torchvision
-
         torch.save(torchvision.models.resnet18().state_dict(), weights)
         for name, options in RUNS.items():
             arguments = [*options, *COMMON]
@@ -175,14 +175,14 @@ def main():
             run("trainer", "run", "set", "--out", folder, "--steps", 2, *arguments)
             kept = out / name
             kept.mkdir()
-            subprocess.run(["tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-cf", kept / "checkpoint.tar",
-                            "-C", folder / "checkpoints", "step_0000000002.safetensors"], check=True)  # fmt: skip
+            tar = ["tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "-cf", kept / "checkpoint.tar"]
+            subprocess.run([*tar, "-C", folder / "checkpoints", "step_0000000002.safetensors"], check=True)
             subprocess.run(["zstd", "-q", "--rm", "-19", "--long=27", kept / "checkpoint.tar"], check=True)
             shutil.copy(folder / "config.toml", kept)
             run("trainer", "run", "set", "--out", folder, "--steps", 5, *arguments)
             rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-            kept_rows = [{key: row[key] for key in ("step", "epoch", "loss", "loss_1d", "loss_2d", "lr", "tau") if key in row}
-                         for row in rows]  # fmt: skip
+            keys = ("step", "epoch", "loss", "loss_1d", "loss_2d", "lr", "tau")
+            kept_rows = [{key: row[key] for key in keys if key in row} for row in rows]
             (kept / "losses.json").write_text(json.dumps(kept_rows, indent=1) + "\n")
             (kept / "arguments.json").write_text(json.dumps(arguments, indent=1) + "\n")
 
