@@ -3,8 +3,9 @@
 
     .venv/bin/python scripts/golden/compatibility.py PROGRAMS OUT
 
-PROGRAMS is the folder of `ingest`, `sampler` and `trainer`. What lies in the tree was made by commit 9528dc0, before the
-crates were split: shard format version 2, checkpoint layout 1. It is never made anew. A new format gets a folder beside it.
+PROGRAMS is the folder of `ingest`, `sampler` and `trainer`. What lies in the tree was made by commit 9528dc0, before
+the crates were split: shard format version 2, checkpoint layout 1. It is never made anew. A new format gets a folder
+beside it.
 
 The networks are of full width, and yet small in a file. Weights repeat with a period of 4 channels, and convolutions,
 norms and heads keep that. So a checkpoint of 130 MB compresses to 60 kB.
