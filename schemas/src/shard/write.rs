@@ -176,15 +176,8 @@ impl Drop for ShardWriter {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be renamed, or its folder not be synced.
-///
-/// # Panics
-/// If `path` has no parent folder.
 pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
-    fs::rename(temporary, path).map_err(Error::io("rename a finished file to", path))?;
-    let dir = path.parent().expect("a shard lies in a folder");
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("flush", dir))
+    host::publish(temporary, path).map_err(Error::io("rename a finished file to", path))
 }
 
 /// Size and checksum of a shard's pages, as they stand in its footer.
