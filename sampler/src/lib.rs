@@ -36,7 +36,7 @@
 //!
 //! # How it works
 //!
-//! [`order`] says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into
+//! `order` says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into
 //! memory, ahead of time when the page cache is cold; [`decode`] cuts the tiles that the boxes
 //! touch out of the right stored level and decodes them; [`resize`] and [`augment`] make the views,
 //! in place, in a slot of the ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each

@@ -20,9 +20,8 @@ pub enum OrderKind {
     /// One permutation of all frames: for sets in memory or on flash.
     #[default]
     Full,
-    /// Blocks of [`BLOCK_FRAMES`] neighbours in random order, mixed within a window of
-    /// [`WINDOW_BLOCKS`] blocks: for sets on rotating disks or network storage, which then read
-    /// long stretches.
+    /// Blocks of 1,024 neighbours in random order, mixed within a window of 16 blocks: for sets on
+    /// rotating disks or network storage, which then read long stretches.
     Block,
 }
 

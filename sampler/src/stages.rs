@@ -1,6 +1,6 @@
 //! Where a worker's time goes: one counter for every stage of a sample.
 //!
-//! A worker owns one [`StageTimes`] and calls [`lap`](StageTimes::lap) at the end of every stage:
+//! A worker owns one [`StageTimes`] and calls `lap` at the end of every stage:
 //! all time since the previous lap is charged to that stage, so nothing between two laps can be
 //! forgotten. With [`Clock::Off`], the default, a lap is one predictable branch and asks no clock;
 //! `sampler bench` turns [`Clock::ThreadCpu`] on.

@@ -10,7 +10,7 @@ use schemas::tiled::restart_interval;
 use crate::jpeg::tiled_jpeg;
 use crate::set;
 
-/// Size of the frames of [`write`].
+/// Size of the frames of [`write()`].
 pub const FRAME: Size = Size::new(1024, 704);
 
 /// RGB pixels that differ everywhere and compress like a photograph: waves, edges, and a colour of
