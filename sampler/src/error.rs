@@ -94,6 +94,23 @@ pub enum Error {
     },
 }
 
+/// Refuses the setting `field` unless it `fits`.
+pub(crate) fn check(
+    field: &'static str,
+    found: impl ToString,
+    fits: bool,
+    allowed: &str,
+) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Config {
+        field,
+        found: found.to_string(),
+        allowed: allowed.to_owned(),
+    })
+}
+
 /// Why one frame cannot be used. Data, not a failure of the run: the frame is replaced and counted.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenFrame {

@@ -7,8 +7,9 @@
 use schemas::geom::Size;
 
 use crate::augment::{Jitter, JitterOp, ViewOps};
-use crate::config::{SamplerConfig, ViewAugment};
+use crate::config::SamplerConfig;
 use crate::crop::{CropPair, draw_pair};
+use crate::recipe::ViewAugment;
 use crate::rng::{Purpose, Stream};
 
 /// What to do with a frame.
@@ -77,8 +78,9 @@ fn draw_jitter(stream: &mut Stream, augment: &ViewAugment) -> Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PairConfig, Recipe};
+    use crate::config::PairConfig;
     use crate::goodness::{chi_square, ks_distance, ks_limit};
+    use crate::recipe::Recipe;
     use std::collections::BTreeMap;
 
     const FRAME: Size = Size::new(1920, 1280);

@@ -97,14 +97,15 @@ impl Report {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = self
-            .write_summary(&mut text, sampler, args)
+            .write_setting(&mut text, sampler, args)
+            .and_then(|()| self.write_summary(&mut text))
             .and_then(|()| self.write_stages(&mut text))
             .and_then(|()| self.write_sweep(&mut text))
             .and_then(|()| self.write_cache(&mut text));
         text
     }
 
-    fn write_summary(
+    fn write_setting(
         &self,
         out: &mut String,
         sampler: &Sampler,
@@ -128,7 +129,11 @@ impl Report {
             out,
             "{} threads, batch {}, depth {}, {pixels} views\n",
             main.threads, main.batch, args.depth
-        )?;
+        )
+    }
+
+    fn write_summary(&self, out: &mut String) -> std::fmt::Result {
+        let main = &self.main;
         writeln!(
             out,
             "{:>10.0} pairs/s from a warm page cache",

@@ -156,11 +156,16 @@ impl Counted {
     pub(crate) fn to_table(&self, args: &StatsArgs) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = self.write_table(&mut text, args);
+        let _ = self
+            .write_summary(&mut text, args)
+            .and_then(|()| self.write_distributions(&mut text))
+            .and_then(|()| self.write_levels(&mut text))
+            .and_then(|()| self.write_sizes(&mut text))
+            .and_then(|()| writeln!(text, "\npicture: {}", args.out.display()));
         text
     }
 
-    fn write_table(&self, out: &mut String, args: &StatsArgs) -> std::fmt::Result {
+    fn write_summary(&self, out: &mut String, args: &StatsArgs) -> std::fmt::Result {
         let (pairs, frames) = (grouped(self.pairs), grouped(self.frames));
         writeln!(
             out,
@@ -173,7 +178,10 @@ impl Counted {
             "{:.1} % of the boxes drawn were taken; {} pairs fell back\n",
             100.0 * self.acceptance(),
             grouped(self.fallbacks)
-        )?;
+        )
+    }
+
+    fn write_distributions(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "{:<22}{:>9}{:>9}{:>9}{:>9}",
@@ -194,6 +202,10 @@ impl Counted {
                 "{name:<22}{mean:>9.decimals$}{low:>9.decimals$}{middle:>9.decimals$}{high:>9.decimals$}"
             )?;
         }
+        Ok(())
+    }
+
+    fn write_levels(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out)?;
         for (level, crops) in &self.levels {
             writeln!(
@@ -209,6 +221,10 @@ impl Counted {
                 self.crop_percent(self.upsampled)
             )?;
         }
+        Ok(())
+    }
+
+    fn write_sizes(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out)?;
         for (&(width, height), &(pairs, tries)) in self.sizes.iter().rev().take(MAX_SIZES) {
             let acceptance = 100.0 * pairs as f64 / tries as f64;
@@ -225,7 +241,7 @@ impl Counted {
                 self.sizes.len() - MAX_SIZES
             )?;
         }
-        writeln!(out, "\npicture: {}", args.out.display())
+        Ok(())
     }
 
     pub(crate) fn crop_percent(&self, crops: u64) -> f64 {
