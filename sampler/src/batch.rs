@@ -77,11 +77,6 @@ impl Batch {
         self.slots.metas(self.ready())
     }
 
-    /// Whether the pixels lie in page-locked memory.
-    pub fn is_pinned(&self) -> bool {
-        self.slots.is_pinned()
-    }
-
     /// How many bytes a second reach the device from here, measured with some copies of the first
     /// view. `None` if the batch does not lie in page-locked memory, or the device has no memory
     /// left for a view.

@@ -47,7 +47,7 @@ impl Stream {
     }
 
     /// Uniform in `[0, 1)`, a multiple of 2⁻⁵³.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 

@@ -80,13 +80,8 @@ impl Filter {
         })
     }
 
-    /// The expression as it was given.
-    pub fn sql(&self) -> &str {
-        &self.sql
-    }
-
     /// The catalog's columns that it needs.
-    pub fn columns(&self) -> &[String] {
+    pub(crate) fn columns(&self) -> &[String] {
         &self.columns
     }
 

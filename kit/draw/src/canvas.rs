@@ -49,20 +49,6 @@ impl Canvas {
         }
     }
 
-    /// A copy with left and right exchanged.
-    pub fn flipped(&self) -> Self {
-        Self {
-            image: imageops::flip_horizontal(&self.image),
-        }
-    }
-
-    /// A copy of the top left `size` pixels (of what there is of them).
-    pub fn cropped(&self, size: Size) -> Self {
-        Self {
-            image: imageops::crop_imm(&self.image, 0, 0, size.width, size.height).to_image(),
-        }
-    }
-
     /// A copy of the pixels in `area` (of what there is of it).
     pub fn part(&self, area: BoxPx) -> Self {
         let (x0, y0) = (

@@ -50,7 +50,7 @@ impl Planes {
     }
 
     /// Width and height in pixels.
-    pub fn side(&self) -> usize {
+    pub(crate) fn side(&self) -> usize {
         self.side
     }
 
@@ -63,7 +63,7 @@ impl Planes {
     }
 
     /// Red, green and blue, `side * side` bytes each.
-    pub fn split(&self) -> [&[u8]; 3] {
+    pub(crate) fn split(&self) -> [&[u8]; 3] {
         let area = self.side * self.side;
         [
             &self.bytes[..area],

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT_VERSION;
-
 /// Chroma subsampling of re-encoded levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chroma {
@@ -49,11 +47,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A number that differs when the settings or the format version differ.
-    pub fn hash(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(format!("v{FORMAT_VERSION} {}", self.to_json()).as_bytes())
-    }
-
     /// The settings as they stand in a footer.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data serialises")
