@@ -147,6 +147,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "pin")]
     #[ignore = "needs CUDA"]
     fn with_a_device_memory_is_pinned() {
         let slab = Slab::new(PAGE_BYTES, Pin::Auto(0)).unwrap();

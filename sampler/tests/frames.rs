@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
+use sampler::Error;
 use sampler::decode::Decoder;
 use sampler::frames::{Frames, Picture};
-use sampler::{BrokenFrame, Error};
 use schemas::geom::Size;
 use testkit::photos;
 use turbojpeg::PixelFormat;
@@ -69,6 +69,7 @@ fn spread_frames_are_different_and_reach_both_halves() {
 }
 
 #[test]
+#[cfg(feature = "sql")]
 fn a_filter_leaves_frames_their_rows() {
     let dir = set();
     let frames = Frames::open(dir.path(), Some("camera = 'SIDE_LEFT'")).unwrap();
@@ -85,15 +86,33 @@ fn a_filter_leaves_frames_their_rows() {
     assert!(picture.unwrap() == expected(4, 1));
     assert!(matches!(
         frames.stored_at(2),
-        Err(BrokenFrame::Unknown { row: 2 })
+        Err(sampler::BrokenFrame::Unknown { row: 2 })
     ));
+}
+
+#[test]
+#[cfg(not(feature = "sql"))]
+fn a_build_without_sql_refuses_filters_by_name() {
+    let dir = set();
+    let refused = Frames::open(dir.path(), Some("camera = 'REAR'")).unwrap_err();
+    assert!(matches!(
+        refused,
+        Error::Config {
+            field: "filter",
+            ..
+        }
+    ));
+    assert!(refused.to_string().contains("feature `sql`"), "{refused}");
 }
 
 #[test]
 fn a_set_without_such_frames_says_so() {
     let dir = set();
-    let none = Frames::open(dir.path(), Some("camera = 'REAR'")).unwrap_err();
-    assert!(matches!(none, Error::Empty { .. }), "{none}");
+    #[cfg(feature = "sql")]
+    {
+        let none = Frames::open(dir.path(), Some("camera = 'REAR'")).unwrap_err();
+        assert!(matches!(none, Error::Empty { .. }), "{none}");
+    }
     let missing = Frames::open(&dir.path().join("none"), None).unwrap_err();
     assert!(missing.to_string().contains("no such folder"), "{missing}");
 }
