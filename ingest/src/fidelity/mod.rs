@@ -1,6 +1,6 @@
 //! How much a view loses by being made from a stored level instead of the original image.
 //!
-//! Crops of accepted pairs (IoU >= 0.5) are drawn in frames of the set. Each becomes a view twice:
+//! Crops of accepted pairs (IoU >= 0.5) are drawn in frames of the set, as a sampler draws them. Each becomes a view twice:
 //! from the level that a sampler chooses for it, and from the original file, decoded in full; their
 //! difference is the PSNR. Crops for which a sampler chooses level 0 are counted and not measured:
 //! what is lossless would only flatter the median.
@@ -9,14 +9,17 @@
 //! same set, inputs and seed give the same crops. Inputs are read only as far as frames of the
 //! selection are to come.
 
-mod crops;
+mod choose;
 mod report;
 mod views;
 
 use std::collections::HashMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use fastrand::Rng;
+use sampler::PairConfig;
+use sampler::crop::draw_pair;
+use sampler::rng::{Purpose, Stream};
 use schemas::catalog::Catalog;
 use schemas::geom::choose_level;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
@@ -28,6 +31,7 @@ use crate::source::{Dataset, Job, expand, read};
 pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
 pub use views::{Comparison, write_contact_sheet};
 
+use choose::choose;
 use report::Tally;
 use views::{VIEW_PX, Viewer};
 
@@ -153,8 +157,8 @@ fn choose_frames(stored: &[StoredJob], request: &Request) -> Result<Vec<(usize, 
         .iter()
         .enumerate()
         .flat_map(|(ix, job)| job.rows.iter().map(move |&row| (ix, row)));
-    let mut chosen =
-        Rng::with_seed(request.seed).choose_multiple(frames, request.crops.div_ceil(2));
+    let mut stream = Stream::new(request.seed, 0, Purpose::Order, 0, 0);
+    let mut chosen = choose(frames, request.crops.div_ceil(2), &mut stream);
     if chosen.is_empty() {
         let advice = format!(
             "level 1 is stored of frames with {} pixels a side and more",
@@ -241,11 +245,13 @@ impl<'a> Meter<'a> {
         self.tally.add_frame(row, file.len() as u64);
         let levels = &self.settings.levels;
         let mut decoded = vec![None; levels.len()];
-        let mut rng = Rng::with_seed(self.seed ^ row.meta.key());
-        let pairs = std::iter::from_fn(|| crops::draw_pair(&mut rng, row.meta.size))
-            .take(PAIRS_PER_CROP * crops);
+        let config = PairConfig::default();
+        let mut stream = Stream::new(self.seed, 0, Purpose::Pair, 0, row.meta.key());
+        let pairs = iter::repeat_with(|| draw_pair(&mut stream, row.meta.size, &config))
+            .take(PAIRS_PER_CROP * crops)
+            .filter(|pair| !pair.fell_back);
         let mut measured = 0;
-        for crop in pairs.flatten() {
+        for crop in pairs.flat_map(|pair| [pair.a, pair.b]) {
             let chosen = choose_level(crop.size(), VIEW_PX, levels, |ix| row.levels[ix].is_some());
             let Some((ix, level)) = chosen.filter(|&(_, level)| level > 0) else {
                 self.tally.add_exact();
