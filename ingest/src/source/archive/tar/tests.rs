@@ -1,3 +1,5 @@
+//! Tars as programs write them, and damaged ones.
+
 use tar::Builder;
 
 use super::*;
