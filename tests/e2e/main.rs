@@ -5,6 +5,8 @@
 //! as `scripts/test` does. Tests on real data and on Python packages are skipped where those are
 //! absent, and counted.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod bad_input;
 mod compatible;
 mod pipes;

@@ -2,6 +2,8 @@
 //!
 //! These tests read source files as text; they build and run nothing.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
+
 mod circles;
 mod floors;
 mod imports;
