@@ -61,7 +61,7 @@ impl Batch {
     }
 
     /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with
-    /// [`MEAN`](crate::augment::MEAN) and [`STD`](crate::augment::STD): `[n, 3, output, output]`,
+    /// [`MEAN`](schemas::imagenet::MEAN) and [`STD`](schemas::imagenet::STD): `[n, 3, output, output]`,
     /// contiguous, starting on a page boundary.
     ///
     /// # Panics

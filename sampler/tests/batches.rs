@@ -7,13 +7,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use sampler::augment::{MEAN, STD};
 use sampler::{
     Batch, Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler,
     SamplerConfig, ViewAugment,
 };
 use schemas::catalog::Catalog;
 use schemas::geom::BoxPx;
+use schemas::imagenet::{MEAN, STD};
 use testkit::photos;
 
 const NUM_FRAMES: u32 = 23;

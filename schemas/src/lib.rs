@@ -7,6 +7,7 @@ mod error;
 pub mod filter;
 pub mod frame;
 pub mod geom;
+pub mod imagenet;
 pub mod index;
 pub mod selection;
 pub mod shard;

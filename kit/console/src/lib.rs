@@ -18,6 +18,7 @@ mod program;
 mod progress;
 mod usage;
 
+pub use indicatif::HumanDuration;
 pub use output::{print, print_json, print_line, say};
 pub use program::Program;
 pub use progress::Progress;

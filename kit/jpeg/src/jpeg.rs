@@ -88,6 +88,17 @@ impl<'a> Jpeg<'a> {
     /// # Errors
     /// [`Defect`] if the decoder fails or warns.
     pub fn decode(&self) -> Result<DynamicImage> {
+        let mut image = self.decode_as_stored()?;
+        image.apply_orientation(self.orientation);
+        Ok(image)
+    }
+
+    /// As [`decode`](Self::decode), without the EXIF rotation: pixel by pixel beside labels that
+    /// know of none.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_as_stored(&self) -> Result<DynamicImage> {
         let (jpeg, header) = (&*self.bytes, &self.header);
         let layout = if self.is_grey() {
             Layout::Grey
@@ -107,9 +118,7 @@ impl<'a> Jpeg<'a> {
             (_, 2..=8) => decoder::decode(jpeg, header, layout, Scale::Full)?,
             _ => decoder::decode_deep(jpeg, header, layout)?,
         };
-        let mut image = image_of(header.size, layout, pixels);
-        image.apply_orientation(self.orientation);
-        Ok(image)
+        Ok(image_of(header.size, layout, pixels))
     }
 }
 

@@ -18,7 +18,7 @@ mod solarize;
 
 use color::Step;
 pub(crate) use planes::deinterleave;
-pub use planes::{MEAN, Out, Planes, STD};
+pub use planes::{Out, Planes};
 
 use crate::simd::Simd;
 use crate::stages::{Stage, StageTimes};

@@ -6,13 +6,9 @@
 //! triples, [`interleave`] writes them back, mirrored if asked: that is where the horizontal flip
 //! happens, for free. As floats, planes stay planes.
 
-use crate::simd::{Simd, kernel};
+use schemas::imagenet::{MEAN, STD};
 
-/// Mean of each channel that floats are normalised with, as a share of 255 (RECIPE 1.1).
-pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of each channel that floats are normalised with, as a share of 255 (RECIPE
-/// 1.1).
-pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
+use crate::simd::{Simd, kernel};
 
 /// Where a finished view goes, and as what.
 #[derive(Debug)]

@@ -13,14 +13,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Error, Result, ensure};
+use console::usage;
+use model::files::safetensors::{self, HostTensor};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::RunConfig;
-use crate::error::usage;
-use crate::host_batch::FixedBatch;
-use crate::profile::Profile;
-use crate::step::Stepper;
-use crate::tensor_file::{self, HostTensor};
+use crate::run::{FixedBatch, Profile, Stepper};
 
 /// Reads both files of `folder`, passes forward and backward as a step of `config` does, and writes
 /// what comes out.
@@ -54,11 +52,11 @@ pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
             )?);
         }
     }
-    tensor_file::write(&folder.join("ours.safetensors"), &BTreeMap::new(), &results)
+    safetensors::write(&folder.join("ours.safetensors"), &BTreeMap::new(), &results)
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let (_, tensors) = tensor_file::read(path).map_err(|why| usage(format!("--agree: {why:#}")))?;
+    let (_, tensors) = safetensors::read(path).map_err(|why| usage(format!("--agree: {why:#}")))?;
     tensors
         .into_iter()
         .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)))

@@ -5,13 +5,13 @@
 //! (norms, attention, clusters) is below a percent of it. The online network passes forward and,
 //! for its inputs and for its weights, backward; the target forward.
 
+use model::{Arch, ModelConfig};
+
 use crate::config::RunConfig;
-use crate::method::Method;
-use crate::method::config::Symmetric;
-use crate::model::{Arch, ModelConfig};
+use crate::method::{Method, Symmetric};
 
 /// Floating-point operations of one optimizer step; an addition and a multiplication are two.
-pub fn of_step(config: &RunConfig, method: &Method) -> f64 {
+pub(super) fn of_step(config: &RunConfig, method: &Method) -> f64 {
     let side = u64::from(config.augment.view_px);
     let cells = (side / config.model.cell_px() as u64).pow(2);
     let mut a_pair = 0.0;

@@ -3,14 +3,15 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
+use model::Arch;
+use model::device::Precision;
 use serde::Serialize;
 use tch::Device;
 
-use super::{Bench, flops};
-use crate::config::{Precision, RunConfig};
-use crate::metrics::Pace;
-use crate::model::Arch;
-use crate::native;
+use super::blocks::Bench;
+use super::flops;
+use crate::config::RunConfig;
+use crate::report::Pace;
 
 /// One measurement.
 #[derive(Debug, Serialize)]

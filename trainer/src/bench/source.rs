@@ -8,15 +8,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
+use model::random::{stream, unit};
+use native::torch;
 use rand_chacha::rand_core::Rng;
 use sampler::{Batches, Cursor};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::RunConfig;
-use crate::error::torch;
-use crate::host_batch::{BOX_VALUES, FixedBatch, HostBatch};
-use crate::random::{stream, unit};
-use crate::session;
+use crate::run::{BOX_VALUES, FixedBatch, HostBatch, open_sampler};
 
 /// Made-up batches, in turns.
 const TURNS: u64 = 3;
@@ -27,7 +26,7 @@ const FRAME: [f32; 2] = [1920.0, 1280.0];
 const SHIFT: f64 = 80.0;
 
 /// An endless sequence of batches.
-pub enum Source {
+pub(super) enum Source {
     /// From shards.
     Loader(Batches),
     /// From memory.
@@ -44,10 +43,10 @@ impl Source {
     ///
     /// # Errors
     /// No such set, or one with fewer frames than a batch has; not enough memory.
-    pub fn new(shards: Option<&Path>, config: &RunConfig, device: Device) -> Result<Self> {
+    pub(super) fn new(shards: Option<&Path>, config: &RunConfig, device: Device) -> Result<Self> {
         match shards {
             Some(shards) => {
-                let sampler = session::open_sampler(shards, config, device)?;
+                let sampler = open_sampler(shards, config, device)?;
                 Ok(Source::Loader(sampler.start(Cursor::default())?))
             }
             None => {
@@ -61,7 +60,7 @@ impl Source {
     }
 
     /// `loader` or `memory`.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Source::Loader(_) => "loader",
             Source::Memory { .. } => "memory",
@@ -72,7 +71,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of the loader.
-    pub fn next_batch(&mut self) -> Result<Box<dyn HostBatch>> {
+    pub(super) fn next_batch(&mut self) -> Result<Box<dyn HostBatch>> {
         match self {
             Source::Loader(batches) => {
                 let batch = batches.next().context("the loader has stopped")?;

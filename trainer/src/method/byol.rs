@@ -3,20 +3,19 @@
 //! L_1D = −cos(q_θ(z), z'), where z = g_θ(pool(F)) is the online projection of one view and z' =
 //! g_ξ(pool(F')) the target's of the other.
 
+use model::{Head, HeadDims, HeadForm, HeadPart, ModelConfig};
 use tch::no_grad;
 
 use super::config::MethodConfig;
-use super::direction::{Direction, Term, Terms, Weights};
+use super::direction::Direction;
+use super::heads::Heads;
 use super::loss::{neg_cos, pool};
 use super::networks::{Roots, Twin};
-use super::{Heads, Losses};
-use crate::model::ModelConfig;
-use crate::model::heads::{Head, HeadDims, HeadForm, HeadPart};
-use crate::native;
+use super::terms::{Losses, Term, Terms, Weights};
 
 /// Projectors and predictor on pooled features.
 #[derive(Debug)]
-pub struct ImageBranch {
+pub(crate) struct ImageBranch {
     /// g_θ and g_ξ.
     pub projectors: Twin<Head>,
     /// q_θ.
@@ -25,7 +24,7 @@ pub struct ImageBranch {
 
 impl ImageBranch {
     /// `projector.*` of both networks and `predictor.*`, on maps of `channels` channels.
-    pub fn new(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Self {
+    pub(crate) fn new(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Self {
         let dims = |input| HeadDims {
             input,
             hidden: model.hidden,
@@ -53,7 +52,7 @@ impl ImageBranch {
     }
 
     /// Equation 1.
-    pub fn term(&self, direction: &Direction<'_>, train: bool) -> Term {
+    pub(crate) fn term(&self, direction: &Direction<'_>, train: bool) -> Term {
         let z = self
             .projectors
             .online
@@ -73,14 +72,14 @@ impl ImageBranch {
 }
 
 /// BYOL's heads.
-pub struct Byol {
+pub(crate) struct Byol {
     config: MethodConfig,
     branch: ImageBranch,
 }
 
 impl Byol {
     /// Heads on maps of `channels` channels.
-    pub fn new(
+    pub(crate) fn new(
         roots: &mut Roots<'_>,
         channels: i64,
         config: &MethodConfig,

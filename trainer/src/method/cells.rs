@@ -3,23 +3,21 @@
 //! Project the C5 maps cell by cell, undo flips, align, predict, attend (equations 8, 9), and
 //! compare each cell with the centroid of its partner's cluster (equation 10).
 
+use model::align::{flip_back, offset_map, overlap_box, roi_align};
+use model::attention::self_attention;
+use model::cluster::{Clusters, Draw, KMeans, Seeds, kmeans};
+use model::numeric::at_least_f32;
+use model::{Head, HeadDims, HeadForm, HeadPart, ModelConfig};
 use tch::{Tensor, no_grad};
 
 use super::config::{Align, AttentionInput, MethodConfig, Target};
-use super::direction::{CellTerm, Direction, Seen, Term};
+use super::direction::{Direction, Seen};
 use super::loss::{neg_cos, neg_cos_dense};
 use super::networks::{Roots, Twin};
-use crate::align::flip_back;
-use crate::align::offset::offset_map;
-use crate::align::roi::{overlap_box, roi_align};
-use crate::attention::{at_least_f32, self_attention};
-use crate::cluster::{Clusters, Draw, KMeans, Seeds, kmeans};
-use crate::model::ModelConfig;
-use crate::model::heads::{Head, HeadDims, HeadForm, HeadPart};
-use crate::native;
+use super::terms::{CellTerm, Term};
 
 /// `projector_2d.*` of both networks, on maps of `channels` channels: g_θ and g_ξ.
-pub fn projectors(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Twin<Head> {
+pub(crate) fn projectors(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> Twin<Head> {
     let dims = HeadDims {
         input: channels,
         hidden: model.hidden,
@@ -38,7 +36,7 @@ pub fn projectors(roots: &mut Roots<'_>, channels: i64, model: &ModelConfig) -> 
 
 /// What follows the projectors.
 #[derive(Debug)]
-pub struct CellBranch {
+pub(crate) struct CellBranch {
     config: MethodConfig,
     /// q_θ; takes the offset channels too when there are any.
     predictor: Head,
@@ -49,7 +47,7 @@ pub struct CellBranch {
 
 impl CellBranch {
     /// `predictor_2d.*` of the online network, and what random seeds remember.
-    pub fn new(roots: &mut Roots<'_>, config: &MethodConfig, model: &ModelConfig) -> Self {
+    pub(crate) fn new(roots: &mut Roots<'_>, config: &MethodConfig, model: &ModelConfig) -> Self {
         let dims = HeadDims {
             input: model.dim + config.extra_channels(),
             hidden: model.hidden,
@@ -71,7 +69,7 @@ impl CellBranch {
     }
 
     /// Equation 10.
-    pub fn term(
+    pub(crate) fn term(
         &self,
         projectors: &Twin<Head>,
         direction: &Direction<'_>,

@@ -5,12 +5,10 @@
 //! anything is built.
 
 use anyhow::{Result, ensure};
+use model::align::{CoordMode, OffsetUnit, Ruler, Sampling};
+use model::attention::Attention;
+use model::cluster::{Centroid, Draw, Empty, KMeans, Metric, Seeds};
 use serde::{Deserialize, Serialize};
-
-use crate::align::offset::{CoordMode, OffsetUnit, Ruler};
-use crate::align::roi::Sampling;
-use crate::attention::Attention;
-use crate::cluster::{Centroid, Draw, Empty, KMeans, Metric, Seeds};
 
 /// Which method is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,8 @@
-//! One direction of a pair of views, and how directions and branches become one loss.
+//! One direction of a pair of views.
 
 use tch::Tensor;
 
-use super::config::Symmetric;
-use super::loss::{spread, spread_of_cells};
-use super::{Losses, View};
-use crate::cluster::Clusters;
+use super::views::View;
 
 /// A view behind the backbone of one network.
 pub struct Seen<'a> {
@@ -21,84 +18,4 @@ pub struct Direction<'a> {
     pub from: Seen<'a>,
     /// The target network's view, without graph.
     pub to: Seen<'a>,
-}
-
-/// What a branch says of one direction.
-pub struct Term {
-    /// Mean loss over the batch, with graph.
-    pub loss: Tensor,
-    /// Online projections, `[n, d]` or `[n, d, h, w]`; detached.
-    pub projections: Tensor,
-}
-
-/// What the 2D branch says of one direction.
-pub struct CellTerm {
-    /// As of every branch.
-    pub term: Term,
-    /// Clusters of the target's map, where the loss has any.
-    pub clusters: Option<Clusters>,
-}
-
-/// What a method says of one direction.
-pub struct Terms {
-    /// Image branch.
-    pub image: Term,
-    /// 2D branch.
-    pub cells: Option<CellTerm>,
-}
-
-/// Factors of the branches' losses in the total.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights {
-    /// Of the image branch.
-    pub image: f64,
-    /// Of the 2D branch.
-    pub cells: f64,
-}
-
-impl Losses {
-    /// Weighs the branches and joins the directions; there is one or more.
-    pub fn join(mut terms: Vec<Terms>, weights: Weights, symmetric: Symmetric) -> Self {
-        let num = terms.len() as f64;
-        let mean = |part: &dyn Fn(&Terms) -> Option<Tensor>| {
-            let parts: Option<Vec<Tensor>> = terms.iter().map(part).collect();
-            parts.map(|parts| {
-                parts
-                    .into_iter()
-                    .reduce(|sum, part| sum + part)
-                    .expect("a direction")
-                    / num
-            })
-        };
-        let image = |part: fn(&Term) -> Tensor| {
-            mean(&|t| Some(part(&t.image))).expect("every method has it")
-        };
-        let cells =
-            |part: fn(&Term) -> Tensor| mean(&|t| t.cells.as_ref().map(|cells| part(&cells.term)));
-        let (loss_1d, loss_2d) = (
-            image(|t| t.loss.shallow_clone()),
-            cells(|t| t.loss.shallow_clone()),
-        );
-        let weighted = match &loss_2d {
-            Some(loss_2d) => &loss_1d * weights.image + loss_2d * weights.cells,
-            None => &loss_1d * weights.image,
-        };
-        let (z_std, z2d_std) = (
-            image(|t| spread(&t.projections)),
-            cells(|t| spread_of_cells(&t.projections)),
-        );
-        let first = terms.swap_remove(0);
-        Losses {
-            total: match symmetric {
-                Symmetric::Sum => weighted * num,
-                Symmetric::Mean | Symmetric::OneWay => weighted,
-            },
-            loss_1d: loss_1d.detach(),
-            loss_2d: loss_2d.map(|loss| loss.detach()),
-            z_std,
-            z2d_std,
-            z: first.image.projections,
-            clusters: first.cells.and_then(|cells| cells.clusters),
-        }
-    }
 }

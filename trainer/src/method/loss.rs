@@ -1,19 +1,18 @@
 //! Cosine and contrastive losses, and the watch against collapse. All in float32 at least; targets
 //! never get a gradient.
 
+use model::cluster::Clusters;
+use model::numeric::{at_least_f32, unit};
 use tch::{Kind, Tensor};
 
-use crate::attention::{at_least_f32, unit};
-use crate::cluster::Clusters;
-
 /// Global average pooling: `[n, c, h, w]` to `[n, c]`.
-pub fn pool(map: &Tensor) -> Tensor {
+pub(crate) fn pool(map: &Tensor) -> Tensor {
     map.mean_dim([2, 3].as_slice(), false, None::<Kind>)
 }
 
 /// Equations 1 and 10: mean of −cos(prediction, target) over everything but axis 1; `[n, d]` or
 /// `[n, d, h, w]`.
-pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
+pub(crate) fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
     let cos = unit(&at_least_f32(prediction), 1) * unit(&at_least_f32(&target.detach()), 1);
     -cos.sum_dim_intlist(1, false, None::<Kind>)
         .mean(None::<Kind>)
@@ -21,7 +20,7 @@ pub fn neg_cos(prediction: &Tensor, target: &Tensor) -> Tensor {
 
 /// Table 3b, "dense": the mean over cells i of the mean of −cos(Q_i, R'_j) over the cells j in the
 /// cluster of i.
-pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) -> Tensor {
+pub(crate) fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) -> Tensor {
     let q = unit(&at_least_f32(prediction).flatten(2, -1), 1); // [n, d, p]
     let r = unit(&at_least_f32(&target.detach()).flatten(2, -1), 1); // [n, d, p]
     let members = clusters.membership(q.kind()); // [n, p, k]
@@ -34,7 +33,7 @@ pub fn neg_cos_dense(prediction: &Tensor, target: &Tensor, clusters: &Clusters) 
 /// InfoNCE (He et al., "Momentum Contrast", 2020, equation 1), mean over the batch: −log of the
 /// share of exp(q·k⁺/T) among that of all keys. Queries and their `positives` are `[n, d]` and
 /// L2-normalised here; `negatives` are unit rows `[m, d]`.
-pub fn info_nce(
+pub(crate) fn info_nce(
     queries: &Tensor,
     positives: &Tensor,
     negatives: &Tensor,
@@ -50,14 +49,14 @@ pub fn info_nce(
 
 /// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when
 /// uniform on the sphere, 0 when collapsed to a point. Detached.
-pub fn spread(rows: &Tensor) -> Tensor {
+pub(crate) fn spread(rows: &Tensor) -> Tensor {
     let rows = unit(&at_least_f32(&rows.detach()), 1);
     let d = rows.size()[1] as f64;
     rows.std_correction(0, 0, false).mean(None::<Kind>) * d.sqrt()
 }
 
 /// [`spread`] of the cells of maps `[n, d, h, w]`.
-pub fn spread_of_cells(maps: &Tensor) -> Tensor {
+pub(crate) fn spread_of_cells(maps: &Tensor) -> Tensor {
     let d = maps.size()[1];
     spread(&maps.detach().permute([0, 2, 3, 1]).reshape([-1, d]))
 }

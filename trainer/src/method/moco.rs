@@ -6,21 +6,20 @@
 //! keys of past batches. Both are L2-normalised. The versions differ in their heads here, and in
 //! augmentation, T and learning rates in their configs.
 
+use model::numeric::{at_least_f32, unit};
+use model::{ModelConfig, PlainHead};
 use tch::{Tensor, no_grad};
 
 use super::config::{MethodConfig, MocoHead};
-use super::direction::{Direction, Term, Terms, Weights};
+use super::direction::Direction;
+use super::heads::Heads;
 use super::loss::{info_nce, pool};
 use super::networks::{Roots, Twin};
 use super::queue::Queue;
-use super::{Heads, Losses};
-use crate::attention::{at_least_f32, unit};
-use crate::model::ModelConfig;
-use crate::model::heads::PlainHead;
-use crate::native;
+use super::terms::{Losses, Term, Terms, Weights};
 
 /// Projectors on pooled features, and the queue.
-pub struct ContrastiveBranch {
+pub(crate) struct ContrastiveBranch {
     projectors: Twin<PlainHead>,
     queue: Queue,
     temperature: f64,
@@ -28,7 +27,7 @@ pub struct ContrastiveBranch {
 
 impl ContrastiveBranch {
     /// `projector.*` of both networks on maps of `channels` channels, and the queue in the memory.
-    pub fn new(
+    pub(crate) fn new(
         roots: &mut Roots<'_>,
         channels: i64,
         config: &MethodConfig,
@@ -48,7 +47,7 @@ impl ContrastiveBranch {
 
     /// L_q of every direction. Then, in training, their keys take the place of the queue's oldest:
     /// no query meets a key of its own frame among its negatives.
-    pub fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
+    pub(crate) fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
         let negatives = self.queue.keys(); // k_i, [queue, d]
         let (terms, keys): (Vec<Term>, Vec<Tensor>) = directions
             .iter()
@@ -77,14 +76,14 @@ impl ContrastiveBranch {
 }
 
 /// MoCo's heads, of either version.
-pub struct Moco {
+pub(crate) struct Moco {
     config: MethodConfig,
     branch: ContrastiveBranch,
 }
 
 impl Moco {
     /// Heads on maps of `channels` channels.
-    pub fn new(
+    pub(crate) fn new(
         roots: &mut Roots<'_>,
         channels: i64,
         config: &MethodConfig,

@@ -1,4 +1,4 @@
-//! What is trained: one method per file, chosen by [`heads`].
+//! What is trained: one method per file, chosen by [`heads`](heads()).
 //!
 //! A [`Method`] is two [`Networks`] and, on top of their backbones, the [`Heads`] that make a loss
 //! of their maps. The online network learns; the target network is its moving average and never
@@ -9,101 +9,38 @@
 //! [`Method::losses`] and drops it before the backward pass); norms, cosines, attention and K-means
 //! run in float32 at least.
 
-pub mod byol;
-pub mod cells;
-pub mod config;
-pub mod direction;
-pub mod loss;
-pub mod moco;
-pub mod multisiam;
-pub mod multisiam_moco;
-pub mod networks;
-pub mod queue;
+mod byol;
+mod cells;
+mod config;
+mod direction;
+mod heads;
+mod loss;
+mod moco;
+mod multisiam;
+mod multisiam_moco;
+mod networks;
+mod queue;
+mod terms;
+mod views;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use model::{ModelConfig, Network, Registry, ResNet};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::cluster::Clusters;
-use crate::model::{Head, ModelConfig, Registry, ResNet};
-
 use byol::Byol;
-use config::Symmetric;
-use direction::Direction;
 use moco::Moco;
 use multisiam::MultiSiam;
 use multisiam_moco::MultiSiamMoco;
-use networks::{Networks, Roots, Setup};
+use networks::{Networks, Setup};
 
-pub use config::{Align, MethodConfig, MethodName};
-
-/// One augmented view of a batch of frames.
-#[derive(Debug)]
-pub struct View {
-    /// `[n, 3, h, w]`, floating point, channels-last, normalised.
-    pub image: Tensor,
-    /// Crop in the frame, `[n, 4]` x, y, w, h in pixels.
-    pub crop: Tensor,
-    /// The frame, `[n, 2]` width, height in pixels.
-    pub frame: Tensor,
-    /// Whether the view was mirrored, `[n]` bool.
-    pub flip: Tensor,
-}
-
-/// Both views of a batch of frames.
-#[derive(Debug)]
-pub struct Views {
-    /// First view.
-    pub a: View,
-    /// Second view.
-    pub b: View,
-}
-
-/// What one forward pass says. Scalars on the device; reading one waits for it.
-#[derive(Debug)]
-pub struct Losses {
-    /// What is optimised, with its graph: `cos_scale` × −cos summed over both directions,
-    /// λ-weighted (RECIPE 3.6). In the place of −cos, MoCo's image branch has InfoNCE, unscaled.
-    pub total: Tensor,
-    /// Image branch: mean over the directions of −cos, whose minimum is −1, or of InfoNCE, whose
-    /// minimum is 0. Detached.
-    pub loss_1d: Tensor,
-    /// 2D branch: mean −cos over the directions; `None` for methods without one. Detached.
-    pub loss_2d: Option<Tensor>,
-    /// Spread of the online projections: their standard deviation over the batch after L2
-    /// normalisation, times √d, mean over channels and views. 1 is uniform on the sphere, 0 is
-    /// collapse.
-    pub z_std: Tensor,
-    /// The same for the cells of the projected maps, over batch and cells; `None` for methods
-    /// without a 2D branch.
-    pub z2d_std: Option<Tensor>,
-    /// Online projections of the first direction's view, `[n, d]`. Detached.
-    pub z: Tensor,
-    /// Clusters of the first direction's target map; `None` for methods that do not cluster.
-    pub clusters: Option<Clusters>,
-}
-
-/// One of a method's two networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// The one that learns.
-    Online,
-    /// Its moving average.
-    Target,
-}
-
-/// What a method makes of the backbones' maps.
-pub trait Heads: Send {
-    /// The losses of a batch, in one or both directions. In training mode this moves running
-    /// statistics and queues.
-    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses;
-
-    /// The head that makes the map of the 2D branch, in a method that has one.
-    fn cell_projector(&self, _network: Network) -> Option<&Head> {
-        None
-    }
-}
+pub use config::{Align, MethodConfig, MethodName, Symmetric};
+pub use direction::{Direction, Seen};
+pub use heads::Heads;
+pub use networks::Roots;
+pub use terms::Losses;
+pub use views::{View, Views};
 
 /// A self-supervised method: both networks, and its heads on top.
 pub struct Method {

@@ -4,16 +4,18 @@
 //! and the 2D branch on maps (equation 10). The branches have predictors of their own, and
 //! projectors too unless they share them (RECIPE 3.2).
 
+use model::{Head, ModelConfig, Network};
+
 use super::byol::ImageBranch;
 use super::cells::{self, CellBranch};
 use super::config::MethodConfig;
-use super::direction::{Direction, Terms, Weights};
+use super::direction::Direction;
+use super::heads::Heads;
 use super::networks::{Roots, Twin};
-use super::{Heads, Losses, Network};
-use crate::model::{Head, ModelConfig};
+use super::terms::{Losses, Terms, Weights};
 
 /// MultiSiam's heads.
-pub struct MultiSiam {
+pub(crate) struct MultiSiam {
     config: MethodConfig,
     image: ImageBranch,
     /// The 2D branch's own projectors; without them it has those of the image branch.
@@ -23,7 +25,7 @@ pub struct MultiSiam {
 
 impl MultiSiam {
     /// Heads on maps of `channels` channels.
-    pub fn new(
+    pub(crate) fn new(
         roots: &mut Roots<'_>,
         channels: i64,
         config: &MethodConfig,

@@ -6,16 +6,18 @@
 // NOTE: the appendix is not public. RECIPE 5 weighs the readings; this is the one that changes
 // least ("plug-and-play").
 
+use model::{Head, ModelConfig, Network};
+
 use super::cells::{self, CellBranch};
 use super::config::MethodConfig;
-use super::direction::{Direction, Terms, Weights};
+use super::direction::Direction;
+use super::heads::Heads;
 use super::moco::ContrastiveBranch;
 use super::networks::{Roots, Twin};
-use super::{Heads, Losses, Network};
-use crate::model::{Head, ModelConfig};
+use super::terms::{Losses, Terms, Weights};
 
 /// MultiSiam's heads with a contrastive image branch.
-pub struct MultiSiamMoco {
+pub(crate) struct MultiSiamMoco {
     config: MethodConfig,
     image: ContrastiveBranch,
     projectors_2d: Twin<Head>,
@@ -24,7 +26,7 @@ pub struct MultiSiamMoco {
 
 impl MultiSiamMoco {
     /// Heads on maps of `channels` channels.
-    pub fn new(
+    pub(crate) fn new(
         roots: &mut Roots<'_>,
         channels: i64,
         config: &MethodConfig,

@@ -8,20 +8,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use model::{ModelConfig, Network, Registry, ResNet, Scope};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::config::Symmetric;
 use super::direction::{Direction, Seen};
-use super::{Network, View, Views};
-use crate::model::params::{Registry, Scope};
-use crate::model::{ModelConfig, ResNet};
+use super::views::{View, Views};
 
 /// Prefixes of the three registries in a state, in their order.
 const PREFIXES: [&str; 3] = ["online.", "target.", "memory."];
 
 /// What networks are made of, and where.
 #[derive(Clone, Copy)]
-pub struct Setup<'a> {
+pub(crate) struct Setup<'a> {
     /// Backbone and heads.
     pub model: &'a ModelConfig,
     /// Device of all tensors.
@@ -74,7 +73,7 @@ impl<H> Twin<H> {
 }
 
 /// Both networks' tensors and backbones.
-pub struct Networks {
+pub(crate) struct Networks {
     online: Registry,
     target: Registry,
     memory: Registry,
@@ -86,7 +85,7 @@ pub struct Networks {
 
 impl Networks {
     /// Both networks with the heads that `heads` makes, in training mode.
-    pub fn new<H>(setup: Setup<'_>, heads: impl FnOnce(&mut Roots<'_>) -> H) -> (Self, H) {
+    pub(crate) fn new<H>(setup: Setup<'_>, heads: impl FnOnce(&mut Roots<'_>) -> H) -> (Self, H) {
         let Setup {
             model,
             device,
@@ -119,38 +118,42 @@ impl Networks {
 
     /// From now on the target sees its batches shuffled between the `parts` of its batch norms
     /// (MoCo, section 3.3, "Shuffling BN": a query and its key must not share statistics).
-    pub fn shuffle_keys(&mut self, parts: i64) {
+    pub(crate) fn shuffle_keys(&mut self, parts: i64) {
         self.key_parts = parts;
     }
 
     /// The online network's tensors.
-    pub fn online(&self) -> &Registry {
+    pub(crate) fn online(&self) -> &Registry {
         &self.online
     }
 
     /// Target = τ target + (1 − τ) online, parameters only.
-    pub fn follow(&self, tau: f64) {
+    pub(crate) fn follow(&self, tau: f64) {
         self.target.follow(&self.online, tau);
     }
 
     /// The trunk of a network.
-    pub fn backbone(&self, network: Network) -> &ResNet {
+    pub(crate) fn backbone(&self, network: Network) -> &ResNet {
         self.backbones.of(network)
     }
 
     /// Whether batch norms use and record batch statistics.
-    pub fn is_training(&self) -> bool {
+    pub(crate) fn is_training(&self) -> bool {
         self.train
     }
 
     /// Training mode or evaluation mode.
-    pub fn set_train(&mut self, train: bool) {
+    pub(crate) fn set_train(&mut self, train: bool) {
         self.train = train;
     }
 
     /// Passes the views through the backbones, each as a batch of its own: both directions, or the
     /// first alone.
-    pub fn directions<'a>(&self, views: &'a Views, symmetric: Symmetric) -> Vec<Direction<'a>> {
+    pub(crate) fn directions<'a>(
+        &self,
+        views: &'a Views,
+        symmetric: Symmetric,
+    ) -> Vec<Direction<'a>> {
         let mut pairs = vec![(&views.a, &views.b)];
         if symmetric != Symmetric::OneWay {
             pairs.push((&views.b, &views.a));
@@ -179,14 +182,14 @@ impl Networks {
     }
 
     /// Every tensor as a detached handle, by full name.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
+    pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         self.registries()
             .flat_map(|(prefix, registry)| registry.state(prefix))
             .collect()
     }
 
     /// Handles to the buffers of all three registries: running statistics, queues, counters.
-    pub fn buffers(&self) -> Vec<Tensor> {
+    pub(crate) fn buffers(&self) -> Vec<Tensor> {
         self.registries()
             .flat_map(|(_, registry)| registry.buffer_tensors())
             .collect()
@@ -196,7 +199,7 @@ impl Networks {
     ///
     /// # Errors
     /// The first misfit, with its name; then nothing was changed.
-    pub fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+    pub(crate) fn load_state(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.registries()
             .try_for_each(|(prefix, registry)| registry.check_state(state, prefix))?;
         let is_known = |name: &str| {

@@ -1,13 +1,11 @@
 //! MoCo's queue: the keys of past batches, which serve as negatives (He et al., 2020, section 3.2).
 
+use model::numeric::unit;
+use model::{Init, Scope};
 use tch::{Kind, Tensor, no_grad};
 
-use crate::attention::unit;
-use crate::model::init::Init;
-use crate::model::params::Scope;
-
 /// A ring of unit keys, the oldest overwritten first. Its tensors are part of the state.
-pub struct Queue {
+pub(crate) struct Queue {
     /// `[size, d]`.
     keys: Tensor,
     /// Row that is overwritten next; int64 on the CPU, where reading it waits for nothing.
@@ -16,7 +14,7 @@ pub struct Queue {
 
 impl Queue {
     /// `size` random unit keys of `dim` values: `queue` and `queue_pointer` below `root`.
-    pub fn new(root: &mut Scope<'_>, size: i64, dim: i64) -> Self {
+    pub(crate) fn new(root: &mut Scope<'_>, size: i64, dim: i64) -> Self {
         let keys = root.filled_buffer("queue", &[size, dim], Init::Normal(1.0));
         keys.shallow_clone().copy_(&unit(&keys, 1));
         Queue {
@@ -27,12 +25,12 @@ impl Queue {
 
     /// The keys as they are now, `[size, d]`: a copy, since a later [`push`](Self::push) must not
     /// reach the backward pass.
-    pub fn keys(&self) -> Tensor {
+    pub(crate) fn keys(&self) -> Tensor {
         self.keys.copy()
     }
 
     /// Overwrites the oldest rows with `keys` `[n, d]`, n at most the queue's size.
-    pub fn push(&self, keys: &Tensor) {
+    pub(crate) fn push(&self, keys: &Tensor) {
         let (size, num) = (self.keys.size()[0], keys.size()[0]);
         let at = self.pointer.int64_value(&[]);
         no_grad(|| {
@@ -49,7 +47,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Registry;
+    use model::Registry;
     use tch::Device;
 
     #[test]

@@ -2,10 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 use trainer::method::{self, Method, MethodConfig, View, Views};
-use trainer::native;
 
+use super::golden::{assert_close, max_abs};
 use super::learning::{model, views};
-use super::{assert_close, max_abs};
 
 fn to(device: Device, views: Views) -> Views {
     let view = |v: View| View {

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use model::cluster::Seeds;
+use model::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
+use model::{Arch, ModelConfig, Network, Role};
 use tch::{Device, Kind, Tensor};
-use trainer::cluster::Seeds;
-use trainer::method::config::Symmetric;
-use trainer::method::{self, Align, Method, MethodConfig, MethodName, Network, View, Views};
-use trainer::model::{Arch, ModelConfig, Role};
-use trainer::native;
-use trainer::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
+use trainer::method::{self, Align, Method, MethodConfig, MethodName, Symmetric, View, Views};
 
-use super::{formula, one_thread};
+use super::golden::{formula, max_abs, one_thread};
 
 const BATCH: i64 = 8;
 const SIDE: i64 = 36;
@@ -22,7 +20,7 @@ const METHODS: [MethodName; 5] = [
     MethodName::Mocov2,
 ];
 
-pub fn model() -> ModelConfig {
+pub(crate) fn model() -> ModelConfig {
     ModelConfig {
         arch: Arch::Resnet18,
         layer4_stride: 1,
@@ -63,7 +61,7 @@ fn every_method() -> Vec<MethodConfig> {
 }
 
 /// Two shifted, noisy views of smooth colour patterns; every other second view is mirrored.
-pub fn views(kind: Kind) -> Views {
+pub(crate) fn views(kind: Kind) -> Views {
     let view = |salt: i64, shift: i64| {
         let wide = formula(&[BATCH, 3, 8, 8], 5) * 4.0;
         let wide = wide.upsample_bilinear2d([SIDE + 16, SIDE + 16], false, None, None);
@@ -368,8 +366,8 @@ fn heads_start_as_their_source_says() {
                     "{name}: {found} {std}"
                 );
             }
-            Role::Bias | Role::NormBias => assert_eq!(super::max_abs(&tensor), 0.0, "{name}"),
-            Role::NormWeight => assert_eq!(super::max_abs(&(tensor - 1.0)), 0.0, "{name}"),
+            Role::Bias | Role::NormBias => assert_eq!(max_abs(&tensor), 0.0, "{name}"),
+            Role::NormWeight => assert_eq!(max_abs(&(tensor - 1.0)), 0.0, "{name}"),
             Role::Buffer => unreachable!("buffers are not trained"),
         }
     }

@@ -1,17 +1,13 @@
 //! Losses and gradients of every method, for every switch.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use model::{Entry, ModelConfig, Registry, Role, Scope};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
-use trainer::method::direction::{Direction, Seen};
-use trainer::method::networks::Roots;
-use trainer::method::{self, Losses, MethodConfig, View};
-use trainer::model::params::{Entry, Scope};
-use trainer::model::{ModelConfig, Registry, Role};
+use trainer::method::{self, Direction, Losses, MethodConfig, Roots, Seen, Symmetric, View};
 
-use super::{arrays, assert_close, fixture, json, one_thread};
+use super::golden::{arrays, assert_close, fixture, json, max_abs, one_thread};
 
 #[derive(Deserialize)]
 struct Cases {
@@ -114,7 +110,7 @@ impl Heads {
     }
 
     fn losses(&self, inputs: &Inputs) -> Losses {
-        let one_way = self.config.symmetric == method::config::Symmetric::OneWay;
+        let one_way = self.config.symmetric == Symmetric::OneWay;
         let ways: &[(usize, usize)] = if one_way {
             &[(1, 2)]
         } else {
@@ -235,7 +231,7 @@ fn losses_and_gradients_match_pytorch_for_every_method_and_switch() {
             case.config.name.has_cells(),
             "{label}"
         );
-        let gap = super::max_abs(&(scalars(&terms) - &arrays[&format!("{label}.loss")]));
+        let gap = max_abs(&(scalars(&terms) - &arrays[&format!("{label}.loss")]));
         assert!(gap <= 1e-9, "{label}: loss off by {gap:e}");
 
         let mut learning: Vec<(&str, &Tensor)> = ["f1", "f2"]
@@ -250,7 +246,7 @@ fn losses_and_gradients_match_pytorch_for_every_method_and_switch() {
             let grad = tensor.grad();
             if !grad.defined() {
                 let unused =
-                    *name == "f2" && label.ends_with("one_way") || super::max_abs(&expected) == 0.0;
+                    *name == "f2" && label.ends_with("one_way") || max_abs(&expected) == 0.0;
                 assert!(unused, "{label}: no gradient reaches {name}");
                 continue;
             }
@@ -335,15 +331,7 @@ fn other_name(network: &str, name: &str) -> String {
 
 #[test]
 fn final_model_matches_the_independent_oracle() {
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/oracle/fixture.npz"
-    ));
-    if !path.exists() {
-        println!("skipped: no fixture.npz in ../shared/oracle");
-        return;
-    }
-    let arrays = arrays(path);
+    let arrays = arrays(&fixture("final_model.npz"));
     let config = MethodConfig {
         cos_scale: 1.0,
         ..MethodConfig::default()
@@ -369,7 +357,7 @@ fn final_model_matches_the_independent_oracle() {
     // Theirs sums the directions, our logged terms are means.
     let loss_2d = losses.loss_2d.as_ref().unwrap() * 2.0;
     let found = scalars(&[&losses.total, &(&losses.loss_1d * 2.0), &loss_2d]);
-    let gap = super::max_abs(&(found - &arrays["loss"]));
+    let gap = max_abs(&(found - &arrays["loss"]));
     assert!(gap <= 1e-9, "loss off by {gap:e}");
     for name in ["f1", "f2"] {
         let expected = &arrays[&format!("grad.{}", name.to_uppercase())];

@@ -5,10 +5,13 @@ use std::process::Command;
 
 /// A Python that can import `modules` (comma-separated): the checkout's own environment, else the
 /// system's.
-pub fn with(modules: &str) -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let candidates = [venv, PathBuf::from("python3")];
-    candidates.into_iter().find(|python| {
+pub(crate) fn with(modules: &str) -> Option<PathBuf> {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let venvs = folders.map(|folder| folder.join(".venv/bin/python"));
+    let mut candidates = venvs
+        .filter(|python| python.is_file())
+        .chain([PathBuf::from("python3")]);
+    candidates.find(|python| {
         let probe = Command::new(python)
             .args(["-c", &format!("import {modules}")])
             .output();

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use model::device::normalised;
+use model::files::safetensors::{self, HostTensor};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
-use trainer::device::normalised;
-use trainer::layers;
+use trainer::config;
 use trainer::method::{self, Method, View, Views};
-use trainer::tensor_file::{self, HostTensor};
 
 use super::refusals::assert_refused;
 use super::{Bench, assert_success, stderr, trainer};
@@ -113,7 +113,7 @@ fn write_agreement(folder: &Path, method: &Method, views: &Tensor) -> [Tensor; 3
         .iter()
         .map(|(name, t)| HostTensor::copy_of(name, t).unwrap())
         .collect();
-    tensor_file::write(&folder.join("state.safetensors"), &BTreeMap::new(), &state).unwrap();
+    safetensors::write(&folder.join("state.safetensors"), &BTreeMap::new(), &state).unwrap();
     let n = views.size()[1];
     let crops =
         Tensor::from_slice(&[10.0f32, 20.0, 300.0, 280.0, 40.0, 5.0, 250.0, 330.0]).view([2, 1, 4]);
@@ -131,7 +131,7 @@ fn write_agreement(folder: &Path, method: &Method, views: &Tensor) -> [Tensor; 3
         ("flips", &flips),
     ];
     let inputs = inputs.map(|(name, tensor)| HostTensor::copy_of(name, tensor).unwrap());
-    tensor_file::write(
+    safetensors::write(
         &folder.join("inputs.safetensors"),
         &BTreeMap::new(),
         &inputs,
@@ -145,7 +145,7 @@ fn given_weights_and_views_have_the_loss_and_gradients_of_their_method() {
     let bench = Bench::new();
     let (folder, config) = (bench.path("agree"), bench.path("small.toml"));
     fs::create_dir(&folder).unwrap();
-    let config = layers::resolve(&layers::find(config.to_str().unwrap()).unwrap(), &[]).unwrap();
+    let config = config::resolve(&config::find(config.to_str().unwrap()).unwrap(), &[]).unwrap();
     let method =
         method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 77).unwrap();
     let numbers = Tensor::arange(2 * 5 * 64 * 64 * 3, (Kind::Int64, Device::Cpu));
@@ -167,7 +167,7 @@ fn given_weights_and_views_have_the_loss_and_gradients_of_their_method() {
         b: view(1),
     });
     losses.total.backward();
-    let (_, ours) = tensor_file::read(&folder.join("ours.safetensors")).unwrap();
+    let (_, ours) = safetensors::read(&folder.join("ours.safetensors")).unwrap();
     let ours: BTreeMap<_, _> = ours
         .iter()
         .map(|t| (t.name.clone(), t.to_tensor().unwrap()))
@@ -204,8 +204,8 @@ fn what_cannot_be_measured_is_refused_in_a_line() {
     let agree = || bench.measure(&["--agree", folder.to_str().unwrap()]);
     assert_refused(&agree(), &["--agree", "state.safetensors"]);
     fs::create_dir(&folder).unwrap();
-    let config = layers::resolve(
-        &layers::find(bench.path("small.toml").to_str().unwrap()).unwrap(),
+    let config = config::resolve(
+        &config::find(bench.path("small.toml").to_str().unwrap()).unwrap(),
         &[],
     )
     .unwrap();
@@ -216,10 +216,10 @@ fn what_cannot_be_measured_is_refused_in_a_line() {
     };
     write(48);
     assert_refused(&agree(), &["inputs.safetensors", "[2, 3, 48, 64, 3]"]);
-    tensor_file::write(&folder.join("inputs.safetensors"), &BTreeMap::new(), &[]).unwrap();
+    safetensors::write(&folder.join("inputs.safetensors"), &BTreeMap::new(), &[]).unwrap();
     assert_refused(&agree(), &["inputs.safetensors", "views"]);
     write(64);
-    tensor_file::write(&folder.join("state.safetensors"), &BTreeMap::new(), &[]).unwrap();
+    safetensors::write(&folder.join("state.safetensors"), &BTreeMap::new(), &[]).unwrap();
     assert_refused(&agree(), &["agree", "lacks online.backbone"]);
     let diverging = bench.measure(&["--set", "optim.base_lr=1e30"]);
     assert_eq!(diverging.status.code(), Some(1));

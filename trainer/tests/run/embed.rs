@@ -8,16 +8,16 @@ use std::process::{Command, Output};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float32Type;
+use eval::frames;
+use model::device::normalised;
+use model::files::pth;
+use model::files::safetensors::HostTensor;
+use model::files::weights::Weights;
+use model::{Arch, ModelConfig, Network};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use schemas::catalog::Catalog;
 use tch::{Device, Kind, Tensor, no_grad};
 use testkit::scenes;
-use trainer::cli::NetworkArg;
-use trainer::device::normalised;
-use trainer::model::{Arch, ModelConfig};
-use trainer::tensor_file::HostTensor;
-use trainer::weights::Weights;
-use trainer::{frames, pth};
 
 use super::refusals::assert_refused;
 use super::{Bench, assert_success, python, stderr, trainer};
@@ -71,7 +71,7 @@ fn a_feature_is_the_mean_of_the_last_map_whatever_else_is_asked_for() {
     let names: Vec<&String> = frames.iter().map(|frame| &frame.meta.frame_id).collect();
     assert_eq!(rows.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
 
-    let weights = Weights::open(&run, NetworkArg::Online).unwrap();
+    let weights = Weights::open(&run, Network::Online).unwrap();
     let backbone = weights.build(&weights.model, Device::Cpu).unwrap();
     for (frame, (name, feature)) in frames.iter().zip(&rows).step_by(5) {
         let bytes = Tensor::from_slice(frame.picture.rgb()).view([1, 240, 320, 3]);
@@ -163,7 +163,7 @@ fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
 #[test]
 fn features_are_torchvisions_and_join_with_the_catalog_in_python() {
     let Some(python) = python::with("torch, torchvision, numpy, polars, pyarrow, PIL") else {
-        println!("skipped: no Python with torch, torchvision, numpy, polars, pyarrow and PIL");
+        testkit::skip("no Python with torch, torchvision, numpy, polars, pyarrow and PIL");
         return;
     };
     let bench = Bench::new();

@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use safetensors::Dtype;
+use model::Network;
+use model::files::checkpoint::Checkpoint;
+use model::files::safetensors::{self, Dtype, HostTensor};
+use model::files::weights::Weights;
+use tch::Kind;
 
 use super::{Bench, assert_success, python, stderr, trainer};
-use tch::Kind;
-use trainer::checkpoint::Checkpoint;
-use trainer::cli::NetworkArg;
-use trainer::tensor_file::{self, HostTensor};
-use trainer::weights::Weights;
 
 /// A run of two steps, and what is exported of it.
 struct Exported {
@@ -47,7 +46,7 @@ fn find<'a>(tensors: &'a [HostTensor], name: &str) -> &'a HostTensor {
 fn torchvision_names_and_shapes_are_complete() {
     let exported = Exported::new();
     let file = exported.export("torchvision", &[], "r18.safetensors");
-    let (metadata, tensors) = tensor_file::read(&file).unwrap();
+    let (metadata, tensors) = safetensors::read(&file).unwrap();
     assert_eq!(metadata["format"], "pt");
     // torchvision's resnet18 has 122 entries in its state dict, two of them fc's.
     assert_eq!(tensors.len(), 120);
@@ -71,10 +70,10 @@ fn torchvision_names_and_shapes_are_complete() {
 #[test]
 fn target_and_heads_can_be_had() {
     let exported = Exported::new();
-    let online = tensor_file::read(&exported.export("torchvision", &[], "o.safetensors"))
+    let online = safetensors::read(&exported.export("torchvision", &[], "o.safetensors"))
         .unwrap()
         .1;
-    let target = tensor_file::read(&exported.export(
+    let target = safetensors::read(&exported.export(
         "torchvision",
         &["--network", "target"],
         "t.safetensors",
@@ -85,7 +84,7 @@ fn target_and_heads_can_be_had() {
         find(&online, "layer1.0.conv1.weight"),
         find(&target, "layer1.0.conv1.weight")
     );
-    let whole = tensor_file::read(&exported.export("safetensors", &[], "w.safetensors"))
+    let whole = safetensors::read(&exported.export("safetensors", &[], "w.safetensors"))
         .unwrap()
         .1;
     assert!(whole.len() > online.len());
@@ -96,21 +95,21 @@ fn target_and_heads_can_be_had() {
 fn recalibrated_statistics_are_those_of_whole_frames() {
     let exported = Exported::new();
     let shards = exported.bench.path("shards");
-    let plain = tensor_file::read(&exported.export("torchvision", &[], "plain.safetensors"))
+    let plain = safetensors::read(&exported.export("torchvision", &[], "plain.safetensors"))
         .unwrap()
         .1;
     let more = ["--recalibrate", shards.to_str().unwrap(), "--height", "64"];
-    let anew = tensor_file::read(&exported.export("torchvision", &more, "anew.safetensors"))
+    let anew = safetensors::read(&exported.export("torchvision", &more, "anew.safetensors"))
         .unwrap()
         .1;
     let backbone =
-        Weights::open(&exported.bench.path("anew.safetensors"), NetworkArg::Online).unwrap();
+        Weights::open(&exported.bench.path("anew.safetensors"), Network::Online).unwrap();
     assert_eq!(backbone.tensors().len(), plain.len());
     for (before, after) in plain.iter().zip(&anew) {
         let is_statistic = before.name.contains(".running_");
         assert_eq!(before.bytes != after.bytes, is_statistic, "{}", before.name);
     }
-    let heads = tensor_file::read(&exported.export("safetensors", &more, "heads.safetensors"))
+    let heads = safetensors::read(&exported.export("safetensors", &more, "heads.safetensors"))
         .unwrap()
         .1;
     assert!(
@@ -121,7 +120,7 @@ fn recalibrated_statistics_are_those_of_whole_frames() {
 #[test]
 fn what_torch_saves_is_read() {
     let Some(python) = python::with("torch") else {
-        println!("skipped: no Python with torch");
+        testkit::skip("no Python with torch");
         return;
     };
     let exported = Exported::new();
@@ -146,10 +145,10 @@ torch.save({"turned": torch.arange(6.0).view(2, 3).t(), "part": torch.arange(10)
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let [plain, nested] =
-        [plain, nested].map(|path| Weights::open(&path, NetworkArg::Online).unwrap());
+        [plain, nested].map(|path| Weights::open(&path, Network::Online).unwrap());
     assert_eq!(nested.tensors(), plain.tensors());
 
-    let read = trainer::state_dict::read(&std::fs::read(small).unwrap()).unwrap();
+    let read = model::files::pth::read(&std::fs::read(small).unwrap()).unwrap();
     let values =
         |name: &str| Vec::<f64>::try_from(read[name].to_kind(Kind::Double).view([-1])).unwrap();
     assert_eq!(
@@ -213,7 +212,7 @@ fn a_run_begins_with_imported_weights() {
 #[test]
 fn pytorch_and_detectron2_files_open_in_python() {
     let Some(python) = python::with("torch, numpy") else {
-        println!("skipped: no Python with torch and numpy");
+        testkit::skip("no Python with torch and numpy");
         return;
     };
     let exported = Exported::new();

@@ -10,7 +10,7 @@ use super::{Bench, assert_success};
 const STEPS: [u64; 3] = [3, 6, 8];
 
 fn newest(run: &Path) -> Option<u64> {
-    Some(trainer::checkpoint::list(run).unwrap().last()?.0)
+    Some(model::files::checkpoint::list(run).unwrap().last()?.0)
 }
 
 /// Of each checkpoint: at one of its writes, before its rename, after it; and a row of the metrics

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use trainer::report;
 
 use super::{Bench, assert_success, stderr, trainer};
-use trainer::metrics;
 
 /// Three classes, their colours far apart.
 const CLASSES: [(u8, [u8; 3]); 3] = [(0, [90, 60, 90]), (2, [200, 190, 60]), (10, [60, 130, 220])];
@@ -97,7 +97,7 @@ fn a_run_is_probed_without_being_changed() {
         "probe.epochs=2",
     ];
     assert_success(&bench.run(&probed, &probe));
-    let rows = |run: &Path| metrics::read(run).unwrap();
+    let rows = |run: &Path| report::read(run).unwrap();
     let steps: Vec<u64> = rows(&probed)
         .iter()
         .filter(|row| row.probe_miou.is_some())
@@ -116,7 +116,11 @@ fn a_run_is_probed_without_being_changed() {
             row.step
         );
     }
-    let weights = |run: &Path| trainer::checkpoint::Checkpoint::open(run).unwrap().tensors;
+    let weights = |run: &Path| {
+        model::files::checkpoint::Checkpoint::open(run)
+            .unwrap()
+            .tensors
+    };
     assert_eq!(weights(&plain), weights(&probed));
     let wrong = bench.run(
         &bench.path("nowhere"),

@@ -7,6 +7,7 @@ mod embed;
 mod export;
 mod kill;
 mod labelled;
+mod pipes;
 mod plot;
 #[path = "../python/mod.rs"]
 mod python;

@@ -5,7 +5,7 @@ use std::process::Output;
 use super::{Bench, assert_success, stderr, trainer};
 
 #[track_caller]
-pub fn assert_refused(output: &Output, parts: &[&str]) {
+pub(crate) fn assert_refused(output: &Output, parts: &[&str]) {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     let line = text.trim_end();
@@ -186,7 +186,7 @@ fn a_run_that_diverges_stops_at_its_step() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let (term, step) = stopped_by(&text);
-    let checkpoints = trainer::checkpoint::list(&out).unwrap();
+    let checkpoints = model::files::checkpoint::list(&out).unwrap();
     let (newest, path) = checkpoints.last().unwrap();
     assert_eq!(*newest, step - 1, "{text}");
     assert!(
@@ -194,11 +194,11 @@ fn a_run_that_diverges_stops_at_its_step() {
         "{text}"
     );
     for (_, path) in &checkpoints {
-        let (_, tensors) = trainer::tensor_file::read(path).unwrap();
+        let (_, tensors) = model::files::safetensors::read(path).unwrap();
         assert!(tensors.iter().all(|t| t.is_finite()), "{path:?}");
     }
     assert!(
-        trainer::metrics::read(&out)
+        trainer::report::read(&out)
             .unwrap()
             .iter()
             .all(|row| row.step < step)
@@ -215,5 +215,5 @@ fn a_run_that_diverges_stops_at_its_step() {
     let text = stderr(&bench.run(&out, &[&DIVERGES[..], &seldom].concat()));
     assert_eq!(stopped_by(&text), (term, step), "{text}");
     assert!(text.contains("there is no checkpoint yet"), "{text}");
-    assert!(trainer::checkpoint::list(&out).unwrap().is_empty());
+    assert!(model::files::checkpoint::list(&out).unwrap().is_empty());
 }

@@ -4,16 +4,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use model::files::checkpoint::Checkpoint;
+use model::files::safetensors;
+use trainer::report::{self, Row};
+
 use super::{Bench, assert_success, stderr};
-use trainer::checkpoint::Checkpoint;
-use trainer::metrics::{self, Row};
-use trainer::tensor_file;
 
 /// The newest checkpoint's tensors as bytes, and the metrics without their timing keys.
-type Outcome = (Vec<tensor_file::HostTensor>, Vec<Row>);
+type Outcome = (Vec<safetensors::HostTensor>, Vec<Row>);
 
 fn result(run: &Path) -> Outcome {
-    let (_, path) = trainer::checkpoint::list(run)
+    let (_, path) = model::files::checkpoint::list(run)
         .unwrap()
         .pop()
         .expect("a checkpoint");
@@ -21,10 +22,10 @@ fn result(run: &Path) -> Outcome {
         path.to_string_lossy().contains("step_0000000008"),
         "{path:?}"
     );
-    let (_, tensors) = tensor_file::read(&path).unwrap();
+    let (_, tensors) = safetensors::read(&path).unwrap();
     (
         tensors,
-        metrics::read(run)
+        report::read(run)
             .unwrap()
             .iter()
             .map(Row::without_timing)
@@ -53,7 +54,7 @@ fn assert_same(found: &Outcome, expected: &Outcome) {
 }
 
 #[track_caller]
-pub fn assert_same_as_undisturbed(run: &Path) {
+pub(crate) fn assert_same_as_undisturbed(run: &Path) {
     assert_same(&result(run), undisturbed());
 }
 
@@ -68,7 +69,7 @@ fn kill(child: u32, signal: &str) {
 /// Waits until the run has a row for `step`, or fails after a minute.
 fn wait_for_step(run: &Path, step: u64) {
     let since = Instant::now();
-    while metrics::read(run).map_or(true, |rows| rows.last().is_none_or(|r| r.step < step)) {
+    while report::read(run).map_or(true, |rows| rows.last().is_none_or(|r| r.step < step)) {
         assert!(
             since.elapsed() < Duration::from_secs(60),
             "no row for step {step}"
@@ -84,7 +85,7 @@ fn stopping_by_steps_changes_nothing() {
     // 5 is neither a step with a checkpoint of its own nor one with a row.
     assert_success(&bench.run(&out, &["--steps", "5"]));
     assert_eq!(Checkpoint::open(&out).unwrap().header.step, 5);
-    assert_eq!(metrics::read(&out).unwrap().last().unwrap().step, 5);
+    assert_eq!(report::read(&out).unwrap().last().unwrap().step, 5);
     let output = bench.run(&out, &[]);
     assert_success(&output);
     assert!(
@@ -128,7 +129,7 @@ fn a_damaged_newest_checkpoint_costs_only_its_steps() {
     let bench = Bench::new();
     let out = bench.path("damaged");
     assert_success(&bench.run(&out, &["--steps", "6"]));
-    let (step, newest) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
+    let (step, newest) = model::files::checkpoint::list(&out).unwrap().pop().unwrap();
     assert_eq!(step, 6);
     let bytes = std::fs::read(&newest).unwrap();
     std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();

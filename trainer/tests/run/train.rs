@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use model::files::checkpoint::Checkpoint;
+use trainer::report;
+
 use super::{Bench, assert_success, stderr, trainer};
-use trainer::checkpoint::Checkpoint;
-use trainer::metrics;
 
 #[test]
 fn the_loss_falls_and_projections_stay_apart() {
@@ -22,10 +23,10 @@ fn the_loss_falls_and_projections_stay_apart() {
         ],
     );
     assert_success(&output);
-    let rows = metrics::read(&out).unwrap();
+    let rows = report::read(&out).unwrap();
     assert_eq!(rows.first().unwrap().step, 1);
     assert_eq!(rows.last().unwrap().step, 40);
-    let mean = |rows: &[metrics::Row]| rows.iter().map(|r| r.loss).sum::<f64>() / rows.len() as f64;
+    let mean = |rows: &[report::Row]| rows.iter().map(|r| r.loss).sum::<f64>() / rows.len() as f64;
     let (early, late) = (mean(&rows[..4]), mean(&rows[rows.len() - 4..]));
     assert!(late < early - 0.3, "loss {early} -> {late}");
     assert!(
@@ -106,7 +107,7 @@ fn every_method_runs() {
             .flat_map(|set| ["--set", set.as_str()])
             .collect();
         assert_success(&bench.run(&out, &[&sets[..], &["--steps", "1"]].concat()));
-        let rows = metrics::read(&out).unwrap();
+        let rows = report::read(&out).unwrap();
         assert_eq!(
             (rows[0].loss_2d.is_some(), rows[0].z2d_std.is_some()),
             (has_cells, has_cells),
@@ -255,7 +256,7 @@ fn a_cluster_picture_is_drawn() {
         image::open(&png).unwrap().width()
     };
     let alone = draw(&[]);
-    let (_, checkpoint) = trainer::checkpoint::list(&out).unwrap().pop().unwrap();
+    let (_, checkpoint) = model::files::checkpoint::list(&out).unwrap().pop().unwrap();
     let beside = draw(&[
         "--beside",
         checkpoint.to_str().unwrap(),

@@ -1,0 +1,133 @@
+//! A frozen backbone's maps of many images, cached in half precision.
+
+use model::device::normalised;
+use model::files::weights::Backbone;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::images::Images;
+use crate::recalibrate;
+
+/// Images that pass through the backbone together.
+const BATCH: i64 = 32;
+
+/// Maps of a split, C4 brought to C5's grid; mirrored images follow the images as they are.
+pub(crate) struct Features {
+    /// `[n, c4, rows, columns]`, half precision.
+    c4: Tensor,
+    /// `[n, c5, rows, columns]`, half precision.
+    c5: Tensor,
+    /// Averages over the cells of the images as they are, `[n, c5]`; not standardised.
+    pub pooled: Tensor,
+    is_mirrored: bool,
+}
+
+/// Mean and standard deviation of the channels of C4 and C5, each `[1, c, 1, 1]`.
+pub(crate) struct Standard {
+    c4: (Tensor, Tensor),
+    c5: (Tensor, Tensor),
+}
+
+/// Gives the backbone's batch norms the statistics of `images`.
+pub(crate) fn recalibrate(backbone: &Backbone, images: &Images, device: Device) {
+    let inputs = batches(images).map(|pixels| normalised(&pixels, device));
+    recalibrate::recalibrate(&backbone.registry, inputs, |input| {
+        drop(backbone.net.forward(input, true))
+    });
+}
+
+impl Features {
+    /// Runs `images` through the backbone; `mirrored` adds each image's mirror image.
+    pub(crate) fn of(backbone: &Backbone, images: &Images, mirrored: bool, device: Device) -> Self {
+        let (mut c4s, mut c5s, mut pooled) = (Vec::new(), Vec::new(), Vec::new());
+        no_grad(|| {
+            for flip in [false, true].into_iter().take(1 + usize::from(mirrored)) {
+                for pixels in batches(images) {
+                    let input = normalised(&pixels, device);
+                    let input = if flip { input.flip([3]) } else { input };
+                    let (c4, c5) = backbone.net.maps(&input, false);
+                    let (_, _, rows, columns) = c5.size4().expect("a map has four axes");
+                    c4s.push(c4.adaptive_avg_pool2d([rows, columns]).to_kind(Kind::Half));
+                    if !flip {
+                        pooled.push(c5.mean_dim([2, 3].as_slice(), false, None::<Kind>));
+                    }
+                    c5s.push(c5.to_kind(Kind::Half));
+                }
+            }
+        });
+        let cat = |maps: Vec<Tensor>| Tensor::cat(&maps, 0);
+        Self {
+            c4: cat(c4s),
+            c5: cat(c5s),
+            pooled: cat(pooled),
+            is_mirrored: mirrored,
+        }
+    }
+
+    /// Standardises both maps per channel in place, and says by what.
+    pub(crate) fn standardise(&mut self) -> Standard {
+        let standard = Standard {
+            c4: moments(&self.c4),
+            c5: moments(&self.c5),
+        };
+        self.apply(&standard);
+        standard
+    }
+
+    /// Standardises both maps by the moments of others.
+    pub(crate) fn apply(&mut self, standard: &Standard) {
+        for (maps, (mean, std)) in [(&mut self.c4, &standard.c4), (&mut self.c5, &standard.c5)] {
+            for start in (0..maps.size()[0]).step_by(BATCH as usize) {
+                let mut part = maps.narrow(0, start, BATCH.min(maps.size()[0] - start));
+                part.copy_(&((part.to_kind(Kind::Float) - mean) / std));
+            }
+        }
+    }
+
+    /// The C5 maps.
+    pub(crate) fn c5(&self) -> Tensor {
+        self.c5.shallow_clone()
+    }
+
+    /// C4 and C5 beside each other.
+    pub(crate) fn c4_c5(&self) -> Tensor {
+        Tensor::cat(&[&self.c4, &self.c5], 1)
+    }
+
+    /// The shares of `images` on the device, mirrored where these features are.
+    pub(crate) fn shares(&self, images: &Images, device: Device) -> Tensor {
+        let shares = images.shares.to_device(device);
+        if self.is_mirrored {
+            Tensor::cat(&[&shares, &shares.flip([3])], 0)
+        } else {
+            shares
+        }
+    }
+}
+
+/// Bytes `[b, h, w, 3]` of the next images.
+fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
+    let len = images.len();
+    (0..len)
+        .step_by(BATCH as usize)
+        .map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
+}
+
+/// Over images and cells, in single precision, a part at a time: the whole would need as much
+/// memory again.
+fn moments(maps: &Tensor) -> (Tensor, Tensor) {
+    let axes: &[i64] = &[0, 2, 3];
+    let (n, c, h, w) = maps.size4().expect("a map has four axes");
+    let zeros = || Tensor::zeros([1, c, 1, 1], (Kind::Double, maps.device()));
+    let (mut sum, mut squares) = (zeros(), zeros());
+    for start in (0..n).step_by(BATCH as usize) {
+        let part = maps
+            .narrow(0, start, BATCH.min(n - start))
+            .to_kind(Kind::Float);
+        sum += part.sum_dim_intlist(axes, true, Kind::Double);
+        squares += part.square().sum_dim_intlist(axes, true, Kind::Double);
+    }
+    let cells = (n * h * w) as f64;
+    let mean = sum / cells;
+    let std = (squares / cells - mean.square()).clamp_min(1e-12).sqrt();
+    (mean.to_kind(Kind::Float), std.to_kind(Kind::Float))
+}

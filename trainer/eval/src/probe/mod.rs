@@ -1,0 +1,138 @@
+//! What a frozen backbone's maps know of a street scene.
+//!
+//! The backbone's batch norms get the statistics of the clean training images at the probe's size,
+//! its maps are cached once (as they are, and mirrored), standardised per channel, and a linear 1×1
+//! classifier is trained on them: from C5 alone, and from C4 beside it. Scores are mIoU at the
+//! labels' own resolution. Two bounds frame them: what the position in the image alone says, and
+//! what the grid of cells can say at best. Nearest neighbours of the pooled features tell which
+//! classes an image shows, without any training.
+
+mod bounds;
+mod features;
+mod images;
+mod linear;
+mod neighbours;
+mod report;
+mod splits;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use model::files::weights::Weights;
+use tch::{Device, Tensor};
+
+use crate::segmentation::{Confusion, Dataset, Row, save};
+use features::Features;
+use images::{Images, Shape};
+
+pub use linear::LinearConfig;
+pub use report::Report;
+pub use splits::Splits;
+
+/// Pictures in [`Request::pictures`].
+const NUM_PICTURES: usize = 8;
+
+/// How to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Height of the images as the backbone sees them, in pixels; widths follow.
+    pub height: i64,
+    /// The classifier's training.
+    pub linear: LinearConfig,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            height: 256,
+            linear: LinearConfig::default(),
+        }
+    }
+}
+
+/// What to probe, and on what.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The backbone; its model may have other strides than it was trained with.
+    pub weights: &'a Weights,
+    /// The images.
+    pub splits: &'a Splits,
+    /// How.
+    pub options: Options,
+    /// Where the backbone computes.
+    pub device: Device,
+    /// A PNG for predictions beside labels.
+    pub pictures: Option<&'a Path>,
+}
+
+/// Probes a backbone: trains on one split, scores on the other. Neither the weights nor any random
+/// state of others change.
+///
+/// # Errors
+/// If an image cannot be read, or the weights do not fit their model.
+pub fn measure(request: &Request<'_>) -> Result<Report> {
+    let Request {
+        weights,
+        splits: Splits { train, test },
+        options,
+        device,
+        pictures,
+    } = *request;
+    let started = Instant::now();
+    let shape = Shape::of(train, options.height, weights.model.cell_px())?;
+    let train_images = Images::load(train, shape)?;
+    let test_images = Images::load(test, shape)?;
+    let backbone = weights.build(&weights.model, device)?;
+    features::recalibrate(&backbone, &train_images, device);
+
+    let mut trained_on = Features::of(&backbone, &train_images, true, device);
+    let mut tested_on = Features::of(&backbone, &test_images, false, device);
+    let standard = trained_on.standardise();
+    tested_on.apply(&standard);
+
+    let shares = trained_on.shares(&train_images, device);
+    let score = |name: &str, maps: [&Tensor; 2]| -> Result<Confusion> {
+        let classifier = linear::train(maps[0], &shares, options.linear);
+        let logits = classifier.logits(maps[1]);
+        if let Some(path) = pictures.filter(|_| name == "c5") {
+            draw(test, &logits, path)?;
+        }
+        bounds::score(test, &logits)
+    };
+    let c5 = score("c5", [&trained_on.c5(), &tested_on.c5()])?;
+    let c4_c5 = score("c4+c5", [&trained_on.c4_c5(), &tested_on.c4_c5()])?;
+    Ok(Report {
+        weights: weights.origin.clone(),
+        train_images: train.len(),
+        test_images: test.len(),
+        grid: [shape.rows, shape.columns],
+        c5: c5.scores(),
+        c4_c5: c4_c5.scores(),
+        neighbours_map: neighbours::mean_average_precision(
+            &trained_on,
+            &train_images,
+            &tested_on,
+            &test_images,
+        ),
+        position_only_miou: bounds::position_only(test, &train_images)?.scores().miou,
+        ceiling_miou: bounds::ceiling(test, &test_images)?.scores().miou,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn draw(test: &Dataset, logits: &Tensor, path: &Path) -> Result<()> {
+    let count = NUM_PICTURES.min(test.len());
+    let chosen = (0..count).map(|i| (2 * i + 1) * test.len() / (2 * count));
+    let drawn = chosen.map(|ix| {
+        let pair = test.samples()[ix].load()?;
+        let predicted = bounds::predict(&logits.select(0, ix as i64), pair.image.size());
+        Ok((pair, predicted))
+    });
+    let drawn = drawn.collect::<Result<Vec<_>>>()?;
+    let rows: Vec<Row<'_>> = drawn
+        .iter()
+        .map(|(pair, predicted)| Row { pair, predicted })
+        .collect();
+    save(&rows, path)
+}

@@ -1,0 +1,213 @@
+//! The confusion matrix of a whole set, and intersection over union from it.
+
+use serde::{Serialize, Serializer};
+
+use super::classes::{CATEGORIES, CLASSES, NUM_CLASSES};
+
+/// Pixels by true class (row) and predicted class (column); ignored pixels are not counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    counts: Vec<u64>,
+    classes: usize,
+}
+
+/// Scores of a set, in percent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Scores {
+    /// Mean over the classes that occur, in labels or predictions.
+    pub miou: f64,
+    /// The same over the seven categories.
+    pub category_miou: f64,
+    /// Share of pixels whose class is right.
+    pub pixel_accuracy: f64,
+    /// Each class; `None` if it occurs neither in labels nor in predictions. A map in JSON.
+    #[serde(serialize_with = "as_map")]
+    pub iou: Vec<(&'static str, Option<f64>)>,
+}
+
+impl Default for Confusion {
+    fn default() -> Self {
+        Self::new(NUM_CLASSES)
+    }
+}
+
+impl Confusion {
+    fn new(classes: usize) -> Self {
+        Self {
+            counts: vec![0; classes * classes],
+            classes,
+        }
+    }
+
+    /// Counts the pixels of one picture: train ids, and predictions below 19.
+    ///
+    /// # Panics
+    /// If the lengths differ or a prediction is no class.
+    pub fn add(&mut self, labels: &[u8], predicted: &[u8]) {
+        assert_eq!(
+            labels.len(),
+            predicted.len(),
+            "a prediction for every pixel"
+        );
+        for (&label, &guess) in labels.iter().zip(predicted) {
+            if usize::from(label) < self.classes {
+                assert!(
+                    usize::from(guess) < self.classes,
+                    "class {guess} is predicted"
+                );
+                self.counts[usize::from(label) * self.classes + usize::from(guess)] += 1;
+            }
+        }
+    }
+
+    /// Pixels of `label` that were taken for `guess`.
+    pub fn count(&self, label: usize, guess: usize) -> u64 {
+        self.counts[label * self.classes + guess]
+    }
+
+    /// Intersection over union of each class: TP / (TP + FP + FN); `None` where that is 0 / 0.
+    pub fn iou(&self) -> Vec<Option<f64>> {
+        let one = |class: usize| {
+            let of_label: u64 = (0..self.classes)
+                .map(|guess| self.count(class, guess))
+                .sum();
+            let guessed: u64 = (0..self.classes)
+                .map(|label| self.count(label, class))
+                .sum();
+            let hits = self.count(class, class);
+            let union = of_label + guessed - hits;
+            (union > 0).then(|| hits as f64 / union as f64)
+        };
+        (0..self.classes).map(one).collect()
+    }
+
+    /// The same pixels, counted by category.
+    pub fn by_category(&self) -> Self {
+        let mut grouped = Self::new(CATEGORIES.len());
+        for (label, of_label) in CLASSES.iter().enumerate() {
+            for (guess, of_guess) in CLASSES.iter().enumerate() {
+                let place = of_label.category * CATEGORIES.len() + of_guess.category;
+                grouped.counts[place] += self.count(label, guess);
+            }
+        }
+        grouped
+    }
+
+    /// All scores, in percent.
+    pub fn scores(&self) -> Scores {
+        let iou = self.iou();
+        let hits: u64 = (0..self.classes)
+            .map(|class| self.count(class, class))
+            .sum();
+        let all: u64 = self.counts.iter().sum();
+        Scores {
+            miou: mean_percent(&iou),
+            category_miou: mean_percent(&self.by_category().iou()),
+            pixel_accuracy: 100.0 * hits as f64 / all.max(1) as f64,
+            iou: CLASSES
+                .iter()
+                .map(|class| class.name)
+                .zip(iou.iter().map(|iou| iou.map(|iou| 100.0 * iou)))
+                .collect(),
+        }
+    }
+}
+
+impl std::ops::AddAssign<&Confusion> for Confusion {
+    fn add_assign(&mut self, other: &Confusion) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+}
+
+impl std::fmt::Display for Scores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, iou) in &self.iou {
+            match iou {
+                Some(iou) => writeln!(f, "  {name:14} {iou:5.1}")?,
+                None => writeln!(f, "  {name:14}     -")?,
+            }
+        }
+        writeln!(f, "  {:14} {:5.1}", "mIoU", self.miou)?;
+        writeln!(f, "  {:14} {:5.1}", "7 categories", self.category_miou)?;
+        write!(f, "  {:14} {:5.1}", "pixel accuracy", self.pixel_accuracy)
+    }
+}
+
+fn as_map<S: Serializer>(
+    iou: &[(&'static str, Option<f64>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(iou.iter().copied())
+}
+
+fn mean_percent(iou: &[Option<f64>]) -> f64 {
+    let known: Vec<f64> = iou.iter().flatten().copied().collect();
+    100.0 * known.iter().sum::<f64>() / known.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segmentation::IGNORED;
+    use std::collections::HashSet;
+
+    /// Made-up labels and predictions that agree in about two thirds of the pixels.
+    fn pictures(len: usize) -> (Vec<u8>, Vec<u8>) {
+        let mut state = 1u64;
+        let mut draw = |n: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        let pixel = |draw: &mut dyn FnMut(u64) -> u64| {
+            let label = draw(17) as u8;
+            let guess = if draw(3) < 2 { label } else { draw(17) as u8 };
+            (if draw(10) == 0 { IGNORED } else { label }, guess)
+        };
+        (0..len).map(|_| pixel(&mut draw)).unzip()
+    }
+
+    #[test]
+    fn iou_is_that_of_the_sets_of_pixels() {
+        let (labels, guesses) = pictures(5000);
+        let mut confusion = Confusion::default();
+        confusion.add(&labels[..2000], &guesses[..2000]);
+        let mut rest = Confusion::default();
+        rest.add(&labels[2000..], &guesses[2000..]);
+        confusion += &rest;
+        // An independent count: sets of pixel positions.
+        for (class, iou) in confusion.iou().into_iter().enumerate() {
+            let pixels = |of: &[u8]| -> HashSet<usize> {
+                let counted = |&ix: &usize| labels[ix] != IGNORED && usize::from(of[ix]) == class;
+                (0..labels.len()).filter(counted).collect()
+            };
+            let (truth, guess) = (pixels(&labels), pixels(&guesses));
+            let union = truth.union(&guess).count();
+            let expected =
+                (union > 0).then(|| truth.intersection(&guess).count() as f64 / union as f64);
+            assert_eq!(iou, expected, "class {class}");
+        }
+        let scores = confusion.scores();
+        assert_eq!(scores.iou[18], ("bicycle", None));
+        assert!(
+            scores.miou > 40.0
+                && scores.category_miou > scores.miou
+                && scores.pixel_accuracy > 60.0,
+            "{scores}"
+        );
+    }
+
+    #[test]
+    fn confusing_classes_of_one_category_costs_the_category_nothing() {
+        let mut confusion = Confusion::default();
+        confusion.add(&[0, 1, 13, IGNORED], &[1, 0, 14, 3]);
+        let scores = confusion.scores();
+        assert_eq!(
+            (scores.miou, scores.category_miou, scores.pixel_accuracy),
+            (0.0, 100.0, 0.0)
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! `[model]`: backbone and heads, as data.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Arch;
+
+/// Backbone and heads of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// `resnet18` or `resnet50` (the paper).
+    pub arch: Arch,
+    /// Stride of stage 3: 2, or 1 to keep twice the cells per side.
+    pub layer3_stride: i64,
+    /// Stride of stage 4: 2 (224 px give 7×7 cells), or 1 for small views.
+    pub layer4_stride: i64,
+    /// Start each residual block as the identity: γ = 0 in its last batch norm. OpenSelfSup: off.
+    pub zero_init_residual: bool,
+    /// Parts of a batch that the backbone's batch norms normalise on their own, as that many GPUs
+    /// would: MoCo's keys are shuffled between them (shuffle-BN; MoCo: 8). 1 is the whole batch, as
+    /// with SyncBN.
+    pub bn_splits: i64,
+    /// Hidden width of projectors and predictors. BYOL: 4096.
+    pub hidden: i64,
+    /// Width of their outputs. BYOL: 256.
+    pub dim: i64,
+    /// How the heads' weights start.
+    pub head_init: HeadInit,
+}
+
+/// How the heads' weights start (RECIPE 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadInit {
+    /// Projectors Kaiming normal (fan-in), predictors N(0, 0.01²), biases 0; in both branches.
+    OpenSelfSup,
+    /// PyTorch's layer default, U(±1/√fan_in), as PixPro leaves it.
+    Pytorch,
+}
+
+impl Default for ModelConfig {
+    /// The paper's model, section 4.1: a standard ResNet-50 with BYOL's heads.
+    fn default() -> Self {
+        ModelConfig {
+            arch: Arch::Resnet50,
+            layer3_stride: 2,
+            layer4_stride: 2,
+            zero_init_residual: false,
+            bn_splits: 1,
+            hidden: 4096,
+            dim: 256,
+            head_init: HeadInit::OpenSelfSup,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Refuses values that no model can be built from, naming key and value.
+    pub fn check(&self) -> Result<()> {
+        for (key, stride) in [
+            ("layer3_stride", self.layer3_stride),
+            ("layer4_stride", self.layer4_stride),
+        ] {
+            ensure!(
+                [1, 2].contains(&stride),
+                "model.{key} is {stride}; it can be 1 or 2"
+            );
+        }
+        ensure!(
+            (1..=1024).contains(&self.bn_splits),
+            "model.bn_splits is {}; it can be 1 (the whole batch) to 1024",
+            self.bn_splits
+        );
+        for (key, width) in [("hidden", self.hidden), ("dim", self.dim)] {
+            ensure!(
+                (1..=65_536).contains(&width),
+                "model.{key} is {width}; it can be 1 to 65536"
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses batches that do not fall into equal parts of two or more.
+    pub fn check_batch(&self, batch: i64) -> Result<()> {
+        let splits = self.bn_splits;
+        ensure!(
+            splits == 1 || (batch % splits == 0 && batch >= 2 * splits),
+            "model.bn_splits is {splits}, but data.batch = {batch} does not fall into {splits} equal parts of 2 or more"
+        );
+        Ok(())
+    }
+
+    /// Pixels of a view per cell of the backbone's map, along one side: 32, 16 or 8.
+    pub fn cell_px(&self) -> i64 {
+        8 * self.layer3_stride * self.layer4_stride
+    }
+}

@@ -1,0 +1,482 @@
+//! A backbone's weights from wherever they lie: a run, its checkpoint, an export, torchvision,
+//! earlier work.
+//!
+//! Names end like torchvision's (`conv1.weight`, `layer1.0.bn1.bias`, …); whatever stands before
+//! them (`backbone.`, `module.encoder_q.`, `state_dict.backbone.`) is recognised by the stem
+//! filter. Heads and `fc` are left alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use console::{one_line, usage};
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use super::checkpoint::{self, Checkpoint};
+use super::{pth, safetensors};
+use crate::arch::Arch;
+use crate::config::ModelConfig;
+use crate::network::Network;
+use crate::params::{Registry, Scope};
+use crate::resnet::ResNet;
+
+/// The first filter of a ResNet; what precedes it in a name precedes every name of the backbone.
+const STEM: &str = "conv1.weight";
+/// Words in the prefix of a network that follows another one.
+const FOLLOWERS: [&str; 5] = ["encoder_k", "target", "momentum", "teacher", "ema"];
+
+/// A backbone's tensors with torchvision's names.
+pub struct Weights {
+    /// Where they come from, for people.
+    pub origin: String,
+    /// Form of the backbone they belong to: that of the run, or torchvision's.
+    pub model: ModelConfig,
+    /// The run's resolved config, as TOML; of weights of no run there is none.
+    pub run_config: Option<String>,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// A ResNet and its tensors.
+pub struct Backbone {
+    /// The tensors by name.
+    pub registry: Registry,
+    /// The trunk.
+    pub net: ResNet,
+}
+
+impl Weights {
+    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file or a state dict of
+    /// `torch.save`.
+    ///
+    /// # Errors
+    /// If there is nothing, it cannot be read, or it holds no ResNet-18 or ResNet-50.
+    pub fn open(path: &Path, network: Network) -> Result<Self> {
+        if !path.exists() {
+            return Err(usage(format!("no run and no weights at {path:?}")));
+        }
+        if path.is_dir() {
+            return Self::of_checkpoint(&Checkpoint::open(path)?, path, network);
+        }
+        let all = match read_file(path)? {
+            Content::Checkpoint(checkpoint) => {
+                return Self::of_checkpoint(&checkpoint, path, network);
+            }
+            Content::Tensors(all) => all,
+        };
+        let tensors = backbone_of(&all).with_context(|| format!("{path:?}"))?;
+        let arch = arch_of(&tensors);
+        let model = ModelConfig {
+            arch,
+            ..ModelConfig::default()
+        };
+        Ok(Self::of_tensors(path.display().to_string(), model, tensors))
+    }
+
+    /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of
+    /// random ones.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn named(name: &Path, network: Network, arch: Arch, seed: u64) -> Result<Self> {
+        match name.to_str() {
+            Some("random") => Ok(Self::random(
+                ModelConfig {
+                    arch,
+                    ..ModelConfig::default()
+                },
+                seed,
+            )),
+            _ => Self::open(name, network),
+        }
+    }
+
+    /// A network that has learned nothing.
+    pub fn random(model: ModelConfig, seed: u64) -> Self {
+        let mut registry = Registry::default();
+        let _net = ResNet::new(
+            Scope::root(&mut registry, seed, Kind::Float, Device::Cpu),
+            &model,
+        );
+        let tensors = registry.state("").into_iter().collect();
+        Self::of_tensors(format!("random, seed {seed}"), model, tensors)
+    }
+
+    fn of_checkpoint(checkpoint: &Checkpoint, path: &Path, network: Network) -> Result<Self> {
+        let config = &checkpoint.header.config;
+        let origin = format!("{}, step {}", path.display(), checkpoint.header.step);
+        let prefix = format!("{}.backbone.", network.name());
+        Ok(Self {
+            run_config: Some(config.clone()),
+            ..Self::of_state(&origin, model_of(config)?, &checkpoint.tensors, &prefix)
+        })
+    }
+
+    /// The tensors of `state` whose names begin with `prefix`, as handles, not copies.
+    pub fn of_state(
+        origin: &str,
+        model: ModelConfig,
+        state: &BTreeMap<String, Tensor>,
+        prefix: &str,
+    ) -> Self {
+        Self::of_tensors(origin.to_owned(), model, below(state, prefix))
+    }
+
+    fn of_tensors(origin: String, model: ModelConfig, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self {
+            origin,
+            model,
+            run_config: None,
+            tensors,
+        }
+    }
+
+    /// The tensors by torchvision's names.
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Builds a backbone of the form `model` and loads the weights; strides and dilation may differ
+    /// from the original's.
+    ///
+    /// # Errors
+    /// The first tensor that is missing or does not fit.
+    pub fn build(&self, model: &ModelConfig, device: Device) -> Result<Backbone> {
+        let mut registry = Registry::default();
+        let net = ResNet::new(Scope::blank(&mut registry, Kind::Float, device), model);
+        // Files of PyTorch older than 0.4.1 lack the counters; nothing here reads them.
+        let mut state: BTreeMap<String, Tensor> = BTreeMap::new();
+        for entry in registry.entries() {
+            let found = self.tensors.get(&entry.name);
+            let is_counter = entry.name.ends_with("num_batches_tracked");
+            match found {
+                Some(tensor) if !is_counter => {
+                    state.insert(entry.name.clone(), tensor.to_kind(Kind::Float))
+                }
+                Some(tensor) => state.insert(entry.name.clone(), tensor.shallow_clone()),
+                None if is_counter => state.insert(entry.name.clone(), entry.tensor.zeros_like()),
+                None => None,
+            };
+        }
+        registry
+            .load_state(&state, "")
+            .with_context(|| format!("weights of {}", self.origin))?;
+        Ok(Backbone { registry, net })
+    }
+}
+
+/// What a file holds.
+enum Content {
+    /// A run's state.
+    Checkpoint(Checkpoint),
+    /// Tensors by name, of whoever wrote them.
+    Tensors(BTreeMap<String, Tensor>),
+}
+
+/// Reads a checkpoint, a safetensors file or a state dict. A checkpoint is known by what it holds,
+/// whatever it is called, and is whole or an error: never a plain file of tensors, of which the
+/// wrong network might be taken.
+fn read_file(path: &Path) -> Result<Content> {
+    let is_safetensors = path.extension().is_some_and(|end| end == "safetensors");
+    match safetensors::read(path) {
+        Ok((metadata, tensors)) if checkpoint::is_claimed(&metadata, &tensors) => {
+            Checkpoint::of_file(&metadata, &tensors, path).map(Content::Checkpoint)
+        }
+        Ok((_, tensors)) if is_safetensors => {
+            let named = tensors
+                .iter()
+                .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)));
+            named.collect::<Result<_>>().map(Content::Tensors)
+        }
+        Err(error) if is_safetensors => Err(error),
+        Ok(_) | Err(_) => {
+            let bytes = fs::read(path).with_context(|| format!("reading {path:?}"))?;
+            let tensors = pth::read(&bytes).map_err(|error| {
+                usage(format!("{path:?} is neither a checkpoint nor .safetensors nor a state dict of torch.save ({error:#})"))
+            })?;
+            Ok(Content::Tensors(tensors))
+        }
+    }
+}
+
+/// `[model]` of a run's config; the rest is not this crate's.
+fn model_of(config: &str) -> Result<ModelConfig> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Part {
+        model: ModelConfig,
+    }
+    let part: Part = toml::from_str(config).map_err(|error| {
+        usage(format!(
+            "the checkpoint's config: {}",
+            one_line(error.message())
+        ))
+    })?;
+    Ok(part.model)
+}
+
+/// The tensors of the one backbone among `all`, with the prefix taken off.
+fn backbone_of(all: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    let is_stem = |tensor: &Tensor| matches!(tensor.size()[..], [64, 3, 7, 7]);
+    let stems = all.iter().filter(|(_, tensor)| is_stem(tensor));
+    let mut prefixes: Vec<&str> = stems
+        .filter_map(|(name, _)| name.strip_suffix(STEM))
+        .collect();
+    if prefixes.len() > 1 {
+        prefixes.retain(|prefix| !FOLLOWERS.iter().any(|word| prefix.contains(word)));
+    }
+    let prefix = match prefixes[..] {
+        [prefix] => prefix,
+        [] => {
+            return Err(usage(
+                "it holds no ResNet: no tensor *conv1.weight of shape [64, 3, 7, 7]",
+            ));
+        }
+        _ => {
+            return Err(usage(format!(
+                "it holds several networks, below {}",
+                prefixes.join(", ")
+            )));
+        }
+    };
+    let mut found = below(all, prefix);
+    found.retain(|name, _| {
+        ["conv1.", "bn1.", "layer"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    });
+    Ok(found)
+}
+
+fn below(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let named = |(name, tensor): (&String, &Tensor)| {
+        Some((
+            name.strip_prefix(prefix)?.to_owned(),
+            tensor.shallow_clone(),
+        ))
+    };
+    all.iter().filter_map(named).collect()
+}
+
+fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {
+    if tensors.contains_key("layer1.0.conv3.weight") {
+        Arch::Resnet50
+    } else {
+        Arch::Resnet18
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::safetensors::HostTensor;
+
+    fn named(prefix: &str, weights: &Weights) -> BTreeMap<String, Tensor> {
+        weights
+            .tensors
+            .iter()
+            .map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone()))
+            .collect()
+    }
+
+    fn resnet18() -> Weights {
+        Weights::random(
+            ModelConfig {
+                arch: Arch::Resnet18,
+                ..ModelConfig::default()
+            },
+            3,
+        )
+    }
+
+    #[test]
+    fn the_backbone_is_found_below_any_prefix() {
+        let weights = resnet18();
+        for prefix in ["", "backbone.", "module.encoder_q.", "state_dict.backbone."] {
+            let mut all = named(prefix, &weights);
+            all.insert(format!("{prefix}fc.weight"), Tensor::from_slice(&[1f32]));
+            all.extend(named("module.encoder_k.", &weights));
+            if prefix.is_empty() || prefix == "backbone." {
+                all.retain(|name, _| !name.starts_with("module."));
+            }
+            assert_eq!(backbone_of(&all).unwrap(), weights.tensors, "{prefix}");
+        }
+        let mut two = named("a.", &weights);
+        two.extend(named("b.", &weights));
+        assert!(
+            backbone_of(&two)
+                .unwrap_err()
+                .to_string()
+                .contains("a., b.")
+        );
+        assert!(
+            backbone_of(&BTreeMap::new())
+                .unwrap_err()
+                .to_string()
+                .contains("no ResNet")
+        );
+    }
+
+    #[test]
+    fn weights_survive_files_and_a_missing_one_is_named() {
+        let (weights, dir) = (resnet18(), tempfile::tempdir().unwrap());
+        let file = dir.path().join("w.safetensors");
+        let host = |(name, tensor): (&String, &Tensor)| HostTensor::copy_of(name, tensor).unwrap();
+        let tensors: Vec<HostTensor> = weights.tensors.iter().map(host).collect();
+        safetensors::write(&file, &BTreeMap::new(), &tensors).unwrap();
+        let pth = dir.path().join("w.pth");
+        pth::write(&pth, &tensors).unwrap();
+        for path in [&file, &pth] {
+            let read = Weights::open(path, Network::Online).unwrap();
+            assert_eq!(
+                (read.model.arch, &read.tensors),
+                (Arch::Resnet18, &weights.tensors)
+            );
+            let backbone = read.build(&read.model, Device::Cpu).unwrap();
+            assert_eq!(
+                backbone.registry.get("layer4.1.bn2.weight"),
+                weights.tensors.get("layer4.1.bn2.weight")
+            );
+        }
+        let mut lacking = resnet18();
+        lacking.tensors.remove("layer2.0.conv1.weight");
+        let message = format!(
+            "{:#}",
+            lacking.build(&lacking.model, Device::Cpu).err().unwrap()
+        );
+        assert!(message.contains("layer2.0.conv1.weight"), "{message}");
+        fs::write(&pth, b"no zip").unwrap();
+        let message = Weights::open(&pth, Network::Online)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.contains("neither a checkpoint") && !message.contains('\n'),
+            "{message}"
+        );
+    }
+
+    /// A checkpoint whose networks are one filter each, and what its target is.
+    fn checkpoint(run: &Path) -> (std::path::PathBuf, Tensor) {
+        use checkpoint::{DataId, Header, LoaderPosition, Snapshot};
+        let stem = |value: f64| Tensor::full([64, 3, 7, 7], value, (Kind::Float, Device::Cpu));
+        let header = Header {
+            version: 0,
+            step: 7,
+            cursor: LoaderPosition { epoch: 0, step: 7 },
+            config: "seed = 3\n[model]\narch = \"resnet18\"\nlayer4_stride = 1\n[run]\n".into(),
+            data: DataId {
+                fingerprint: "00ff".into(),
+                frames: 9,
+            },
+            torch_threads: 2,
+            device: "cpu".into(),
+            crc32c: BTreeMap::new(),
+        };
+        let tensors = [
+            ("online.backbone.", 1.0),
+            ("target.backbone.", 2.0),
+            ("optim.momentum.backbone.", 3.0),
+        ];
+        let tensors = tensors.map(|(prefix, value)| (format!("{prefix}{STEM}"), stem(value)));
+        let snapshot = Snapshot::take(header, &tensors).unwrap();
+        (snapshot.write(run).unwrap(), stem(2.0))
+    }
+
+    fn refusal(path: &Path) -> String {
+        let error = Weights::open(path, Network::Target).err().unwrap();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_network_and_the_form_that_were_asked_for() {
+        let run = tempfile::tempdir().unwrap();
+        let (path, target) = checkpoint(run.path());
+        let renamed = run.path().join("mine.ckpt");
+        fs::copy(&path, &renamed).unwrap();
+        for path in [&path, &renamed, run.path()] as [&Path; 3] {
+            let weights = Weights::open(path, Network::Target).unwrap();
+            assert_eq!(
+                weights.tensors,
+                BTreeMap::from([(STEM.to_owned(), target.copy())])
+            );
+            assert_eq!(
+                (weights.model.arch, weights.model.layer4_stride),
+                (Arch::Resnet18, 1)
+            );
+            assert!(weights.run_config.unwrap().contains("seed = 3"));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_with_any_byte_flipped_is_never_another_network() {
+        let run = tempfile::tempdir().unwrap();
+        let (path, target) = checkpoint(run.path());
+        let good = fs::read(&path).unwrap();
+        let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        let places = (0..header).chain((header..good.len()).step_by(997));
+        let (mut refused, mut whole) = (0, 0);
+        for (place, mask) in places.flat_map(|place| [(place, 0x01), (place, 0x20)]) {
+            let mut bad = good.clone();
+            bad[place] ^= mask;
+            fs::write(&path, &bad).unwrap();
+            match Weights::open(&path, Network::Target) {
+                Err(_) => refused += 1,
+                // Padding and insignificant JSON.
+                Ok(weights) => {
+                    assert_eq!(weights.tensors[STEM], target, "byte {place}");
+                    assert_eq!(weights.model.layer4_stride, 1, "byte {place}");
+                    whole += 1;
+                }
+            }
+        }
+        assert!(refused > 20 * whole, "{refused} refused, {whole} whole");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_checkpoint_is_named() {
+        let run = tempfile::tempdir().unwrap();
+        let (path, _) = checkpoint(run.path());
+        let (metadata, tensors) = safetensors::read(&path).unwrap();
+        let rewritten = |change: &dyn Fn(&mut BTreeMap<String, String>, &mut Vec<HostTensor>)| {
+            let (mut metadata, mut tensors) = (metadata.clone(), tensors.clone());
+            change(&mut metadata, &mut tensors);
+            safetensors::write(&path, &metadata, &tensors).unwrap();
+            refusal(&path)
+        };
+        let [header, crc] = ["checkpoint", "checkpoint_crc32c"];
+        let later = |metadata: &mut BTreeMap<String, String>, _: &mut Vec<HostTensor>| {
+            let text = metadata[header].replace("\"version\":1", "\"version\":2");
+            let sum = crc32c::crc32c(text.as_bytes()).to_string();
+            *metadata = [(header, text), (crc, sum)]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into();
+        };
+        assert!(rewritten(&later).contains("layout 2"));
+        let missing = |key: &'static str| rewritten(&move |metadata, _| drop(metadata.remove(key)));
+        assert!(missing(header).contains("header is damaged (no \"checkpoint\")"));
+        assert!(missing(crc).contains("header is damaged (no \"checkpoint_crc32c\")"));
+        assert!(rewritten(&|metadata, _| metadata.clear()).contains("header is damaged"));
+        assert!(rewritten(&|_, tensors| tensors[1].bytes[5] ^= 1).contains("is damaged (CRC32C)"));
+        assert!(rewritten(&|_, tensors| drop(tensors.remove(0))).contains("not those it lists"));
+    }
+
+    #[test]
+    fn files_of_others_are_read_whatever_their_metadata_says() {
+        let (weights, dir) = (resnet18(), tempfile::tempdir().unwrap());
+        let file = dir.path().join("w.safetensors");
+        let mut all = named("online.backbone.", &weights);
+        all.extend(named("target.backbone.", &resnet18()));
+        let tensors: Vec<HostTensor> = all
+            .iter()
+            .map(|(name, tensor)| HostTensor::copy_of(name, tensor).unwrap())
+            .collect();
+        let metadata = [("checkpoint", "epoch 3"), ("format", "pt")];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        safetensors::write(&file, &metadata.into(), &tensors).unwrap();
+        let read = Weights::open(&file, Network::Online).unwrap();
+        assert_eq!(read.tensors, weights.tensors);
+        assert!(read.run_config.is_none());
+    }
+}

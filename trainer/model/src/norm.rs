@@ -1,0 +1,132 @@
+//! Batch normalisation, on vectors `[n, c]` and maps `[n, c, h, w]` alike, and the addition and
+//! ReLU that follow it: on a GPU they are one operation.
+//!
+//! Training normalises by the batch's own mean and biased variance and moves the running ones (with
+//! the unbiased variance, as PyTorch does); evaluation uses the running ones. Every forward pass is
+//! one batch: views pass separately. Or it is several: [`BatchNorm::split`] normalises parts of it
+//! on their own, as that many devices without SyncBN would.
+
+use native::{After, NormTensors};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::init::Init;
+use crate::params::{Role, Scope};
+
+/// PyTorch's defaults, which RECIPE 3.1 keeps.
+const EPS: f64 = 1e-5;
+/// Share of a batch's own statistics in the running ones after it.
+pub const MOMENTUM: f64 = 0.1;
+
+/// Scale, shift and running statistics of `c` channels, named as in PyTorch.
+#[derive(Debug)]
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    /// Parts of a batch, each normalised by its own statistics.
+    parts: i64,
+}
+
+impl BatchNorm {
+    /// γ = `scale`, β = 0, running mean 0, running variance 1.
+    pub fn new(mut scope: Scope<'_>, channels: i64, scale: f64) -> Self {
+        BatchNorm {
+            weight: scope.parameter(
+                "weight",
+                &[channels],
+                Init::Constant(scale),
+                Role::NormWeight,
+            ),
+            bias: scope.parameter("bias", &[channels], Init::Constant(0.0), Role::NormBias),
+            running_mean: scope.buffer("running_mean", &[channels], 0.0),
+            running_var: scope.buffer("running_var", &[channels], 1.0),
+            num_batches_tracked: scope.counter("num_batches_tracked"),
+            parts: 1,
+        }
+    }
+
+    /// From now on, training normalises `parts` equal parts of a batch by their own statistics.
+    pub fn split(&mut self, parts: i64) {
+        self.parts = parts;
+    }
+
+    /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running
+    /// statistics move.
+    pub fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
+        if !train {
+            return self.normalise(x, after);
+        }
+        no_grad(|| {
+            let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+        });
+        match self.parts {
+            1 => self.train(x, after, [&self.running_mean, &self.running_var]),
+            _ => self.train_parts(x, after),
+        }
+    }
+
+    /// Training on parts of the batch. The running statistics become the mean of what each part
+    /// alone makes of them (`SplitBatchNorm` of MoCo's notebook:
+    /// <https://github.com/facebookresearch/moco/tree/colab-notebook>).
+    fn train_parts(&self, x: &Tensor, after: After<'_>) -> Tensor {
+        let running = [&self.running_mean, &self.running_var];
+        let inputs = x.chunk(self.parts, 0);
+        let residuals = match after {
+            After::AddRelu(residual) => residual.chunk(self.parts, 0),
+            After::Nothing | After::Relu => Vec::new(),
+        };
+        let moved = inputs
+            .iter()
+            .map(|_| running.map(Tensor::copy))
+            .collect::<Vec<_>>();
+        let outputs = inputs
+            .iter()
+            .zip(&moved)
+            .enumerate()
+            .map(|(ix, (part, [mean, var]))| {
+                let after = residuals.get(ix).map_or(after, After::AddRelu);
+                self.train(part, after, [mean, var])
+            });
+        let out = Tensor::cat(&outputs.collect::<Vec<_>>(), 0);
+        for (ix, running) in running.into_iter().enumerate() {
+            let moved: Vec<&Tensor> = moved.iter().map(|statistics| &statistics[ix]).collect();
+            running
+                .shallow_clone()
+                .copy_(&Tensor::stack(&moved, 0).mean_dim([0].as_slice(), false, None::<Kind>));
+        }
+        out
+    }
+
+    /// By the batch's statistics, in one operation.
+    fn train(
+        &self,
+        x: &Tensor,
+        after: After<'_>,
+        [running_mean, running_var]: [&Tensor; 2],
+    ) -> Tensor {
+        let norm = NormTensors {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean,
+            running_var,
+        };
+        native::batch_norm(x, norm, after, MOMENTUM, EPS)
+    }
+
+    /// By the running statistics.
+    fn normalise(&self, x: &Tensor, after: After<'_>) -> Tensor {
+        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        let mut y = x.batch_norm(weight, bias, mean, var, false, MOMENTUM, EPS, true);
+        match after {
+            After::Nothing => y,
+            After::Relu => y.relu_(),
+            After::AddRelu(residual) => {
+                y += residual;
+                y.relu_()
+            }
+        }
+    }
+}

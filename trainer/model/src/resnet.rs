@@ -1,0 +1,229 @@
+//! ResNet-18 and ResNet-50 without pooling and classifier: a view goes in, the map of the last
+//! stage (C5) comes out.
+//!
+//! Layout and names are torchvision's: 7×7/2 stem, 3×3/2 max-pool, four stages, stride on the 3×3
+//! filter of a bottleneck, shortcut filters where shape changes. Initial values: RECIPE 3.1,
+//! Kaiming normal with fan-in, batch norms 1 and 0. Stages 3 and 4 may keep their resolution
+//! (stride 1, no dilation): same weights, more cells for small views. He et al., "Deep Residual
+//! Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
+
+use native::After;
+use tch::Tensor;
+
+use crate::arch::Arch;
+use crate::config::ModelConfig;
+use crate::init::Init;
+use crate::norm::BatchNorm;
+use crate::params::{Role, Scope};
+
+/// Filters without bias, and how they are applied.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    stride: i64,
+    padding: i64,
+    dilation: i64,
+}
+
+impl Conv {
+    /// `size`×`size` filters that keep the resolution at stride 1.
+    pub fn new(
+        mut scope: Scope<'_>,
+        channels_in: i64,
+        channels_out: i64,
+        size: i64,
+        stride: i64,
+    ) -> Self {
+        let init = Init::kaiming_normal(channels_in * size * size);
+        let shape = [channels_out, channels_in, size, size];
+        Conv {
+            weight: scope.parameter("weight", &shape, init, Role::Weight),
+            stride,
+            padding: size / 2,
+            dilation: 1,
+        }
+    }
+
+    /// The same filters with `rate - 1` pixels between their taps; 1×1 filters stay as they are.
+    pub fn dilate(&mut self, rate: i64) {
+        (self.padding, self.dilation) = (self.padding * rate, rate);
+    }
+
+    /// Maps `[n, channels_in, h, w]` to `[n, channels_out, h, w]` over the stride.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding, dilation) = ([self.stride; 2], [self.padding; 2], [self.dilation; 2]);
+        x.conv2d(&self.weight, None::<&Tensor>, stride, padding, dilation, 1)
+    }
+}
+
+/// Filters and the batch norm behind them.
+#[derive(Debug)]
+struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
+        self.norm.forward(&self.conv.forward(x), after, train)
+    }
+}
+
+/// relu(layers(x) + shortcut(x)), with a ReLU between the layers.
+#[derive(Debug)]
+struct Block {
+    layers: Vec<ConvNorm>,
+    shortcut: Option<ConvNorm>,
+}
+
+impl Block {
+    fn new(
+        scope: &mut Scope<'_>,
+        arch: Arch,
+        channels_in: i64,
+        width: i64,
+        stride: i64,
+        last_scale: f64,
+    ) -> Self {
+        let channels_out = width * arch.expansion();
+        // (in, out, size, stride) of each layer
+        let shapes = match arch {
+            Arch::Resnet18 => vec![(channels_in, width, 3, stride), (width, width, 3, 1)],
+            Arch::Resnet50 => vec![
+                (channels_in, width, 1, 1),
+                (width, width, 3, stride),
+                (width, channels_out, 1, 1),
+            ],
+        };
+        let last = shapes.len();
+        let layers = shapes
+            .into_iter()
+            .zip(1..)
+            .map(|((i, o, size, stride), number)| ConvNorm {
+                conv: Conv::new(scope.sub(format_args!("conv{number}")), i, o, size, stride),
+                norm: BatchNorm::new(
+                    scope.sub(format_args!("bn{number}")),
+                    o,
+                    if number == last { last_scale } else { 1.0 },
+                ),
+            })
+            .collect();
+        let shortcut = (stride != 1 || channels_in != channels_out).then(|| {
+            let mut scope = scope.sub("downsample");
+            ConvNorm {
+                conv: Conv::new(scope.sub(0), channels_in, channels_out, 1, stride),
+                norm: BatchNorm::new(scope.sub(1), channels_out, 1.0),
+            }
+        });
+        Block { layers, shortcut }
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let (last, inner) = self
+            .layers
+            .split_last()
+            .expect("a block has two or three layers");
+        let out = inner.iter().fold(x.shallow_clone(), |out, layer| {
+            layer.forward(&out, After::Relu, train)
+        });
+        let residual = match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x, After::Nothing, train),
+            None => x.shallow_clone(),
+        };
+        last.forward(&out, After::AddRelu(&residual), train)
+    }
+}
+
+/// The trunk.
+#[derive(Debug)]
+pub struct ResNet {
+    arch: Arch,
+    stem: ConvNorm,
+    blocks: Vec<Block>,
+}
+
+impl ResNet {
+    /// Builds the trunk in `scope`; torchvision's names begin right below it.
+    pub fn new(mut scope: Scope<'_>, config: &ModelConfig) -> Self {
+        let arch = config.arch;
+        let stem = ConvNorm {
+            conv: Conv::new(scope.sub("conv1"), 3, 64, 7, 2),
+            norm: BatchNorm::new(scope.sub("bn1"), 64, 1.0),
+        };
+        let strides = [1, 2, config.layer3_stride, config.layer4_stride];
+        let last_scale = if config.zero_init_residual { 0.0 } else { 1.0 };
+        let mut blocks = Vec::new();
+        let mut channels = 64;
+        for (stage, (num_blocks, stride)) in arch.blocks().into_iter().zip(strides).enumerate() {
+            let width = 64 << stage;
+            let mut scope = scope.sub(format_args!("layer{}", stage + 1));
+            for block_ix in 0..num_blocks {
+                let stride = if block_ix == 0 { stride } else { 1 };
+                let mut scope = scope.sub(block_ix);
+                blocks.push(Block::new(
+                    &mut scope, arch, channels, width, stride, last_scale,
+                ));
+                channels = width * arch.expansion();
+            }
+        }
+        let mut net = ResNet { arch, stem, blocks };
+        net.norms_mut()
+            .for_each(|norm| norm.split(config.bn_splits));
+        net
+    }
+
+    /// Which ResNet this is.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// Dilates the 3×3 filters of stage 4, as dense prediction does where it has stride 1 (RECIPE
+    /// 6).
+    pub fn dilate_stage4(&mut self, rate: i64) {
+        let first = self.first_block_of_stage4();
+        for layer in self.blocks[first..]
+            .iter_mut()
+            .flat_map(|block| &mut block.layers)
+        {
+            layer.conv.dilate(rate);
+        }
+    }
+
+    /// View `[n, 3, h, w]` to C5 map `[n, channels, h/32, w/32]` (rounded up; /16 or /8 with stages
+    /// at stride 1). With `train`, batch norms use and record the batch's statistics.
+    pub fn forward(&self, view: &Tensor, train: bool) -> Tensor {
+        self.maps(view, train).1
+    }
+
+    /// As [`forward`](Self::forward), the C4 map (half the channels) before it: `(C4, C5)`.
+    pub fn maps(&self, view: &Tensor, train: bool) -> (Tensor, Tensor) {
+        let x = self.stem.forward(view, After::Relu, train).max_pool2d(
+            [3, 3],
+            [2, 2],
+            [1, 1],
+            [1, 1],
+            false,
+        );
+        let (front, stage4) = self.blocks.split_at(self.first_block_of_stage4());
+        let run = |x: Tensor, blocks: &[Block]| {
+            blocks.iter().fold(x, |x, block| block.forward(&x, train))
+        };
+        let c4 = run(x, front);
+        let c5 = run(c4.shallow_clone(), stage4);
+        (c4, c5)
+    }
+
+    fn norms_mut(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        let inside = self
+            .blocks
+            .iter_mut()
+            .flat_map(|block| block.layers.iter_mut().chain(&mut block.shortcut));
+        std::iter::once(&mut self.stem)
+            .chain(inside)
+            .map(|layer| &mut layer.norm)
+    }
+
+    fn first_block_of_stage4(&self) -> usize {
+        self.blocks.len() - self.arch.blocks()[3]
+    }
+}

@@ -1,0 +1,375 @@
+//! The kernels against libtorch's operations and float64.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+use model::{Arch, ModelConfig, Registry, ResNet, Scope};
+use native::{
+    After, FusedResults, NormTensors, Restore, batch_norm, cuda_device, f_batch_norm, f_normalise,
+    foreach_copy, load_kernels, normalise,
+};
+use native_emulator::with_kernels;
+use tch::{Device, Kind, Tensor, no_grad};
+
+const CPU: Device = Device::Cpu;
+
+/// Values around `centre` that look random, are the same every time, and that bfloat16 knows.
+fn values(shape: &[i64], salt: f64, centre: f64) -> Tensor {
+    let numel = shape.iter().product::<i64>();
+    let noise =
+        ((Tensor::arange(numel, (Kind::Double, CPU)) * (1.7 + salt)).sin() * 43758.5453).frac();
+    (noise.view(shape) * 2.0 + centre)
+        .to_kind(Kind::BFloat16)
+        .to_kind(Kind::Double)
+}
+
+/// Output, running statistics, and the gradients of x, residual, weight and bias.
+type Passed = Vec<(&'static str, Tensor)>;
+
+/// Forward and backward with what `after` names: 0 nothing, 1 ReLU, 2 addition and ReLU.
+fn pass(shape: &[i64], kind: Kind, after: usize, centre: f64) -> Passed {
+    pass_on(CPU, shape, kind, after, centre)
+}
+
+fn pass_on(device: Device, shape: &[i64], kind: Kind, after: usize, centre: f64) -> Passed {
+    let values = |shape: &[i64], salt, centre| values(shape, salt, centre).to_device(device);
+    let channels = shape[1];
+    let leaf = |t: Tensor, kind: Kind| t.to_kind(kind).set_requires_grad(true);
+    let inner_channels = |t: Tensor| match shape.len() {
+        4 => t.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        _ => t,
+    };
+    let x = leaf(inner_channels(values(shape, 0.1, centre)), kind);
+    let residual = leaf(inner_channels(values(shape, 0.2, 0.0)), kind);
+    let parameter = if kind == Kind::Double {
+        Kind::Double
+    } else {
+        Kind::Float
+    };
+    let weight = leaf(values(&[channels], 0.3, 0.5), parameter);
+    let bias = leaf(values(&[channels], 0.4, 0.0), parameter);
+    let running_mean = values(&[channels], 0.5, 0.0).to_kind(parameter);
+    let running_var = values(&[channels], 0.6, 2.0).to_kind(parameter);
+    let norm = NormTensors {
+        weight: &weight,
+        bias: &bias,
+        running_mean: &running_mean,
+        running_var: &running_var,
+    };
+    let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
+    let y = batch_norm(&x, norm, afters[after], 0.1, 1e-5);
+    // A gradient that is not contiguous the way the output is.
+    (&y * values(shape, 0.7, 0.3).to_kind(kind))
+        .sum(parameter)
+        .backward();
+    let mut tensors = vec![
+        ("y", y.detach()),
+        ("running mean", running_mean.shallow_clone()),
+        ("running variance", running_var.shallow_clone()),
+        ("gradient of x", x.grad()),
+        ("gradient of the weight", weight.grad()),
+        ("gradient of the bias", bias.grad()),
+    ];
+    if after == 2 {
+        tensors.push(("gradient of the residual", residual.grad()));
+    }
+    tensors
+}
+
+/// max |a − b| relative to max |b|.
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
+    ((a - &b).abs().max() / b.abs().max()).double_value(&[])
+}
+
+/// Maps whose channels fill blocks, do not, and need several; vectors; more rows than one round of
+/// threads.
+const SHAPES: [&[i64]; 6] = [
+    &[2, 64, 5, 7],
+    &[3, 8, 1, 1],
+    &[2, 24, 9, 4],
+    &[5, 40],
+    &[1, 264, 3, 2],
+    &[3, 16, 31, 23],
+];
+
+/// Holds the kernels and libtorch against float64: ours may be off by `factor` times what libtorch
+/// is, or by `least`.
+fn assert_kernels_agree(kind: Kind, centre: f64, factor: f64, least: f64) {
+    for shape in SHAPES {
+        for after in 0..3 {
+            let exact = pass(shape, Kind::Double, after, centre);
+            let plain = pass(shape, kind, after, centre);
+            let ours = with_kernels(|| pass(shape, kind, after, centre));
+            assert_ne!(plain, ours, "the kernels ran, and round in another order");
+            for (((name, exact), (_, plain)), (_, ours)) in exact.iter().zip(&plain).zip(&ours) {
+                assert_eq!(
+                    (ours.kind(), ours.size()),
+                    (plain.kind(), plain.size()),
+                    "{name}"
+                );
+                let (theirs, ours) = (difference(plain, exact), difference(ours, exact));
+                let allowed = (factor * theirs).max(least);
+                assert!(
+                    ours <= allowed,
+                    "{name}, {shape:?}, {after}: {ours:e}, libtorch {theirs:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_agree_with_float64_as_libtorch_does() {
+    assert_kernels_agree(Kind::Float, 3.0, 4.0, 2e-6);
+}
+
+#[test]
+fn kernels_agree_with_float64_in_bfloat16() {
+    assert_kernels_agree(Kind::BFloat16, 0.5, 1.5, 8e-3);
+}
+
+#[test]
+fn shapes_and_kinds_that_do_not_fit_are_refused() {
+    let run = || {
+        let map = |channels| values(&[2, channels, 3, 3], 0.1, 0.0).to_kind(Kind::Float);
+        let vector = |channels: i64| Tensor::ones([channels], (Kind::Float, CPU));
+        let norm = |channels, residual: &Tensor| {
+            let [weight, bias, running_mean, running_var] = [(); 4].map(|()| vector(channels));
+            let norm = NormTensors {
+                weight: &weight,
+                bias: &bias,
+                running_mean: &running_mean,
+                running_var: &running_var,
+            };
+            f_batch_norm(&map(8), norm, After::AddRelu(residual), 0.1, 1e-5).map(drop)
+        };
+        norm(8, &map(8)).unwrap();
+        assert!(
+            norm(8, &map(1))
+                .unwrap_err()
+                .to_string()
+                .contains("residual")
+        );
+        assert!(
+            norm(7, &map(8))
+                .unwrap_err()
+                .to_string()
+                .contains("7 values")
+        );
+        let bytes = Tensor::zeros([1, 4, 4, 3], (Kind::Uint8, CPU));
+        let scale_shift = Tensor::ones([2, 3], (Kind::Float, CPU));
+        let _ = f_normalise(&bytes, &scale_shift, Kind::Float).unwrap();
+        let refused = [
+            (bytes.to_kind(Kind::Int), scale_shift.copy()),
+            (bytes.narrow(3, 0, 2), scale_shift.copy()),
+            (bytes.copy(), scale_shift.to_kind(Kind::Double)),
+            (bytes.copy(), scale_shift.tr().contiguous()),
+        ];
+        for (bytes, scale_shift) in refused {
+            let _ = f_normalise(&bytes, &scale_shift, Kind::Float).unwrap_err();
+        }
+    };
+    run();
+    with_kernels(run);
+}
+
+#[test]
+fn far_from_zero_the_variance_keeps_its_digits() {
+    let [plain, ours] = [false, true].map(|kernels| {
+        let work = || pass(&[2, 8, 64, 64], Kind::Float, 0, 300.0);
+        if kernels { with_kernels(work) } else { work() }
+    });
+    let exact = pass(&[2, 8, 64, 64], Kind::Double, 0, 300.0);
+    for ((name, exact), ((_, plain), (_, ours))) in
+        exact.iter().zip(plain.iter().zip(&ours)).skip(1).take(2)
+    {
+        let (theirs, ours) = (difference(plain, exact), difference(ours, exact));
+        assert!(
+            ours < 1e-4 && ours <= (4.0 * theirs).max(1e-6),
+            "{name}: {ours:e}, libtorch {theirs:e}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_finite_stays_visible() {
+    let run = || {
+        let x = values(&[4, 8], 0.1, 0.0).to_kind(Kind::Float);
+        let _ = x.get(1).get(3).fill_(f64::NAN);
+        let ones = || Tensor::ones([8], (Kind::Float, CPU));
+        let (weight, bias, running_mean, running_var) = (ones(), ones(), ones(), ones());
+        let norm = NormTensors {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &running_mean,
+            running_var: &running_var,
+        };
+        let y = no_grad(|| batch_norm(&x, norm, After::Relu, 0.1, 1e-5));
+        Vec::<bool>::try_from(y.isfinite().all_dim(0, false)).unwrap()
+    };
+    let expected: Vec<bool> = (0..8).map(|channel| channel != 3).collect();
+    assert_eq!(run(), expected);
+    assert_eq!(with_kernels(run), expected);
+}
+
+#[test]
+fn odd_channels_and_double_precision_go_to_libtorch() {
+    for (shape, kind) in [
+        (&[3, 6, 2, 2], Kind::BFloat16),
+        (&[2, 64, 3, 3], Kind::Double),
+    ] {
+        let plain = pass(shape, kind, 2, 0.0);
+        let ours = with_kernels(|| pass(shape, kind, 2, 0.0));
+        for ((name, plain), (_, ours)) in plain.iter().zip(&ours) {
+            assert_eq!(plain, ours, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_twin_is_norm_addition_and_relu_to_the_bit() {
+    let shape = [2, 16, 5, 6];
+    let x = values(&shape, 0.1, 1.0).to_kind(Kind::Float);
+    let residual = values(&shape, 0.2, 0.0).to_kind(Kind::Float);
+    let tensors = || [0.3, 0.4, 0.5, 0.6].map(|salt| values(&[16], salt, 1.0).to_kind(Kind::Float));
+    let run = |fused: bool| {
+        let [weight, bias, running_mean, running_var] = tensors();
+        let (x, weight) = (
+            x.copy().set_requires_grad(true),
+            weight.set_requires_grad(true),
+        );
+        let y = if fused {
+            let norm = NormTensors {
+                weight: &weight,
+                bias: &bias,
+                running_mean: &running_mean,
+                running_var: &running_var,
+            };
+            batch_norm(&x, norm, After::AddRelu(&residual), 0.1, 1e-5)
+        } else {
+            let (mean, var) = (Some(&running_mean), Some(&running_var));
+            (x.batch_norm(Some(&weight), Some(&bias), mean, var, true, 0.1, 1e-5, true) + &residual)
+                .relu()
+        };
+        y.square().sum(Kind::Float).backward();
+        [
+            y.detach(),
+            running_mean,
+            running_var,
+            x.grad(),
+            weight.grad(),
+        ]
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn bytes_become_the_same_views() {
+    // 2 x 5 x 7 x 3 = 210 bytes: not a multiple of what a thread takes.
+    let bytes = (values(&[2, 5, 7, 3], 0.1, 0.0).abs() * 100.0).to_kind(Kind::Uint8);
+    let scale_shift =
+        Tensor::from_slice(&[0.017f32, 0.0175, 0.0174, -2.1, -2.0, -1.8]).view([2, 3]);
+    for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 4e-3)] {
+        let plain = normalise(&bytes, &scale_shift, kind);
+        let ours = with_kernels(|| normalise(&bytes, &scale_shift, kind));
+        assert_eq!((ours.size(), ours.kind()), (vec![2, 3, 5, 7], kind));
+        assert_eq!(ours.stride(), plain.stride());
+        assert!(
+            difference(&ours, &plain) <= tolerance,
+            "{kind:?}: {}",
+            difference(&ours, &plain)
+        );
+    }
+}
+
+#[test]
+fn a_restore_goes_back_only_without_its_flag() {
+    let run = || {
+        let _guard = tch::no_grad_guard();
+        let tensors = || {
+            vec![
+                values(&[3, 4], 0.1, 0.0).to_kind(Kind::Float),
+                values(&[700], 0.2, 0.0),
+            ]
+        };
+        let state = tensors();
+        let restore = Restore::new(state.iter().map(Tensor::shallow_clone).collect());
+        restore.remember();
+        let changed: Vec<Tensor> = tensors().into_iter().map(|t| t + 1.0).collect();
+        foreach_copy(&state, &changed);
+        let _ = state[1].get(5).fill_(f64::NAN);
+        restore.unless(&Tensor::from(true));
+        assert_eq!(state[0], changed[0]);
+        assert!(state[1].get(5).isnan().int64_value(&[]) == 1);
+        restore.unless(&Tensor::from(false));
+        assert_eq!(state, tensors());
+    };
+    run();
+    with_kernels(run);
+}
+
+#[test]
+fn right_kernels_pass_the_check_of_a_run() {
+    let expected = FusedResults::of(CPU).unwrap();
+    let ours = with_kernels(|| FusedResults::of(CPU).unwrap());
+    assert!(
+        ours != expected,
+        "the kernels ran, and round in another order"
+    );
+    ours.ensure_like(&expected).unwrap();
+}
+
+#[test]
+#[ignore = "needs CUDA"]
+fn a_gpu_agrees_with_float64() {
+    let gpu = cuda_device(0).unwrap();
+    load_kernels(gpu).unwrap();
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 8e-3)] {
+        for shape in SHAPES {
+            for after in 0..3 {
+                let exact = pass(shape, Kind::Double, after, 0.5);
+                let ours = pass_on(gpu, shape, kind, after, 0.5);
+                for ((name, exact), (_, ours)) in exact.iter().zip(&ours) {
+                    let difference = difference(&ours.to_device(CPU), exact);
+                    assert!(
+                        difference < tolerance,
+                        "{name}, {kind:?}, {shape:?}, {after}: {difference:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_learns_the_same_with_the_kernels() {
+    let model = ModelConfig {
+        arch: Arch::Resnet18,
+        ..ModelConfig::default()
+    };
+    let images = values(&[2, 64, 96, 3], 0.1, 0.0)
+        .to_kind(Kind::Float)
+        .permute([0, 3, 1, 2]);
+    let run = || {
+        let mut registry = Registry::default();
+        let net = ResNet::new(Scope::root(&mut registry, 7, Kind::Float, CPU), &model);
+        (net.forward(&images, true) * values(&[2, 512, 2, 3], 0.2, 0.0))
+            .sum(Kind::Float)
+            .backward();
+        let weights = registry
+            .trainable_tensors()
+            .into_iter()
+            .map(|weight| weight.grad());
+        weights.chain(registry.buffer_tensors()).collect::<Vec<_>>()
+    };
+    let (plain, ours) = (run(), with_kernels(run));
+    assert_ne!(plain, ours, "the kernels ran, and round in another order");
+    for (plain, ours) in plain.iter().zip(&ours) {
+        assert!(
+            difference(ours, plain) < 1e-3,
+            "{:?}: {:e}",
+            plain.size(),
+            difference(ours, plain)
+        );
+    }
+}

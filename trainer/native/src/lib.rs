@@ -1,0 +1,53 @@
+//! What tch does not expose of libtorch: the Rust face of `cpp/`.
+//!
+//! ```no_run
+//! use tch::{Device, Kind, Tensor};
+//!
+//! let x = Tensor::ones([2, 3], (Kind::Float, Device::Cpu));
+//! let product = {
+//!     let _autocast = native::autocast(Device::Cpu, Kind::BFloat16);
+//!     x.matmul(&x.tr())
+//! };
+//! assert_eq!(product.kind(), Kind::BFloat16);
+//! ```
+//!
+//! * [`autocast`] with a dtype; [`foreach_add`] and its kin update many tensors at once;
+//!   [`drop_grads`] frees gradients.
+//! * [`Event`] and [`Stream`]: work that runs beside other work on a GPU.
+//! * [`batch_norm`], [`normalise`], [`Restore`]: fused operations, one pass over memory where
+//!   libtorch has several. On a GPU they run kernels of ours once [`load_kernels`] has loaded them.
+//! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`trace()`],
+//!   [`peak_memory_bytes`]: switches and measurements of the whole process.
+//! * [`torch`]: libtorch's errors in one line.
+//!
+//! Everything here is safe to call. Functions that a caller cannot provoke to fail with valid
+//! tensors (`foreach_*`, guards) panic with libtorch's message, as tch's plain methods do; those
+//! that depend on the machine return it.
+#![deny(missing_docs)]
+#![expect(unsafe_code, reason = "the one boundary to libtorch beside tch itself")]
+
+mod autocast;
+mod cuda;
+mod error;
+mod event;
+mod ffi;
+mod foreach;
+mod fused;
+mod kernels;
+mod self_check;
+mod stream;
+mod trace;
+
+pub use autocast::{Autocast, autocast, autocast_dtype, autocast_off};
+pub use cuda::{cuda_device, set_tf32};
+pub use error::{first_line, torch};
+pub use event::Event;
+pub use foreach::{
+    drop_grads, foreach_add, foreach_copy, foreach_lerp, foreach_mul, foreach_mul_scalar,
+    foreach_norm, foreach_restore,
+};
+pub use fused::{After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, normalise};
+pub use kernels::load_kernels;
+pub use self_check::FusedResults;
+pub use stream::Stream;
+pub use trace::{peak_memory_bytes, trace};

@@ -1,0 +1,49 @@
+//! `trainer probe`: a linear classifier on a frozen backbone.
+
+use anyhow::Result;
+use console::{print_json, print_line};
+use eval::probe::{LinearConfig, Options, Request, Splits, measure};
+use model::device;
+use model::files::weights::Weights;
+
+use crate::cli::ProbeArgs;
+
+/// Runs the command.
+pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
+    let device = device::select(&args.backbone.device)?;
+    let splits = match args.holdout {
+        0 => Splits::open(&args.data)?,
+        held => Splits::held_out(&args.data, held)?,
+    };
+    let mut weights = Weights::named(
+        &args.weights,
+        args.backbone.network.into(),
+        args.backbone.arch.into(),
+        args.seed,
+    )?;
+    for (stride, given) in [
+        (&mut weights.model.layer3_stride, args.layer3_stride),
+        (&mut weights.model.layer4_stride, args.layer4_stride),
+    ] {
+        *stride = given.unwrap_or(*stride);
+    }
+    weights.model.check()?;
+    let report = measure(&Request {
+        weights: &weights,
+        splits: &splits.limited(args.limit_train, args.limit_test),
+        options: Options {
+            height: args.height,
+            linear: LinearConfig {
+                epochs: args.epochs,
+                seed: args.seed,
+                ..LinearConfig::default()
+            },
+        },
+        device,
+        pictures: args.pictures.as_deref(),
+    })?;
+    match args.json {
+        true => print_json(&report),
+        false => print_line(&report),
+    }
+}

@@ -1,0 +1,58 @@
+//! Which run, and which config, the arguments mean.
+
+use anyhow::Result;
+use console::layers::Override;
+use toml::Value;
+
+use crate::cli::{ConfigArgs, SetupArgs};
+use crate::config::{self, RunConfig};
+use crate::run::Request;
+
+/// The run that the arguments name, and its config.
+///
+/// # Errors
+/// One line that names the key, or the config that there is none of.
+pub(super) fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
+    let (name, config) = resolve_config(&args.config)?;
+    let request = Request {
+        shards: args.shards.clone(),
+        out: args
+            .out
+            .clone()
+            .unwrap_or_else(|| ["runs", &name].iter().collect()),
+        device: args.config.device.clone(),
+        steps: None,
+        fresh: args.fresh,
+        allow_change: Vec::new(),
+    };
+    Ok((request, config))
+}
+
+/// The config that the arguments describe, and its name.
+///
+/// # Errors
+/// As for [`resolve`].
+pub(super) fn resolve_config(args: &ConfigArgs) -> Result<(String, RunConfig)> {
+    let source = config::find(&args.config)?;
+    let config = config::resolve(&source, &overrides(args))?;
+    Ok((source.name, config))
+}
+
+/// `--set`, then the flags that stand for one key.
+fn overrides(args: &ConfigArgs) -> Vec<Override> {
+    let number =
+        |key: &str, value: Option<u64>| Some((key.to_owned(), Value::Integer(value? as i64)));
+    let text =
+        |key: &str, value: &Option<String>| Some((key.to_owned(), Value::String(value.clone()?)));
+    let flags = [
+        number("data.batch", args.batch),
+        number("seed", args.seed),
+        number("run.threads", args.threads),
+        text("data.where", &args.filter),
+    ];
+    args.overrides
+        .iter()
+        .cloned()
+        .chain(flags.into_iter().flatten())
+        .collect()
+}

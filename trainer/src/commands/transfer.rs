@@ -1,0 +1,45 @@
+//! `trainer transfer seg`: a backbone fine-tuned for semantic segmentation.
+
+use anyhow::Result;
+use console::layers::summary;
+use console::{print_json, print_line, usage};
+use eval::segmentation::Dataset;
+use eval::transfer::{self, EMBEDDED, Request, Tuning};
+use model::device;
+use model::files::weights::Weights;
+
+use crate::cli::TransferArgs;
+
+/// Runs the command.
+pub(super) fn transfer(args: &TransferArgs) -> Result<()> {
+    if args.list_configs {
+        return EMBEDDED
+            .iter()
+            .try_for_each(|(name, text)| print_line(format_args!("{name:20} {}", summary(text))));
+    }
+    let (Some(weights), Some(data), Some(out)) = (&args.weights, &args.data, &args.out) else {
+        return Err(usage(
+            "transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help",
+        ));
+    };
+    let config = transfer::resolve(&args.config, &args.overrides)?;
+    let device = device::select(&args.backbone.device)?;
+    let (train, test) = (Dataset::open(data, "train")?, Dataset::open(data, "val")?);
+    let weights = Weights::named(
+        weights,
+        args.backbone.network.into(),
+        args.backbone.arch.into(),
+        config.seed,
+    )?;
+    let mut tuning = Tuning::prepare(Request {
+        weights: &weights,
+        config,
+        out,
+        device,
+    })?;
+    let result = tuning.run(&train, &test, args.iterations)?;
+    match args.json {
+        true => print_json(&result),
+        false => print_line(&result),
+    }
+}

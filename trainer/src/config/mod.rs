@@ -1,0 +1,14 @@
+//! What decides a run, as data, and how it is found, layered and checked.
+
+mod built_in;
+mod probe;
+mod ranges;
+mod resolve;
+mod run_config;
+
+pub use built_in::EMBEDDED;
+pub use probe::ProbeConfig;
+pub use resolve::{find, parse_resolved, resolve};
+pub use run_config::{
+    AugmentConfig, DataConfig, OptimConfig, OptimName, RunConfig, RunSettings, ScheduleConfig,
+};

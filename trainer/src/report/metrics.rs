@@ -1,0 +1,232 @@
+//! What a run reports: one [`Row`] every few steps, into `metrics.jsonl` and TensorBoard.
+//!
+//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`) depend on the config,
+//! the data and the number of threads alone: a run that was interrupted and resumed writes the same
+//! rows as one that was not. Rows are written through at once; after a kill the file is cut back to
+//! the checkpoint's step.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use draw::Canvas;
+use serde::{Deserialize, Serialize};
+
+use super::diagnostics::Diagnostics;
+use super::tensorboard::EventWriter;
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Optimizer steps done, this one included.
+    pub step: u64,
+    /// Epochs consumed so far.
+    pub epoch: f64,
+    /// What is optimised: -2cos summed over both directions, lambda-weighted; its minimum is -4.
+    /// MoCo's 1D branch has InfoNCE in its place, unscaled.
+    pub loss: f64,
+    /// Mean -cos of the 1D branch over both directions, whose minimum is -1; or InfoNCE, which is
+    /// positive.
+    pub loss_1d: f64,
+    /// Mean -cos of the 2D branch over both directions; its minimum is -1. Null for methods without
+    /// one.
+    pub loss_2d: Option<f64>,
+    /// Spread of the normalised projections over the batch: 1 on the whole sphere, 0 when
+    /// collapsed.
+    pub z_std: f64,
+    /// The same for the cells of the projected map; null likewise.
+    pub z2d_std: Option<f64>,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// EMA coefficient of this step.
+    pub tau: f64,
+    /// Mean IoU of the batch's crop pairs.
+    pub iou: f64,
+    /// mIoU of the linear probe in percent, at steps that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_miou: Option<f64>,
+    /// Norms, trust ratios and further signs of collapse, each a key of its own.
+    #[serde(flatten)]
+    pub diagnostics: Diagnostics,
+    /// Pairs a second since the last row. Timing.
+    pub pairs_per_s: f64,
+    /// Mean seconds of a step since the last row, the wait included. Timing.
+    pub step_s: f64,
+    /// Mean seconds of a step spent waiting for the loader. Timing.
+    pub data_wait_s: f64,
+}
+
+impl Row {
+    /// The row without its timing keys: what must be the same in an interrupted and an undisturbed
+    /// run.
+    pub fn without_timing(&self) -> Row {
+        Row {
+            pairs_per_s: 0.0,
+            step_s: 0.0,
+            data_wait_s: 0.0,
+            ..self.clone()
+        }
+    }
+
+    fn scalars(&self) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("epoch", Some(self.epoch)),
+            ("loss/total", Some(self.loss)),
+            ("loss/1d", Some(self.loss_1d)),
+            ("loss/2d", self.loss_2d),
+            ("collapse/z_std", Some(self.z_std)),
+            ("collapse/z2d_std", self.z2d_std),
+            ("schedule/lr", Some(self.lr)),
+            ("schedule/tau", Some(self.tau)),
+            ("data/iou", Some(self.iou)),
+            ("probe/miou", self.probe_miou),
+            ("speed/pairs_per_s", Some(self.pairs_per_s)),
+            ("speed/step_s", Some(self.step_s)),
+            ("speed/data_wait_s", Some(self.data_wait_s)),
+        ];
+        all.into_iter()
+            .chain(self.diagnostics.scalars())
+            .filter_map(|(tag, value)| Some((tag, value?)))
+            .collect()
+    }
+}
+
+/// Writes rows to `metrics.jsonl` and to the events file.
+pub struct Recorder {
+    lines: File,
+    events: EventWriter,
+}
+
+impl Recorder {
+    /// Opens both files of `run_dir`, cut back to the rows up to `step`.
+    pub fn open(run_dir: &Path, step: u64) -> Result<Self> {
+        let path = run_dir.join("metrics.jsonl");
+        let lines = open_cut_back(&path, step).with_context(|| format!("opening {path:?}"))?;
+        Ok(Recorder {
+            lines,
+            events: EventWriter::open(run_dir, step)?,
+        })
+    }
+
+    /// Appends one row to both.
+    pub fn write(&mut self, row: &Row) -> Result<()> {
+        let mut line = serde_json::to_string(row).context("a metrics row holds a non-number")?;
+        line.push('\n');
+        self.lines
+            .write_all(line.as_bytes())
+            .context("writing metrics.jsonl")?;
+        self.events.scalars(row.step, &row.scalars())
+    }
+
+    /// Shows pictures in TensorBoard.
+    pub fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
+        pictures
+            .iter()
+            .try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))
+    }
+}
+
+/// Reads a run's rows; a torn last line is left out.
+pub fn read(run_dir: &Path) -> Result<Vec<Row>> {
+    let path = run_dir.join("metrics.jsonl");
+    let file = File::open(&path).with_context(|| format!("reading {path:?}"))?;
+    let lines = BufReader::new(file).lines();
+    let rows = lines.map_while(|line| serde_json::from_str(&line.ok()?).ok());
+    Ok(rows.collect())
+}
+
+/// Opens for appending after the last whole line whose step is at most `step`.
+fn open_cut_back(path: &Path, step: u64) -> std::io::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let mut reader = BufReader::new(&file);
+    let (mut keep, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        let row = serde_json::from_slice::<Row>(&line);
+        if !line.ends_with(b"\n") || row.map_or(true, |row| row.step > step) {
+            break;
+        }
+        keep += read as u64;
+    }
+    file.set_len(keep)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(step: u64) -> Row {
+        Row {
+            step,
+            epoch: step as f64 / 7.0,
+            loss: -1.0 / 3.0,
+            loss_1d: -0.5,
+            loss_2d: Some(-0.25),
+            z_std: 0.9,
+            z2d_std: Some(0.8),
+            lr: 0.1,
+            tau: 0.996,
+            iou: 0.6,
+            probe_miou: None,
+            diagnostics: Diagnostics {
+                grad_norm: Some(1.0 / 3.0),
+                ..Diagnostics::default()
+            },
+            pairs_per_s: 10.0,
+            step_s: 0.1,
+            data_wait_s: 0.001,
+        }
+    }
+
+    #[test]
+    fn rows_after_the_checkpoint_and_torn_lines_are_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::open(dir.path(), 0).unwrap();
+        (1..=4).for_each(|step| recorder.write(&row(step)).unwrap());
+        recorder.lines.write_all(b"{\"step\": 5, \"epo").unwrap();
+        drop(recorder);
+        let mut recorder = Recorder::open(dir.path(), 2).unwrap();
+        recorder.write(&row(3)).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), [row(1), row(2), row(3)]);
+    }
+
+    #[test]
+    fn a_row_has_the_promised_keys() {
+        let value = serde_json::to_value(row(1)).unwrap();
+        let object = value.as_object().unwrap();
+        for key in [
+            "step",
+            "epoch",
+            "loss",
+            "loss_1d",
+            "loss_2d",
+            "lr",
+            "tau",
+            "pairs_per_s",
+            "step_s",
+            "data_wait_s",
+            "z_std",
+            "z2d_std",
+            "z_rank",
+            "cluster_min",
+            "cluster_max",
+            "cluster_empty",
+            "grad_norm",
+            "weight_norm",
+            "trust_min",
+            "trust_median",
+            "trust_max",
+        ] {
+            assert!(object.contains_key(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a run says of itself: rows, curves, pictures, warnings, and plots of several runs.
+
+mod diagnostics;
+mod meter;
+mod metrics;
+mod pictures;
+pub mod plot;
+mod probe;
+mod progress;
+mod tensorboard;
+mod warnings;
+
+pub use diagnostics::{Diagnostics, Sample};
+pub use meter::{Meter, Pace};
+pub use metrics::{Recorder, Row, read};
+pub use pictures::Pictures;
+pub use probe::ProbeBeside;
+pub use progress::Progress;
+pub use warnings::Warnings;

@@ -1,0 +1,81 @@
+//! The probe beside a run: `[probe] every = N` in its config.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use eval::probe::{LinearConfig, Options, Request, Splits, measure};
+use eval::segmentation::Dataset;
+use model::ModelConfig;
+use model::files::weights::Weights;
+use tch::{Device, Tensor};
+
+use crate::config::ProbeConfig;
+use crate::method::Method;
+
+/// Probes a run's backbone whenever it is due.
+pub struct ProbeBeside {
+    config: ProbeConfig,
+    model: ModelConfig,
+    device: Device,
+    splits: Option<Splits>,
+}
+
+impl ProbeBeside {
+    /// Finds the images, so that a wrong folder ends the run before its first step.
+    ///
+    /// # Errors
+    /// If probes are asked for and the set is not there.
+    pub fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
+        let open = |split: &str| -> Result<Dataset> {
+            Ok(Dataset::open(&config.data, split)
+                .context("[probe] data")?
+                .first(config.images))
+        };
+        let splits = match config.every {
+            0 => None,
+            _ => Some(Splits {
+                train: open("train")?,
+                test: open("val")?,
+            }),
+        };
+        Ok(Self {
+            config: config.clone(),
+            model: model.clone(),
+            device,
+            splits,
+        })
+    }
+
+    /// mIoU of a linear classifier on C5 after `step` steps, in percent, if a probe is due.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn after_step(&self, step: u64, method: &Method) -> Result<Option<f64>> {
+        let Some(splits) = self
+            .splits
+            .as_ref()
+            .filter(|_| step.is_multiple_of(self.config.every))
+        else {
+            return Ok(None);
+        };
+        // Handles to the run's tensors, which the probe copies before it touches any.
+        let state: BTreeMap<String, Tensor> = method.state().into_iter().collect();
+        let weights = Weights::of_state("the run", self.model.clone(), &state, "online.backbone.");
+        let linear = LinearConfig {
+            epochs: self.config.epochs,
+            ..LinearConfig::default()
+        };
+        let options = Options {
+            height: self.config.height,
+            linear,
+        };
+        let report = measure(&Request {
+            weights: &weights,
+            splits,
+            options,
+            device: self.device,
+            pictures: None,
+        })?;
+        Ok(Some(report.c5.miou))
+    }
+}

@@ -1,0 +1,26 @@
+//! One training run: built or restored, stepped to its end, written down on the way.
+//!
+//! [`Session`] is what a run has, [`train`] the loop, [`Stepper`] one step of it behind a gate that
+//! lets no bad step through.
+
+mod checkpoint_writer;
+mod gate;
+mod host_batch;
+mod memory_estimate;
+mod profile;
+mod run_dir;
+mod schedule;
+mod session;
+mod signals;
+mod step;
+mod train;
+mod upload;
+
+pub use host_batch::{BOX_VALUES, FixedBatch, HostBatch};
+pub use memory_estimate::MemoryEstimate;
+pub use profile::Profile;
+pub use schedule::Schedule;
+pub use session::{Request, Session, open_sampler, settle};
+pub use signals::{EXIT_INTERRUPTED, Signals};
+pub use step::Stepper;
+pub use train::{Outcome, train};

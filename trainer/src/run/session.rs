@@ -1,0 +1,273 @@
+//! Builds a run, or restores it: every part that the loop needs, checked before the first step.
+//!
+//! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint
+//! in the folder is resumed from; its config (but for `[run]` and `[probe]`) and its data must be
+//! those of now.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use console::layers::differences;
+use console::usage;
+use model::device;
+use model::files::checkpoint::{Checkpoint, DataId, Header, LoaderPosition, Snapshot};
+use sampler::{Cursor, Pin, Sampler};
+use tch::{Cuda, Device, Kind, Tensor};
+
+use super::run_dir::RunDir;
+use super::schedule::Schedule;
+use super::step::Stepper;
+use crate::config::{self, RunConfig};
+
+/// What a user asks for beside the config.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Folder of shards.
+    pub shards: PathBuf,
+    /// Folder of the run.
+    pub out: PathBuf,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Stop after this optimizer step; the schedule stays that of the whole run.
+    pub steps: Option<u64>,
+    /// Move an earlier run aside instead of resuming it.
+    pub fresh: bool,
+    /// Config keys (or `shards`) that may differ from the checkpoint's.
+    pub allow_change: Vec<String>,
+}
+
+/// A run, ready to step.
+pub struct Session {
+    /// The resolved config.
+    pub config: RunConfig,
+    /// Where it computes.
+    pub device: Device,
+    /// Steps and schedules.
+    pub schedule: Schedule,
+    /// The loader.
+    pub sampler: Arc<Sampler>,
+    /// Networks and optimizer.
+    pub stepper: Stepper,
+    /// The run's folder, locked.
+    pub run_dir: RunDir,
+    /// Optimizer steps done so far.
+    pub step: u64,
+    /// The next batch.
+    pub cursor: Cursor,
+    /// Lines about what was found: the resumption, a damaged checkpoint, another number of threads.
+    pub notes: Vec<String>,
+}
+
+impl Session {
+    /// Builds everything, restored from the newest checkpoint if the run folder has one.
+    pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
+        let (device, note) = settle(&mut config, &request.device)?;
+        let sampler = open_sampler(&request.shards, &config, device)?;
+        let schedule = Schedule::new(&config, sampler.steps_per_epoch())?;
+        let run_dir = RunDir::open(&request.out, request.fresh)?;
+        let stepper = Stepper::new(&config, device)?;
+        let mut session = Session {
+            config,
+            device,
+            schedule,
+            sampler,
+            stepper,
+            run_dir,
+            step: 0,
+            cursor: Cursor::default(),
+            notes: Vec::from_iter(note),
+        };
+        session.restore(&request.allow_change)?;
+        session.run_dir.write_config(&session.config_text()?)?;
+        Ok(session)
+    }
+
+    /// Copies the state after `step` steps to the host.
+    pub fn snapshot(&self, step: u64, cursor: Cursor) -> Result<Snapshot> {
+        let mut tensors = self.stepper.method.state();
+        let optim = self.stepper.optim.state().into_iter();
+        tensors.extend(optim.map(|(name, tensor)| (format!("optim.{name}"), tensor)));
+        let header = Header {
+            version: 0,
+            step,
+            cursor: LoaderPosition {
+                epoch: cursor.epoch,
+                step: cursor.step,
+            },
+            config: self.config_text()?,
+            data: self.data_id(),
+            torch_threads: tch::get_num_threads(),
+            device: device_kind(self.device).to_owned(),
+            crc32c: Default::default(),
+        };
+        Snapshot::take(header, &tensors)
+    }
+
+    fn config_text(&self) -> Result<String> {
+        toml::to_string(&self.config).context("writing the config as TOML")
+    }
+
+    fn data_id(&self) -> DataId {
+        DataId {
+            fingerprint: format!("{:016x}", self.sampler.fingerprint()),
+            frames: self.sampler.num_frames(),
+        }
+    }
+
+    fn restore(&mut self, allow_change: &[String]) -> Result<()> {
+        if let Some(moved) = self.run_dir.moved_to() {
+            self.notes.push(format!(
+                "--fresh: the earlier run is now {}",
+                moved.display()
+            ));
+        }
+        let notes = &mut self.notes;
+        let found = Checkpoint::latest(self.run_dir.path(), |line| notes.push(line))?;
+        let Some(checkpoint) = found else {
+            return Ok(());
+        };
+        let header = &checkpoint.header;
+        self.refuse_changes(header, allow_change)?;
+        self.stepper
+            .method
+            .load_state(&checkpoint.networks())
+            .context("loading the checkpoint's networks")?;
+        self.stepper
+            .optim
+            .load_state(&checkpoint.part("optim."))
+            .context("loading the checkpoint's optimizer")?;
+        self.step = header.step;
+        let LoaderPosition { epoch, step } = header.cursor;
+        self.cursor = Cursor { epoch, step };
+        if self.cursor.step >= self.sampler.steps_per_epoch() {
+            // Only after an allowed change of the data: the epoch that was under way has no such
+            // step any more.
+            self.cursor = Cursor {
+                epoch: self.cursor.epoch + 1,
+                step: 0,
+            };
+        }
+        self.notes.push(format!(
+            "resuming after step {} of {}",
+            self.step,
+            self.schedule.total_steps()
+        ));
+        self.note_inexactness(header.torch_threads, &header.device.clone());
+        Ok(())
+    }
+
+    fn refuse_changes(&self, header: &Header, allow_change: &[String]) -> Result<()> {
+        let then = config::parse_resolved(&header.config, "the checkpoint's config")?;
+        let allowed = |key: &str| allow_change.iter().any(|a| a == key);
+        let mut changes = String::new();
+        for (key, was, is) in differences(&then, &self.config) {
+            let changes_no_weight = ["run.", "probe."]
+                .iter()
+                .any(|section| key.starts_with(section));
+            if !changes_no_weight && !allowed(&key) {
+                let _ = write!(changes, "; {key}: {was} -> {is}");
+            }
+        }
+        let now = self.data_id();
+        if header.data != now && !allowed("shards") {
+            let (was, is) = (&header.data, &now);
+            let _ = write!(
+                changes,
+                "; shards: {} frames ({}) -> {} frames ({})",
+                was.frames, was.fingerprint, is.frames, is.fingerprint
+            );
+        }
+        match changes.strip_prefix("; ") {
+            None => Ok(()),
+            Some(changes) => Err(usage(format!(
+                "{} holds another run (step {}): {changes}. Give another --out, --fresh to start over, or --allow-change KEY",
+                self.run_dir.path().display(),
+                header.step
+            ))),
+        }
+    }
+
+    fn note_inexactness(&mut self, threads: i32, device: &str) {
+        let (now, here) = (tch::get_num_threads(), device_kind(self.device));
+        if device != here {
+            self.notes
+                .push(format!("note: the checkpoint was made on {device}, this is {here}: results differ in rounding"));
+        } else if !self.device.is_cuda() && threads != now {
+            self.notes.push(format!(
+                "note: the checkpoint was made with --threads {threads}, this is {now}: results differ in rounding"
+            ));
+        }
+    }
+}
+
+/// Where `config` is to run, and everything about it that has to be said before libtorch's first
+/// computation; `auto` precision becomes a name. A line about what is not to be had.
+///
+/// # Errors
+/// An unknown or absent device; a precision that it lacks.
+pub fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<String>)> {
+    let device = device::select(device)?;
+    config.optim.precision = config.optim.precision.resolve(device)?;
+    set_torch_threads(config, device);
+    Ok((device, tune_device(config, device)?))
+}
+
+/// Opens the shards; a missing folder says how to make one.
+pub fn open_sampler(shards: &Path, config: &RunConfig, device: Device) -> Result<Arc<Sampler>> {
+    if !shards.exists() {
+        return Err(usage(format!(
+            "no shards at {shards:?}: make them with `ingest waymo INPUT --out {0}` (or soda10m, images, demo)",
+            shards.display()
+        )));
+    }
+    let pin = match device {
+        Device::Cuda(ordinal) => Pin::Auto(ordinal as u32),
+        _ => Pin::Never,
+    };
+    let sampler = Sampler::open(shards, config.sampler(num_threads(config), pin));
+    sampler.map(Arc::new).map_err(|e| usage(e.to_string()))
+}
+
+/// Threads to use: `run.threads`, or every core.
+fn num_threads(config: &RunConfig) -> usize {
+    host::threads(config.run.threads as usize)
+}
+
+/// Makes `device` ready for many steps of one shape: precision, the fastest convolution of cuDNN
+/// for every layer, fused kernels. A line about those, if the config wants them and they are not to
+/// be had.
+///
+/// # Errors
+/// If libtorch refuses.
+fn tune_device(config: &RunConfig, device: Device) -> Result<Option<String>> {
+    config.optim.precision.switch_tf32()?;
+    if device.is_cuda() {
+        Cuda::cudnn_set_benchmark(true);
+    }
+    let loaded = if config.run.fused_kernels {
+        native::load_kernels(device)
+    } else {
+        Ok(())
+    };
+    Ok(loaded.err().map(|why| {
+        format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")
+    }))
+}
+
+/// Before libtorch's first computation: later it would be too late.
+fn set_torch_threads(config: &RunConfig, device: Device) {
+    // Beside a GPU, libtorch's own threads have next to nothing to do.
+    let threads = if device.is_cuda() {
+        1
+    } else {
+        num_threads(config)
+    };
+    tch::set_num_threads(threads as i32);
+    let _ = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+}
+
+fn device_kind(device: Device) -> &'static str {
+    if device.is_cuda() { "cuda" } else { "cpu" }
+}

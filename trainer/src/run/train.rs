@@ -1,0 +1,284 @@
+//! The loop, to be read from top to bottom.
+//!
+//! One turn is one optimizer step: `accumulate` batches forward and backward, one update, one EMA,
+//! behind a gate that lets no bad step through. Whatever happens beside it (log, checkpoint, stop)
+//! is one `if` and one call. Nothing waits for the device but a row that is due and a checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use model::files::checkpoint;
+use sampler::Batch;
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+use super::checkpoint_writer::CheckpointWriter;
+use super::gate::Gate;
+use super::profile::{Phase, Phases, Profile};
+use super::schedule::Schedule;
+use super::session::Session;
+use super::signals::Signals;
+use crate::method::Losses;
+use crate::report::{
+    Diagnostics, Meter, Pace, Pictures, ProbeBeside, Progress, Recorder, Row, Sample, Warnings,
+};
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Optimizer steps of the whole run.
+    pub total_steps: u64,
+    /// The signal that stopped it.
+    pub interrupted_by: Option<&'static str>,
+    /// The first row of this call.
+    pub first: Option<Row>,
+    /// The last row.
+    pub last: Option<Row>,
+    /// The newest checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Times of the phases of a step, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Phases>,
+}
+
+/// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times
+/// the phases of its steps.
+pub fn train(
+    mut s: Session,
+    stop_after: Option<u64>,
+    signals: &Signals,
+    profiled: bool,
+) -> Result<Outcome> {
+    let total = s.schedule.total_steps();
+    let stop = stop_after.unwrap_or(total).min(total);
+    let accumulate = s.config.data.accumulate;
+    let grid = LogGrid::new(&s);
+    let mut recorder = Recorder::open(s.run_dir.path(), grid.floor(s.step))?;
+    let mut checkpoints = CheckpointWriter::new(s.run_dir.path(), &s.config.run);
+    let mut progress = Progress::new(s.step, stop);
+    s.notes.iter().for_each(|line| progress.note(line));
+    let mut warnings = Warnings::default();
+    let every = s.config.run.pictures_every_steps;
+    let mut pictures = Pictures::new(every, s.config.method.kmeans(), s.device);
+    let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device)?;
+    let (mut first, mut last, mut interrupted_by) = (None, None, None);
+    let mut profile = Profile::new(profiled, s.device);
+
+    let mut batches = s.sampler.start(s.cursor)?;
+    let mut meter = Meter::start();
+    while s.step < stop && interrupted_by.is_none() {
+        let (lr, tau) = (s.schedule.lr(s.step), s.schedule.tau(s.step));
+        let mut sums = Sums::default();
+        s.stepper.begin(s.step + 1);
+        for _ in 0..accumulate {
+            let batch = profile
+                .time(Phase::Data, || meter.data(|| batches.next()))
+                .expect("batches are endless but for an error, which ends this loop")
+                .context("loading a batch")?;
+            sums.add_pairs(&batch);
+            pictures.note(s.step + 1, &batch);
+            let views = s.stepper.upload(Box::new(batch), &mut profile)?;
+            sums.add_losses(s.stepper.pass(&views, &mut profile));
+        }
+        s.stepper.end((lr, tau), &mut profile);
+        s.step += 1;
+        s.cursor = batches.cursor();
+        meter.step(s.config.pairs_per_step());
+        progress.step(s.step);
+
+        interrupted_by = signals.received();
+        let ends = s.step == stop || interrupted_by.is_some();
+        let has_row = ends || grid.is_due(s.step);
+        let has_checkpoint = ends || s.step.is_multiple_of(s.config.run.checkpoint_every_steps);
+        if has_row || has_checkpoint {
+            refuse_bad_step(&mut s.stepper.gate, &mut checkpoints, s.run_dir.path())?;
+        }
+        if has_row {
+            let pace = meter.read().context("a row follows a step")?;
+            let mut row = sums.row(s.step, &s.schedule, (lr, tau), pace);
+            row.diagnostics =
+                Diagnostics::measure(sums.sample(), s.stepper.gate.norms(), &s.stepper.optim);
+            row.probe_miou = probe
+                .after_step(s.step, &s.stepper.method)
+                .context("probing")?;
+            recorder.write(&row)?;
+            progress.row(&row);
+            warnings
+                .of(&row)
+                .iter()
+                .for_each(|line| progress.note(line));
+            first.get_or_insert_with(|| row.clone());
+            last = Some(row);
+        }
+        recorder.show(s.step, &pictures.draw(&s.stepper.method))?;
+        if has_checkpoint {
+            checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
+        }
+        profile.step();
+    }
+    progress.finish();
+    Ok(Outcome {
+        step: s.step,
+        total_steps: total,
+        interrupted_by,
+        first,
+        last,
+        checkpoint: checkpoints.wait()?.map(PathBuf::from),
+        run: s.run_dir.path().to_owned(),
+        profile: profile.phases(),
+    })
+}
+
+/// Stops the run at its first bad step, before anything is written of it or after it.
+fn refuse_bad_step(
+    gate: &mut Gate,
+    checkpoints: &mut CheckpointWriter,
+    run_dir: &Path,
+) -> Result<()> {
+    let Some((step, term)) = gate.first_bad() else {
+        return Ok(());
+    };
+    checkpoints.wait()?;
+    let good = match checkpoint::list(run_dir)?.pop() {
+        Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet".to_owned(),
+    };
+    Err(anyhow!(
+        "{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"
+    ))
+}
+
+/// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe,
+/// the last.
+struct LogGrid {
+    every: u64,
+    /// 0: no probes.
+    probe_every: u64,
+    total: u64,
+}
+
+impl LogGrid {
+    fn new(s: &Session) -> Self {
+        LogGrid {
+            every: s.config.run.log_every_steps,
+            probe_every: s.config.probe.every,
+            total: s.schedule.total_steps(),
+        }
+    }
+
+    fn is_due(&self, step: u64) -> bool {
+        let has_probe = self.probe_every > 0 && step.is_multiple_of(self.probe_every);
+        step == 1 || step == self.total || step.is_multiple_of(self.every) || has_probe
+    }
+
+    /// The last due step up to `step`. A row beyond it was written because its call ended there.
+    fn floor(&self, step: u64) -> u64 {
+        (1..=step)
+            .rev()
+            .find(|&step| self.is_due(step))
+            .unwrap_or(0)
+    }
+}
+
+/// What the batches of one optimizer step add up to; losses stay on the device until a row is due.
+#[derive(Default)]
+struct Sums {
+    /// `[total, 1D, z_std]`, and `[.., 2D, z2d_std]` for methods with a 2D branch; summed over the
+    /// batches.
+    losses: Option<Tensor>,
+    /// Of the last batch.
+    sample: Option<Sample>,
+    batches: u32,
+    iou: f64,
+    pairs: u64,
+}
+
+impl Sums {
+    fn add_pairs(&mut self, batch: &Batch) {
+        self.pairs += batch.len() as u64;
+        self.iou += batch.pairs().iter().map(|p| f64::from(p.iou)).sum::<f64>();
+    }
+
+    fn add_losses(&mut self, losses: Losses) {
+        let Losses {
+            total,
+            loss_1d,
+            loss_2d,
+            z_std,
+            z2d_std,
+            z,
+            clusters,
+        } = losses;
+        let scalars = [Some(total), Some(loss_1d), Some(z_std), loss_2d, z2d_std]
+            .into_iter()
+            .flatten();
+        let scalars: Vec<Tensor> = scalars.map(|t| t.detach().to_kind(Kind::Float)).collect();
+        let now = Tensor::stack(&scalars, 0);
+        self.losses = Some(match self.losses.take() {
+            None => now,
+            Some(before) => before + now,
+        });
+        self.sample = Some(Sample { z, clusters });
+        self.batches += 1;
+    }
+
+    fn sample(&self) -> &Sample {
+        self.sample.as_ref().expect("a step has at least one batch")
+    }
+
+    /// Means over the batches. Waits for the device.
+    fn row(&self, step: u64, schedule: &Schedule, (lr, tau): (f64, f64), pace: Pace) -> Row {
+        let sums = self.losses.as_ref().expect("a step has at least one batch");
+        let sums = Vec::<f32>::try_from(sums).expect("a vector of floats");
+        let means: Vec<f64> = sums
+            .iter()
+            .map(|sum| f64::from(*sum) / f64::from(self.batches))
+            .collect();
+        Row {
+            step,
+            epoch: schedule.epoch(step),
+            loss: means[0],
+            loss_1d: means[1],
+            loss_2d: means.get(3).copied(),
+            z_std: means[2],
+            z2d_std: means.get(4).copied(),
+            lr,
+            tau,
+            iou: self.iou / self.pairs as f64,
+            probe_miou: None,
+            diagnostics: Diagnostics::default(),
+            pairs_per_s: pace.pairs_per_s,
+            step_s: pace.step_s,
+            data_wait_s: pace.data_wait_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_on_one_grid_however_often_a_run_stops() {
+        let grid = LogGrid {
+            every: 10,
+            probe_every: 4,
+            total: 25,
+        };
+        let due: Vec<u64> = (1..=25).filter(|s| grid.is_due(*s)).collect();
+        assert_eq!(due, [1, 4, 8, 10, 12, 16, 20, 24, 25]);
+        for step in 0..=25 {
+            let expected = due
+                .iter()
+                .copied()
+                .filter(|d| *d <= step)
+                .max()
+                .unwrap_or(0);
+            assert_eq!(grid.floor(step), expected, "{step}");
+        }
+    }
+}
