@@ -175,10 +175,8 @@ fn find_nvrtc() -> Result<()> {
     // still lie on the binary's run path.
     let _ = load_library("libcaffe2_nvrtc.so");
     // SAFETY: only tries to load the library.
-    ensure!(
-        unsafe { nvrtc::sys::is_culib_present() },
-        "there is no libnvrtc"
-    );
+    let is_there = unsafe { nvrtc::sys::is_culib_present() };
+    ensure!(is_there, "there is no libnvrtc");
     let (mut major, mut minor) = (0, 0);
     // SAFETY: the library is there, and both pointers are those of live integers.
     unsafe { nvrtc::sys::nvrtcVersion(&mut major, &mut minor) }

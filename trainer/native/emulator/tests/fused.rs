@@ -1,7 +1,5 @@
 //! The kernels against libtorch's operations and float64.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
-
 use model::{Arch, ModelConfig, Registry, ResNet, Scope};
 use native::{
     After, FusedResults, NormTensors, Restore, batch_norm, cuda_device, f_batch_norm, f_normalise,
