@@ -22,4 +22,4 @@ pub use indicatif::HumanDuration;
 pub use output::{print, print_json, print_line, say};
 pub use program::Program;
 pub use progress::Progress;
-pub use usage::{Usage, one_line, usage};
+pub use usage::{one_line, usage};

@@ -14,7 +14,7 @@ use crate::usage::Usage;
 
 /// A program of ours, as far as it differs from the others.
 ///
-/// Exit codes: 0 done, 1 failed, 2 not possible as asked ([`Usage`]), and whatever else the program
+/// Exit codes: 0 done, 1 failed, 2 not possible as asked ([`usage`](crate::usage)), and whatever else the program
 /// itself returns.
 pub struct Program {
     /// What stands before the line that says why it failed.

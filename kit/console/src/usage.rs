@@ -6,9 +6,9 @@ use std::fmt::Display;
 /// not there. One line that says what, where and what to do; the program ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(pub String);
+pub(crate) struct Usage(pub String);
 
-/// An [`anyhow::Error`] that holds a [`Usage`] line.
+/// An [`anyhow::Error`] that holds such a line.
 pub fn usage(line: impl Display) -> anyhow::Error {
     Usage(line.to_string()).into()
 }

@@ -29,7 +29,7 @@ pub fn open(dir: &Path, sql: Option<&str>) -> Result<Frames> {
 
 /// The size at which a network with cells of `cell_px` pixels is shown a whole frame: about
 /// `height` pixels high, in the frame's proportions, whole cells.
-pub fn shown_size(frame: Size, height: i64, cell_px: i64) -> Size {
+pub(crate) fn shown_size(frame: Size, height: i64, cell_px: i64) -> Size {
     let whole_cells = |px: f64| (px / cell_px as f64).round().max(1.0) as u32 * cell_px as u32;
     let height = height as f64;
     Size::new(

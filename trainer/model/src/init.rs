@@ -21,7 +21,7 @@ pub enum Init {
 
 impl Init {
     /// He et al., fan-in, for ReLU: N(0, 2/fan_in).
-    pub fn kaiming_normal(fan_in: i64) -> Self {
+    pub(crate) fn kaiming_normal(fan_in: i64) -> Self {
         Init::Normal((2.0 / fan_in as f64).sqrt())
     }
 

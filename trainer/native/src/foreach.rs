@@ -62,7 +62,7 @@ pub fn foreach_copy(xs: &[Tensor], ys: &[Tensor]) {
 
 /// `x = y` pairwise where the flag `keep` (a bool on their device) is false; else every `x` stays
 /// to the bit. Nothing waits for the flag. Call under `no_grad`.
-pub fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
+pub(crate) fn foreach_restore(xs: &[Tensor], ys: &[Tensor], keep: &Tensor) {
     assert_eq!(xs.len(), ys.len(), "one source per tensor");
     let (xs, ys) = (Pointers::of(xs), Pointers::of(ys));
     // SAFETY: both lists hold `len` live tensors for the time of the call; `keep` lives as long and

@@ -44,7 +44,7 @@ pub use error::{first_line, torch};
 pub use event::Event;
 pub use foreach::{
     drop_grads, foreach_add, foreach_copy, foreach_lerp, foreach_mul, foreach_mul_scalar,
-    foreach_norm, foreach_restore,
+    foreach_norm,
 };
 pub use fused::{After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, normalise};
 pub use kernels::load_kernels;

@@ -8,7 +8,8 @@ mod run_config;
 
 pub use built_in::EMBEDDED;
 pub use probe::ProbeConfig;
-pub use resolve::{find, parse_resolved, resolve};
+pub(crate) use resolve::parse_resolved;
+pub use resolve::{find, resolve};
 pub use run_config::{
     AugmentConfig, DataConfig, OptimConfig, OptimName, RunConfig, RunSettings, ScheduleConfig,
 };

@@ -31,7 +31,7 @@ pub fn resolve(source: &Source, overrides: &[Override]) -> Result<RunConfig> {
 ///
 /// # Errors
 /// One line that names the key.
-pub fn parse_resolved(text: &str, origin: &str) -> Result<RunConfig> {
+pub(crate) fn parse_resolved(text: &str, origin: &str) -> Result<RunConfig> {
     let source = Source {
         name: String::new(),
         origin: origin.to_owned(),

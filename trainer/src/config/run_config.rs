@@ -253,7 +253,7 @@ impl RunConfig {
     }
 
     /// Pairs per optimizer step: what the learning rate is scaled by.
-    pub fn pairs_per_step(&self) -> u64 {
+    pub(crate) fn pairs_per_step(&self) -> u64 {
         self.data.batch * self.data.accumulate
     }
 }

@@ -244,7 +244,7 @@ impl MethodConfig {
 
     /// Refuses views whose maps have too few cells: K clusters need K cells, normalised offsets two
     /// cells per side.
-    pub fn check_cells(&self, cells_per_side: i64) -> Result<()> {
+    pub(crate) fn check_cells(&self, cells_per_side: i64) -> Result<()> {
         if !self.name.has_cells() {
             return Ok(());
         }
@@ -277,7 +277,7 @@ impl MethodConfig {
     }
 
     /// The attention's knobs.
-    pub fn attention_knobs(&self) -> Attention {
+    pub(crate) fn attention_knobs(&self) -> Attention {
         Attention {
             gamma: self.attn_gamma,
             clamp: self.attn_clamp,
@@ -302,7 +302,7 @@ impl MethodConfig {
     }
 
     /// The projector of the contrastive branch.
-    pub fn contrastive_head(&self) -> MocoHead {
+    pub(crate) fn contrastive_head(&self) -> MocoHead {
         match self.name {
             MethodName::Moco => MocoHead::Linear,
             MethodName::Mocov2 => MocoHead::Mlp,
@@ -311,7 +311,7 @@ impl MethodConfig {
     }
 
     /// Channels that alignment adds to the 2D predictor's input.
-    pub fn extra_channels(&self) -> i64 {
+    pub(crate) fn extra_channels(&self) -> i64 {
         match self.align {
             Align::Offset => 2,
             Align::None | Align::Roi => 0,

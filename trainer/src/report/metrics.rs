@@ -93,7 +93,7 @@ impl Row {
 }
 
 /// Writes rows to `metrics.jsonl` and to the events file.
-pub struct Recorder {
+pub(crate) struct Recorder {
     lines: File,
     events: EventWriter,
 }

@@ -12,8 +12,9 @@ mod warnings;
 
 pub use diagnostics::{Diagnostics, Sample};
 pub use meter::{Meter, Pace};
-pub use metrics::{Recorder, Row, read};
+pub(crate) use metrics::Recorder;
+pub use metrics::{Row, read};
 pub use pictures::Pictures;
-pub use probe::ProbeBeside;
+pub(crate) use probe::ProbeBeside;
 pub use progress::Progress;
 pub use warnings::Warnings;

@@ -13,7 +13,7 @@ use crate::config::ProbeConfig;
 use crate::method::Method;
 
 /// Probes a run's backbone whenever it is due.
-pub struct ProbeBeside {
+pub(crate) struct ProbeBeside {
     config: ProbeConfig,
     model: ModelConfig,
     device: Device,
@@ -50,7 +50,7 @@ impl ProbeBeside {
     ///
     /// # Errors
     /// If an image cannot be read.
-    pub fn after_step(&self, step: u64, method: &Method) -> Result<Option<f64>> {
+    pub(crate) fn after_step(&self, step: u64, method: &Method) -> Result<Option<f64>> {
         let Some(splits) = self
             .splits
             .as_ref()

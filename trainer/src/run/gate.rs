@@ -88,7 +88,7 @@ impl Gate {
     }
 
     /// Takes the losses of one of the step's batches.
-    pub fn add_losses(&mut self, losses: &Losses) {
+    pub(crate) fn add_losses(&mut self, losses: &Losses) {
         let second = losses.loss_2d.as_ref().unwrap_or(&losses.loss_1d);
         let now = Tensor::stack(&[&losses.loss_1d, second], 0);
         self.losses = Some(match self.losses.take() {

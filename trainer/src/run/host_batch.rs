@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Values that say where a view comes from: x, y, width, height of its crop and width, height of
 /// the frame in frame pixels, and 1 where it is mirrored.
-pub const BOX_VALUES: usize = 7;
+pub(crate) const BOX_VALUES: usize = 7;
 
 /// What an upload needs of a batch.
 pub trait HostBatch {
@@ -57,7 +57,7 @@ impl HostBatch for Batch {
 }
 
 /// A batch that stays the same however often it is uploaded.
-pub struct FixedBatch {
+pub(crate) struct FixedBatch {
     /// `[2, n, side, side, 3]` bytes on the CPU, contiguous; never written after `new`.
     views: Tensor,
     boxes: Vec<f32>,

@@ -13,7 +13,7 @@ use crate::method::Method;
 
 /// Bytes by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct MemoryEstimate {
+pub(crate) struct MemoryEstimate {
     /// Both networks, queue and momentum, each twice (`gate`), and gradients.
     pub(crate) networks: u64,
     /// Maps of both views that the backward pass reads.

@@ -16,11 +16,14 @@ mod step;
 mod train;
 mod upload;
 
-pub use host_batch::{BOX_VALUES, FixedBatch, HostBatch};
-pub use memory_estimate::MemoryEstimate;
+pub use host_batch::HostBatch;
+pub(crate) use host_batch::{BOX_VALUES, FixedBatch};
+pub(crate) use memory_estimate::MemoryEstimate;
 pub use profile::Profile;
 pub use schedule::Schedule;
-pub use session::{Request, Session, open_sampler, settle};
-pub use signals::{EXIT_INTERRUPTED, Signals};
+pub use session::{Request, Session};
+pub(crate) use session::{open_sampler, settle};
+pub(crate) use signals::EXIT_INTERRUPTED;
+pub use signals::Signals;
 pub use step::Stepper;
 pub use train::{Outcome, train};

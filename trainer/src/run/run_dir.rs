@@ -56,7 +56,7 @@ impl RunDir {
     }
 
     /// Writes the resolved config for people to read; the checkpoint holds the one that counts.
-    pub fn write_config(&self, toml: &str) -> Result<()> {
+    pub(crate) fn write_config(&self, toml: &str) -> Result<()> {
         use std::io::Write;
         let path = self.path.join("config.toml");
         host::replace(&path, |out| out.write_all(toml.as_bytes()))

@@ -207,7 +207,7 @@ impl Session {
 ///
 /// # Errors
 /// An unknown or absent device; a precision that it lacks.
-pub fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<String>)> {
+pub(crate) fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<String>)> {
     let device = device::select(device)?;
     config.optim.precision = config.optim.precision.resolve(device)?;
     set_torch_threads(config, device);
@@ -215,7 +215,11 @@ pub fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<St
 }
 
 /// Opens the shards; a missing folder says how to make one.
-pub fn open_sampler(shards: &Path, config: &RunConfig, device: Device) -> Result<Arc<Sampler>> {
+pub(crate) fn open_sampler(
+    shards: &Path,
+    config: &RunConfig,
+    device: Device,
+) -> Result<Arc<Sampler>> {
     if !shards.exists() {
         return Err(usage(format!(
             "no shards at {shards:?}: make them with `ingest waymo INPUT --out {0}` (or soda10m, images, demo)",

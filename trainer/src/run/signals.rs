@@ -13,7 +13,7 @@ use signal_hook::flag;
 
 /// Exit code of a run that stopped on a signal after writing its checkpoint (`EX_TEMPFAIL`: try
 /// again).
-pub const EXIT_INTERRUPTED: u8 = 75;
+pub(crate) const EXIT_INTERRUPTED: u8 = 75;
 
 /// Whether a signal has asked the run to stop.
 pub struct Signals {

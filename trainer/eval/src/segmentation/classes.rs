@@ -5,10 +5,10 @@
 use draw::Color;
 
 /// Number of classes that count.
-pub const NUM_CLASSES: usize = 19;
+pub(crate) const NUM_CLASSES: usize = 19;
 
 /// The label of pixels that do not count, neither in a loss nor in a score.
-pub const IGNORED: u8 = 255;
+pub(crate) const IGNORED: u8 = 255;
 
 /// Groups of classes that are scored together.
 pub(crate) const CATEGORIES: [&str; 7] = [

@@ -6,7 +6,7 @@ use super::classes::{CATEGORIES, CLASSES, NUM_CLASSES};
 
 /// Pixels by true class (row) and predicted class (column); ignored pixels are not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confusion {
+pub(crate) struct Confusion {
     counts: Vec<u64>,
     classes: usize,
 }
@@ -82,7 +82,7 @@ impl Confusion {
     }
 
     /// The same pixels, counted by category.
-    pub fn by_category(&self) -> Self {
+    pub(crate) fn by_category(&self) -> Self {
         let mut grouped = Self::new(CATEGORIES.len());
         for (label, of_label) in CLASSES.iter().enumerate() {
             for (guess, of_guess) in CLASSES.iter().enumerate() {

@@ -115,7 +115,7 @@ impl Dataset {
     /// Takes `count` samples out in five blocks of neighbours, evenly spread: (the others, those).
     /// Blocks, because neighbours in a drive look alike, and a sample whose neighbour is trained on
     /// is no test.
-    pub fn hold_out(&self, count: usize) -> (Self, Self) {
+    pub(crate) fn hold_out(&self, count: usize) -> (Self, Self) {
         let blocks = HOLDOUT_BLOCKS.min(count.max(1));
         let is_held = |ix: usize| {
             let block = ix * blocks / self.len();

@@ -8,7 +8,8 @@ mod confusion;
 mod dataset;
 mod picture;
 
-pub use classes::{IGNORED, NUM_CLASSES};
-pub use confusion::{Confusion, Scores};
+pub(crate) use classes::{IGNORED, NUM_CLASSES};
+pub(crate) use confusion::Confusion;
+pub use confusion::Scores;
 pub use dataset::{Dataset, Pair};
 pub use picture::{Row, save};

@@ -123,7 +123,7 @@ impl TransferConfig {
     }
 
     /// The learning rate of an iteration, counted from 0.
-    pub fn lr_at(&self, iteration: u64) -> f64 {
+    pub(crate) fn lr_at(&self, iteration: u64) -> f64 {
         let passed = |share: &&f64| iteration as f64 >= **share * self.iterations as f64;
         self.lr * 0.1f64.powi(self.milestones.iter().filter(passed).count() as i32)
     }
