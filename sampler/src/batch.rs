@@ -60,9 +60,8 @@ impl Batch {
         self.slots.view(self.ready(), view_ix)
     }
 
-    /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with
-    /// [`MEAN`](schemas::imagenet::MEAN) and [`STD`](schemas::imagenet::STD): `[n, 3, output, output]`,
-    /// contiguous, starting on a page boundary.
+    /// The pixels of view `view_ix` (0 or 1) of all pairs, normalised with ImageNet's statistics
+    /// ([`schemas::imagenet`]): `[n, 3, output, output]`, contiguous, starting on a page boundary.
     ///
     /// # Panics
     ///

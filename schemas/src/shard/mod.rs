@@ -16,7 +16,7 @@ pub use map::Mapped;
 pub use parts::Part;
 pub use read::{FrameEntry, LevelEntry, ShardReader};
 pub use settings::{Chroma, Settings};
-pub use write::{ShardSummary, ShardWriter, publish};
+pub use write::{ShardSummary, ShardWriter};
 
 pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 

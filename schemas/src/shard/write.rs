@@ -176,7 +176,7 @@ impl Drop for ShardWriter {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be renamed, or its folder not be synced.
-pub fn publish(temporary: &Path, path: &Path) -> Result<()> {
+pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<()> {
     host::publish(temporary, path).map_err(Error::io("rename a finished file to", path))
 }
 
