@@ -112,7 +112,7 @@ impl SamplerConfig {
     /// Refuses what cannot work, naming the field and what it may be.
     ///
     /// # Errors
-    /// [`Error::Config`] for the first field outside its range.
+    /// [`Error::Config`](crate::Error::Config) for the first field outside its range.
     pub fn validate(&self) -> Result<()> {
         check(
             "batch",

@@ -44,9 +44,9 @@
 //!
 //! # Features
 //!
-//! `sql` (filters over the catalog), `pin` (page-locked memory) and `draw` (pictures for people) are
-//! the library's; `cli` is the program `sampler`. Without any of them the library links no CUDA, no
-//! SQL and no fonts.
+//! `sql` (filters over the catalog), `pin` (page-locked memory) and `draw` (pictures for people)
+//! are the library's; `cli` is the program `sampler`. Without any of them the library links no
+//! CUDA, no SQL and no fonts.
 #![deny(missing_docs)]
 
 pub mod augment;

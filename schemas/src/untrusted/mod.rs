@@ -2,8 +2,8 @@
 //!
 //! The Parquet library is not made for damaged files alone: over some contradictions it panics, and
 //! it reserves memory by numbers that it has not checked. [`caught`] makes the one an error;
-//! [`check_schema`] and, for our own files, a check of the page index come before the other, which no
-//! process survives. Its reads go through [`Input`], its pages through [`read_groups`].
+//! [`check_schema`] and, for our own files, a check of the page index come before the other, which
+//! no process survives. Its reads go through [`Input`], its pages through [`read_groups`].
 
 mod caught;
 mod claims;
