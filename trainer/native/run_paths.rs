@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "so a build script talks to cargo")]
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo::rerun-if-env-changed=DEP_NATIVE_RUN_PATHS");
     let paths =
         std::env::var("DEP_NATIVE_RUN_PATHS").expect("`native` publishes where libtorch lies");
