@@ -100,7 +100,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Opens both files of `run_dir`, cut back to the rows up to `step`.
-    pub fn open(run_dir: &Path, step: u64) -> Result<Self> {
+    pub(crate) fn open(run_dir: &Path, step: u64) -> Result<Self> {
         let path = run_dir.join("metrics.jsonl");
         let lines = open_cut_back(&path, step).with_context(|| format!("opening {path:?}"))?;
         Ok(Recorder {
@@ -110,7 +110,7 @@ impl Recorder {
     }
 
     /// Appends one row to both.
-    pub fn write(&mut self, row: &Row) -> Result<()> {
+    pub(crate) fn write(&mut self, row: &Row) -> Result<()> {
         let mut line = serde_json::to_string(row).context("a metrics row holds a non-number")?;
         line.push('\n');
         self.lines
@@ -120,7 +120,7 @@ impl Recorder {
     }
 
     /// Shows pictures in TensorBoard.
-    pub fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
+    pub(crate) fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
         pictures
             .iter()
             .try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))

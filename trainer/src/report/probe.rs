@@ -25,7 +25,7 @@ impl ProbeBeside {
     ///
     /// # Errors
     /// If probes are asked for and the set is not there.
-    pub fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
+    pub(crate) fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
         let open = |split: &str| -> Result<Dataset> {
             Ok(Dataset::open(&config.data, split)
                 .context("[probe] data")?

@@ -69,7 +69,7 @@ impl FixedBatch {
     ///
     /// # Errors
     /// Other shapes or kinds; memory that cannot be page-locked.
-    pub fn new(views: &Tensor, boxes: &Tensor, device: Device) -> Result<Self> {
+    pub(crate) fn new(views: &Tensor, boxes: &Tensor, device: Device) -> Result<Self> {
         let size = views.size();
         let &[2, n, height, width, 3] = size.as_slice() else {
             bail!("views have shape {size:?}; [2, n, side, side, 3] is expected");

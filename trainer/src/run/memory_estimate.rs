@@ -24,7 +24,7 @@ pub(crate) struct MemoryEstimate {
 
 impl MemoryEstimate {
     /// Of the run that `config` describes; `method` has been built from it.
-    pub fn of(config: &RunConfig, method: &Method) -> Self {
+    pub(crate) fn of(config: &RunConfig, method: &Method) -> Self {
         let held: usize = method
             .state()
             .iter()

@@ -43,7 +43,7 @@ impl Confusion {
     ///
     /// # Panics
     /// If the lengths differ or a prediction is no class.
-    pub fn add(&mut self, labels: &[u8], predicted: &[u8]) {
+    pub(crate) fn add(&mut self, labels: &[u8], predicted: &[u8]) {
         assert_eq!(
             labels.len(),
             predicted.len(),
@@ -61,12 +61,12 @@ impl Confusion {
     }
 
     /// Pixels of `label` that were taken for `guess`.
-    pub fn count(&self, label: usize, guess: usize) -> u64 {
+    pub(crate) fn count(&self, label: usize, guess: usize) -> u64 {
         self.counts[label * self.classes + guess]
     }
 
     /// Intersection over union of each class: TP / (TP + FP + FN); `None` where that is 0 / 0.
-    pub fn iou(&self) -> Vec<Option<f64>> {
+    pub(crate) fn iou(&self) -> Vec<Option<f64>> {
         let one = |class: usize| {
             let of_label: u64 = (0..self.classes)
                 .map(|guess| self.count(class, guess))
@@ -94,7 +94,7 @@ impl Confusion {
     }
 
     /// All scores, in percent.
-    pub fn scores(&self) -> Scores {
+    pub(crate) fn scores(&self) -> Scores {
         let iou = self.iou();
         let hits: u64 = (0..self.classes)
             .map(|class| self.count(class, class))

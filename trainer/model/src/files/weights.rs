@@ -439,14 +439,15 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let (path, _) = checkpoint(run.path());
         let (metadata, tensors) = safetensors::read(&path).unwrap();
-        let rewritten = |change: &dyn Fn(&mut BTreeMap<String, String>, &mut Vec<HostTensor>)| {
+        type Parts<'a> = (&'a mut BTreeMap<String, String>, &'a mut Vec<HostTensor>);
+        let rewritten = |change: &dyn Fn(Parts<'_>)| {
             let (mut metadata, mut tensors) = (metadata.clone(), tensors.clone());
-            change(&mut metadata, &mut tensors);
+            change((&mut metadata, &mut tensors));
             safetensors::write(&path, &metadata, &tensors).unwrap();
             refusal(&path)
         };
         let [header, crc] = ["checkpoint", "checkpoint_crc32c"];
-        let later = |metadata: &mut BTreeMap<String, String>, _: &mut Vec<HostTensor>| {
+        let later = |(metadata, _): Parts<'_>| {
             let text = metadata[header].replace("\"version\":1", "\"version\":2");
             let sum = crc32c::crc32c(text.as_bytes()).to_string();
             *metadata = [(header, text), (crc, sum)]
@@ -454,12 +455,15 @@ mod tests {
                 .into();
         };
         assert!(rewritten(&later).contains("layout 2"));
-        let missing = |key: &'static str| rewritten(&move |metadata, _| drop(metadata.remove(key)));
+        let missing =
+            |key: &'static str| rewritten(&move |(metadata, _)| drop(metadata.remove(key)));
         assert!(missing(header).contains("header is damaged (no \"checkpoint\")"));
         assert!(missing(crc).contains("header is damaged (no \"checkpoint_crc32c\")"));
-        assert!(rewritten(&|metadata, _| metadata.clear()).contains("header is damaged"));
-        assert!(rewritten(&|_, tensors| tensors[1].bytes[5] ^= 1).contains("is damaged (CRC32C)"));
-        assert!(rewritten(&|_, tensors| drop(tensors.remove(0))).contains("not those it lists"));
+        assert!(rewritten(&|(metadata, _)| metadata.clear()).contains("header is damaged"));
+        assert!(
+            rewritten(&|(_, tensors)| tensors[1].bytes[5] ^= 1).contains("is damaged (CRC32C)")
+        );
+        assert!(rewritten(&|(_, tensors)| drop(tensors.remove(0))).contains("not those it lists"));
     }
 
     #[test]
