@@ -26,7 +26,7 @@
 //!   bottom: [`cli`] → [`config`] → [`run::Session`] → [`run::train`].
 //! * [`method`]: what is trained, one paper a file.
 //! * [`report`]: what a run says of itself.
-//! * [`bench`]: what a step costs.
+//! * [`mod@bench`]: what a step costs.
 //!
 //! Networks and their mathematics are crate `model`, scores of what was learned crate `eval`.
 #![deny(missing_docs)]

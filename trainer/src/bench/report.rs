@@ -42,7 +42,7 @@ pub struct Report {
     pub loss: f64,
     /// The most that tensors held on the device at once, in GiB; null on the CPU.
     pub peak_gib: Option<f64>,
-    /// Arithmetic of a step ([`flops`]), in 10^12 operations.
+    /// Arithmetic of a step (`flops`), in 10^12 operations.
     pub tflop_per_step: f64,
 }
 

@@ -1,6 +1,6 @@
 //! What is trained: one method per file, chosen by [`heads`](heads()).
 //!
-//! A [`Method`] is two [`Networks`] and, on top of their backbones, the [`Heads`] that make a loss
+//! A [`Method`] is two `Networks` and, on top of their backbones, the [`Heads`] that make a loss
 //! of their maps. The online network learns; the target network is its moving average and never
 //! sees a gradient. Both run in training mode with batch-norm statistics of their own, and each
 //! view is a batch of its own.

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Diagnostics {
-    /// [`effective_rank`] of the online projections of one view of a batch. At most as many as
+    /// `effective_rank` of the online projections of one view of a batch. At most as many as
     /// pairs or dimensions.
     pub z_rank: Option<f64>,
     /// Share of an image's cells in its smallest cluster, mean over a batch.

@@ -24,7 +24,7 @@ pub trait HostBatch {
     fn view(&self, which: usize) -> &[u8];
     /// Side of a view in pixels.
     fn side(&self) -> i64;
-    /// [`BOX_VALUES`] of both views of each pair: `[n, 2, 7]`.
+    /// `BOX_VALUES` of both views of each pair: `[n, 2, 7]`.
     fn boxes(&self) -> Vec<f32>;
 }
 

@@ -2,8 +2,8 @@
 //! misalignment").
 //!
 //! First the flip of the augmentation is undone on the projected map ([`flip_back`]). Then either
-//! both maps are resampled on the overlap of their crops ([`roi`]), or the online map is told how
-//! far away its partner is ([`offset`]).
+//! both maps are resampled on the overlap of their crops ([`roi_align`]), or the online map is told how
+//! far away its partner is ([`offset_map`]).
 //!
 //! Crops are `[n, 4]` tensors x, y, w, h in frame pixels. No gradient reaches them.
 
