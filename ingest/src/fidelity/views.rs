@@ -19,7 +19,7 @@ pub(crate) const VIEW_PX: u32 = pyramid::MIN_SIDE_PX;
 /// The contact sheet shows differences so many times as large as they are.
 const DIFFERENCE_GAIN: u8 = 8;
 
-/// One crop as a view, made in two ways: RGB, [`VIEW_PX`] pixels wide and high.
+/// One crop as a view, made in two ways: RGB, 224 pixels wide and high.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// From the original image.

@@ -22,7 +22,7 @@ use crate::error::Result;
 pub use bins::Bin;
 use bins::Lengths;
 
-/// Frames by value of a column; a missing value counts under [`NO_VALUE`].
+/// Frames by value of a column; a missing value counts under `(none)`.
 pub type Counts = BTreeMap<String, u64>;
 
 /// Stands for a value that the data set does not state.

@@ -13,7 +13,7 @@ use crate::error::{Defect, Result};
 pub struct Item {
     /// Its place, for reports: `training/a.tfrecord@1234`, `street/0001.jpg`.
     pub source: String,
-    /// Share of [`Job::weight`] that is done with it.
+    /// Share of the weight of its job that is done with it.
     pub weight: u64,
     /// What stands there.
     pub content: Result<SourceImage, Defect>,

@@ -1,7 +1,7 @@
 //! What the three programs share on a terminal.
 //!
 //! * [`Program::run`]: logs, panics, errors and exit codes, in one place for all of them.
-//! * [`print`], [`print_line`], [`print_json`]: results on stdout. A reader that has gone away
+//! * [`print()`], [`print_line`], [`print_json`]: results on stdout. A reader that has gone away
 //!   (`| head -1`) ends the program quietly.
 //! * [`say`]: a line on stderr, for people.
 //! * [`Progress`]: a bar on a terminal, a line every ten seconds elsewhere.
