@@ -19,7 +19,8 @@ PROGRAMS = PACK / "programs.tar.xz"
 PEER = ROOT / "benchmarks" / "step.py"
 # Tests that need a GPU lie in these, by the names that they travel under.
 TESTS = {
-    "test-trainer": ["-p", "trainer", "--lib"],
+    "test-native": ["-p", "native", "--lib"],
+    "test-fused": ["-p", "native-emulator", "--test", "fused"],
     "test-oracle": ["-p", "trainer", "--test", "oracle"],
     "test-sampler": ["-p", "sampler", "--lib"],
 }
