@@ -1,6 +1,6 @@
 //! Refuses configs that cannot mean anything, before anything is built.
 //!
-//! Types, key names and enum values are refused earlier, by `layers`. Here are the ranges, and the
+//! Types, key names and enum values are refused earlier, by `console::layers`. Here are the ranges, and the
 //! rules between keys.
 
 use anyhow::Result;

@@ -2,7 +2,7 @@
 //!
 //! A TOML file names what differs from [`RunConfig::default`], which holds the paper's values (or,
 //! where the paper is silent, what its code base OpenSelfSup and its optimiser's source PixPro do).
-//! `layers` loads the file, applies `--set` and the other flags; [`RunConfig::check`] refuses
+//! `resolve` loads the file and lays flags over it; [`RunConfig::check`] refuses
 //! nonsense before anything is built; the resolved config is printed, written to
 //! `runs/x/config.toml` and stored in every checkpoint.
 //!

@@ -11,6 +11,7 @@
 //! Every file is written under a temporary name and renamed: a reader sees all of it or none.
 
 pub mod checkpoint;
+mod content;
 pub mod detectron2;
 pub mod pth;
 mod replace;

@@ -6,7 +6,6 @@
 //! filter. Heads and `fc` are left alone.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -14,18 +13,13 @@ use console::{one_line, usage};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::{self, Checkpoint};
-use super::{pth, safetensors};
+use super::checkpoint::Checkpoint;
+use super::content::{Content, backbone_of, below};
 use crate::arch::Arch;
 use crate::config::ModelConfig;
 use crate::network::Network;
 use crate::params::{Registry, Scope};
 use crate::resnet::ResNet;
-
-/// The first filter of a ResNet; what precedes it in a name precedes every name of the backbone.
-const STEM: &str = "conv1.weight";
-/// Words in the prefix of a network that follows another one.
-const FOLLOWERS: [&str; 5] = ["encoder_k", "target", "momentum", "teacher", "ema"];
 
 /// A backbone's tensors with torchvision's names.
 pub struct Weights {
@@ -59,7 +53,7 @@ impl Weights {
         if path.is_dir() {
             return Self::of_checkpoint(&Checkpoint::open(path)?, path, network);
         }
-        let all = match read_file(path)? {
+        let all = match Content::read(path)? {
             Content::Checkpoint(checkpoint) => {
                 return Self::of_checkpoint(&checkpoint, path, network);
             }
@@ -166,40 +160,6 @@ impl Weights {
     }
 }
 
-/// What a file holds.
-enum Content {
-    /// A run's state.
-    Checkpoint(Checkpoint),
-    /// Tensors by name, of whoever wrote them.
-    Tensors(BTreeMap<String, Tensor>),
-}
-
-/// Reads a checkpoint, a safetensors file or a state dict. A checkpoint is known by what it holds,
-/// whatever it is called, and is whole or an error: never a plain file of tensors, of which the
-/// wrong network might be taken.
-fn read_file(path: &Path) -> Result<Content> {
-    let is_safetensors = path.extension().is_some_and(|end| end == "safetensors");
-    match safetensors::read(path) {
-        Ok((metadata, tensors)) if checkpoint::is_claimed(&metadata, &tensors) => {
-            Checkpoint::of_file(&metadata, &tensors, path).map(Content::Checkpoint)
-        }
-        Ok((_, tensors)) if is_safetensors => {
-            let named = tensors
-                .iter()
-                .map(|tensor| Ok((tensor.name.clone(), tensor.to_tensor()?)));
-            named.collect::<Result<_>>().map(Content::Tensors)
-        }
-        Err(error) if is_safetensors => Err(error),
-        Ok(_) | Err(_) => {
-            let bytes = fs::read(path).with_context(|| format!("reading {path:?}"))?;
-            let tensors = pth::read(&bytes).map_err(|error| {
-                usage(format!("{path:?} is neither a checkpoint nor .safetensors nor a state dict of torch.save ({error:#})"))
-            })?;
-            Ok(Content::Tensors(tensors))
-        }
-    }
-}
-
 /// `[model]` of a run's config; the rest is not this crate's.
 fn model_of(config: &str) -> Result<ModelConfig> {
     #[derive(Default, Deserialize)]
@@ -216,49 +176,6 @@ fn model_of(config: &str) -> Result<ModelConfig> {
     Ok(part.model)
 }
 
-/// The tensors of the one backbone among `all`, with the prefix taken off.
-fn backbone_of(all: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
-    let is_stem = |tensor: &Tensor| matches!(tensor.size()[..], [64, 3, 7, 7]);
-    let stems = all.iter().filter(|(_, tensor)| is_stem(tensor));
-    let mut prefixes: Vec<&str> = stems
-        .filter_map(|(name, _)| name.strip_suffix(STEM))
-        .collect();
-    if prefixes.len() > 1 {
-        prefixes.retain(|prefix| !FOLLOWERS.iter().any(|word| prefix.contains(word)));
-    }
-    let prefix = match prefixes[..] {
-        [prefix] => prefix,
-        [] => {
-            return Err(usage(
-                "it holds no ResNet: no tensor *conv1.weight of shape [64, 3, 7, 7]",
-            ));
-        }
-        _ => {
-            return Err(usage(format!(
-                "it holds several networks, below {}",
-                prefixes.join(", ")
-            )));
-        }
-    };
-    let mut found = below(all, prefix);
-    found.retain(|name, _| {
-        ["conv1.", "bn1.", "layer"]
-            .iter()
-            .any(|start| name.starts_with(start))
-    });
-    Ok(found)
-}
-
-fn below(all: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
-    let named = |(name, tensor): (&String, &Tensor)| {
-        Some((
-            name.strip_prefix(prefix)?.to_owned(),
-            tensor.shallow_clone(),
-        ))
-    };
-    all.iter().filter_map(named).collect()
-}
-
 fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {
     if tensors.contains_key("layer1.0.conv3.weight") {
         Arch::Resnet50
@@ -270,7 +187,10 @@ fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::content::STEM;
     use crate::files::safetensors::HostTensor;
+    use crate::files::{checkpoint, pth, safetensors};
+    use std::fs;
 
     fn named(prefix: &str, weights: &Weights) -> BTreeMap<String, Tensor> {
         weights

@@ -1,0 +1,47 @@
+//! The command line, parsed and nothing more.
+
+mod backbone;
+mod evaluation;
+mod training;
+
+use clap::{Parser, Subcommand};
+
+pub use backbone::{ArchArg, BackboneArgs, NetworkArg};
+pub use evaluation::{EmbedArgs, ExportArgs, Format, ProbeArgs, Task, TransferArgs, VisualizeArgs};
+pub use training::{BenchArgs, ConfigArgs, ImportArgs, PlotArgs, RunArgs, SetupArgs};
+
+/// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train, or go on where the run's last checkpoint is.
+    Run(RunArgs),
+    /// Time the training step of a config.
+    Bench(BenchArgs),
+    /// Begin a run with the weights of another, or of torchvision.
+    Import(ImportArgs),
+    /// Score a frozen backbone: a linear classifier for every cell of labelled street scenes.
+    Probe(ProbeArgs),
+    /// Fine-tune a backbone for another task and score it.
+    Transfer {
+        /// Which task.
+        #[command(subcommand)]
+        task: Task,
+    },
+    /// Write a feature of every frame into a Parquet file.
+    Embed(EmbedArgs),
+    /// Write a run's network in a format that others read.
+    Export(ExportArgs),
+    /// Draw the curves of runs beside each other.
+    Plot(PlotArgs),
+    /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
+    Visualize(VisualizeArgs),
+}
