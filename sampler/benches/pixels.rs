@@ -31,9 +31,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize as fir;
 use sampler::Interpolation;
-use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
-use sampler::resize::Resizer;
-use sampler::simd::Simd;
+use sampler::pixels::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
+use sampler::pixels::resize::Resizer;
+use sampler::pixels::simd::Simd;
 use sampler::stages::StageTimes;
 use schemas::geom::Size;
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::config::PixelFormat;
 use crate::cursor::Cursor;
 use crate::meta::PairMeta;
-use crate::ring::Ready;
-use crate::slot::{Pixels, Slots};
+use crate::pipeline::ring::Ready;
+use crate::pipeline::slot::Slots;
 
 /// A complete batch. It borrows its slot from the pipeline and returns it when dropped, from
 /// whichever thread; while `depth` batches are held, no further one can be made.
@@ -54,9 +55,13 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If the batch holds [`Pixels::Floats`].
+    /// If the batch holds [`PixelFormat::Floats`], or `view_ix` is neither 0 nor 1.
     pub fn view(&self, view_ix: usize) -> &[u8] {
-        assert_eq!(self.slots.pixels(), Pixels::Bytes, "what the batch holds");
+        assert_eq!(
+            self.slots.pixels(),
+            PixelFormat::Bytes,
+            "what the batch holds"
+        );
         self.slots.view(self.ready(), view_ix)
     }
 
@@ -65,9 +70,13 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// Unless the batch holds [`Pixels::Floats`].
+    /// Unless the batch holds [`PixelFormat::Floats`], or if `view_ix` is neither 0 nor 1.
     pub fn floats(&self, view_ix: usize) -> &[f32] {
-        assert_eq!(self.slots.pixels(), Pixels::Floats, "what the batch holds");
+        assert_eq!(
+            self.slots.pixels(),
+            PixelFormat::Floats,
+            "what the batch holds"
+        );
         bytemuck::cast_slice(self.slots.view(self.ready(), view_ix))
     }
 

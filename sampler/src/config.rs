@@ -7,18 +7,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, check};
-use crate::fetch::Reading;
-use crate::order::OrderKind;
+use crate::frames::fetch::Reading;
+use crate::pipeline::slab::Pin;
+use crate::random::order::OrderKind;
 use crate::recipe::{Recipe, ViewAugment};
-use crate::slab::Pin;
-use crate::slot::Pixels;
 use crate::stages::Clock;
 
 /// Settings of a sampler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerConfig {
-    /// Names all randomness.
+    /// Seed of all random draws: the same seed, the same pairs.
     pub seed: u64,
     /// Pairs in a batch (of this rank).
     pub batch: usize,
@@ -39,7 +38,7 @@ pub struct SamplerConfig {
     /// How the bytes of a frame come into memory.
     pub reading: Reading,
     /// What the pixels of a batch are.
-    pub pixels: Pixels,
+    pub pixels: PixelFormat,
     /// This process among `world`.
     pub rank: u32,
     /// Number of processes that share each epoch.
@@ -72,7 +71,7 @@ impl Default for SamplerConfig {
             exact: false,
             order: OrderKind::Full,
             reading: Reading::Mmap,
-            pixels: Pixels::Bytes,
+            pixels: PixelFormat::Bytes,
             rank: 0,
             world: 1,
             filter: None,
@@ -186,6 +185,29 @@ impl PairConfig {
             ratio_fits,
             "[least, most] with 0 < least <= most",
         )
+    }
+}
+
+/// What the pixels of a batch are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelFormat {
+    /// RGB bytes, `[n, side, side, 3]`: a quarter of the size, for consumers whose device
+    /// normalises.
+    #[default]
+    Bytes,
+    /// Normalised `f32`, `[n, 3, side, side]`: for consumers that want what torchvision's pipeline
+    /// ends with.
+    Floats,
+}
+
+impl PixelFormat {
+    /// Bytes of one value.
+    pub(crate) const fn value_bytes(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Floats => 4,
+        }
     }
 }
 

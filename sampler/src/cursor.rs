@@ -13,7 +13,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The cursor `batches` later, with `steps` steps in an epoch.
+    /// The cursor `batches` later, with `steps` steps (at least one) in an epoch.
     pub fn advanced(self, batches: u64, steps: u64) -> Self {
         let total = self.step + batches;
         Self {

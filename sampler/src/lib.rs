@@ -28,7 +28,7 @@
 //! * **Content**: a batch depends on (set, filter, config, epoch, step) alone; not on threads,
 //!   timing, machine, or on where the run was resumed. Randomness hangs on the frame's key, so a
 //!   filter changes which frames there are, not how one is cropped.
-//! * **Pixels**: of Pillow and torchvision, byte for byte ([`augment`], [`resize`]).
+//! * **Pixels**: of Pillow and torchvision, byte for byte ([`pixels`]).
 //! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, no system call;
 //!   memory is `depth` batches and at most 64 bytes a frame.
 //! * **Damage**: a frame whose bytes are broken is replaced by the next of the epoch's order,
@@ -36,11 +36,10 @@
 //!
 //! # How it works
 //!
-//! `order` says which frame comes when; [`crop`] draws its two boxes; `fetch` brings bytes into
-//! memory, ahead of time when the page cache is cold; [`decode`] cuts the tiles that the boxes
-//! touch out of the right stored level and decodes them; [`resize`] and [`augment`] make the views,
-//! in place, in a slot of the ring (`ring`, loom-tested; `slot`; `slab`). [`stages`] measures each
-//! of these.
+//! [`random`] says which frame comes when and draws its two boxes. [`frames`] brings bytes into
+//! memory, ahead of time when the page cache is cold. [`pixels`] cuts the tiles that the boxes
+//! touch out of the right stored level, decodes them and makes the views, in place, in a slot of
+//! the ring (`pipeline`; the ring is loom-tested). [`stages`] measures each of these.
 //!
 //! # Features
 //!
@@ -49,48 +48,32 @@
 //! CUDA, no SQL and no fonts.
 #![deny(missing_docs)]
 
-pub mod augment;
 mod batch;
 mod config;
-pub mod crop;
 mod cursor;
-pub mod decode;
 mod error;
-mod fetch;
 pub mod frames;
-#[cfg(test)]
-mod goodness;
 mod maker;
 mod meta;
-mod order;
 #[cfg(feature = "draw")]
-pub mod picture;
-#[cfg(feature = "pin")]
-mod pinned;
+pub mod paint;
 mod pipeline;
-pub mod plan;
+pub mod pixels;
+pub mod random;
 mod recipe;
-pub mod resize;
-mod ring;
-pub mod rng;
 mod sampler;
 mod set;
-pub mod simd;
-mod slab;
-mod slot;
 pub mod stages;
-mod sync;
 
 pub use batch::Batch;
-pub use config::{PairConfig, SamplerConfig};
+pub use config::{PairConfig, PixelFormat, SamplerConfig};
 pub use cursor::Cursor;
 pub use error::{BrokenFrame, Error, Result};
-pub use fetch::Reading;
+pub use frames::fetch::Reading;
 pub use meta::{CropMeta, PairMeta};
-pub use order::OrderKind;
+pub use pipeline::slab::Pin;
 pub use pipeline::{Batches, Counters, Profile};
+pub use pixels::resize::Interpolation;
+pub use random::order::OrderKind;
 pub use recipe::{Recipe, ViewAugment};
-pub use resize::Interpolation;
 pub use sampler::Sampler;
-pub use slab::Pin;
-pub use slot::Pixels;

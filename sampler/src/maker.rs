@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::augment::{Workspace, apply};
 use crate::cursor::Cursor;
-use crate::decode::{Decoder, Region};
 use crate::error::{BrokenFrame, Error, Result};
-use crate::fetch::{AHEAD_SAMPLES, Lookahead, is_probe};
-use crate::order::EpochOrder;
+use crate::frames::fetch::{AHEAD_SAMPLES, Lookahead, is_probe};
 use crate::pipeline::Make;
-use crate::resize::{Interpolation, Resizer};
+use crate::pipeline::slot::PlaceMut;
+use crate::pixels::augment::{Workspace, apply};
+use crate::pixels::decode::{Decoder, Region};
+use crate::pixels::resize::{Interpolation, Resizer};
+use crate::random::order::EpochOrder;
 use crate::set::OpenSet;
-use crate::slot::PlaceMut;
 use crate::stages::{Clock, Stage, StageTimes};
 
 /// Broken frames in a row after which the set is given up.

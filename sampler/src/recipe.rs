@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, check};
-use crate::resize::Interpolation;
+use crate::pixels::resize::Interpolation;
 
 /// Probabilities and strengths of the augmentations of one view, applied in the order of the
 /// fields.

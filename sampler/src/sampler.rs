@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::frames::Frames;
 use crate::maker::Maker;
 use crate::meta::PairMeta;
-use crate::order::mix;
 use crate::pipeline::{Batches, BrokenLimit, Shape, start};
+use crate::random::order::mix;
 use crate::set::OpenSet;
 
 /// An opened set with its settings: knows which frames there are and where, and starts pipelines

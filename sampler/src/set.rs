@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemas::geom::Rect;
 
 use crate::config::SamplerConfig;
-use crate::crop::{CropPair, box_of, overlap_in_view};
-use crate::decode::Levels;
 use crate::error::BrokenFrame;
 use crate::frames::{Frames, Stored};
 use crate::meta::{CropMeta, PairMeta};
-use crate::order::{EpochOrder, Share};
-use crate::plan::{Plan, plan};
+use crate::pixels::decode::Levels;
+use crate::random::crop::{CropPair, box_of, overlap_in_view};
+use crate::random::order::{EpochOrder, Share};
+use crate::random::plan::{Plan, plan};
 
 /// What all workers read.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sampler::{
-    Batch, Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, Pixels, Reading, Sampler,
+    Batch, Batches, Cursor, Error, OrderKind, PairConfig, PairMeta, PixelFormat, Reading, Sampler,
     SamplerConfig, ViewAugment,
 };
 use schemas::catalog::Catalog;
@@ -254,7 +254,7 @@ fn floats_are_the_normalised_bytes() {
     let dir = set();
     let bytes = run(dir.path(), config(), Cursor::default(), 3);
     let config = SamplerConfig {
-        pixels: Pixels::Floats,
+        pixels: PixelFormat::Floats,
         ..config()
     };
     let area = (config.output * config.output) as usize;

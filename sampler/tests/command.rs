@@ -24,7 +24,7 @@ fn json(output: &Output) -> serde_json::Value {
 }
 
 /// A folder with a set in `shards/`, the default path.
-fn workplace() -> tempfile::TempDir {
+fn folder_with_set() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     photos::write(&dir.path().join("shards"), 12, 6);
     dir
@@ -32,7 +32,7 @@ fn workplace() -> tempfile::TempDir {
 
 #[test]
 fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
-    let dir = workplace();
+    let dir = folder_with_set();
     let report = json(&sampler(
         &["bench", "--json", "--seconds", "1", "--threads", "2"],
         dir.path(),
@@ -69,7 +69,7 @@ fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
 
 #[test]
 fn bench_compares_threads_and_a_cold_page_cache() {
-    let dir = workplace();
+    let dir = folder_with_set();
     let line = [
         "bench",
         "--json",
@@ -106,7 +106,7 @@ fn bench_compares_threads_and_a_cold_page_cache() {
 
 #[test]
 fn stats_count_pairs_that_reached_the_cap() {
-    let dir = workplace();
+    let dir = folder_with_set();
     let report = json(&sampler(
         &["stats", "--pairs", "300", "--iou", "0.97", "--json"],
         dir.path(),
@@ -123,7 +123,7 @@ fn stats_count_pairs_that_reached_the_cap() {
 
 #[test]
 fn preview_and_stats_write_their_pictures() {
-    let dir = workplace();
+    let dir = folder_with_set();
     let output = sampler(
         &[
             "preview",
@@ -159,7 +159,7 @@ fn preview_and_stats_write_their_pictures() {
 
 #[test]
 fn bad_input_is_one_line_and_a_failure() {
-    let dir = workplace();
+    let dir = folder_with_set();
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     let cases: &[(&[&str], &str)] = &[
         (&["bench", "nowhere"], "no such folder"),

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
-use sampler::decode::{Decoder, Levels, Region};
-use sampler::rng::{Purpose, Stream};
+use sampler::pixels::decode::{Decoder, Levels, Region};
+use sampler::random::rng::{Purpose, Stream};
 use sampler::stages::{Clock, StageTimes};
 use schemas::geom::{Rect, Size, choose_level};
 use schemas::index::LevelSlot;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use sampler::Error;
-use sampler::decode::Decoder;
 use sampler::frames::{Frames, Picture};
+use sampler::pixels::decode::Decoder;
 use schemas::geom::Size;
 use testkit::photos;
 use turbojpeg::PixelFormat;

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 #![allow(dead_code, reason = "the models use a part of the ring's interface")]
 
-#[path = "../src/ring.rs"]
+#[path = "../src/pipeline/ring.rs"]
 mod ring;
 
 mod sync {

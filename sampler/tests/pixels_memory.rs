@@ -5,8 +5,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sampler::Interpolation;
-use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
-use sampler::resize::Resizer;
+use sampler::pixels::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
+use sampler::pixels::resize::Resizer;
 use sampler::stages::StageTimes;
 use schemas::geom::Size;
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Compares method.py with an oracle from another hand, case by case: the losses and every gradient, in float64.
+"""Compares method.py with a second implementation from another hand, case by case: losses and gradients, in float64.
 
-    .venv/bin/python scripts/golden/cross_check.py FOLDER_OF_REFERENCE_PY
+    .venv/bin/python scripts/golden/cross_check.py FOLDER
+
+FOLDER holds that implementation as reference.py; it is not part of this repository.
 
 So what the trainer is tested against has itself been computed twice, independently. Fails above 1e-9.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes resnet.npz, resnet.json and layers.npz of trainer/tests/fixtures with torchvision, in float64.
+"""Writes resnet.npz, resnet.json and layers.npz of trainer/model/tests/fixtures with torchvision, in float64.
 
   .venv/bin/python scripts/golden/networks.py [OUT_DIR]
 
@@ -118,7 +118,8 @@ def split_norm_arrays():
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "trainer/tests/fixtures"
+    ours = Path(__file__).resolve().parents[2] / "trainer/model/tests/fixtures"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ours
     torch.set_num_threads(1)
     write_resnet(folder)
     np.savez_compressed(folder / "layers.npz", **roi_arrays(), **split_norm_arrays())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes optim.json of trainer/tests/fixtures: trajectories of LARS and SGD, learning rates, EMA coefficients.
+"""Writes optim.json of trainer/model/tests/fixtures: trajectories of LARS and SGD, learning rates, EMA coefficients.
 
     .venv/bin/python scripts/golden/optim.py [OUT_DIR]
 
@@ -159,5 +159,5 @@ def write_optim(out):
 
 if __name__ == "__main__":
     write_optim(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "trainer/tests/fixtures"
+        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "trainer/model/tests/fixtures"
     )

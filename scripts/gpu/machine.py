@@ -12,7 +12,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What travels: ignored by git, smaller than 60 MB.
+# What travels: ignored by git.
 PACK = ROOT / ".gpu"
 PROGRAMS = PACK / "programs.tar.xz"
 # The same step in PyTorch.

@@ -1,7 +1,6 @@
 """`scripts/bench-gpu`: options, and which stages run."""
 
 import argparse
-import os
 import pathlib
 
 import agree
@@ -47,9 +46,8 @@ def parse():
         add("--repeats", type=int, default=2, metavar="N", help="turns of every program (2)")
         add("--sides", nargs="+", choices=timing.SIDES, help="programs (all; on a CPU ours and eager)")
         add("--shards", type=pathlib.Path, metavar="DIR", help="set for the stage sampler (a made-up one)")
-        add("--minutes", type=float, default=8.5, metavar="M", help="begin nothing that may end later (8.5)")
-        out = os.environ.get("OUT") or PACK / "out"
-        add("--out", type=pathlib.Path, default=out, metavar="DIR", help="results ($OUT, .gpu/out)")
+        add("--minutes", type=float, default=1440, metavar="M", help="begin nothing that may end later (a day)")
+        add("--out", type=pathlib.Path, default=PACK / "out", metavar="DIR", help="results (.gpu/out)")
     return parser.parse_args()
 
 

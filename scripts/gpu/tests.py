@@ -11,7 +11,7 @@ def run(machine):
         return say("tests: left out, they need a GPU")
     failed = []
     for name in TESTS:
-        # One at a time: they share the GPU. The soak test of the loader is no matter of it.
+        # One at a time: they share the GPU. The loader's soak test needs no GPU.
         command = [machine.program(name), "--ignored", "--test-threads", "1", "--skip", "soak"]
         try:
             left, environment = max(machine.seconds_left(), 1), machine.environment()

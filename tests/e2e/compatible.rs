@@ -131,11 +131,7 @@ fn goes_on(name: &str) {
         "{}",
         done.stderr
     );
-    let rows = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let rows: Vec<Value> = rows
-        .lines()
-        .map(|row| serde_json::from_str(row).unwrap())
-        .collect();
+    let rows = testkit::log_rows(&run);
     let old = read("losses.json");
     let old = &old.as_array().unwrap()[2..];
     assert_eq!((rows.len(), old.len()), (3, 3));

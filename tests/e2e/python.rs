@@ -1,27 +1,18 @@
 //! Plain Parquet tools and PyTorch's own classes read what we write.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
-use testkit::{real_data, skip};
+use testkit::real_data;
 
-use crate::programs::{demo_set, json, ok, workspace};
+use crate::programs::{demo_set, json, ok};
 
-/// Runs `code` with the virtual environment's Python if that has `modules`; otherwise says what is
-/// missing.
+/// Runs `code` with a Python that has `modules`; without one the test is skipped.
 fn python(modules: &str, code: &str) {
-    let python: PathBuf = workspace().join(".venv/bin/python");
-    let has = Command::new(&python)
-        .args(["-c", &format!("import {modules}")])
-        .output();
-    if !has.is_ok_and(|done| done.status.success()) {
-        skip(&format!(
-            ".venv has no Python with {modules}; `scripts/setup --tests` installs it"
-        ));
+    let Some(python) = testkit::python(modules) else {
         return;
-    }
+    };
     let done = Command::new(&python)
         .args(["-c", code])
         .current_dir(demo_set())

@@ -94,11 +94,7 @@ fn training_writes_metrics_resumes_and_exports() {
                --set schedule.total_steps=6 --set schedule.warmup_steps=2 --set run.log_every_steps=1";
     ok(dir, &format!("{run} --steps 3"));
     ok(dir, run);
-    let metrics = fs::read_to_string(dir.join("runs/e2e/metrics.jsonl")).unwrap();
-    let rows: Vec<Value> = metrics
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let rows = testkit::log_rows(&dir.join("runs/e2e"));
     assert_eq!(
         rows.iter()
             .map(|row| row["step"].as_u64().unwrap())
@@ -121,12 +117,12 @@ fn training_writes_metrics_resumes_and_exports() {
         assert!(
             rows.iter()
                 .all(|row| row[key].as_f64().is_some_and(f64::is_finite)),
-            "{key}: {metrics}"
+            "{key}: {rows:?}"
         );
     }
     assert!(
         rows.iter().all(|row| row["z_std"].as_f64() > Some(0.1)),
-        "not collapsed: {metrics}"
+        "not collapsed: {rows:?}"
     );
 
     ok(

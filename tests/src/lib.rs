@@ -1,1 +1,1 @@
-//! Tests only: see `e2e/`.
+//! Tests only: see `e2e/` and `structure/`.

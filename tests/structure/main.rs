@@ -7,5 +7,6 @@
 mod circles;
 mod floors;
 mod imports;
+mod paths;
 mod recipe;
 mod tree;

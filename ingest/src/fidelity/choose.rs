@@ -1,6 +1,6 @@
 //! A random choice of some of many.
 
-use sampler::rng::Stream;
+use sampler::random::rng::Stream;
 
 /// `count` of `items`, or all if there are fewer; every item is as likely to be chosen. In no
 /// particular order.
@@ -26,7 +26,7 @@ pub(super) fn choose<T>(
 
 #[cfg(test)]
 mod tests {
-    use sampler::rng::Purpose;
+    use sampler::random::rng::Purpose;
 
     use super::*;
 

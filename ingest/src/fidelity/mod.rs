@@ -18,8 +18,8 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use sampler::PairConfig;
-use sampler::crop::draw_pair;
-use sampler::rng::{Purpose, Stream};
+use sampler::random::crop::draw_pair;
+use sampler::random::rng::{Purpose, Stream};
 use schemas::catalog::Catalog;
 use schemas::geom::choose_level;
 use schemas::shard::{FrameEntry, Settings, ShardReader};

@@ -1,4 +1,5 @@
-//! Raw data sets as streams of encoded images, one file per data set.
+//! Raw data sets as streams of encoded images. `waymo`, `soda10m` and `images` are the data sets; the
+//! rest is what they share.
 //!
 //! [`expand`] finds the inputs. A [`Dataset`] turns an input into [`Job`]s (one per shard), and a
 //! job opens as an iterator over its [`Item`]s in a fixed order; [`read`] fetches the bytes of one.

@@ -14,7 +14,7 @@ use crate::support::{
     assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree,
     write_waymo,
 };
-use crate::traced::{Call, Moment, Traced};
+use testkit::traced::{Call, Moment, Traced};
 
 /// Asserts that a run failed with exactly one line, which holds all of `expected`.
 #[track_caller]

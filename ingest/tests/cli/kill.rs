@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::{assert_same_tree, command, ingest_json, ingest_to, stderr, write_waymo};
-use crate::traced::{Call, Moment, Traced};
+use testkit::traced::{Call, Moment, Traced};
 
 const SHARDS: usize = 8;
 

@@ -13,7 +13,5 @@ mod promises;
 mod real_data;
 mod summary;
 mod support;
-#[path = "../../../tests/support/traced.rs"]
-mod traced;
 mod verify;
 mod waymo_v2;

@@ -4,21 +4,28 @@
 //! `MULTISIAM_DATA`; a test that has none says so with [`skip`], and `scripts/test` counts and names
 //! what was skipped.
 //!
-//! Where pixels of our own do, [`photos`] and [`scenes`] write made-up sets.
+//! Where pixels of our own do, [`photos`] and [`scenes`] write made-up sets. [`traced`] ends a program
+//! at a chosen system call. [`log_rows`] reads what a run has logged.
 
 mod coefficients;
 mod jpeg;
 pub mod photos;
+mod python;
 pub mod scenes;
 mod set;
+pub mod traced;
 
 use std::env;
+use std::fs;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use serde_json::Value;
+
 pub use coefficients::coefficients;
+pub use python::python;
 
 /// Folder of real data, laid out as CONTRIBUTING.md says.
 const DATA: &str = "MULTISIAM_DATA";
@@ -37,6 +44,17 @@ pub fn real_data(relative: &str) -> Option<PathBuf> {
     let path = Path::new(&folder).join(relative);
     assert!(path.exists(), "{DATA} has no {relative}: {path:?}");
     Some(path)
+}
+
+/// The rows that a run has logged into its folder.
+///
+/// # Panics
+/// If there is no log, or a line of it is not JSON.
+pub fn log_rows(run: &Path) -> Vec<Value> {
+    let path = run.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let row = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    text.lines().map(row).collect()
 }
 
 /// Notes that the running test is skipped, and why.

@@ -1,8 +1,8 @@
 //! The pipeline with makers that do not decode: order, ends, failures, delays.
 
 use super::*;
-use crate::augment::Out;
-use crate::order::mix;
+use crate::pixels::augment::Out;
+use crate::random::order::mix;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Writes recognisable bytes; delays, panics and fails where told. Counts how many of its kind are
@@ -57,7 +57,7 @@ fn shape(depth: usize, batch: usize) -> Shape {
         depth,
         batch,
         output: 8,
-        pixels: Pixels::Bytes,
+        pixels: PixelFormat::Bytes,
         pin: Pin::Never,
         steps: STEPS,
     }

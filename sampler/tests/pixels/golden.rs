@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use sampler::Interpolation;
-use sampler::augment::{Jitter, JitterOp, ViewOps, Workspace};
-use sampler::resize::Resizer;
-use sampler::simd::Simd;
+use sampler::pixels::augment::{Jitter, JitterOp, ViewOps, Workspace};
+use sampler::pixels::resize::Resizer;
+use sampler::pixels::simd::Simd;
 
 use crate::oracle::{self, Image};
 use crate::{resize, views};

@@ -2,7 +2,7 @@
 //! obvious.
 
 use sampler::Interpolation;
-use sampler::augment::{Jitter, JitterOp, ViewOps};
+use sampler::pixels::augment::{Jitter, JitterOp, ViewOps};
 
 /// Row-major RGB triples.
 #[derive(Clone, Debug, PartialEq)]

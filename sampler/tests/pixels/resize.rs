@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use sampler::Interpolation::{self, Bicubic, Bilinear};
-use sampler::augment::{Out, Planes};
-use sampler::resize::Resizer;
-use sampler::simd::Simd;
+use sampler::pixels::augment::{Out, Planes};
+use sampler::pixels::resize::Resizer;
+use sampler::pixels::simd::Simd;
 use schemas::geom::Size;
 
 use crate::Random;

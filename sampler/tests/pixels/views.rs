@@ -1,7 +1,7 @@
 //! The augmentation of a view: each operation alone, and chains as the sampler draws them.
 
-use sampler::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
-use sampler::simd::Simd;
+use sampler::pixels::augment::{Jitter, JitterOp, Out, ViewOps, Workspace, apply};
+use sampler::pixels::simd::Simd;
 use sampler::stages::StageTimes;
 
 use crate::Random;

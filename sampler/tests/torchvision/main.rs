@@ -10,27 +10,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sampler::augment::{JitterOp, ViewOps};
-use sampler::crop::draw_pair;
-use sampler::plan::plan;
-use sampler::rng::{Purpose, Stream};
+use sampler::pixels::augment::{JitterOp, ViewOps};
+use sampler::random::crop::draw_pair;
+use sampler::random::plan::plan;
+use sampler::random::rng::{Purpose, Stream};
 use sampler::{Cursor, Interpolation, PairConfig, Recipe, Sampler, SamplerConfig, ViewAugment};
 use schemas::catalog::Catalog;
 use schemas::geom::{Rect, Size};
 use serde_json::{Value, json};
 use testkit::photos;
 
-/// Python with torchvision, or a line that says that there is none.
+/// Python with torchvision, if there is one.
 fn python() -> Option<PathBuf> {
-    let python = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.venv/bin/python"));
-    let find =
-        "from importlib.util import find_spec as f; exit(not (f('PIL') and f('torchvision')))";
-    let found = Command::new(&python).args(["-c", find]).output();
-    if found.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    testkit::skip("no torchvision; run scripts/setup --tests");
-    None
+    testkit::python("torchvision, PIL")
 }
 
 /// What a script of this folder prints.

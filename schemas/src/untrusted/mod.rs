@@ -1,9 +1,9 @@
 //! Reading Parquet files that may hold anything.
 //!
 //! The Parquet library is not made for damaged files alone: over some contradictions it panics, and
-//! it reserves memory by numbers that it has not checked. [`caught`] makes the one an error;
-//! [`check_schema`] and, for our own files, a check of the page index come before the other, which
-//! no process survives. Its reads go through [`Input`], its pages through [`read_groups`].
+//! it reserves memory by numbers that it has not checked. [`caught`] turns a panic into an error.
+//! Running out of memory would end the process, so [`check_schema`] and, for our own files, a check
+//! of the page index refuse false counts before memory is reserved. Its reads go through [`Input`], its pages through [`read_groups`].
 
 mod caught;
 mod claims;

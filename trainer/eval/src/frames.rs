@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use console::usage;
 use draw::Canvas;
-use sampler::decode::Decoder;
 use sampler::frames::Frames;
+use sampler::pixels::decode::Decoder;
 use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 

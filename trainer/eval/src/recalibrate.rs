@@ -12,8 +12,8 @@ use draw::Canvas;
 use model::device::normalised;
 use model::files::weights::Backbone;
 use model::{MOMENTUM, Registry, Role};
-use sampler::decode::Decoder;
 use sampler::frames::Frames;
+use sampler::pixels::decode::Decoder;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::frames::shown_size;

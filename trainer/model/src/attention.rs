@@ -31,7 +31,7 @@ fn similarity(aligned: &Tensor, knobs: Attention) -> Tensor {
 }
 
 /// Equation 8: each cell's sum of `values` `[n, d, h, w]`, weighted by similarity in `aligned`
-/// `[n, c, h, w]`.
+/// `[n, c, h, w]`. Returns `[n, d, h, w]`.
 pub fn self_attention(aligned: &Tensor, values: &Tensor, knobs: Attention) -> Tensor {
     let flat = values.flatten(2, -1); // [n, d, p]
     let flat = match knobs.normalize_value {

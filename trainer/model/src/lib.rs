@@ -23,7 +23,8 @@
 //!   machine.
 //! * [`files`] reads and writes weights.
 //!
-//! Nothing here knows of a run, of its data, or of a command line.
+//! Nothing here knows of methods, shards or a command line. A checkpoint carries the run's config and
+//! position as opaque values.
 #![deny(missing_docs)]
 
 pub mod align;

@@ -47,7 +47,8 @@ impl BatchNorm {
         }
     }
 
-    /// From now on, training normalises `parts` equal parts of a batch by their own statistics.
+    /// From now on, training normalises `parts` equal parts of a batch by their own statistics. `parts` is
+    /// at least 1 and divides every batch.
     pub fn split(&mut self, parts: i64) {
         self.parts = parts;
     }

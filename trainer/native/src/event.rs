@@ -77,6 +77,8 @@ impl Drop for Event {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Kind, Tensor};
+
     use super::*;
 
     #[test]
@@ -85,5 +87,20 @@ mod tests {
         assert!(event.is_done().unwrap());
         event.wait().unwrap();
         event.block_stream().unwrap();
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn an_event_says_when_the_work_before_it_is_done() {
+        let gpu = crate::cuda_device(0).unwrap();
+        let x = Tensor::ones([2048, 2048], (Kind::Float, gpu));
+        let mut y = x.shallow_clone();
+        for _ in 0..50 {
+            y = y.matmul(&x) * 1e-3;
+        }
+        let event = Event::record(gpu).unwrap();
+        event.block_stream().unwrap();
+        event.wait().unwrap();
+        assert!(event.is_done().unwrap());
     }
 }

@@ -6,13 +6,13 @@ use console::{print_json, print_line, say};
 
 use super::{dry_run, setup};
 use crate::cli::RunArgs;
-use crate::config::EMBEDDED;
+use crate::config::BUILT_IN;
 use crate::run::{EXIT_INTERRUPTED, Outcome, Session, Signals, train};
 
 /// Runs the command; the value is the exit code.
 pub(super) fn run(args: &RunArgs) -> Result<u8> {
     if args.list_configs {
-        for (name, text) in EMBEDDED {
+        for (name, text) in BUILT_IN {
             print_line(format_args!("{name:26} {}", summary(text)))?;
         }
         return Ok(0);

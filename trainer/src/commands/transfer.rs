@@ -4,7 +4,7 @@ use anyhow::Result;
 use console::layers::summary;
 use console::{print_json, print_line, usage};
 use eval::segmentation::Dataset;
-use eval::transfer::{self, EMBEDDED, Request, Tuning};
+use eval::transfer::{self, BUILT_IN, Request, Tuning};
 use model::device;
 use model::files::weights::Weights;
 
@@ -13,7 +13,7 @@ use crate::cli::TransferArgs;
 /// Runs the command.
 pub(super) fn transfer(args: &TransferArgs) -> Result<()> {
     if args.list_configs {
-        return EMBEDDED
+        return BUILT_IN
             .iter()
             .try_for_each(|(name, text)| print_line(format_args!("{name:20} {}", summary(text))));
     }

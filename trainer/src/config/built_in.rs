@@ -6,7 +6,7 @@
 //! checked here.
 
 /// Name and text of each config, in the order of the tables.
-pub const EMBEDDED: &[(&str, &str)] = &[
+pub const BUILT_IN: &[(&str, &str)] = &[
     (
         "multisiam_waymo",
         include_str!("../../../configs/paper/multisiam_waymo.toml"),
@@ -149,7 +149,7 @@ mod tests {
                 Some(name.to_str()?.strip_suffix(".toml")?.to_owned())
             })
             .collect();
-        let mut names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         files.sort();
         names.sort_unstable();
         assert_eq!(files, names);
@@ -209,7 +209,7 @@ mod tests {
         for (name, expected) in rows {
             assert_eq!(changes(&base, name), expected, "{name}");
         }
-        let tables = EMBEDDED
+        let tables = BUILT_IN
             .iter()
             .filter(|(name, _)| name.starts_with("table"));
         assert_eq!(tables.count(), rows.len() + 1, "every row is listed here");
@@ -244,7 +244,7 @@ mod tests {
             );
         }
         for name in ["byol_waymo", "moco_waymo", "mocov2_waymo"] {
-            let (_, text) = EMBEDDED.iter().find(|(known, _)| *known == name).unwrap();
+            let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name).unwrap();
             assert!(text.contains("OpenSelfSup defaults"), "{name}");
             assert_eq!(config(name).schedule.epochs, 325.0, "{name}");
         }

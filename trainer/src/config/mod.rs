@@ -6,7 +6,7 @@ mod ranges;
 mod resolve;
 mod run_config;
 
-pub use built_in::EMBEDDED;
+pub use built_in::BUILT_IN;
 pub use probe::ProbeConfig;
 pub(crate) use resolve::parse_resolved;
 pub use resolve::{find, resolve};

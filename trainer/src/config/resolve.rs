@@ -6,7 +6,7 @@
 use anyhow::Result;
 use console::layers::{self, Override, Source, layer};
 
-use super::built_in::EMBEDDED;
+use super::built_in::BUILT_IN;
 use super::run_config::RunConfig;
 
 /// Finds a run's config: a file if `name` is one, else a built-in.
@@ -14,7 +14,7 @@ use super::run_config::RunConfig;
 /// # Errors
 /// If it is neither, or the file cannot be read.
 pub fn find(name: &str) -> Result<Source> {
-    layers::find(EMBEDDED, name)
+    layers::find(BUILT_IN, name)
 }
 
 /// Lays file and overrides over the defaults and checks the result.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_embedded_config_resolves_and_says_what_it_is() {
-        for (name, text) in EMBEDDED {
+        for (name, text) in BUILT_IN {
             resolve(&find(name).unwrap(), &[]).unwrap();
             assert!(summary(text).len() > 20, "{name}: {:?}", summary(text));
         }

@@ -6,8 +6,8 @@
 //! nonsense before anything is built; the resolved config is printed, written to
 //! `runs/x/config.toml` and stored in every checkpoint.
 //!
-//! Only `[run]` and `[probe]` may change between a run and its resumption: nothing in them changes
-//! a weight.
+//! Only `[run]` and `[probe]` may change between a run and its resumption. `run.threads` and
+//! `run.fused_kernels` change how sums are rounded; nothing else in them changes a weight.
 
 use model::device::Precision;
 use model::optim::schedule::{LrShape, TauShape};
@@ -54,8 +54,8 @@ pub struct DataConfig {
     /// SQL filter over the catalog's columns; empty takes every frame.
     #[serde(rename = "where")]
     pub filter: String,
-    /// `full`: any frame next. `block`: shuffled shards with a window, for disks and network
-    /// folders.
+    /// `full`: any frame next. `block`: blocks of 1,024 neighbours in random order, mixed within a
+    /// window of 16 blocks, for disks and network folders.
     pub order: OrderKind,
     /// Always cut from the original resolution: slower, for comparisons.
     pub exact: bool,
@@ -89,7 +89,8 @@ pub struct OptimConfig {
     pub base_lr: f64,
     /// Momentum. OpenSelfSup: 0.9.
     pub momentum: f64,
-    /// Weight decay; biases and norms are excluded. Paper, section 4.1: 1e-5.
+    /// Weight decay. LARS leaves biases and norms out, as `exclude` says; SGD takes all, as MoCo does.
+    /// Paper, section 4.1: 1e-5.
     pub weight_decay: f64,
     /// LARS: trust coefficient.
     pub eta: f64,
@@ -108,7 +109,7 @@ pub struct OptimConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimName {
-    /// Layer-wise adaptive rates in OpenSelfSup's arithmetic (RECIPE 4).
+    /// Layer-wise adaptive rates, in the arithmetic that `arithmetic` names (RECIPE 4).
     Lars,
     /// SGD with momentum.
     Sgd,
@@ -138,7 +139,8 @@ pub struct ScheduleConfig {
     pub tau_shape: TauShape,
 }
 
-/// Logs and checkpoints. Nothing here changes a weight, so it may change when a run is resumed.
+/// Logs, checkpoints and the machine. All of it may change when a run is resumed: nothing here
+/// changes a weight, except that `threads` and `fused_kernels` round sums in another order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {

@@ -3,8 +3,8 @@
 //! L = λ L_q + (1 − λ) L_2D: equation 11 with MoCo's InfoNCE as the image branch, on the key
 //! encoder as target network; the 2D branch of equation 10 as it is.
 //
-// NOTE: the appendix is not public. RECIPE 5 weighs the readings; this is the one that changes
-// least ("plug-and-play").
+// NOTE: the appendix was not available to us. RECIPE 5 weighs the readings; this is the one that
+// changes least ("plug-and-play").
 
 use model::{Head, ModelConfig, Network};
 

@@ -10,7 +10,7 @@ use model::Network;
 use model::cluster::KMeans;
 use model::device::normalised;
 use sampler::Batch;
-use sampler::picture::paint_view;
+use sampler::paint::paint_view;
 use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};
 

@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use testkit::scenes;
 
 use super::refusals::assert_refused;
-use super::{Bench, assert_success, python, stderr, trainer};
+use super::{Bench, assert_success, stderr, trainer};
 
 fn embed(weights: &Path, shards: &Path, out: &Path, more: &[&str]) -> Output {
     let mut command = trainer(&["embed", "--device", "cpu", "--batch", "8"]);
@@ -162,8 +162,7 @@ fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
 
 #[test]
 fn features_are_torchvisions_and_join_with_the_catalog_in_python() {
-    let Some(python) = python::with("torch, torchvision, numpy, polars, pyarrow, PIL") else {
-        testkit::skip("no Python with torch, torchvision, numpy, polars, pyarrow and PIL");
+    let Some(python) = testkit::python("torch, torchvision, numpy, polars, pyarrow, PIL") else {
         return;
     };
     let bench = Bench::new();

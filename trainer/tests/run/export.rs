@@ -10,7 +10,7 @@ use model::files::safetensors::{self, Dtype, HostTensor};
 use model::files::weights::Weights;
 use tch::Kind;
 
-use super::{Bench, assert_success, python, stderr, trainer};
+use super::{Bench, assert_success, stderr, trainer};
 
 /// A run of two steps, and what is exported of it.
 struct Exported {
@@ -119,8 +119,7 @@ fn recalibrated_statistics_are_those_of_whole_frames() {
 
 #[test]
 fn what_torch_saves_is_read() {
-    let Some(python) = python::with("torch") else {
-        testkit::skip("no Python with torch");
+    let Some(python) = testkit::python("torch") else {
         return;
     };
     let exported = Exported::new();
@@ -211,8 +210,7 @@ fn a_run_begins_with_imported_weights() {
 
 #[test]
 fn pytorch_and_detectron2_files_open_in_python() {
-    let Some(python) = python::with("torch, numpy") else {
-        testkit::skip("no Python with torch and numpy");
+    let Some(python) = testkit::python("torch, numpy") else {
         return;
     };
     let exported = Exported::new();

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::resume::assert_same_as_undisturbed;
-use super::traced::{Call, Moment, Traced};
 use super::{Bench, assert_success};
+use testkit::traced::{Call, Moment, Traced};
 
 /// The run's checkpoints.
 const STEPS: [u64; 3] = [3, 6, 8];

@@ -171,10 +171,8 @@ fn fine_tuning_learns_and_resumes_to_the_same_weights() {
     );
     assert!(whole.join("predictions.png").is_file() && whole.join("result.json").is_file());
     let losses = |run: &Path| -> Vec<Value> {
-        let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap()["loss"].clone())
-            .collect()
+        let rows = testkit::log_rows(run);
+        rows.iter().map(|row| row["loss"].clone()).collect()
     };
     let rows: Vec<f64> = losses(&whole).iter().filter_map(Value::as_f64).collect();
     assert!(rows.len() == 6 && rows[5] < 0.7 * rows[0], "{rows:?}");

@@ -9,13 +9,9 @@ mod kill;
 mod labelled;
 mod pipes;
 mod plot;
-#[path = "../python/mod.rs"]
-mod python;
 mod refusals;
 mod resume;
 #[allow(dead_code, reason = "other programs' tests use more of it")]
-#[path = "../../../tests/support/traced.rs"]
-mod traced;
 mod train;
 
 use std::path::{Path, PathBuf};

@@ -52,8 +52,7 @@ fn json_and_metrics_have_the_promised_keys() {
         (report["step"].as_u64(), report["total_steps"].as_u64()),
         (Some(2), Some(8))
     );
-    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let row: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let row = &testkit::log_rows(&out)[0];
     for key in [
         "step",
         "epoch",

@@ -14,8 +14,8 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
 use sampler::BrokenFrame;
-use sampler::decode::Decoder;
 use sampler::frames::{Frames, Stored};
+use sampler::pixels::decode::Decoder;
 use schemas::geom::Size;
 
 use super::table::GROUP_ROWS;

@@ -38,7 +38,7 @@ pub(crate) fn position_only(set: &Dataset, train: &Images) -> Result<Confusion> 
 }
 
 /// What a predictor scores that knows the shares of every cell of `images`, which are those of
-/// `set`: no classifier on this grid does better than a little.
+/// `set`: no classifier on this grid can score much higher.
 ///
 /// # Errors
 /// If a label picture cannot be read.

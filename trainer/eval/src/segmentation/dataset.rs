@@ -61,7 +61,7 @@ pub struct Sample {
 
 /// An image and its labels, decoded.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub struct Labelled {
     /// The image.
     pub image: Canvas,
     /// Train id of every pixel, row by row; 255 is ignored.
@@ -139,7 +139,7 @@ impl Sample {
     ///
     /// # Errors
     /// If one cannot be read, they differ in size, or a label is none of its coding.
-    pub fn load(&self) -> Result<Pair> {
+    pub fn load(&self) -> Result<Labelled> {
         let image = decode(&self.image)?.into_rgb8();
         let size = Size::new(image.width(), image.height());
         let (label_size, labels) = self.labels()?;
@@ -148,7 +148,7 @@ impl Sample {
             "the label picture {:?} is {label_size}, its image {size}",
             self.label
         );
-        Ok(Pair {
+        Ok(Labelled {
             image: Canvas::from_rgb(size, image.as_raw()),
             labels,
         })

@@ -11,5 +11,5 @@ mod picture;
 pub(crate) use classes::{IGNORED, NUM_CLASSES};
 pub(crate) use confusion::Confusion;
 pub use confusion::Scores;
-pub use dataset::{Dataset, Pair};
+pub use dataset::{Dataset, Labelled};
 pub use picture::{Row, save};

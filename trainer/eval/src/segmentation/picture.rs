@@ -7,7 +7,7 @@ use draw::{Canvas, Text, palette};
 use schemas::geom::Size;
 
 use super::classes::color_of;
-use super::dataset::Pair;
+use super::dataset::Labelled;
 
 /// Width of a panel, and the space around it, in pixels.
 const PANEL_PX: u32 = 400;
@@ -18,7 +18,7 @@ const HEAD_PX: u32 = 36;
 /// pixel).
 pub struct Row<'a> {
     /// Image and labels.
-    pub pair: &'a Pair,
+    pub pair: &'a Labelled,
     /// Prediction.
     pub predicted: &'a [u8],
 }

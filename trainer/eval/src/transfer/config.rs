@@ -1,5 +1,5 @@
-//! The recipe of a fine-tuning, as data. The defaults are MoCo's for Cityscapes, which the paper
-//! follows (RECIPE 6).
+//! The recipe of a fine-tuning, as data. The defaults are those for Cityscapes, after the appendix
+//! of the MoCo paper, which the paper follows; some values are second-hand (RECIPE 6).
 
 use anyhow::Result;
 use console::layers::{self, Override};
@@ -8,7 +8,7 @@ use model::device::Precision;
 use serde::{Deserialize, Serialize};
 
 /// The recipes inside the binary: name and text.
-pub const EMBEDDED: &[(&str, &str)] = &[
+pub const BUILT_IN: &[(&str, &str)] = &[
     (
         "cityscapes",
         include_str!("../../../../configs/transfer/cityscapes.toml"),
@@ -83,7 +83,7 @@ impl Default for TransferConfig {
 /// # Errors
 /// One line that names the key.
 pub fn resolve(name: &str, overrides: &[Override]) -> Result<TransferConfig> {
-    let config: TransferConfig = layers::layer(&layers::find(EMBEDDED, name)?, overrides)?;
+    let config: TransferConfig = layers::layer(&layers::find(BUILT_IN, name)?, overrides)?;
     config.check()?;
     Ok(config)
 }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_recipe_resolves_and_cityscapes_is_the_published_one() {
-        for (name, text) in EMBEDDED {
+        for (name, text) in BUILT_IN {
             resolve(name, &[]).unwrap();
             assert!(layers::summary(text).len() > 20, "{name}");
         }

@@ -13,7 +13,7 @@ use schemas::geom::{BoxPx, Size};
 use tch::Tensor;
 
 use super::config::TransferConfig;
-use crate::segmentation::{Dataset, IGNORED, Pair};
+use crate::segmentation::{Dataset, IGNORED, Labelled};
 
 /// Batches that wait while a step computes.
 const AHEAD: usize = 2;
@@ -104,7 +104,7 @@ fn place(number: u64, len: usize, seed: u64) -> usize {
 
 /// Scales by a random factor, crops at a random place, mirrors half of the time. Only what the crop
 /// shows is resized.
-fn crop(pair: &Pair, config: &TransferConfig, rng: &mut ChaCha8Rng) -> Crop {
+fn crop(pair: &Labelled, config: &TransferConfig, rng: &mut ChaCha8Rng) -> Crop {
     let [low, high] = config.scale;
     let factor = low + (high - low) * unit(rng);
     let size = pair.image.size();
@@ -186,7 +186,7 @@ mod tests {
         let size = Size::new(96, 64);
         let labels: Vec<u8> = (0..64 * 96).map(|ix| (ix % 96 / 16) as u8).collect();
         let rgb: Vec<u8> = labels.iter().flat_map(|&label| [10 * label; 3]).collect();
-        let pair = Pair {
+        let pair = Labelled {
             image: Canvas::from_rgb(size, &rgb),
             labels,
         };
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn small_images_are_padded_and_ignored_there() {
-        let pair = Pair {
+        let pair = Labelled {
             image: Canvas::new(Size::new(10, 12), [9; 3]),
             labels: vec![4; 120],
         };

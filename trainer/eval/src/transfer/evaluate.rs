@@ -8,7 +8,7 @@ use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::fcn::Fcn;
-use crate::segmentation::{Confusion, Dataset, Pair, Row, save};
+use crate::segmentation::{Confusion, Dataset, Labelled, Row, save};
 
 /// Pictures in `predictions.png`.
 const NUM_PICTURES: usize = 8;
@@ -19,7 +19,7 @@ const NUM_PICTURES: usize = 8;
 /// If an image cannot be read or the picture not written.
 pub(super) fn evaluate(fcn: &Fcn, set: &Dataset, picture: &Path) -> Result<Confusion> {
     let mut confusion = Confusion::default();
-    let mut shown: Vec<(Pair, Vec<u8>)> = Vec::new();
+    let mut shown: Vec<(Labelled, Vec<u8>)> = Vec::new();
     let every = set.len().div_ceil(NUM_PICTURES);
     for (ix, sample) in set.samples().iter().enumerate() {
         let pair = sample.load()?;

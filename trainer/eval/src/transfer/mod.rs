@@ -10,5 +10,5 @@ mod evaluate;
 mod fcn;
 mod tune;
 
-pub use config::{EMBEDDED, TransferConfig, resolve};
+pub use config::{BUILT_IN, TransferConfig, resolve};
 pub use tune::{Request, TransferResult, Tuning};

@@ -65,7 +65,7 @@ pub struct TransferResult {
     pub weights: String,
     /// Iterations done.
     pub iterations: u64,
-    /// Images trained and scored on.
+    /// Images trained on.
     pub train_images: usize,
     /// Images scored on.
     pub test_images: usize,

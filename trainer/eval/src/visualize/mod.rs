@@ -2,8 +2,8 @@
 //!
 //! Each row is one whole frame: as it is, and tinted by the K-means clusters (cosine, RECIPE 3.5)
 //! of a backbone's last map: of random weights, then of every network that is named. Nothing is
-//! labelled or learned here: what belongs together after training is what the network has come to
-//! see as alike. Colours are sorted by height in the frame, top to bottom, so that sky or buildings
+//! labelled or learned here: cells in one cluster are cells that the network has learned to represent
+//! alike. Colours are sorted by height in the frame, top to bottom, so that sky or buildings
 //! and road keep theirs over the rows.
 //!
 //! The random network's batch norms use the frame's own statistics, because it has none; the others

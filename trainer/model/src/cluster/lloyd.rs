@@ -37,7 +37,8 @@ impl Clusters {
     }
 }
 
-/// Clusters the cells of each map `[n, d, h, w]`.
+/// Clusters the cells of each map `[n, d, h, w]`: labels are int64 `[n, h, w]`, centroids
+/// `[n, k, d]`. Neither carries a gradient. `knobs.k` is at most `h * w`.
 pub fn kmeans(maps: &Tensor, knobs: KMeans) -> Clusters {
     no_grad(|| {
         let (n, d, h, w) = maps.size4().expect("a map has four axes");

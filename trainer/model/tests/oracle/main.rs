@@ -9,6 +9,4 @@
 mod golden;
 mod layers;
 mod optim;
-#[path = "../../../tests/python/mod.rs"]
-mod python;
 mod resnet;

@@ -7,7 +7,6 @@ use model::{Arch, ModelConfig, Registry, ResNet, Role, Scope, channels_last};
 use tch::{Device, Kind, Tensor};
 
 use super::golden::{arrays, assert_close, fixture, formula, json, max_abs, one_thread};
-use super::python;
 
 fn config(arch: Arch) -> ModelConfig {
     ModelConfig {
@@ -208,8 +207,7 @@ fn stages_at_stride_one_are_torchvisions() {
 /// stored number would do.
 #[test]
 fn float32_passes_are_torchvisions_on_the_same_weights() {
-    let Some(python) = python::with("torch, torchvision, numpy") else {
-        testkit::skip("no Python with torch and torchvision");
+    let Some(python) = testkit::python("torch, torchvision, numpy") else {
         return;
     };
     for (key, arch) in [("resnet18", Arch::Resnet18), ("resnet50", Arch::Resnet50)] {

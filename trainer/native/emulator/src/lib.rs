@@ -9,9 +9,9 @@
 //! let ours = with_kernels(|| native::normalise(&bytes, &scale_shift, Kind::Float));
 //! ```
 //!
-//! The kernels' source is compiled as C++ and run thread by thread (`cpp/emulator.cpp`), so that
-//! tests on any machine hold kernels, libtorch's operations and float64 against each other. A
-//! package of its own, because no program is to hold a test double.
+//! The kernels' source is compiled as C++ and run thread by thread (`cpp/emulator.cpp`). So tests on
+//! any machine can compare kernels, libtorch's operations and float64. It is a separate package, so
+//! that no program links it.
 #![deny(missing_docs)]
 #![expect(
     unsafe_code,

@@ -46,6 +46,9 @@ impl Snapshot {
     }
 
     /// Writes the file into `run_dir`, atomically, and returns its path.
+    ///
+    /// # Errors
+    /// If it cannot be written; then nothing of it stays.
     pub fn write(&self, run_dir: &Path) -> Result<PathBuf> {
         let folder = folder(run_dir);
         fs::create_dir_all(&folder).with_context(|| format!("creating {folder:?}"))?;
@@ -57,6 +60,9 @@ impl Snapshot {
 
 impl Checkpoint {
     /// Reads a checkpoint and checks every CRC.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no checkpoint or one of another layout, or a CRC does not match.
     pub fn read(path: &Path) -> Result<Self> {
         let (metadata, tensors) = safetensors::read(path)?;
         Self::of_file(&metadata, &tensors, path)
@@ -116,6 +122,9 @@ impl Checkpoint {
     }
 
     /// The newest good checkpoint of a run folder, or of a file; for commands that only read.
+    ///
+    /// # Errors
+    /// If there is none.
     pub fn open(run_dir_or_file: &Path) -> Result<Self> {
         if run_dir_or_file.is_file() {
             return Self::read(run_dir_or_file);
@@ -137,7 +146,7 @@ impl Checkpoint {
             .collect()
     }
 
-    /// The tensors below a prefix (`online.`, `target.`, `optim.`), the prefix taken off.
+    /// The tensors below a prefix (`online.`, `target.`, `memory.`, `optim.`), the prefix taken off.
     pub fn part(&self, prefix: &str) -> BTreeMap<String, Tensor> {
         let below = |(name, tensor): (&String, &Tensor)| {
             Some((

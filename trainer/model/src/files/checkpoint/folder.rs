@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// All checkpoints of a run by step, oldest first.
+///
+/// # Errors
+/// If the folder cannot be read. One that is not there holds none.
 pub fn list(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let folder = folder(run_dir);
     if !folder.is_dir() {
@@ -24,8 +27,10 @@ pub fn list(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Removes all but the newest `keep` checkpoints, the milestones, and what a kill left
-/// half-written.
+/// Removes old checkpoints. The newest `keep` stay, and so do the milestones.
+///
+/// # Errors
+/// If the folder cannot be read, or a file not removed.
 pub fn prune(run_dir: &Path, keep: u64, milestone_every_steps: u64) -> Result<()> {
     let all = list(run_dir)?;
     let old = all.len().saturating_sub(keep as usize);
@@ -38,6 +43,9 @@ pub fn prune(run_dir: &Path, keep: u64, milestone_every_steps: u64) -> Result<()
 }
 
 /// Removes files that a kill left half-written.
+///
+/// # Errors
+/// If one cannot be removed.
 pub fn remove_partial(run_dir: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder(run_dir)) else {
         return Ok(());

@@ -1,8 +1,8 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
 //! One safetensors file a checkpoint, `checkpoints/step_0000001234.safetensors`: the method's
-//! tensors (`online.*`, `target.*`, both with their batch-norm statistics), the optimizer's
-//! (`optim.*`), and one metadata entry with the step, the loader's cursor, the resolved config and
+//! tensors (`online.*`, `target.*`, both with their batch-norm statistics; `memory.*`, MoCo's queue
+//! and counters), the optimizer's (`optim.*`), and one metadata entry with the step, the loader's cursor, the resolved config and
 //! the fingerprint of the data. They are taken between optimizer steps, so an accumulation is never
 //! half done. CRCs over every tensor and over the metadata tell a damaged file from a good one.
 //!
