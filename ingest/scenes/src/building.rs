@@ -64,18 +64,7 @@ impl Row {
         let mut buildings = Vec::new();
         let mut z = self.z[0];
         while z < self.z[1] {
-            let (width, gap) = match self.district {
-                District::Downtown => (rng.range(14.0, 30.0), 0.0),
-                District::Midrise => (
-                    rng.range(11.0, 22.0),
-                    if rng.chance(0.3) {
-                        rng.range(2.0, 6.0)
-                    } else {
-                        0.0
-                    },
-                ),
-                District::Suburb => (rng.range(9.0, 14.0), rng.range(3.0, 8.0)),
-            };
+            let (width, gap) = self.lot(rng);
             let mut end = z + width;
             if let Some(gap) = self.gaps.iter().find(|gap| gap[1] > z && gap[0] < end) {
                 if gap[0] - z < 6.0 {
@@ -97,17 +86,7 @@ impl Row {
                 [near, deep]
             };
             let front = Front::new(rng, self.district);
-            let (eaves, gable) = match self.district {
-                District::Downtown => (front.storey * rng.range(4.0, 13.0).floor() + 1.2, 0.0),
-                District::Midrise => (
-                    front.storey * rng.range(3.0, 6.0).floor() + 0.8,
-                    if rng.chance(0.35) { 3.0 } else { 0.0 },
-                ),
-                District::Suburb => (
-                    front.storey * rng.pick(&[1.0, 2.0, 2.0]) + 0.4,
-                    rng.range(2.4, 3.8),
-                ),
-            };
+            let (eaves, gable) = self.heights(rng, front.storey);
             buildings.push(Building {
                 x,
                 z: [z, end],
@@ -118,6 +97,34 @@ impl Row {
             z = end + gap;
         }
         buildings
+    }
+
+    /// Width of a building and of the gap behind it.
+    fn lot(&self, rng: &mut Rng) -> (f32, f32) {
+        match self.district {
+            District::Downtown => (rng.range(14.0, 30.0), 0.0),
+            District::Midrise => {
+                let width = rng.range(11.0, 22.0);
+                let has_gap = rng.chance(0.3);
+                (width, if has_gap { rng.range(2.0, 6.0) } else { 0.0 })
+            }
+            District::Suburb => (rng.range(9.0, 14.0), rng.range(3.0, 8.0)),
+        }
+    }
+
+    /// Heights of the eaves, and of the gable above them.
+    fn heights(&self, rng: &mut Rng, storey: f32) -> (f32, f32) {
+        match self.district {
+            District::Downtown => (storey * rng.range(4.0, 13.0).floor() + 1.2, 0.0),
+            District::Midrise => {
+                let eaves = storey * rng.range(3.0, 6.0).floor() + 0.8;
+                (eaves, if rng.chance(0.35) { 3.0 } else { 0.0 })
+            }
+            District::Suburb => {
+                let eaves = storey * rng.pick(&[1.0, 2.0, 2.0]) + 0.4;
+                (eaves, rng.range(2.4, 3.8))
+            }
+        }
     }
 }
 

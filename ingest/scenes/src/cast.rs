@@ -291,68 +291,58 @@ impl Cast<'_> {
         for &crossing in street.crossings.iter().filter(|&&c| c < FAR_END) {
             let state = rng.pick(&[0, 0, 1, 2, 2]);
             for side in [-1.0, 1.0] {
-                let facing = [0.0, -side];
-                let x = side * (street.kerb + 0.6);
-                if street.district == District::Suburb {
-                    self.add(
-                        Kind::Sign(SignShape::Stop),
-                        x,
-                        crossing - side * (CROSSING_HALF + 4.6),
-                        facing,
-                        0.0,
-                    );
-                } else {
-                    let kind = Kind::TrafficLight {
-                        arm: -side * 0.8 * street.kerb,
-                        state,
-                    };
-                    self.add(
-                        kind,
-                        x,
-                        crossing + side * (CROSSING_HALF + 0.7),
-                        facing,
-                        0.0,
-                    );
-                    self.add(
-                        Kind::Sign(SignShape::Crossing),
-                        x,
-                        crossing - side * (CROSSING_HALF + 4.2),
-                        facing,
-                        0.0,
-                    );
-                }
-                for _ in 0..2 {
-                    let shape = rng.pick(&[
-                        SignShape::SpeedLimit,
-                        SignShape::Parking,
-                        SignShape::GiveWay,
-                        SignShape::SpeedLimit,
-                    ]);
-                    let z = crossing - side * rng.range(14.0, 40.0);
-                    self.add(Kind::Sign(shape), x, z, facing, 0.0);
-                }
-                if rng.chance(0.65) {
-                    let body = self.moving_body(rng);
-                    let kind = Kind::Vehicle {
-                        body,
-                        paint: paint(rng, body),
-                        lights: Lights::Braking,
-                    };
-                    let back = street.kerb + 1.2 + body.extent()[1];
-                    self.add(kind, side * back, crossing + side * 2.4, across(-side), 0.0);
-                }
-                for bicycle in 0..3 {
-                    if street.district != District::Suburb && rng.chance(0.4) {
-                        let z = crossing + side * (CROSSING_HALF + 7.0 + 0.8 * bicycle as f32);
-                        self.add(
-                            Kind::Bicycle,
-                            side * (street.kerb + 1.0),
-                            z,
-                            across(side),
-                            0.0,
-                        );
-                    }
-                }
+                self.signs(rng, crossing, side, state);
+                self.waiting(rng, crossing, side);
+            }
+        }
+    }
+
+    /// Traffic lights in the given state, or stop signs, and signs further back.
+    fn signs(&mut self, rng: &mut Rng, crossing: f32, side: f32, state: u8) {
+        let street = self.street;
+        let facing = [0.0, -side];
+        let x = side * (street.kerb + 0.6);
+        let behind = |gap: f32| crossing - side * (CROSSING_HALF + gap);
+        if street.district == District::Suburb {
+            let stop = Kind::Sign(SignShape::Stop);
+            self.add(stop, x, behind(4.6), facing, 0.0);
+        } else {
+            let arm = -side * 0.8 * street.kerb;
+            let z = crossing + side * (CROSSING_HALF + 0.7);
+            self.add(Kind::TrafficLight { arm, state }, x, z, facing, 0.0);
+            let sign = Kind::Sign(SignShape::Crossing);
+            self.add(sign, x, behind(4.2), facing, 0.0);
+        }
+        for _ in 0..2 {
+            let shape = rng.pick(&[
+                SignShape::SpeedLimit,
+                SignShape::Parking,
+                SignShape::GiveWay,
+                SignShape::SpeedLimit,
+            ]);
+            let z = crossing - side * rng.range(14.0, 40.0);
+            self.add(Kind::Sign(shape), x, z, facing, 0.0);
+        }
+    }
+
+    /// A vehicle that waits in the side street, and parked bicycles.
+    fn waiting(&mut self, rng: &mut Rng, crossing: f32, side: f32) {
+        let street = self.street;
+        if rng.chance(0.65) {
+            let body = self.moving_body(rng);
+            let kind = Kind::Vehicle {
+                body,
+                paint: paint(rng, body),
+                lights: Lights::Braking,
+            };
+            let back = street.kerb + 1.2 + body.extent()[1];
+            self.add(kind, side * back, crossing + side * 2.4, across(-side), 0.0);
+        }
+        let x = side * (street.kerb + 1.0);
+        for bicycle in 0..3 {
+            if street.district != District::Suburb && rng.chance(0.4) {
+                let z = crossing + side * (CROSSING_HALF + 7.0 + 0.8 * bicycle as f32);
+                self.add(Kind::Bicycle, x, z, across(side), 0.0);
             }
         }
     }

@@ -112,38 +112,15 @@ pub struct LevelTotal {
 pub fn inspect(dir: &Path, filter: Option<&Filter>) -> Result<Inspection> {
     let catalog = Catalog::open(dir)?;
     let selection = catalog.select(filter)?;
-    let counted = |column: &str| count_texts(&catalog, &selection, column);
-    let columns = [
-        "dataset",
-        "split",
-        "camera",
-        "time_of_day",
-        "weather",
-        "location",
-        "city",
-        "segment",
-    ];
     let (columns, (levels, by_size)) = rayon::join(
+        || count_columns(&catalog, &selection),
         || {
-            columns
-                .into_par_iter()
-                .map(counted)
-                .collect::<Result<Vec<Counts>>>()
-        },
-        || {
-            let total = |&level: &u8| level_total(&catalog, &selection, level);
-            let levels = || {
-                catalog
-                    .settings()
-                    .levels
-                    .par_iter()
-                    .map(total)
-                    .collect::<Result<Vec<LevelTotal>>>()
-            };
-            rayon::join(levels, || count_sizes(&catalog, &selection))
+            rayon::join(
+                || level_totals(&catalog, &selection),
+                || count_sizes(&catalog, &selection),
+            )
         },
     );
-    let columns: [Counts; 8] = columns?.try_into().expect("as many counts as columns");
     let [
         by_dataset,
         by_split,
@@ -153,7 +130,7 @@ pub fn inspect(dir: &Path, filter: Option<&Filter>) -> Result<Inspection> {
         by_location,
         by_city,
         mut by_segment,
-    ] = columns;
+    ] = columns?;
     by_segment.remove(NO_VALUE);
     let levels = levels?;
     Ok(Inspection {
@@ -174,6 +151,33 @@ pub fn inspect(dir: &Path, filter: Option<&Filter>) -> Result<Inspection> {
         bytes: levels.iter().map(|level| level.bytes).sum(),
         levels,
     })
+}
+
+/// Columns of text, in the order in which they are counted.
+const COLUMNS: [&str; 8] = [
+    "dataset",
+    "split",
+    "camera",
+    "time_of_day",
+    "weather",
+    "location",
+    "city",
+    "segment",
+];
+
+fn count_columns(catalog: &Catalog, selection: &Selection) -> Result<[Counts; COLUMNS.len()]> {
+    let counts = COLUMNS
+        .into_par_iter()
+        .map(|column| count_texts(catalog, selection, column))
+        .collect::<Result<Vec<Counts>>>()?;
+    Ok(counts.try_into().expect("as many counts as columns"))
+}
+
+fn level_totals(catalog: &Catalog, selection: &Selection) -> Result<Vec<LevelTotal>> {
+    let levels = catalog.settings().levels.par_iter();
+    levels
+        .map(|&level| level_total(catalog, selection, level))
+        .collect()
 }
 
 fn count_texts(catalog: &Catalog, selection: &Selection, column: &str) -> Result<Counts> {

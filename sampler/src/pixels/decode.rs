@@ -1,7 +1,7 @@
 //! From two crops of a frame to the RGB pixels around them.
 //!
 //! Each crop is decoded from the coarsest stored level at which both of its sides are still a
-//! little longer than the view's ([`choose_level`](schemas::geom::choose_level)), and, if there is
+//! little longer than the view's ([`choose_level`]), and, if there is
 //! none, from the finest one. Only the tiles it
 //! touches are decoded. When both crops use one level and the box around them costs less than the
 //! two apart, that box is decoded once: at IoU >= 0.5 it always does, nearly.

@@ -77,31 +77,15 @@ pub(crate) fn pedestrian(actor: &Actor, walks: bool, canvas: &mut Canvas, lit: &
     let lift = 0.10 * stride.abs();
     for (side, swing, dark) in [(-1.0, -step, 0.85), (1.0, step, 1.0)] {
         let knee = at(side * hip + 0.55 * swing, 0.47 + lift);
-        let ankle = at(side * hip + swing, 0.07);
+        let [x, y, z] = at(side * hip + swing, 0.07);
         fill(&bar(at(side * hip, 0.88), knee, 0.17 * s), look.legs * dark);
-        fill(&bar(knee, ankle, 0.13 * s), look.legs * dark);
-        fill(
-            &ellipse(
-                [
-                    ankle[0] + 0.05 * sideways * s,
-                    ankle[1] - 0.03 * s,
-                    ankle[2],
-                ],
-                [0.12 * s, 0.05 * s],
-                10,
-            ),
-            look.hair * 0.7,
-        );
+        fill(&bar(knee, [x, y, z], 0.13 * s), look.legs * dark);
+        let foot = [x + 0.05 * sideways * s, y - 0.03 * s, z];
+        fill(&ellipse(foot, [0.12 * s, 0.05 * s], 10), look.hair * 0.7);
     }
     let swing = -1.2 * step;
-    fill(
-        &bar(
-            at(-0.22 * width, 1.36),
-            at(-0.27 * width - swing, 0.92),
-            0.10 * s,
-        ),
-        look.top * 0.82,
-    );
+    let (shoulder, hand) = (at(-0.22 * width, 1.36), at(-0.27 * width - swing, 0.92));
+    fill(&bar(shoulder, hand, 0.10 * s), look.top * 0.82);
     let hem = if look.coat { 0.55 } else { 0.84 };
     let torso = [
         at(-0.20 * width, 1.42),
@@ -113,28 +97,19 @@ pub(crate) fn pedestrian(actor: &Actor, walks: bool, canvas: &mut Canvas, lit: &
     ];
     fill(&torso, look.top);
     if look.bag {
-        fill(
-            &[
-                at(-0.2 * width, 1.2),
-                at(-0.2 * width, 0.85),
-                at(-0.42 * width, 0.85),
-                at(-0.4 * width, 1.2),
-            ],
-            look.legs * 0.8,
-        );
+        let (inner, outer) = (-0.2 * width, -0.42 * width);
+        let bag = [
+            at(inner, 1.2),
+            at(inner, 0.85),
+            at(outer, 0.85),
+            at(-0.4 * width, 1.2),
+        ];
+        fill(&bag, look.legs * 0.8);
     }
-    fill(
-        &bar(
-            at(0.22 * width, 1.36),
-            at(0.27 * width + swing, 0.92),
-            0.10 * s,
-        ),
-        look.top * 0.92,
-    );
-    fill(
-        &disc(at(0.27 * width + swing, 0.90), 0.05 * s, 8),
-        look.skin,
-    );
+    let (shoulder, wrist) = (at(0.22 * width, 1.36), at(0.27 * width + swing, 0.92));
+    fill(&bar(shoulder, wrist, 0.10 * s), look.top * 0.92);
+    let hand = at(0.27 * width + swing, 0.90);
+    fill(&disc(hand, 0.05 * s, 8), look.skin);
     head(&look, at(0.03 * sideways, 1.63), s, &mut fill);
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn draw(counted: &Counted) -> draw::Result<Canvas> {
 }
 
 fn panels(counted: &Counted) -> [Panel<'static>; 6] {
-    let smooth = |title, of: &Distribution, low: f64, high: f64, color, decimals: usize| Panel {
+    let smooth = |title, of: &Distribution, [low, high]: [f64; 2], color, decimals: usize| Panel {
         title,
         note: format!("median {:.decimals$}", of.quantile(0.5)),
         color,
@@ -91,58 +91,38 @@ fn panels(counted: &Counted) -> [Panel<'static>; 6] {
             counted.crop_percent(crops),
         )
     });
+    let tries = Panel {
+        title: "Tries until a pair",
+        note: format!("99 % within {:.0}", counted.tries.quantile(0.99)),
+        color: palette::GREEN,
+        bars: histogram(
+            counted.tries.values(),
+            0.5,
+            most_tries + 0.5,
+            most_tries as usize,
+        ),
+        classes: true,
+    };
+    let levels = Panel {
+        title: "Level that serves a crop",
+        note: format!("{:.2} % enlarged", counted.crop_percent(counted.upsampled)),
+        color: palette::ORANGE,
+        bars: levels.collect(),
+        classes: true,
+    };
+    let (iou, area) = (&counted.iou, &counted.area);
+    let (ratio_title, ratio_ends) = (
+        "Width / height of a crop",
+        [0.001, 0.999].map(|q| ratio.quantile(q)),
+    );
+    let (side_title, longest) = ("Shorter side of a crop, frame pixels", short.quantile(1.0));
     [
-        smooth(
-            "IoU of a pair",
-            &counted.iou,
-            low_iou,
-            1.0,
-            palette::GREEN,
-            2,
-        ),
-        Panel {
-            title: "Tries until a pair",
-            note: format!("99 % within {:.0}", counted.tries.quantile(0.99)),
-            color: palette::GREEN,
-            bars: histogram(
-                counted.tries.values(),
-                0.5,
-                most_tries + 0.5,
-                most_tries as usize,
-            ),
-            classes: true,
-        },
-        smooth(
-            "Area of a crop / frame",
-            &counted.area,
-            0.0,
-            1.0,
-            palette::BLUE,
-            2,
-        ),
-        smooth(
-            "Width / height of a crop",
-            ratio,
-            ratio.quantile(0.001),
-            ratio.quantile(0.999),
-            palette::BLUE,
-            2,
-        ),
-        smooth(
-            "Shorter side of a crop, frame pixels",
-            short,
-            0.0,
-            short.quantile(1.0),
-            palette::BLUE,
-            0,
-        ),
-        Panel {
-            title: "Level that serves a crop",
-            note: format!("{:.2} % enlarged", counted.crop_percent(counted.upsampled)),
-            color: palette::ORANGE,
-            bars: levels.collect(),
-            classes: true,
-        },
+        smooth("IoU of a pair", iou, [low_iou, 1.0], palette::GREEN, 2),
+        tries,
+        smooth("Area of a crop / frame", area, [0.0, 1.0], palette::BLUE, 2),
+        smooth(ratio_title, ratio, ratio_ends, palette::BLUE, 2),
+        smooth(side_title, short, [0.0, longest], palette::BLUE, 0),
+        levels,
     ]
 }
 
