@@ -2,27 +2,7 @@
 //!
 //!     cargo bench -p sampler --bench pixels
 //!
-//! Last numbers, one core of an AMD EPYC (Zen 4) VM, in µs:
-//!
-//! | resize to 224 | AVX-512 | AVX2 | `fast_image_resize` 6.1 (not exact) |
-//! |---|---|---|---|
-//! | 320 × 300 | 89 | 151 | 153 |
-//! | 500 × 400 | 132 | 249 | 233 |
-//! | 900 × 800 | 351 | 667 | 392 |
-//! | 1300 × 1000 | 590 | 990 | 600 |
-//!
-//! | augment | AVX-512 | AVX2 |
-//! |---|---|---|
-//! | store | 4 | 3 |
-//! | flip and store | 8 | 8 |
-//! | jitter | 129 | 175 |
-//! | grayscale | 20 | 30 |
-//! | blur 0.8 | 84 | 95 |
-//! | blur 1.7 | 127 | 146 |
-//! | solarize | 5 | 5 |
-//! | first view | 216 | 271 |
-//!
-//! All but the first row of the second table include the store.
+//! `docs/benchmarks.md` has the last numbers. All operations but "store" include the store.
 
 use std::hint::black_box;
 use std::time::Duration;
