@@ -45,13 +45,15 @@ fn named_paths(text: &str) -> Vec<String> {
     let spans = text
         .lines()
         .flat_map(|line| line.split('`').skip(1).step_by(2));
-    let first_words = spans.filter_map(|span| span.split(' ').next());
+    // A list in braces may have blanks; what follows a path does not belong to it.
+    let spans = spans.map(|span| span.replace(", ", ","));
+    let first_words = spans.filter_map(|span| Some(span.split(' ').next()?.to_owned()));
     first_words
         .filter(|word| {
             let is_ours = ROOMS.iter().any(|room| word.starts_with(room));
             is_ours && !MADE.iter().any(|made| word.starts_with(made))
         })
-        .flat_map(expanded)
+        .flat_map(|path| expanded(&path))
         .filter_map(|path| match path.split_once('*') {
             Some((before, _)) => Some(before.rsplit_once('/')?.0.to_owned()),
             None => Some(path),
@@ -121,7 +123,9 @@ fn links_of_documents_lead_somewhere() {
 fn paths_and_links_are_read() {
     let text = "[it](x/y.md#z), [far](https://a.b), [here](#z)";
     assert_eq!(
-        named_paths("`kit/{host,jpeg}/a.rs` `docs/*.md` `kit` `a/kit/b` `tests/fuzz/corpus/x`"),
+        named_paths(
+            "`kit/{host, jpeg}/a.rs --option` `docs/*.md` `kit` `a/kit/b` `tests/fuzz/corpus/x`"
+        ),
         ["kit/host/a.rs", "kit/jpeg/a.rs", "docs"]
     );
     assert_eq!(link_targets(text), ["x/y.md"]);

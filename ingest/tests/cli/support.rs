@@ -173,3 +173,20 @@ pub(crate) fn assert_same_tree(a: &Path, b: &Path) {
         .collect();
     assert!(differing.is_empty(), "{differing:?} differ");
 }
+
+/// Asserts that `ingest` fails with one line that holds all of `expected`. Its output would have lain
+/// beside the input, with the extension `refused`.
+#[track_caller]
+pub(crate) fn assert_refused(command: &str, input: &Path, options: &[&str], expected: &[&str]) {
+    let output = ingest_to(command, input, &input.with_extension("refused"), options);
+    let message = stderr(&output);
+    assert_eq!(
+        (output.status.code(), message.trim_end().lines().count()),
+        (Some(1), 1),
+        "{message}"
+    );
+    assert!(
+        expected.iter().all(|text| message.contains(text)),
+        "{message}"
+    );
+}

@@ -16,8 +16,8 @@ use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 
 use crate::support::{
-    StoredFrame, assert_same_tree, framed, frames_of, ingest, ingest_json, ingest_to, jpeg, record,
-    skipped_in, stderr,
+    StoredFrame, assert_refused, assert_same_tree, framed, frames_of, ingest, ingest_json,
+    ingest_to, jpeg, record, skipped_in, stderr,
 };
 use testkit::real_data;
 
@@ -223,24 +223,9 @@ fn another_component_is_one_clear_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("lidar/drive_7.parquet");
     write_parquet(&file, stats_columns(), Compression::SNAPPY);
-    let out = dir.path().join("out");
-    let output = ingest([
-        "waymo".as_ref(),
-        file.as_os_str(),
-        "--out".as_ref(),
-        out.as_os_str(),
-    ]);
-    let message = stderr(&output);
-    assert_eq!(
-        (output.status.code(), message.trim_end().lines().count()),
-        (Some(1), 1),
-        "{message}"
-    );
-    assert!(
-        message.contains("no camera_image file") && message.contains("drive_7.parquet"),
-        "{message}"
-    );
-    assert!(!out.exists());
+    let expected = ["no camera_image file", "drive_7.parquet"];
+    assert_refused("waymo", &file, &[], &expected);
+    assert!(!file.with_extension("refused").exists());
 }
 
 #[test]

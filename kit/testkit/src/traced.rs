@@ -18,6 +18,8 @@ use std::ptr::{null_mut, without_provenance_mut};
 
 use libc::{c_int, c_long, pid_t};
 
+use crate::skip;
+
 /// What a system call does to the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -58,8 +60,10 @@ pub struct Traced {
 
 impl Traced {
     /// Starts `command`, to be halted when it changes something in `dir`; `None` where tracing is
-    /// forbidden.
-    #[expect(clippy::print_stdout, reason = "cargo shows it beside the test")]
+    /// forbidden, which is noted as a skipped test.
+    ///
+    /// # Panics
+    /// If tracing is allowed but fails.
     pub fn spawn(command: &mut Command, dir: &Path) -> Option<Self> {
         command
             .stdin(Stdio::null())
@@ -74,7 +78,7 @@ impl Traced {
         unsafe { command.pre_exec(ask_to_be_traced) };
         let mut child = command
             .spawn()
-            .inspect_err(|error| println!("tracing is forbidden: {error}"))
+            .inspect_err(|error| skip(&format!("tracing is forbidden: {error}")))
             .ok()?;
         let pid = child.id() as pid_t;
         let (_, status) = wait(pid).expect("the child stops at its exec");

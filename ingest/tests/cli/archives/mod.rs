@@ -17,7 +17,9 @@ use schemas::geom::Size;
 use schemas::shard::ShardReader;
 use serde_json::{Value, json};
 
-use crate::support::{assert_same_tree, ingest, ingest_json, ingest_to, jpeg, stderr, tree};
+use crate::support::{
+    assert_refused, assert_same_tree, ingest, ingest_json, ingest_to, jpeg, stderr, tree,
+};
 use testkit::real_data;
 
 /// Path and contents.
@@ -125,22 +127,6 @@ fn inspect(set: &Path, filter: &str) -> Value {
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Asserts that `ingest` fails with one line that holds all of `expected`.
-#[track_caller]
-fn assert_refused(command: &str, input: &Path, options: &[&str], expected: &[&str]) {
-    let output = ingest_to(command, input, &input.with_extension("refused"), options);
-    let message = stderr(&output);
-    assert_eq!(
-        (output.status.code(), message.trim_end().lines().count()),
-        (Some(1), 1),
-        "{message}"
-    );
-    assert!(
-        expected.iter().all(|text| message.contains(text)),
-        "{message}"
-    );
 }
 
 #[test]
