@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jpeg::file_name::{is_annotation, is_hidden};
+
 /// An image file larger than this is no photograph.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
@@ -11,36 +13,22 @@ const IMAGE_ENDINGS: [&str; 9] = [
     "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp",
 ];
 
-/// How names of pictures end that are annotations of another one, in Cityscapes and BDD100K.
-const LABEL_NAMES: [&str; 8] = [
-    "_labelIds",
-    "_labelTrainIds",
-    "_instanceIds",
-    "_instanceTrainIds",
-    "_gtFine_color",
-    "_gtCoarse_color",
-    "_train_id",
-    "_train_color",
-];
-
 /// Whether a file called `name` is an image, and no picture of labels.
 pub(super) fn is_image(name: &str) -> bool {
     let path = Path::new(name);
     let [stem, ending] =
         [path.file_stem(), path.extension()].map(|part| part.and_then(|part| part.to_str()));
     let ending = ending.unwrap_or_default();
-    !name.starts_with('.')
+    !is_hidden(name)
         && IMAGE_ENDINGS
             .iter()
             .any(|known| ending.eq_ignore_ascii_case(known))
-        && !LABEL_NAMES
-            .iter()
-            .any(|label| stem.is_some_and(|stem| stem.ends_with(label)))
+        && !stem.is_some_and(is_annotation)
 }
 
 /// Whether a file called `name` may say something of images.
 pub(super) fn is_tag_file(name: &str) -> bool {
-    !name.starts_with('.')
+    !is_hidden(name)
         && Path::new(name)
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("json"))

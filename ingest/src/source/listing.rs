@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jpeg::file_name::is_hidden;
+
 use super::path_list::PathList;
 use crate::error::{Error, Result};
 
@@ -122,7 +124,7 @@ impl<const N: usize> Walk<'_, N> {
             // A link that leads nowhere is listed as a file, and becomes a named skip when it is
             // opened.
             if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
-                if !name.starts_with('.') {
+                if !is_hidden(&name) {
                     entries.push((name, Entry::Folder));
                 }
             } else if let Some(kind) = self.kinds.iter().position(|accepts| accepts(&name)) {

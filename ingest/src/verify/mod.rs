@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crossbeam::channel::unbounded;
+use jpeg::file_name::is_hidden;
 use schemas::catalog::{Catalog, shard_paths};
 use schemas::shard::FRAMES_DIR;
 
@@ -109,7 +110,7 @@ fn check_others(dir: &Path, bad: &mut Vec<Problem>) -> Result<()> {
             .into_owned();
         let (problem, repair) = match path.extension().and_then(|ending| ending.to_str()) {
             Some("parquet") => continue,
-            _ if name.starts_with('.') => continue,
+            _ if is_hidden(name) => continue,
             Some("tmp") => (
                 "it is half a shard",
                 "wait for the run that writes it, or run that again".to_owned(),

@@ -1,5 +1,6 @@
 # FCN-16s on Cityscapes for mmsegmentation 1.x, in MoCo's setting: stage 4 with stride 1 and dilation 2, two 3×3 filters
-# of dilation 6, crops of 769 px, 90,000 iterations of 16 crops, SGD 0.01, a tenth of it at 70 % and 90 %. Put it below
+# of dilation 6, crops of 769 px, 90,000 iterations of 16 crops, SGD 0.01, a tenth of it at 70 % and 90 %. Corners are
+# aligned: crops have 16 k + 1 pixels, and the base's test pipeline resizes 2048 x 1024 to 2049 x 1025. Put it below
 # mmsegmentation's `configs/fcn/`, or keep the paths of `_base_` in mind.
 _base_ = ["../_base_/datasets/cityscapes_769x769.py", "../_base_/default_runtime.py"]
 
@@ -39,7 +40,7 @@ model = dict(
         dropout_ratio=0,
         num_classes=19,
         norm_cfg=norm_cfg,
-        align_corners=False,
+        align_corners=True,
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
     auxiliary_head=None,

@@ -2,12 +2,13 @@
 //!
 //! ```no_run
 //! use eval::probe::{Options, Request, Splits, measure};
+//! use eval::segmentation::Unlabelled;
 //! use model::Network;
 //! use model::files::weights::Weights;
 //! use tch::Device;
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let splits = Splits::open("data/cityscapes".as_ref())?;
+//! let splits = Splits::open("data/cityscapes".as_ref(), Unlabelled::Refuse)?;
 //! let weights = Weights::open("runs/multisiam_waymo".as_ref(), Network::Online)?;
 //! let report = measure(&Request {
 //!     weights: &weights,
@@ -26,11 +27,13 @@
 //! * [`segmentation`]: the labelled street scenes that both measure on.
 //! * [`embed`]: a feature of every frame, as a Parquet file.
 //! * [`visualize`]: K-means clusters of a backbone's last map, as a picture.
+//! * [`cells`]: where the cells of a map lie on the picture.
 //! * [`recalibrate`]: batch-norm statistics for other images than those of training.
 //!
 //! Each takes a request and returns a report; nothing here knows of a command line.
 #![deny(missing_docs)]
 
+pub mod cells;
 pub mod embed;
 pub mod frames;
 pub mod probe;
@@ -38,3 +41,6 @@ pub mod recalibrate;
 pub mod segmentation;
 pub mod transfer;
 pub mod visualize;
+
+#[cfg(test)]
+mod see_through;

@@ -5,7 +5,7 @@ use console::usage;
 use native::cuda_device;
 use schemas::imagenet::{MEAN, STD};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 /// Resolves `auto`, `cpu`, `cuda` or `cuda:N`.
 ///
@@ -67,6 +67,26 @@ impl Precision {
     pub fn switch_tf32(self) -> Result<()> {
         native::set_tf32(self == Precision::Tf32)
     }
+}
+
+/// Makes `device` ready for many steps of one shape in `precision`: the fastest convolution of cuDNN
+/// for every layer, and fused kernels if they are wanted. A line about those, if they are and are not
+/// to be had.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn tune(device: Device, precision: Precision, fused_kernels: bool) -> Result<Option<String>> {
+    precision.switch_tf32()?;
+    if device.is_cuda() {
+        Cuda::cudnn_set_benchmark(true);
+    }
+    let loaded = match fused_kernels {
+        true => native::load_kernels(device),
+        false => Ok(()),
+    };
+    Ok(loaded.err().map(|why| {
+        format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")
+    }))
 }
 
 /// `[2, 3]`: factors and summands that normalise bytes, `(x / 255 - mean) / std`.

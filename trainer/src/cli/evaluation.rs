@@ -85,6 +85,9 @@ pub struct ProbeArgs {
     /// Epochs of the classifier.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
     pub epochs: u64,
+    /// Leave out images that have no label picture, and count them.
+    #[arg(long)]
+    pub skip_unlabelled: bool,
     /// Score on this many training images, held out in blocks of neighbours, instead of the split
     /// val.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -133,6 +136,9 @@ pub struct TransferArgs {
     /// Folder for checkpoint, metrics, pictures and result.
     #[arg(long, value_name = "DIR", required_unless_present = "list_configs")]
     pub out: Option<PathBuf>,
+    /// Leave out images that have no label picture, and count them.
+    #[arg(long)]
+    pub skip_unlabelled: bool,
     /// A TOML file, or the name of a built-in recipe.
     #[arg(long, value_name = "FILE|NAME", default_value = "cityscapes")]
     pub config: String,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use console::{print_json, print_line};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
+use eval::segmentation::Unlabelled;
 use model::device;
 use model::files::weights::Weights;
 
@@ -11,9 +12,10 @@ use crate::cli::ProbeArgs;
 /// Runs the command.
 pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
     let device = device::select(&args.backbone.device)?;
+    let unlabelled = Unlabelled::of(args.skip_unlabelled);
     let splits = match args.holdout {
-        0 => Splits::open(&args.data)?,
-        held => Splits::held_out(&args.data, held)?,
+        0 => Splits::open(&args.data, unlabelled)?,
+        held => Splits::held_out(&args.data, held, unlabelled)?,
     };
     let mut weights = Weights::named(
         &args.weights,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use console::layers::summary;
 use console::{print_json, print_line, usage};
-use eval::segmentation::Dataset;
+use eval::segmentation::{Dataset, Unlabelled};
 use eval::transfer::{self, BUILT_IN, Request, Tuning};
 use model::device;
 use model::files::weights::Weights;
@@ -24,7 +24,8 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<()> {
     };
     let config = transfer::resolve(&args.config, &args.overrides)?;
     let device = device::select(&args.backbone.device)?;
-    let (train, test) = (Dataset::open(data, "train")?, Dataset::open(data, "val")?);
+    let open = |split| Dataset::open(data, split, Unlabelled::of(args.skip_unlabelled));
+    let (train, test) = (open("train")?, open("val")?);
     let weights = Weights::named(
         weights,
         args.backbone.network.into(),

@@ -19,6 +19,8 @@ pub struct ProbeConfig {
     pub images: usize,
     /// Epochs of the classifier.
     pub epochs: u64,
+    /// Leave out images that have no label picture; false: they end the run before its first step.
+    pub skip_unlabelled: bool,
 }
 
 impl Default for ProbeConfig {
@@ -29,6 +31,7 @@ impl Default for ProbeConfig {
             height: 256,
             images: 500,
             epochs: 30,
+            skip_unlabelled: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! stream.
 
 use draw::{Canvas, Color, palette};
+use eval::cells::Shown;
 use eval::visualize::{Clustering, tinted};
 use model::Network;
 use model::cluster::KMeans;
@@ -29,6 +30,8 @@ pub struct Pictures {
     /// 0: never.
     every: u64,
     kmeans: KMeans,
+    /// Pixels of a view between the centres of two cells.
+    cell_px: i64,
     device: Device,
     kept: Option<Kept>,
 }
@@ -41,11 +44,12 @@ struct Kept {
 }
 
 impl Pictures {
-    /// Pictures every so many steps, with a method's way to cluster.
-    pub fn new(every: u64, kmeans: KMeans, device: Device) -> Self {
+    /// Pictures every so many steps, with a method's way to cluster and cells so many pixels apart.
+    pub fn new(every: u64, kmeans: KMeans, cell_px: i64, device: Device) -> Self {
         Self {
             every,
             kmeans,
+            cell_px,
             device,
             kept: None,
         }
@@ -85,12 +89,17 @@ impl Pictures {
                 .forward(&normalised(&views, self.device), false)
         });
         let (count, _, _, _) = map.size4().expect("a map has four axes");
+        let view_px = views.size()[1] as u32;
+        let shown = Shown {
+            cell_px: self.cell_px,
+            seen: Size::new(view_px, view_px),
+        };
         let (shown, grouped): (Vec<Canvas>, Vec<Canvas>) = (0..count)
             .map(|view| {
                 let picture = picture_of(&views.get(view)).resized(side);
                 let clusters =
                     Clustering::of(&map.narrow(0, view, 1).to_kind(Kind::Float), self.kmeans);
-                let grouped = tinted(&picture, &clusters.labels(side));
+                let grouped = tinted(&picture, &clusters.labels(shown, side));
                 (picture, grouped)
             })
             .unzip();

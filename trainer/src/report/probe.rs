@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
-use eval::segmentation::Dataset;
+use eval::segmentation::{Dataset, Unlabelled};
 use model::ModelConfig;
 use model::files::weights::Weights;
 use tch::{Device, Tensor};
@@ -27,9 +27,11 @@ impl ProbeBeside {
     /// If probes are asked for and the set is not there.
     pub(crate) fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
         let open = |split: &str| -> Result<Dataset> {
-            Ok(Dataset::open(&config.data, split)
+            let set = Dataset::open(&config.data, split, Unlabelled::of(config.skip_unlabelled))
                 .context("[probe] data")?
-                .first(config.images))
+                .first(config.images);
+            set.check_labels().context("[probe] data")?;
+            Ok(set)
         };
         let splits = match config.every {
             0 => None,

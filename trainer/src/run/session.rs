@@ -14,7 +14,7 @@ use console::usage;
 use model::device;
 use model::files::checkpoint::{Checkpoint, DataId, Header, LoaderPosition, Snapshot};
 use sampler::{Cursor, Pin, Sampler};
-use tch::{Cuda, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
@@ -211,7 +211,8 @@ pub(crate) fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Op
     let device = device::select(device)?;
     config.optim.precision = config.optim.precision.resolve(device)?;
     set_torch_threads(config, device);
-    Ok((device, tune_device(config, device)?))
+    let note = device::tune(device, config.optim.precision, config.run.fused_kernels)?;
+    Ok((device, note))
 }
 
 /// Opens the shards; a missing folder says how to make one.
@@ -237,27 +238,6 @@ pub(crate) fn open_sampler(
 /// Threads to use: `run.threads`, or every core.
 fn num_threads(config: &RunConfig) -> usize {
     host::threads(config.run.threads as usize)
-}
-
-/// Makes `device` ready for many steps of one shape: precision, the fastest convolution of cuDNN
-/// for every layer, fused kernels. A line about those, if the config wants them and they are not to
-/// be had.
-///
-/// # Errors
-/// If libtorch refuses.
-fn tune_device(config: &RunConfig, device: Device) -> Result<Option<String>> {
-    config.optim.precision.switch_tf32()?;
-    if device.is_cuda() {
-        Cuda::cudnn_set_benchmark(true);
-    }
-    let loaded = if config.run.fused_kernels {
-        native::load_kernels(device)
-    } else {
-        Ok(())
-    };
-    Ok(loaded.err().map(|why| {
-        format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")
-    }))
 }
 
 /// Before libtorch's first computation: later it would be too late.

@@ -63,7 +63,12 @@ pub fn train(
     s.notes.iter().for_each(|line| progress.note(line));
     let mut warnings = Warnings::default();
     let every = s.config.run.pictures_every_steps;
-    let mut pictures = Pictures::new(every, s.config.method.kmeans(), s.device);
+    let mut pictures = Pictures::new(
+        every,
+        s.config.method.kmeans(),
+        s.config.model.cell_px(),
+        s.device,
+    );
     let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device)?;
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
     let mut profile = Profile::new(profiled, s.device);

@@ -74,7 +74,7 @@ fn a_probe_finds_what_the_maps_tell_and_repeats() {
         bound("ceiling_miou") > 80.0 && score("c4_c5") <= 100.0,
         "{report}"
     );
-    assert_eq!(report["grid"], serde_json::json!([8, 8]));
+    assert_eq!(report["grid"], serde_json::json!([9, 9]));
     assert!(image::open(&picture).unwrap().width() > 1000);
     let again = json(&[&arguments[..], &of_set].concat());
     assert_eq!(again["c5"], report["c5"]);

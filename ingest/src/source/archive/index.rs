@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use jpeg::file_name::is_hidden;
 use rawzip::ZipArchiveEntryWayfinder;
 
 use crate::error::Defect;
@@ -138,7 +139,7 @@ pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
         .split('/')
         .filter(|name| !matches!(*name, "" | "." | ".."))
         .collect();
-    let is_hidden = components.iter().any(|name| name.starts_with('.'));
+    let is_hidden = components.iter().any(|name| is_hidden(name));
     (!is_hidden && !components.is_empty()).then(|| components.join("/"))
 }
 

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jpeg::file_name::is_hidden;
+
 use crate::error::{Error, Result};
 
 /// Endings of archives that are read, in lower case.
@@ -34,7 +36,7 @@ pub(crate) struct Whole {
 
 /// Whether `name` is that of an archive or of a part of one.
 pub(crate) fn has_archive_name(name: &str) -> bool {
-    !name.starts_with('.') && (ending_at(name) == Some(name.len()) || Part::parse(name).is_some())
+    !is_hidden(name) && (ending_at(name) == Some(name.len()) || Part::parse(name).is_some())
 }
 
 /// The name of an archive without its ending, if it is one.

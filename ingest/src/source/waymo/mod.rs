@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jpeg::file_name::is_hidden;
 use schemas::shard::ShardId;
 
 use super::job::{Content, Job};
@@ -75,7 +76,7 @@ fn job(path: PathBuf) -> Result<Job> {
 }
 
 fn has_tfrecord_name(name: &str) -> bool {
-    !name.starts_with('.')
+    !is_hidden(name)
         && !name.ends_with(".gz")
         && name.contains(".tfrecord")
         && !v2::has_parquet_name(name)

@@ -15,6 +15,7 @@ use std::path::Path;
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use jpeg::file_name::is_hidden;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use prost::bytes::Bytes;
 
@@ -57,7 +58,7 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 pub(super) fn has_parquet_name(name: &str) -> bool {
-    !name.starts_with('.') && name.ends_with(".parquet")
+    !is_hidden(name) && name.ends_with(".parquet")
 }
 
 /// Whether `path` is called like a Parquet file.

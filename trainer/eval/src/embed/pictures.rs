@@ -2,7 +2,8 @@
 //!
 //! Each comes from the coarsest stored level that suffices, and is made smaller by an antialiased
 //! bicubic filter, as the views of training are. Frames of one size form batches; the rest of a row
-//! group that fills no batch is padded.
+//! group that fills no batch is padded. Very long frames form smaller batches, so that a batch has at
+//! most the pixels of one of frames four times as wide as high.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,6 +26,9 @@ use crate::frames::shown_size;
 const BATCHES_AHEAD: usize = 4;
 const RGB_BYTES: usize = 3;
 
+/// Width over height of the longest frames that still form whole batches.
+const LONGEST: i64 = 4;
+
 /// Which pictures to make.
 #[derive(Clone, Copy)]
 pub(crate) struct Pictures<'a> {
@@ -41,6 +45,8 @@ pub(crate) struct Pictures<'a> {
 /// Frames that pass through the network together.
 struct Planned {
     size: Size,
+    /// Pictures in the batch, those that pad it included.
+    count: usize,
     frames: Vec<usize>,
 }
 
@@ -52,7 +58,7 @@ pub(crate) struct Shown {
     pub frames: Vec<usize>,
     /// Why a frame could not be decoded, one entry a frame.
     pub broken: Vec<Option<String>>,
-    /// `[batch, height, width, 3]`: pictures of the frames, then zeros.
+    /// `[count, height, width, 3]`: pictures of the frames, then zeros.
     pub rgb: Vec<u8>,
 }
 
@@ -108,9 +114,11 @@ impl<'a> Pictures<'a> {
             by_size.entry((height, width)).or_default().push(frame);
         }
         let batches = by_size.iter().flat_map(|(&(height, width), frames)| {
-            let of_size = frames.chunks(self.batch);
-            of_size.map(move |frames| Planned {
-                size: Size::new(width, height),
+            let size = Size::new(width, height);
+            let count = at_a_time(size, self.batch, self.height);
+            frames.chunks(count).map(move |frames| Planned {
+                size,
+                count,
                 frames: frames.to_vec(),
             })
         });
@@ -128,7 +136,7 @@ impl<'a> Pictures<'a> {
 
     fn decode(&self, batch: &Planned) -> Result<Shown> {
         let picture_bytes = RGB_BYTES * batch.size.area() as usize;
-        let mut rgb = vec![0; self.batch * picture_bytes];
+        let mut rgb = vec![0; batch.count * picture_bytes];
         let pictures = rgb.par_chunks_exact_mut(picture_bytes).zip(&batch.frames);
         let broken = pictures.map_init(Artist::new, |artist, (picture, &frame)| {
             let artist = artist
@@ -148,6 +156,12 @@ impl<'a> Pictures<'a> {
             rgb,
         })
     }
+}
+
+/// Pictures of one size that form a batch, of `batch` at most, whichever others there are.
+fn at_a_time(size: Size, batch: usize, height: i64) -> usize {
+    let most = batch as u64 * (LONGEST * height * height) as u64;
+    (most / size.area()).clamp(1, batch as u64) as usize
 }
 
 /// What a thread needs to make pictures.
@@ -194,5 +208,17 @@ impl Artist {
         );
         resized.expect("the frame lies inside of the region");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_frames_form_smaller_batches() {
+        for (width, count) in [(384, 32), (1024, 32), (2048, 16), (113_792, 1)] {
+            assert_eq!(at_a_time(Size::new(width, 256), 32, 256), count, "{width}");
+        }
     }
 }

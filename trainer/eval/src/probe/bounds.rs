@@ -6,15 +6,13 @@ use schemas::geom::Size;
 use tch::{Kind, Tensor};
 
 use super::images::Images;
+use crate::cells::Shown;
 use crate::segmentation::{Confusion, Dataset};
 
-/// The class of every pixel of a picture of `size`, from logits `[19, rows, columns]`: bilinear,
-/// then the largest.
-pub(crate) fn predict(logits: &Tensor, size: Size) -> Vec<u8> {
-    let to = [i64::from(size.height), i64::from(size.width)];
-    let smooth = logits
-        .unsqueeze(0)
-        .upsample_bilinear2d(to, false, None, None);
+/// The class of every pixel of a picture of `size`, from logits `[19, rows, columns]`: bilinear
+/// between the cells' centres, then the largest.
+pub(crate) fn predict(logits: &Tensor, shown: Shown, size: Size) -> Vec<u8> {
+    let smooth = shown.resample(&logits.unsqueeze(0), size);
     let classes = smooth.argmax(1, false).to_kind(Kind::Uint8).view([-1]);
     Vec::try_from(classes).expect("classes are bytes")
 }
@@ -23,8 +21,8 @@ pub(crate) fn predict(logits: &Tensor, size: Size) -> Vec<u8> {
 ///
 /// # Errors
 /// If a label picture cannot be read.
-pub(crate) fn score(set: &Dataset, logits: &Tensor) -> Result<Confusion> {
-    counted(set, |ix| logits.select(0, ix))
+pub(crate) fn score(set: &Dataset, logits: &Tensor, shown: Shown) -> Result<Confusion> {
+    counted(set, shown, |ix| logits.select(0, ix))
 }
 
 /// What a predictor scores that knows the mean shares of the training images at each cell, and
@@ -32,9 +30,9 @@ pub(crate) fn score(set: &Dataset, logits: &Tensor) -> Result<Confusion> {
 ///
 /// # Errors
 /// If a label picture cannot be read.
-pub(crate) fn position_only(set: &Dataset, train: &Images) -> Result<Confusion> {
+pub(crate) fn position_only(set: &Dataset, train: &Images, shown: Shown) -> Result<Confusion> {
     let mean = train.shares.mean_dim([0].as_slice(), false, None::<Kind>);
-    counted(set, |_| mean.shallow_clone())
+    counted(set, shown, |_| mean.shallow_clone())
 }
 
 /// What a predictor scores that knows the shares of every cell of `images`, which are those of
@@ -42,11 +40,11 @@ pub(crate) fn position_only(set: &Dataset, train: &Images) -> Result<Confusion> 
 ///
 /// # Errors
 /// If a label picture cannot be read.
-pub(crate) fn ceiling(set: &Dataset, images: &Images) -> Result<Confusion> {
-    score(set, &images.shares)
+pub(crate) fn ceiling(set: &Dataset, images: &Images, shown: Shown) -> Result<Confusion> {
+    score(set, &images.shares, shown)
 }
 
-fn counted(set: &Dataset, logits: impl Fn(i64) -> Tensor) -> Result<Confusion> {
+fn counted(set: &Dataset, shown: Shown, logits: impl Fn(i64) -> Tensor) -> Result<Confusion> {
     let logits: Vec<Tensor> = (0..set.len() as i64).map(logits).collect();
     let parts = set
         .samples()
@@ -55,7 +53,7 @@ fn counted(set: &Dataset, logits: impl Fn(i64) -> Tensor) -> Result<Confusion> {
         .map(|(sample, logits)| {
             let (size, labels) = sample.labels()?;
             let mut confusion = Confusion::default();
-            confusion.add(&labels, &predict(&logits, size));
+            confusion.add(&labels, &predict(&logits, shown, size));
             Ok(confusion)
         });
     let parts: Vec<Confusion> = parts.collect::<Result<_>>()?;

@@ -1,4 +1,6 @@
 //! A frozen backbone's maps of many images, cached in half precision.
+//!
+//! C4 has cells as near as C5's or twice as near; then C5's cell `o` is centred on C4's cell `2 * o`.
 
 use model::device::normalised;
 use model::files::weights::Backbone;
@@ -45,8 +47,7 @@ impl Features {
                     let input = normalised(&pixels, device);
                     let input = if flip { input.flip([3]) } else { input };
                     let (c4, c5) = backbone.net.maps(&input, false);
-                    let (_, _, rows, columns) = c5.size4().expect("a map has four axes");
-                    c4s.push(c4.adaptive_avg_pool2d([rows, columns]).to_kind(Kind::Half));
+                    c4s.push(around_cells_of(&c5, &c4).to_kind(Kind::Half));
                     if !flip {
                         pooled.push(c5.mean_dim([2, 3].as_slice(), false, None::<Kind>));
                     }
@@ -104,6 +105,15 @@ impl Features {
     }
 }
 
+/// The means of `c4` around the cells of `c5`, at C5's resolution.
+fn around_cells_of(c5: &Tensor, c4: &Tensor) -> Tensor {
+    if c4.size()[2..] == c5.size()[2..] {
+        return c4.shallow_clone();
+    }
+    // Three cells wide, every second one; what lies outside the map is not counted.
+    c4.avg_pool2d([3, 3], [2, 2], [1, 1], false, false, None::<i64>)
+}
+
 /// Bytes `[b, h, w, 3]` of the next images.
 fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
     let len = images.len();
@@ -130,4 +140,23 @@ fn moments(maps: &Tensor) -> (Tensor, Tensor) {
     let mean = sum / cells;
     let std = (squares / cells - mean.square()).clamp_min(1e-12).sqrt();
     (mean.to_kind(Kind::Float), std.to_kind(Kind::Float))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c4_is_averaged_around_the_centres_of_c5() {
+        // A ramp keeps its value at every centre but the outer ones, whose neighbours end.
+        let ramp = Tensor::arange(9, (Kind::Float, Device::Cpu)).view([1, 1, 1, 9]);
+        let c4 = ramp.expand([1, 1, 5, 9], false);
+        let c5 = Tensor::zeros([1, 1, 3, 5], (Kind::Float, Device::Cpu));
+        let pooled = around_cells_of(&c5, &c4).select(2, 1).view([-1]);
+        assert_eq!(
+            Vec::<f32>::try_from(pooled).unwrap(),
+            [0.5, 2.0, 4.0, 6.0, 7.5]
+        );
+        assert_eq!(around_cells_of(&c4, &c4), c4);
+    }
 }

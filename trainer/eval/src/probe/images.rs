@@ -5,24 +5,23 @@ use rayon::prelude::*;
 use schemas::geom::Size;
 use tch::Tensor;
 
+use crate::cells::{self, Shown};
 use crate::segmentation::{Dataset, NUM_CLASSES};
 
 /// The one size at which all images of a probe are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Pixels down and across.
+    /// Pixels down.
     pub height: i64,
     /// Pixels across.
     pub width: i64,
-    /// Cells down.
-    pub rows: i64,
-    /// Cells across.
-    pub columns: i64,
+    /// Pixels between the centres of two cells.
+    pub cell_px: i64,
 }
 
 impl Shape {
-    /// About `height` pixels high, in the proportions of the first image, whole cells of `cell_px`
-    /// pixels.
+    /// About `height` pixels high, in the proportions of the first image; the first cell is centred on
+    /// the first pixel, the last one on the last.
     ///
     /// # Errors
     /// If the first image cannot be read, or `height` has no whole cell.
@@ -32,15 +31,40 @@ impl Shape {
             "--height {height}: a cell of this backbone has {cell_px} pixels"
         );
         let first = set.samples()[0].load()?.image.size();
-        let cells = |px: f64| ((px / cell_px as f64).round() as i64).max(1);
-        let rows = cells(height as f64);
-        let columns = cells(height as f64 * f64::from(first.width) / f64::from(first.height));
+        let width = height as f64 * f64::from(first.width) / f64::from(first.height);
         Ok(Self {
-            height: rows * cell_px,
-            width: columns * cell_px,
-            rows,
-            columns,
+            height: cells::nearest_length(height as f64, cell_px),
+            width: cells::nearest_length(width, cell_px),
+            cell_px,
         })
+    }
+
+    /// Cells down and across.
+    pub(crate) fn grid(self) -> [i64; 2] {
+        [self.height, self.width].map(|px| cells::count(px, self.cell_px))
+    }
+
+    /// The size in pixels.
+    pub(crate) fn size(self) -> Size {
+        Size::new(self.width as u32, self.height as u32)
+    }
+
+    /// How maps at this size lie on pictures of any size.
+    pub(crate) fn shown(self) -> Shown {
+        Shown {
+            cell_px: self.cell_px,
+            seen: self.size(),
+        }
+    }
+
+    /// The cell whose centre is nearest to each of `of` pixels along an axis of `seen` pixels.
+    fn nearest_cells(self, seen: i64, of: u32) -> Vec<usize> {
+        let last = cells::count(seen, self.cell_px) - 1;
+        let cell = |px: u32| {
+            let seen_at = (f64::from(px) + 0.5) * seen as f64 / f64::from(of) - 0.5;
+            ((seen_at / self.cell_px as f64).round() as i64).clamp(0, last) as usize
+        };
+        (0..of).map(cell).collect()
     }
 }
 
@@ -59,11 +83,11 @@ impl Images {
     /// # Errors
     /// The first sample that cannot be read.
     pub(crate) fn load(set: &Dataset, shape: Shape) -> Result<Self> {
-        let size = Size::new(shape.width as u32, shape.height as u32);
+        let [rows, columns] = shape.grid();
         let loaded = set.samples().par_iter().map(|sample| {
             let pair = sample.load()?;
             let shares = shares(&pair.labels, pair.image.size(), shape);
-            Ok((pair.image.resized(size).rgb().to_vec(), shares))
+            Ok((pair.image.resized(shape.size()).rgb().to_vec(), shares))
         });
         let loaded: Vec<(Vec<u8>, Vec<f32>)> = loaded.collect::<Result<_>>()?;
         let pixels: Vec<Tensor> = loaded
@@ -76,12 +100,7 @@ impl Images {
             .collect();
         Ok(Self {
             pixels: Tensor::stack(&pixels, 0).view([-1, shape.height, shape.width, 3]),
-            shares: Tensor::stack(&shares, 0).view([
-                -1,
-                NUM_CLASSES as i64,
-                shape.rows,
-                shape.columns,
-            ]),
+            shares: Tensor::stack(&shares, 0).view([-1, NUM_CLASSES as i64, rows, columns]),
         })
     }
 
@@ -91,16 +110,17 @@ impl Images {
     }
 }
 
-/// Share of each cell's pixels by class: `[19, rows, columns]`, row by row.
+/// Share of each cell's pixels by class: `[19, rows, columns]`, row by row. A pixel belongs to the cell
+/// whose centre is nearest.
 fn shares(labels: &[u8], size: Size, shape: Shape) -> Vec<f32> {
-    let (rows, columns) = (shape.rows as usize, shape.columns as usize);
-    let (width, height) = (size.width as usize, size.height as usize);
+    let [rows, columns] = shape.grid().map(|cells| cells as usize);
+    let row_of = shape.nearest_cells(shape.height, size.height);
+    let column_of = shape.nearest_cells(shape.width, size.width);
     let mut counts = vec![0f32; NUM_CLASSES * rows * columns];
     let mut pixels = vec![0f32; rows * columns];
-    for (y, line) in labels.chunks_exact(width).enumerate() {
-        let row = y * rows / height;
-        for (x, &label) in line.iter().enumerate() {
-            let cell = row * columns + x * columns / width;
+    for (line, row) in labels.chunks_exact(size.width as usize).zip(row_of) {
+        for (&label, column) in line.iter().zip(&column_of) {
+            let cell = row * columns + column;
             pixels[cell] += 1.0;
             if usize::from(label) < NUM_CLASSES {
                 counts[usize::from(label) * rows * columns + cell] += 1.0;
@@ -119,18 +139,33 @@ mod tests {
     use crate::segmentation::IGNORED;
 
     #[test]
-    fn shares_count_every_pixel_of_a_cell_once() {
+    fn a_pixel_counts_for_the_cell_whose_centre_is_nearest() {
         let shape = Shape {
-            height: 32,
-            width: 64,
-            rows: 1,
-            columns: 2,
+            height: 5,
+            width: 9,
+            cell_px: 4,
         };
-        // Six columns of pixels: the first three are one cell.
-        let labels = [[0, 0, 5, 7, IGNORED, 7], [0, 0, 5, 7, 7, 7]].concat();
-        let shares = shares(&labels, Size::new(6, 2), shape);
-        let of = |class: usize, cell: usize| shares[class * 2 + cell];
-        assert_eq!((of(0, 0), of(5, 0), of(7, 0)), (4.0 / 6.0, 2.0 / 6.0, 0.0));
-        assert_eq!((of(7, 1), of(0, 1)), (5.0 / 6.0, 0.0));
+        assert_eq!((shape.grid(), shape.size()), ([2, 3], Size::new(9, 5)));
+        // As large as the network sees it: cells are centred on columns 0, 4 and 8.
+        assert_eq!(shape.nearest_cells(9, 9), [0, 0, 1, 1, 1, 1, 2, 2, 2]);
+        // Twice as large: their centres lie between columns 0 and 1, 8 and 9, 16 and 17.
+        let twice = shape.nearest_cells(9, 18);
+        assert_eq!(twice.iter().filter(|&&cell| cell == 1).count(), 8);
+        assert_eq!((twice[4], twice[5], twice[12], twice[13]), (0, 1, 1, 2));
+    }
+
+    #[test]
+    fn shares_are_those_of_a_cells_own_pixels() {
+        let shape = Shape {
+            height: 3,
+            width: 5,
+            cell_px: 2,
+        };
+        // One row of cells at a time: pixels 0; 1, 2; 3, 4 belong to the three columns of cells.
+        let row = [0, 5, 7, IGNORED, 7];
+        let shares = shares(&[row; 3].concat(), Size::new(5, 3), shape);
+        let of = |class: usize, column: usize| shares[class * 6 + column];
+        assert_eq!((of(0, 0), of(5, 0)), (1.0, 0.0));
+        assert_eq!((of(5, 1), of(7, 1), of(7, 2)), (0.5, 0.5, 0.5));
     }
 }

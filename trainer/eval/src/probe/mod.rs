@@ -22,6 +22,7 @@ use anyhow::Result;
 use model::files::weights::Weights;
 use tch::{Device, Tensor};
 
+use crate::cells::Shown;
 use crate::segmentation::{Confusion, Dataset, Row, save};
 use features::Features;
 use images::{Images, Shape};
@@ -70,7 +71,8 @@ pub struct Request<'a> {
 /// state of others change.
 ///
 /// # Errors
-/// If an image cannot be read, or the weights do not fit their model.
+/// If an image cannot be read, no pixel of a split has a class, or the weights do not fit their
+/// model.
 pub fn measure(request: &Request<'_>) -> Result<Report> {
     let Request {
         weights,
@@ -80,6 +82,8 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
         pictures,
     } = *request;
     let started = Instant::now();
+    train.check_labels()?;
+    test.check_labels()?;
     let shape = Shape::of(train, options.height, weights.model.cell_px())?;
     let train_images = Images::load(train, shape)?;
     let test_images = Images::load(test, shape)?;
@@ -96,9 +100,9 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
         let classifier = linear::train(maps[0], &shares, options.linear);
         let logits = classifier.logits(maps[1]);
         if let Some(path) = pictures.filter(|_| name == "c5") {
-            draw(test, &logits, path)?;
+            draw(test, &logits, shape.shown(), path)?;
         }
-        bounds::score(test, &logits)
+        bounds::score(test, &logits, shape.shown())
     };
     let c5 = score("c5", [&trained_on.c5(), &tested_on.c5()])?;
     let c4_c5 = score("c4+c5", [&trained_on.c4_c5(), &tested_on.c4_c5()])?;
@@ -106,7 +110,8 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
         weights: weights.origin.clone(),
         train_images: train.len(),
         test_images: test.len(),
-        grid: [shape.rows, shape.columns],
+        unlabelled_images: train.unlabelled() + test.unlabelled(),
+        grid: shape.grid(),
         c5: c5.scores(),
         c4_c5: c4_c5.scores(),
         neighbours_map: neighbours::mean_average_precision(
@@ -115,18 +120,22 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
             &tested_on,
             &test_images,
         ),
-        position_only_miou: bounds::position_only(test, &train_images)?.scores().miou,
-        ceiling_miou: bounds::ceiling(test, &test_images)?.scores().miou,
+        position_only_miou: bounds::position_only(test, &train_images, shape.shown())?
+            .scores()
+            .miou,
+        ceiling_miou: bounds::ceiling(test, &test_images, shape.shown())?
+            .scores()
+            .miou,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
 
-fn draw(test: &Dataset, logits: &Tensor, path: &Path) -> Result<()> {
+fn draw(test: &Dataset, logits: &Tensor, shown: Shown, path: &Path) -> Result<()> {
     let count = NUM_PICTURES.min(test.len());
     let chosen = (0..count).map(|i| (2 * i + 1) * test.len() / (2 * count));
     let drawn = chosen.map(|ix| {
         let pair = test.samples()[ix].load()?;
-        let predicted = bounds::predict(&logits.select(0, ix as i64), pair.image.size());
+        let predicted = bounds::predict(&logits.select(0, ix as i64), shown, pair.image.size());
         Ok((pair, predicted))
     });
     let drawn = drawn.collect::<Result<Vec<_>>>()?;
@@ -135,4 +144,76 @@ fn draw(test: &Dataset, logits: &Tensor, path: &Path) -> Result<()> {
         .map(|(pair, predicted)| Row { pair, predicted })
         .collect();
     save(&rows, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::see_through::{self, Scene};
+    use crate::segmentation::Unlabelled;
+    use schemas::geom::Size;
+    use std::fs;
+
+    /// Images whose classes the network hands through, in the splits `train` and `val`.
+    fn scenes(dir: &Path, size: Size, counts: [u64; 2]) -> Splits {
+        for (split, count) in ["train", "val"].into_iter().zip(counts) {
+            let folder = dir.join(split);
+            fs::create_dir_all(&folder).unwrap();
+            for ix in 0..count {
+                let scene = Scene::random(size, 16, 1 + ix + 1000 * u64::from(split == "val"));
+                let (width, height) = (size.width, size.height);
+                let image = image::RgbImage::from_raw(width, height, scene.rgb()).unwrap();
+                let labels = image::GrayImage::from_raw(width, height, scene.labels()).unwrap();
+                image.save(folder.join(format!("{ix:02}.png"))).unwrap();
+                labels
+                    .save(folder.join(format!("{ix:02}_labelTrainIds.png")))
+                    .unwrap();
+            }
+        }
+        Splits::open(dir, Unlabelled::Refuse).unwrap()
+    }
+
+    /// A probe that takes a cell for the square right and below its centre reaches 20.6 here.
+    #[test]
+    fn a_map_that_holds_the_classes_scores_near_the_ceiling() {
+        let dir = tempfile::tempdir().unwrap();
+        let splits = scenes(dir.path(), Size::new(129, 97), [24, 4]);
+        let report = measure(&Request {
+            weights: &see_through::weights(1),
+            splits: &splits,
+            options: Options {
+                height: 97,
+                linear: LinearConfig {
+                    epochs: 300,
+                    lr: 0.05,
+                    ..LinearConfig::default()
+                },
+            },
+            device: Device::Cpu,
+            pictures: None,
+        })
+        .unwrap();
+        assert_eq!(report.grid, [7, 9]);
+        assert!(report.ceiling_miou > 90.0, "{report}");
+        assert!(report.c5.miou > 90.0, "{report}");
+    }
+
+    #[test]
+    fn splits_without_labelled_pixels_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let splits = scenes(dir.path(), Size::new(33, 33), [2, 1]);
+        let label = dir.path().join("val/00_labelTrainIds.png");
+        image::GrayImage::from_pixel(33, 33, image::Luma([255]))
+            .save(&label)
+            .unwrap();
+        let refused = measure(&Request {
+            weights: &see_through::weights(1),
+            splits: &splits,
+            options: Options::default(),
+            device: Device::Cpu,
+            pictures: None,
+        });
+        let line = refused.unwrap_err().to_string();
+        assert!(line.contains("00_labelTrainIds.png"), "{line}");
+    }
 }

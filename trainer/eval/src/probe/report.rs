@@ -15,6 +15,8 @@ pub struct Report {
     pub train_images: usize,
     /// Images that it was scored on.
     pub test_images: usize,
+    /// Images left out because they have no label picture.
+    pub unlabelled_images: usize,
     /// Cells down and across.
     pub grid: [i64; 2],
     /// Linear classifier on C5.
@@ -41,6 +43,13 @@ impl fmt::Display for Report {
             "{} training and {} test images, {rows} x {columns} cells, {:.0} s\n",
             self.train_images, self.test_images, self.seconds
         )?;
+        if self.unlabelled_images > 0 {
+            writeln!(
+                f,
+                "{} images have no labels and are left out\n",
+                self.unlabelled_images
+            )?;
+        }
         writeln!(
             f,
             "{:28} {:>6} {:>13} {:>9}",

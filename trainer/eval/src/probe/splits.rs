@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use console::usage;
 
-use crate::segmentation::Dataset;
+use crate::segmentation::{Dataset, Unlabelled};
 
 /// Two parts of a labelled set that share no image.
 #[derive(Clone, Debug)]
@@ -21,20 +21,20 @@ impl Splits {
     /// The splits `train` and `val` of the set in `data`.
     ///
     /// # Errors
-    /// If one of them is not there.
-    pub fn open(data: &Path) -> Result<Self> {
+    /// As [`Dataset::open`].
+    pub fn open(data: &Path, unlabelled: Unlabelled) -> Result<Self> {
         Ok(Splits {
-            train: Dataset::open(data, "train")?,
-            test: Dataset::open(data, "val")?,
+            train: Dataset::open(data, "train", unlabelled)?,
+            test: Dataset::open(data, "val", unlabelled)?,
         })
     }
 
     /// The split `train` alone, of which `held` images are scored on, in blocks of neighbours.
     ///
     /// # Errors
-    /// If it is not there, or has no more images than that.
-    pub fn held_out(data: &Path, held: usize) -> Result<Self> {
-        let all = Dataset::open(data, "train")?;
+    /// As [`Dataset::open`]; if it has no more images than that.
+    pub fn held_out(data: &Path, held: usize, unlabelled: Unlabelled) -> Result<Self> {
+        let all = Dataset::open(data, "train", unlabelled)?;
         if held >= all.len() {
             return Err(usage(format!(
                 "--holdout {held}: the training split has {} images",

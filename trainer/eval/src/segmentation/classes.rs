@@ -69,43 +69,65 @@ const fn class(name: &'static str, label_id: u8, category: usize, color: Color) 
     }
 }
 
+/// Colours of what is labelled and does not count, in Cityscapes and BDD100K
+/// (<https://github.com/bdd100k/bdd100k>, `bdd100k/label/label.py`). Where a class that counts has the
+/// same colour, it is that class.
+const VOID_COLORS: [Color; 18] = [
+    [0, 0, 0],       // unlabelled, ego vehicle, border, static
+    [111, 74, 0],    // dynamic
+    [81, 0, 81],     // ground
+    [250, 170, 160], // parking
+    [230, 150, 140], // rail track
+    [180, 165, 180], // guard rail
+    [150, 100, 100], // bridge
+    [150, 120, 90],  // tunnel
+    [0, 0, 90],      // caravan
+    [0, 0, 110],     // trailer
+    [180, 100, 180], // garage
+    [250, 170, 100], // banner
+    [220, 220, 250], // billboard
+    [255, 165, 0],   // lane divider
+    [220, 220, 100], // street light
+    [255, 70, 0],    // traffic cone
+    [220, 220, 220], // traffic device
+    [250, 170, 250], // frame of a traffic sign
+];
+
 /// How the pixels of a label picture stand for classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub(super) enum Coding {
     /// Train ids 0 to 18, 255 ignored.
     TrainIds,
     /// Cityscapes' label ids 0 to 33.
     LabelIds,
+    /// The classes' colours.
+    Colors,
 }
 
 impl Coding {
-    /// Train id by stored value; `None` for values that this coding does not have.
-    pub(crate) fn table(self) -> [Option<u8>; 256] {
-        let mut table = [None; 256];
-        table[usize::from(IGNORED)] = Some(IGNORED);
+    /// Train id of a stored number; `None` if this coding has no such number. Pictures that are
+    /// called colours and hold numbers hold train ids.
+    pub(super) fn of_number(self, number: u16) -> Option<u8> {
+        let number = u8::try_from(number).ok()?;
         match self {
-            Coding::TrainIds => {
-                for (id, entry) in table.iter_mut().enumerate().take(NUM_CLASSES) {
-                    *entry = Some(id as u8);
-                }
+            _ if number == IGNORED => Some(IGNORED),
+            Coding::TrainIds | Coding::Colors => {
+                (usize::from(number) < NUM_CLASSES).then_some(number)
             }
             Coding::LabelIds => {
-                table[..=usize::from(LAST_LABEL_ID)].fill(Some(IGNORED));
-                for (id, class) in CLASSES.iter().enumerate() {
-                    table[usize::from(class.label_id)] = Some(id as u8);
-                }
+                let class = CLASSES.iter().position(|class| class.label_id == number);
+                let void = (number <= LAST_LABEL_ID).then_some(IGNORED);
+                class.map(|id| id as u8).or(void)
             }
         }
-        table
     }
 }
 
-/// Train id of a colour of [`CLASSES`]; any other colour is ignored.
-pub(crate) fn of_color(color: Color) -> u8 {
-    CLASSES
-        .iter()
-        .position(|class| class.color == color)
-        .map_or(IGNORED, |id| id as u8)
+/// Train id of a colour; `None` if no class and nothing that is labelled has it.
+pub(super) fn of_color(color: Color) -> Option<u8> {
+    let class = CLASSES.iter().position(|class| class.color == color);
+    let void = VOID_COLORS.contains(&color).then_some(IGNORED);
+    class.map(|id| id as u8).or(void)
 }
 
 /// The colour of a train id; black if it is ignored.
@@ -121,27 +143,34 @@ mod tests {
 
     #[test]
     fn codings_agree_on_every_class_and_ignore_the_rest() {
-        let (trained, labelled) = (Coding::TrainIds.table(), Coding::LabelIds.table());
         for (id, class) in CLASSES.iter().enumerate() {
             let id = id as u8;
             assert_eq!(
-                labelled[usize::from(class.label_id)],
+                Coding::LabelIds.of_number(class.label_id.into()),
                 Some(id),
                 "{}",
                 class.name
             );
-            assert_eq!(
-                (trained[usize::from(id)], of_color(color_of(id))),
-                (Some(id), id)
-            );
+            assert_eq!(Coding::TrainIds.of_number(id.into()), Some(id));
+            assert_eq!(of_color(color_of(id)), Some(id));
         }
+        let ignored = |number: &u16| Coding::LabelIds.of_number(*number) == Some(IGNORED);
         assert_eq!(
-            labelled.iter().filter(|id| **id == Some(IGNORED)).count(),
-            34 - NUM_CLASSES + 1
+            (0..300).filter(ignored).count(),
+            34 - NUM_CLASSES + 1,
+            "the others up to 33, and 255"
         );
         assert_eq!(
-            (trained[19], labelled[34], of_color([1, 2, 3])),
-            (None, None, IGNORED)
+            [19, 254, 256, 65_535].map(|number| Coding::TrainIds.of_number(number)),
+            [None; 4]
         );
+        assert_eq!(Coding::LabelIds.of_number(34), None);
+    }
+
+    #[test]
+    fn colours_of_nothing_that_is_labelled_are_unknown() {
+        assert_eq!(of_color([0, 0, 0]), Some(IGNORED));
+        assert_eq!(of_color([81, 0, 81]), Some(IGNORED));
+        assert_eq!(of_color([128, 0, 0]), None);
     }
 }

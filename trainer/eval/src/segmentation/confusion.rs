@@ -144,7 +144,8 @@ fn as_map<S: Serializer>(
 
 fn mean_percent(iou: &[Option<f64>]) -> f64 {
     let known: Vec<f64> = iou.iter().flatten().copied().collect();
-    100.0 * known.iter().sum::<f64>() / known.len().max(1) as f64
+    // The sum of nothing is -0.0 in floats.
+    100.0 * known.iter().fold(0.0, |sum, iou| sum + iou) / known.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -198,6 +199,14 @@ mod tests {
                 && scores.pixel_accuracy > 60.0,
             "{scores}"
         );
+    }
+
+    #[test]
+    fn a_score_of_nothing_is_a_positive_zero() {
+        let scores = Confusion::default().scores();
+        for score in [scores.miou, scores.category_miou, scores.pixel_accuracy] {
+            assert!(score == 0.0 && score.is_sign_positive());
+        }
     }
 
     #[test]

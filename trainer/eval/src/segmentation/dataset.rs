@@ -1,14 +1,8 @@
-//! Images and their label pictures, found in the layouts that people have on disk.
+//! The labelled images of a split: found, listed, decoded.
 //!
-//! | layout | image | label |
-//! |---|---|---|
-//! | Cityscapes | `leftImg8bit/SPLIT/CITY/X_leftImg8bit.png` | `gtFine/SPLIT/CITY/X_gtFine_labelTrainIds.png` or `…_labelIds.png` |
-//! | BDD100K | `images/SPLIT/X.jpg`, `images/10k/SPLIT/X.jpg` | `X.png`, `X_train_id.png` or `X_train_color.png` in `labels/`, `labels/sem_seg/…`, `colormaps/` or `color_labels/` |
-//! | pairs | `SPLIT/X.jpg` or `.png` | `SPLIT/X_labelTrainIds.png` or `…_labelIds.png` beside it |
-//!
-//! The first that fits is taken. Colour label pictures (palette or RGB) are read by the colours of
-//! Cityscapes. An image without a label is an error: what is scored has to be what the user
-//! believes is scored.
+//! An image without a label picture is an error unless the user says that it may be left out: what
+//! is scored has to be what the user believes is scored. Images are turned upright; label pictures
+//! are drawn on upright ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,37 +10,36 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use console::usage;
 use draw::Canvas;
-use image::{DynamicImage, ImageReader};
-use jpeg::Jpeg;
 use schemas::geom::Size;
 
-use super::classes::{Coding, of_color};
-
-/// Folders below a BDD100K set that hold label pictures, with the split's folder inside.
-const BDD_LABELS: [&str; 5] = [
-    "labels/sem_seg/masks",
-    "labels/sem_seg/colormaps",
-    "labels",
-    "colormaps",
-    "color_labels",
-];
+use super::classes::{Coding, IGNORED};
+use super::labels;
+use super::layout::Layout;
 
 /// Blocks of neighbours in which samples are held out.
 const HOLDOUT_BLOCKS: usize = 5;
 
-/// What follows an image's stem in the name of its label picture.
-const LABEL_ENDINGS: [(&str, Coding); 5] = [
-    ("_labelTrainIds.png", Coding::TrainIds),
-    ("_labelIds.png", Coding::LabelIds),
-    ("_train_id.png", Coding::TrainIds),
-    ("_train_color.png", Coding::TrainIds),
-    (".png", Coding::TrainIds),
-];
+/// What becomes of an image without a label picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlabelled {
+    /// All of them are listed in an error.
+    Refuse,
+    /// It is left out, and counted.
+    Skip,
+}
+
+impl Unlabelled {
+    /// What a user asks for.
+    pub fn of(may_skip: bool) -> Self {
+        if may_skip { Self::Skip } else { Self::Refuse }
+    }
+}
 
 /// One split of a set, sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     samples: Vec<Sample>,
+    unlabelled: usize,
 }
 
 /// Where one image and its labels lie.
@@ -72,22 +65,45 @@ impl Dataset {
     /// Finds the images of `split` (`train`, `val`) below `dir` and the label picture of each.
     ///
     /// # Errors
-    /// If `dir` has none of the layouts, the split is empty, or an image has no label picture.
-    pub fn open(dir: &Path, split: &str) -> Result<Self> {
-        let (images, labels) = folders(dir, split)?;
-        let mut files = Vec::new();
-        list_images(&images, &mut files)?;
-        files.sort();
-        let samples = files
-            .into_iter()
-            .map(|image| sample(image, &images, &labels))
-            .collect::<Result<Vec<_>>>()?;
-        if samples.is_empty() {
-            return Err(usage(format!(
-                "{images:?} holds no PNG or JPEG images of the split {split:?}"
-            )));
+    /// If `dir` has none of the layouts, the split is empty, or images have no label picture and may
+    /// not be left out.
+    pub fn open(dir: &Path, split: &str, unlabelled: Unlabelled) -> Result<Self> {
+        let layout = Layout::find(dir, split)?;
+        let (mut samples, mut lacking) = (Vec::new(), Vec::new());
+        for image in layout.list()? {
+            match layout.label(&image) {
+                Some((label, coding)) => samples.push(Sample {
+                    image,
+                    label,
+                    coding,
+                }),
+                None => lacking.push(image),
+            }
         }
-        Ok(Self { samples })
+        match (samples.is_empty(), lacking.is_empty(), unlabelled) {
+            (true, true, _) => Err(usage(format!(
+                "{:?} holds no PNG or JPEG images of the split {split:?}",
+                layout.images()
+            ))),
+            (true, false, _) => Err(usage(format!(
+                "none of the {} images in {:?} has a label picture in {:?}",
+                lacking.len(),
+                layout.images(),
+                layout.labels()
+            ))),
+            (false, false, Unlabelled::Refuse) => Err(usage(format!(
+                "{} of {} images have no label picture in {:?}: {}; add them, or leave the images out with \
+                 --skip-unlabelled (beside a run: probe.skip_unlabelled=true)",
+                lacking.len(),
+                lacking.len() + samples.len(),
+                layout.labels(),
+                listed(&lacking, layout.images())
+            ))),
+            _ => Ok(Self {
+                samples,
+                unlabelled: lacking.len(),
+            }),
+        }
     }
 
     /// The samples in order.
@@ -105,11 +121,33 @@ impl Dataset {
         self.samples.is_empty()
     }
 
+    /// Images of the split that were left out because they have no label picture.
+    pub fn unlabelled(&self) -> usize {
+        self.unlabelled
+    }
+
     /// The first `count` samples.
     pub fn first(&self, count: usize) -> Self {
-        Self {
-            samples: self.samples[..count.min(self.len())].to_vec(),
+        self.of(self.samples[..count.min(self.len())].to_vec())
+    }
+
+    /// Refuses samples of which no pixel has a class: a score of them would be one of nothing. Reads
+    /// label pictures up to the first that has one.
+    ///
+    /// # Errors
+    /// If that is so, or a label picture cannot be read.
+    pub fn check_labels(&self) -> Result<()> {
+        for sample in &self.samples {
+            let (_, labels) = sample.labels()?;
+            if labels.iter().any(|&label| label != IGNORED) {
+                return Ok(());
+            }
         }
+        let first = self.samples.first().map(|sample| &sample.label);
+        Err(usage(format!(
+            "no pixel of {} label pictures has a class, all are ignored (255): the first is {first:?}",
+            self.len()
+        )))
     }
 
     /// Takes `count` samples out in five blocks of neighbours, evenly spread: (the others, those).
@@ -124,14 +162,37 @@ impl Dataset {
             ix - start < size
         };
         let (held, others) = (0..self.len()).partition::<Vec<usize>, _>(|&ix| is_held(ix));
-        let of = |chosen: Vec<usize>| Self {
-            samples: chosen
+        let of = |chosen: Vec<usize>| {
+            self.of(chosen
                 .into_iter()
                 .map(|ix| self.samples[ix].clone())
-                .collect(),
+                .collect())
         };
-        (of(others), of(held))
+        let held = of(held);
+        (
+            of(others),
+            Self {
+                unlabelled: 0,
+                ..held
+            },
+        )
     }
+
+    fn of(&self, samples: Vec<Sample>) -> Self {
+        Self {
+            samples,
+            unlabelled: self.unlabelled,
+        }
+    }
+}
+
+/// Paths below `folder`, in one line.
+fn listed(paths: &[PathBuf], folder: &Path) -> String {
+    let names = paths.iter().map(|path| {
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        name.display().to_string()
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 impl Sample {
@@ -140,12 +201,16 @@ impl Sample {
     /// # Errors
     /// If one cannot be read, they differ in size, or a label is none of its coding.
     pub fn load(&self) -> Result<Labelled> {
-        let image = decode(&self.image)?.into_rgb8();
+        let unreadable = || format!("cannot read {:?}", self.image);
+        let bytes = fs::read(&self.image).with_context(unreadable)?;
+        let image = jpeg::decode_rgb(&bytes)
+            .map_err(|defect| anyhow!(defect.detail))
+            .with_context(unreadable)?;
         let size = Size::new(image.width(), image.height());
         let (label_size, labels) = self.labels()?;
         ensure!(
             size == label_size,
-            "the label picture {:?} is {label_size}, its image {size}",
+            "the label picture {:?} is {label_size}, its image (upright) {size}",
             self.label
         );
         Ok(Labelled {
@@ -159,126 +224,13 @@ impl Sample {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn labels(&self) -> Result<(Size, Vec<u8>)> {
-        let picture = decode(&self.label)?;
-        let size = Size::new(picture.width(), picture.height());
-        if picture.color().has_color() {
-            return Ok((
-                size,
-                picture
-                    .into_rgb8()
-                    .pixels()
-                    .map(|pixel| of_color(pixel.0))
-                    .collect(),
-            ));
-        }
-        let table = self.coding.table();
-        let ids = picture.into_luma8().into_raw().into_iter().map(|value| {
-            table[usize::from(value)].with_context(|| {
-                format!(
-                    "{:?} holds the label {value}, which {:?} do not have",
-                    self.label, self.coding
-                )
-            })
-        });
-        Ok((size, ids.collect::<Result<_>>()?))
+        labels::read(&self.label, self.coding)
     }
-}
-
-fn decode(path: &Path) -> Result<DynamicImage> {
-    let unreadable = || format!("cannot read {path:?}");
-    let bytes = fs::read(path).with_context(unreadable)?;
-    if bytes.starts_with(&[0xFF, 0xD8]) {
-        let image = Jpeg::open(&bytes, u64::MAX).and_then(|jpeg| jpeg.decode_as_stored());
-        return image
-            .map_err(|defect| anyhow!(defect.detail))
-            .with_context(unreadable);
-    }
-    let reader = ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .with_context(unreadable)?;
-    reader.decode().with_context(unreadable)
-}
-
-/// The folders of a split's images and labels; equal if they lie side by side.
-fn folders(dir: &Path, split: &str) -> Result<(PathBuf, PathBuf)> {
-    let cityscapes = (
-        dir.join("leftImg8bit").join(split),
-        dir.join("gtFine").join(split),
-    );
-    let images = ["images/10k", "images"].map(|images| dir.join(images).join(split));
-    let bdd = images
-        .into_iter()
-        .flat_map(|images| BDD_LABELS.map(|labels| (images.clone(), dir.join(labels).join(split))));
-    let beside = [dir.join(split), dir.to_owned()].map(|folder| (folder.clone(), folder));
-    let beside = beside.into_iter().filter(|(folder, _)| {
-        fs::read_dir(folder).is_ok_and(|files| {
-            let mut names = files.flatten().map(|file| file.file_name());
-            names.any(|name| name.to_string_lossy().contains("_label"))
-        })
-    });
-    let mut known = std::iter::once(cityscapes).chain(bdd).chain(beside);
-    known.find(|(images, labels)| images.is_dir() && labels.is_dir()).ok_or_else(|| {
-        usage(format!(
-            "{dir:?} holds no labelled split {split:?}: looked for leftImg8bit/ and gtFine/ (Cityscapes), images/ and \
-             labels/ (BDD100K), X.jpg beside X_labelTrainIds.png"
-        ))
-    })
-}
-
-fn list_images(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {folder:?}"))? {
-        let path = entry
-            .with_context(|| format!("cannot list {folder:?}"))?
-            .path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ending = name
-            .rsplit_once('.')
-            .map(|(_, ending)| ending.to_ascii_lowercase());
-        if path.is_dir() {
-            list_images(&path, found)?;
-        } else if matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg"))
-            && !name.contains("_label")
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// The label picture of `image`: at the same place below `labels`, under one of the names of
-/// [`LABEL_ENDINGS`].
-fn sample(image: PathBuf, images: &Path, labels: &Path) -> Result<Sample> {
-    let relative = image.strip_prefix(images).expect("it was found there");
-    let stem = relative
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let stems = match stem.strip_suffix("_leftImg8bit") {
-        Some(scene) => [format!("{scene}_gtFine"), scene.to_owned()],
-        None => [stem.clone(), stem.clone()],
-    };
-    for (ending, coding) in LABEL_ENDINGS {
-        for stem in &stems {
-            let label = labels.join(relative.with_file_name(format!("{stem}{ending}")));
-            if label != image && label.is_file() {
-                return Ok(Sample {
-                    image,
-                    label,
-                    coding,
-                });
-            }
-        }
-    }
-    Err(usage(format!(
-        "{image:?} has no label picture in {labels:?}"
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segmentation::IGNORED;
 
     fn save_grey(path: &Path, values: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -296,8 +248,12 @@ mod tests {
             .unwrap();
     }
 
+    fn open(dir: &Path, split: &str) -> Result<Dataset> {
+        Dataset::open(dir, split, Unlabelled::Refuse)
+    }
+
     fn labels(dir: &Path, split: &str) -> Vec<Vec<u8>> {
-        let set = Dataset::open(dir, split).unwrap();
+        let set = open(dir, split).unwrap();
         set.samples()
             .iter()
             .map(|sample| sample.load().unwrap().labels)
@@ -322,7 +278,7 @@ mod tests {
             &[1, 2, 255],
         );
         assert_eq!(labels(dir.path(), "val"), [[1, 2, IGNORED]]);
-        let message = Dataset::open(dir.path(), "train").unwrap_err().to_string();
+        let message = open(dir.path(), "train").unwrap_err().to_string();
         assert!(message.contains("no labelled split \"train\""), "{message}");
     }
 
@@ -349,25 +305,130 @@ mod tests {
             save_rgb(&dir.path().join(format!("train/{name}.png")), &[[9; 3]; 2]);
         }
         save_grey(&dir.path().join("train/a_labelTrainIds.png"), &[3, 255]);
-        let message = Dataset::open(dir.path(), "train").unwrap_err().to_string();
-        assert!(
-            message.contains("b.png") && message.contains("no label picture"),
-            "{message}"
-        );
         save_grey(&dir.path().join("train/b_labelTrainIds.png"), &[19, 0]);
-        let set = Dataset::open(dir.path(), "train").unwrap();
+        let set = open(dir.path(), "train").unwrap();
         assert_eq!(
             (set.len(), set.first(1).samples()),
             (2, &set.samples()[..1])
         );
         let message = set.samples()[1].load().unwrap_err().to_string();
-        assert!(message.contains("the label 19"), "{message}");
+        assert!(message.contains("b_labelTrainIds.png"), "{message}");
         save_grey(&dir.path().join("train/b_labelTrainIds.png"), &[1]);
         let message = set.samples()[1].load().unwrap_err().to_string();
         assert!(
             message.contains("1×1") || message.contains("1x1"),
             "{message}"
         );
+    }
+
+    /// A split of pairs, `labelled` of them with labels.
+    fn pairs(dir: &Path, names: &[&str], labelled: &[&str]) {
+        for name in names {
+            save_rgb(&dir.join(format!("train/{name}")), &[[9; 3]; 2]);
+        }
+        for stem in labelled {
+            save_grey(
+                &dir.join(format!("train/{stem}_labelTrainIds.png")),
+                &[3, 255],
+            );
+        }
+    }
+
+    #[test]
+    fn images_without_labels_are_all_listed_or_left_out_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        pairs(dir.path(), &["a.png", "b.png", "c.png"], &["b"]);
+        let message = open(dir.path(), "train").unwrap_err().to_string();
+        assert!(
+            message.contains("2 of 3") && message.contains("a.png, c.png;"),
+            "{message}"
+        );
+        assert!(
+            message.contains("--skip-unlabelled") && !message.contains('\n'),
+            "{message}"
+        );
+        let set = Dataset::open(dir.path(), "train", Unlabelled::Skip).unwrap();
+        assert_eq!((set.len(), set.unlabelled()), (1, 2));
+        fs::remove_file(dir.path().join("train/b_labelTrainIds.png")).unwrap();
+        save_grey(&dir.path().join("train/x_labelTrainIds.png"), &[3]);
+        for unlabelled in [Unlabelled::Refuse, Unlabelled::Skip] {
+            let none = Dataset::open(dir.path(), "train", unlabelled)
+                .unwrap_err()
+                .to_string();
+            assert!(none.contains("none of the 3 images"), "{none}");
+        }
+    }
+
+    #[test]
+    fn hidden_files_are_passed_over_and_names_with_label_in_them_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        pairs(
+            dir.path(),
+            &["a.png", "b_labelled.png"],
+            &["a", "b_labelled"],
+        );
+        fs::write(dir.path().join("train/._a.jpg"), b"\x00\x05\x16\x07").unwrap();
+        let checkpoints = dir.path().join("train/.ipynb_checkpoints");
+        fs::create_dir(&checkpoints).unwrap();
+        fs::copy(
+            dir.path().join("train/a.png"),
+            checkpoints.join("a-checkpoint.png"),
+        )
+        .unwrap();
+        let set = open(dir.path(), "train").unwrap();
+        let names: Vec<_> = set
+            .samples()
+            .iter()
+            .filter_map(|s| s.image.file_name())
+            .collect();
+        assert_eq!(names, ["a.png", "b_labelled.png"]);
+    }
+
+    #[test]
+    fn a_split_without_a_labelled_pixel_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        pairs(dir.path(), &["a.png", "b.png"], &["a", "b"]);
+        open(dir.path(), "train").unwrap().check_labels().unwrap();
+        for stem in ["a", "b"] {
+            save_grey(
+                &dir.path().join(format!("train/{stem}_labelTrainIds.png")),
+                &[255, 255],
+            );
+        }
+        let refused = open(dir.path(), "train")
+            .unwrap()
+            .check_labels()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("a_labelTrainIds.png") && refused.contains("ignored"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn images_are_turned_upright_like_their_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        pairs(dir.path(), &["x.png"], &["a"]);
+        fs::remove_file(dir.path().join("train/x.png")).unwrap();
+        // Red over blue, stored upside down with EXIF orientation 3.
+        let upright = image::RgbImage::from_fn(16, 32, |_, y| {
+            image::Rgb(if y < 16 { [200, 20, 20] } else { [20, 20, 200] })
+        });
+        let stored = image::imageops::rotate180(&upright);
+        let jpeg = testkit::photos::photo_jpeg(Size::new(16, 32), stored.as_raw());
+        // APP1: Exif, little-endian, one entry: orientation (0x112), one short, 3.
+        let exif = b"\xFF\xE1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0";
+        let turned = [&jpeg[..2], exif, &jpeg[2..]].concat();
+        fs::write(dir.path().join("train/a.jpg"), turned).unwrap();
+        image::GrayImage::from_fn(16, 32, |_, y| image::Luma([u8::from(y >= 16)]))
+            .save(dir.path().join("train/a_labelTrainIds.png"))
+            .unwrap();
+        let set = open(dir.path(), "train").unwrap();
+        let pair = set.samples()[0].load().unwrap();
+        for (pixel, label) in pair.image.rgb().chunks_exact(3).zip(&pair.labels) {
+            assert_eq!(pixel[0] > pixel[2], *label == 0);
+        }
     }
 
     #[test]
@@ -379,6 +440,7 @@ mod tests {
         };
         let set = Dataset {
             samples: (0..100).map(sample).collect(),
+            unlabelled: 0,
         };
         let (others, held) = set.hold_out(22);
         let held: Vec<usize> = held
@@ -393,7 +455,8 @@ mod tests {
             (
                 set.clone(),
                 Dataset {
-                    samples: Vec::new()
+                    samples: Vec::new(),
+                    unlabelled: 0,
                 }
             )
         );
@@ -409,7 +472,7 @@ mod tests {
             ("bdd24", "val", 8),
             ("bdd24", "train", 16),
         ] {
-            let set = Dataset::open(&sets.join(set), split).unwrap();
+            let set = open(&sets.join(set), split).unwrap();
             assert_eq!(set.len(), len);
             let pair = set.samples()[len - 1].load().unwrap();
             let known = pair

@@ -51,6 +51,8 @@ pub struct TransferConfig {
     pub dilation: i64,
     /// `fp32`, `tf32`, `bf16` or `auto`: bf16 on CUDA, else fp32.
     pub precision: Precision,
+    /// On a GPU, batch norms and what follows them as one operation; false: libtorch's own.
+    pub fused_kernels: bool,
     /// Iterations between two rows of `metrics.jsonl`.
     pub log_every: u64,
     /// Iterations between two checkpoints.
@@ -72,6 +74,7 @@ impl Default for TransferConfig {
             channels: 256,
             dilation: 6,
             precision: Precision::Auto,
+            fused_kernels: true,
             log_every: 50,
             checkpoint_every: 2000,
         }

@@ -7,10 +7,11 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use model::random::{shuffled, stream, unit};
+use native::torch;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use schemas::geom::{BoxPx, Size};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::config::TransferConfig;
 use crate::segmentation::{Dataset, IGNORED, Labelled};
@@ -22,12 +23,38 @@ const AHEAD: usize = 2;
 /// network.
 const PADDING: [u8; 3] = [124, 116, 104];
 
-/// One batch of crops.
+/// One batch of crops, in page-locked memory if it goes to a GPU.
 pub(crate) struct Crops {
     /// Bytes `[n, crop, crop, 3]`.
-    pub pixels: Tensor,
-    /// Train ids `[n, crop, crop]`, 64-bit.
-    pub labels: Tensor,
+    pixels: Tensor,
+    /// Train ids `[n, crop, crop]`, bytes.
+    labels: Tensor,
+}
+
+impl Crops {
+    /// Pixels and labels on `device`, as they are. The copies are queued, not waited for: libtorch
+    /// keeps page-locked memory until they are done.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub(crate) fn upload(&self, device: Device) -> Result<[Tensor; 2]> {
+        let upload = |host: &Tensor| {
+            host.f_to_device_(device, Kind::Uint8, true, false)
+                .map_err(torch)
+        };
+        Ok([upload(&self.pixels)?, upload(&self.labels)?])
+    }
+
+    fn pinned_for(self, device: Device) -> Result<Self> {
+        if !device.is_cuda() {
+            return Ok(self);
+        }
+        let pinned = |host: Tensor| host.f_pin_memory(device).map_err(torch);
+        Ok(Self {
+            pixels: pinned(self.pixels)?,
+            labels: pinned(self.labels)?,
+        })
+    }
 }
 
 /// A crop: pixels and train ids, row by row.
@@ -39,13 +66,14 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Starts to load; ends when it is dropped or an image cannot be read.
-    pub(crate) fn start(set: &Dataset, config: &TransferConfig, from: u64) -> Self {
+    /// Starts to load for `device`; ends when it is dropped or an image cannot be read.
+    pub(crate) fn start(set: &Dataset, config: &TransferConfig, from: u64, device: Device) -> Self {
         let (sender, batches) = sync_channel(AHEAD);
         let (set, config) = (Arc::new(set.clone()), config.clone());
         thread::spawn(move || {
             for iteration in from..config.iterations {
-                let batch = load(&set, &config, iteration);
+                let batch =
+                    load(&set, &config, iteration).and_then(|crops| crops.pinned_for(device));
                 let failed = batch.is_err();
                 if sender.send(batch).is_err() || failed {
                     return;
@@ -86,9 +114,7 @@ fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops>
         .collect();
     Ok(Crops {
         pixels: Tensor::stack(&pixels, 0).view([-1, side, side, 3]),
-        labels: Tensor::stack(&labels, 0)
-            .view([-1, side, side])
-            .to_kind(tch::Kind::Int64),
+        labels: Tensor::stack(&labels, 0).view([-1, side, side]),
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use model::device::normalised;
 use schemas::geom::Size;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Cuda, Device, Kind, Tensor, no_grad};
 
 use super::fcn::Fcn;
 use crate::segmentation::{Confusion, Dataset, Labelled, Row, save};
@@ -18,6 +18,11 @@ const NUM_PICTURES: usize = 8;
 /// # Errors
 /// If an image cannot be read or the picture not written.
 pub(super) fn evaluate(fcn: &Fcn, set: &Dataset, picture: &Path) -> Result<Confusion> {
+    if fcn.device().is_cuda() {
+        // The sizes of images differ, and a search for the fastest convolutions of each would cost
+        // more than it gains.
+        Cuda::cudnn_set_benchmark(false);
+    }
     let mut confusion = Confusion::default();
     let mut shown: Vec<(Labelled, Vec<u8>)> = Vec::new();
     let every = set.len().div_ceil(NUM_PICTURES);

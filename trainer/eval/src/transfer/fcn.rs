@@ -1,8 +1,9 @@
 //! FCN-16s: a ResNet whose stage 4 keeps its resolution with dilated filters, two dilated 3×3
 //! layers, a classifier.
 //!
-//! MoCo, appendix "Semantic segmentation"; RECIPE 6. One output cell is 16 input pixels; logits are
-//! enlarged bilinearly.
+//! MoCo, appendix "Semantic segmentation"; RECIPE 6. Cells are 16 input pixels apart, the first one
+//! centred on the first pixel. Images are padded to 16 k + 1 pixels, so that the last one is centred on
+//! the last pixel; logits are enlarged with aligned corners, and the padding is cut off.
 
 use model::files::weights::Weights;
 use model::{BatchNorm, Conv, Init, ModelConfig, Registry, ResNet, Role, Scope};
@@ -10,10 +11,11 @@ use native::After;
 use tch::{Device, Kind, Tensor};
 
 use super::config::TransferConfig;
+use crate::cells;
 use crate::segmentation::NUM_CLASSES;
 
-/// Dilation of stage 4, which makes up for its stride of 1.
-const STAGE4_DILATION: i64 = 2;
+/// Pixels between the centres of two cells.
+const CELL_PX: i64 = 16;
 /// Standard deviation of the classifier's initial filters (mmsegmentation's `init_cfg` of a decode
 /// head).
 const CLASSIFIER_STD: f64 = 0.01;
@@ -46,7 +48,7 @@ impl Fcn {
         let mut registry = Registry::default();
         let mut root = Scope::root(&mut registry, config.seed, Kind::Float, device);
         let mut backbone = ResNet::new(root.sub("backbone"), &model);
-        backbone.dilate_stage4(STAGE4_DILATION);
+        backbone.dilate_stage4(stage4_dilation(&weights.model));
         let mut head = root.sub("head");
         let mut layer = |number: i64, channels_in: i64| {
             let mut conv = Conv::new(
@@ -93,22 +95,30 @@ impl Fcn {
     /// Images `[n, 3, h, w]` to logits `[n, 19, h, w]`.
     pub(crate) fn forward(&self, images: &Tensor, train: bool) -> Tensor {
         let (_, _, height, width) = images.size4().expect("images have four axes");
-        let mut x = self.backbone.forward(images, train);
+        let mut x = self.backbone.forward(&cells::pad(images, CELL_PX), train);
         for (conv, norm) in &self.layers {
             x = norm.forward(&conv.forward(&x), After::Relu, train);
         }
         let (weight, bias) = &self.classifier;
         let logits = x.conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1);
-        logits
-            .to_kind(Kind::Float)
-            .upsample_bilinear2d([height, width], false, None, None)
+        cells::enlarge(&logits.to_kind(Kind::Float), CELL_PX, [height, width])
     }
+}
+
+/// Dilation of stage 4 that keeps the pixels between its filters' taps as they were in pre-training:
+/// 2 where its stride was 2 and now is 1; none where its cells were this near already.
+fn stage4_dilation(pretrained: &ModelConfig) -> i64 {
+    (pretrained.cell_px() / CELL_PX).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::see_through::{self, Scene};
+    use crate::segmentation::Confusion;
     use model::Arch;
+    use model::device::normalised;
+    use schemas::geom::Size;
 
     #[test]
     fn an_fcn_starts_from_the_backbone_and_answers_for_every_pixel() {
@@ -138,5 +148,91 @@ mod tests {
                 .trainable()
                 .all(|entry| entry.tensor.requires_grad())
         );
+    }
+
+    /// An FCN that answers each cell with the class whose colour its centre has.
+    fn seeing() -> Fcn {
+        let config = TransferConfig {
+            channels: 3,
+            ..TransferConfig::default()
+        };
+        let weights = see_through::weights(2);
+        let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
+        tch::no_grad(|| {
+            for number in [1, 2] {
+                let of = |name: String| fcn.registry.get(&name).unwrap();
+                see_through::pass_through(of(format!("head.conv{number}.weight")));
+                let variance = of(format!("head.bn{number}.running_var"));
+                let _ = variance.shallow_clone().fill_(1.0 - 1e-5);
+            }
+            let (weight, bias) = see_through::nearest_class(3);
+            fcn.classifier.0.shallow_clone().copy_(&weight);
+            fcn.classifier.1.shallow_clone().copy_(&bias);
+        });
+        fcn
+    }
+
+    fn input(rgb: &[u8], size: Size) -> Tensor {
+        let shape = [1, i64::from(size.height), i64::from(size.width), 3];
+        normalised(&Tensor::from_slice(rgb).view(shape), Device::Cpu)
+    }
+
+    /// Fine-tuning sees crops of 16 k + 1 pixels, evaluation images of any size: an offset between
+    /// both is learned in one and costs the score in the other (38.9 instead of 100 at 256 pixels).
+    #[test]
+    fn cells_answer_for_the_pixels_around_their_centres_at_any_size() {
+        let fcn = seeing();
+        for (number, (width, height)) in [
+            (225, 225),
+            (705, 705),
+            (769, 769),
+            (256, 256),
+            (2048, 1024),
+            (40, 33),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let size = Size::new(width, height);
+            let scene = Scene::random(size, 16, number as u64);
+            let logits = tch::no_grad(|| fcn.forward(&input(&scene.rgb(), size), false));
+            let classes = logits.argmax(1, false).to_kind(Kind::Uint8).view([-1]);
+            let mut confusion = Confusion::default();
+            confusion.add(&scene.labels(), &Vec::<u8>::try_from(classes).unwrap());
+            let scores = confusion.scores();
+            assert_eq!(
+                (scores.miou, scores.pixel_accuracy),
+                (100.0, 100.0),
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tile_at_a_multiple_of_16_has_the_logits_of_the_whole() {
+        let fcn = seeing();
+        let size = Size::new(160, 128);
+        let scene = Scene::random(size, 16, 3);
+        let image = input(&scene.rgb(), size);
+        let run = |image: &Tensor| tch::no_grad(|| fcn.forward(image, false));
+        let whole = run(&image);
+        for (y, x, height, width) in [(0, 0, 65, 81), (32, 48, 49, 33), (64, 16, 64, 144)] {
+            let tile = |t: &Tensor| t.narrow(2, y, height).narrow(3, x, width);
+            let off = (run(&tile(&image)) - tile(&whole)).abs().max();
+            assert!(off.double_value(&[]) < 1e-3, "{y}, {x}: {off:?}");
+        }
+    }
+
+    #[test]
+    fn stage_4_is_dilated_by_what_its_stride_was() {
+        for (layer3_stride, layer4_stride, dilation) in [(2, 2, 2), (2, 1, 1), (1, 2, 1), (1, 1, 1)]
+        {
+            let pretrained = ModelConfig {
+                layer3_stride,
+                layer4_stride,
+                ..ModelConfig::default()
+            };
+            assert_eq!(stage4_dilation(&pretrained), dilation);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use console::{Progress, usage};
-use model::device::{Precision, normalised};
+use model::device::{self, Precision, normalised};
 use model::files::safetensors::{self, HostTensor};
 use model::files::weights::Weights;
 use model::optim::{Sgd, SgdConfig};
@@ -56,6 +56,8 @@ pub struct Tuning {
     sgd: Sgd,
     out: PathBuf,
     iteration: u64,
+    /// A line about what the device lacks.
+    note: Option<String>,
 }
 
 /// What came of it.
@@ -69,6 +71,8 @@ pub struct TransferResult {
     pub train_images: usize,
     /// Images scored on.
     pub test_images: usize,
+    /// Images of both splits left out because they have no label picture.
+    pub unlabelled_images: usize,
     /// Scores at full size.
     pub scores: Scores,
     /// The folder with pictures and metrics.
@@ -97,7 +101,7 @@ impl Tuning {
             device,
         } = request;
         config.precision = config.precision.resolve(device)?;
-        config.precision.switch_tf32()?;
+        let note = device::tune(device, config.precision, config.fused_kernels)?;
         fs::create_dir_all(out)
             .map_err(|error| usage(format!("cannot make the folder {out:?} (--out): {error}")))?;
         let fcn = Fcn::new(weights, &config, device)?;
@@ -117,6 +121,7 @@ impl Tuning {
             sgd,
             out: out.to_owned(),
             iteration: 0,
+            note,
         };
         tuning.restore()?;
         Ok(tuning)
@@ -126,7 +131,8 @@ impl Tuning {
     /// network.
     ///
     /// # Errors
-    /// If an image cannot be read, a file not written, or the loss is no number.
+    /// If an image cannot be read, no pixel of a split has a class, a file cannot be written, or the
+    /// loss is no number.
     pub fn run(
         &mut self,
         train: &Dataset,
@@ -136,9 +142,12 @@ impl Tuning {
         let end = stop
             .unwrap_or(self.config.iterations)
             .min(self.config.iterations);
+        train.check_labels()?;
+        test.check_labels()?;
         let mut metrics = self.open_metrics()?;
         let progress = Progress::new(BAR, self.iteration, end).with_tick();
-        let loader = Loader::start(train, &self.config, self.iteration);
+        self.note.iter().for_each(|line| progress.note(line));
+        let loader = Loader::start(train, &self.config, self.iteration, self.fcn.device());
         let (mut losses, mut since) = (Vec::new(), Instant::now());
         while self.iteration < end {
             losses.push(self.step(&loader)?);
@@ -162,6 +171,7 @@ impl Tuning {
             iterations: self.iteration,
             train_images: train.len(),
             test_images: test.len(),
+            unlabelled_images: train.unlabelled() + test.unlabelled(),
             scores: confusion.scores(),
             out: self.out.clone(),
         };
@@ -170,33 +180,31 @@ impl Tuning {
         Ok(result)
     }
 
-    /// One update; the loss stays on the device.
+    /// One update. The sum of the losses of the labelled pixels and their number, `[2]`, stay on the
+    /// device.
     fn step(&mut self, loader: &Loader) -> Result<Tensor> {
-        let batch = loader.next_batch()?;
         let device = self.fcn.device();
+        let [pixels, labels] = loader.next_batch()?.upload(device)?;
         let logits = {
             let bf16 = self.config.precision == Precision::Bf16;
             let _autocast = bf16.then(|| native::autocast(device, Kind::BFloat16));
-            self.fcn.forward(&normalised(&batch.pixels, device), true)
+            self.fcn.forward(&normalised(&pixels, device), true)
         };
-        let labels = batch.labels.to_device(device);
-        let loss = logits.cross_entropy_loss(
-            &labels,
-            None::<Tensor>,
-            Reduction::Mean,
-            i64::from(IGNORED),
-            0.0,
-        );
-        loss.backward();
+        let sum_and_count = cross_entropy(&logits, &labels);
+        mean(&sum_and_count).backward();
         self.sgd.step(self.config.lr_at(self.iteration));
         self.fcn.registry.drop_grads();
-        Ok(loss.detach())
+        Ok(sum_and_count.detach())
     }
 
     fn row(&self, losses: &[Tensor], seconds: f64) -> Result<Row> {
-        let loss = Tensor::stack(losses, 0)
-            .mean(Kind::Double)
-            .double_value(&[]);
+        let of_steps: Vec<Tensor> = losses.iter().map(mean).collect();
+        let labelled = Tensor::stack(losses, 0)
+            .select(1, 1)
+            .gt(0.0)
+            .sum(Kind::Double);
+        let sum = Tensor::stack(&of_steps, 0).sum(Kind::Double);
+        let loss = (sum / labelled.clamp_min(1.0)).double_value(&[]);
         if !loss.is_finite() {
             bail!(
                 "the loss is not finite at iteration {}; a lower lr may help",
@@ -304,6 +312,26 @@ impl Tuning {
     }
 }
 
+/// Sum of the cross-entropies of the labelled pixels, and their number: `[2]`, double. Logits are
+/// `[n, 19, h, w]`, labels `[n, h, w]` bytes.
+fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
+    let sum = logits.cross_entropy_loss(
+        &labels.to_kind(Kind::Int64),
+        None::<Tensor>,
+        Reduction::Sum,
+        i64::from(IGNORED),
+        0.0,
+    );
+    let count = labels.ne(i64::from(IGNORED)).sum(Kind::Double);
+    Tensor::stack(&[sum.to_kind(Kind::Double), count], 0)
+}
+
+/// The mean over labelled pixels of what [`cross_entropy`] counts; 0, and no gradient, where there is
+/// none.
+fn mean(sum_and_count: &Tensor) -> Tensor {
+    sum_and_count.select(0, 0) / sum_and_count.select(0, 1).clamp_min(1.0)
+}
+
 /// Writes a text file whole.
 fn write(path: &Path, text: &str) -> Result<()> {
     host::replace(path, |file| file.write_all(text.as_bytes()))
@@ -317,6 +345,13 @@ impl fmt::Display for TransferResult {
             "{}: {} iterations on {} images",
             self.weights, self.iterations, self.train_images
         )?;
+        if self.unlabelled_images > 0 {
+            writeln!(
+                f,
+                "{} images have no labels and are left out",
+                self.unlabelled_images
+            )?;
+        }
         writeln!(f, "IoU on {} images, in percent", self.test_images)?;
         writeln!(f, "{}", self.scores)?;
         write!(
@@ -324,5 +359,38 @@ impl fmt::Display for TransferResult {
             "in {}: {PICTURE}, {METRICS}, {RESULT}",
             self.out.display()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Init;
+
+    #[test]
+    fn pixels_without_a_class_contribute_nothing() {
+        let logits = Init::Normal(1.0)
+            .draw(1, "x", &[2, 19, 3, 4])
+            .set_requires_grad(true);
+        let mut labels = Tensor::full([2, 3, 4], 255, (Kind::Uint8, Device::Cpu));
+        let none = cross_entropy(&logits, &labels);
+        let loss = mean(&none);
+        loss.backward();
+        assert_eq!(loss.double_value(&[]), 0.0);
+        assert_eq!(logits.grad().abs().max().double_value(&[]), 0.0);
+
+        // One labelled pixel: the loss is its own, as libtorch's mean has it.
+        let _ = labels.get(1).get(2).get(0).fill_(7);
+        let [one, expected] = [
+            mean(&cross_entropy(&logits, &labels)),
+            logits.cross_entropy_loss(
+                &labels.to_kind(Kind::Int64),
+                None::<Tensor>,
+                Reduction::Mean,
+                255,
+                0.0,
+            ),
+        ];
+        assert!((one - expected).abs().double_value(&[]) < 1e-12);
     }
 }

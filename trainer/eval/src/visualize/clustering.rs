@@ -4,6 +4,8 @@ use model::cluster::{self, KMeans};
 use schemas::geom::Size;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::cells::Shown;
+
 /// The clusters of one map.
 pub struct Clustering {
     /// Similarity of each cell to each centroid, `[1, k, h, w]`; clusters sorted by mean height,
@@ -40,11 +42,10 @@ impl Clustering {
         })
     }
 
-    /// The cluster of every pixel of a picture of `size`: similarities are interpolated, then the
-    /// nearest centroid wins.
-    pub fn labels(&self, size: Size) -> Vec<i64> {
-        let to = [i64::from(size.height), i64::from(size.width)];
-        let smooth = self.similarity.upsample_bilinear2d(to, false, None, None);
+    /// The cluster of every pixel of the picture at `size`, of which the map is `shown`: similarities
+    /// are interpolated, then the nearest centroid wins.
+    pub fn labels(&self, shown: Shown, size: Size) -> Vec<i64> {
+        let smooth = shown.resample(&self.similarity, size);
         let labels = smooth.argmax(1, false).view([-1]).to_device(Device::Cpu);
         Vec::try_from(labels).expect("labels are integers")
     }

@@ -24,6 +24,7 @@ use native::torch;
 use schemas::geom::Size;
 use tch::{Device, Tensor, no_grad};
 
+use crate::cells::{Shown, nearest_length};
 use crate::frames::{self, Frame};
 use sheet::{Column, PANEL_PX};
 
@@ -120,7 +121,7 @@ struct Network {
     own_statistics: bool,
     /// Of its input, in pixels.
     width: u32,
-    /// Side of a cell of its last map, in pixels of its input.
+    /// Pixels of its input between the centres of two cells of its last map.
     cell_px: i64,
 }
 
@@ -147,25 +148,32 @@ impl Network {
 
     fn column(&self, frames: &[Frame], knobs: KMeans, device: Device) -> Result<Column> {
         let clusterings = frames.iter().map(|frame| {
-            let input = network_input(&frame.picture, self.width, self.cell_px, device)?;
+            let shown = self.shown(frame.picture.size());
+            let input = network_input(&frame.picture, shown.seen, device)?;
             let map = no_grad(|| self.backbone.net.forward(&input, self.own_statistics)); // [1, c, h, w]
-            Ok(Clustering::of(&map, knobs))
+            Ok((Clustering::of(&map, knobs), shown))
         });
         Ok(Column {
             title: self.title.clone(),
             clusterings: clusterings.collect::<Result<_>>()?,
         })
     }
+
+    /// How a frame of size `of` is shown: about as wide as asked for, with a cell on the first and on
+    /// the last pixel.
+    fn shown(&self, of: Size) -> Shown {
+        let (width, cell_px) = (f64::from(self.width), self.cell_px);
+        let height = width * f64::from(of.height) / f64::from(of.width);
+        let [width, height] = [width, height].map(|px| nearest_length(px, cell_px) as u32);
+        Shown {
+            cell_px,
+            seen: Size::new(width, height),
+        }
+    }
 }
 
-/// The frame as the network wants it: `[1, 3, h, w]`, normalised, about `width` pixels wide, whole
-/// cells.
-fn network_input(picture: &Canvas, width: u32, cell_px: i64, device: Device) -> Result<Tensor> {
-    let cell = cell_px as u32;
-    let whole = |px: f64| ((px / f64::from(cell)).round().max(2.0) as u32) * cell;
-    let of = picture.size();
-    let height = f64::from(width) * f64::from(of.height) / f64::from(of.width);
-    let size = Size::new(whole(f64::from(width)), whole(height));
+/// The frame as the network wants it: `[1, 3, h, w]`, normalised.
+fn network_input(picture: &Canvas, size: Size, device: Device) -> Result<Tensor> {
     let small = picture.resized(size);
     ensure!(!small.rgb().is_empty(), "an empty frame");
     let bytes = Tensor::f_from_slice(small.rgb()).map_err(torch)?;

@@ -5,6 +5,7 @@ use schemas::frame::FrameMeta;
 use schemas::geom::{BoxPx, Size};
 
 use super::clustering::Clustering;
+use crate::cells::Shown;
 use crate::frames::Frame;
 
 /// Width of a panel, and the space around it, in pixels.
@@ -33,8 +34,8 @@ const CLUSTER_COLORS: [Color; 8] = [
 pub(crate) struct Column {
     /// Where its weights come from.
     pub title: String,
-    /// One a frame.
-    pub clusterings: Vec<Clustering>,
+    /// One a frame, and how its map lies on the frame.
+    pub clusterings: Vec<(Clustering, Shown)>,
 }
 
 impl Column {
@@ -42,7 +43,7 @@ impl Column {
     pub(crate) fn agreement(&self) -> f64 {
         self.clusterings
             .iter()
-            .map(|clustering| clustering.agreement)
+            .map(|(clustering, _)| clustering.agreement)
             .sum::<f64>()
             / self.clusterings.len() as f64
     }
@@ -60,11 +61,9 @@ pub(crate) fn draw(frames: &[Frame], columns: &[Column], k: i64) -> Canvas {
         let picture = frame.picture.resized(*panel);
         sheet.paste(&picture, column_x(0) as i32, y as i32);
         for (column, x) in columns.iter().zip((1..).map(column_x)) {
-            sheet.paste(
-                &tinted(&picture, &column.clusterings[ix].labels(*panel)),
-                x as i32,
-                y as i32,
-            );
+            let (clustering, shown) = &column.clusterings[ix];
+            let labels = clustering.labels(*shown, *panel);
+            sheet.paste(&tinted(&picture, &labels), x as i32, y as i32);
         }
         let caption = Text {
             size: 13.0,
