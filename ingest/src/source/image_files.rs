@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jpeg::file_name::{is_annotation, is_hidden};
+use host::file_name::{is_annotation, is_hidden};
 
 /// An image file larger than this is no photograph.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;

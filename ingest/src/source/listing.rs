@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 
 use super::path_list::PathList;
 use crate::error::{Error, Result};

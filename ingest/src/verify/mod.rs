@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crossbeam::channel::unbounded;
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 use schemas::catalog::{Catalog, shard_paths};
 use schemas::shard::FRAMES_DIR;
 

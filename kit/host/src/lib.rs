@@ -3,11 +3,13 @@
 //!
 //! * [`threads`]: how many threads a setting of 0 means.
 //! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
+//! * [`file_name`]: which files are hidden, and which annotate others.
 //! * [`panic_text`]: what a caught panic said.
 
 #![deny(missing_docs)]
 
 mod file;
+pub mod file_name;
 
 use std::any::Any;
 use std::thread::available_parallelism;

@@ -13,7 +13,6 @@
 //! * [`decode`], [`decode_rgb`]: any JPEG or PNG to pixels, upright. CMYK, YCCK, 12 and 16 bits,
 //!   arithmetic and predictive coding, EXIF rotation: all of them.
 //! * [`StoredPng`]: the numbers of a PNG as they are stored, for pictures of labels.
-//! * [`file_name`]: which files are hidden, and which annotate others.
 //! * [`check`]: whether a JPEG can be decoded without damage.
 //! * [`Jpeg`], [`Png`]: the same in two steps, for those who want the size before the pixels.
 //! * [`Transcoder`]: level 0 and the half of a JPEG out of one Huffman decoding.
@@ -31,7 +30,6 @@ mod cmyk;
 mod decoder;
 mod defect;
 mod encoder;
-pub mod file_name;
 mod handle;
 mod header;
 mod jpeg;

@@ -80,7 +80,8 @@ impl Shown {
         let cell_at = (seen_at / self.cell_px as f64).clamp(0.0, (cells - 1) as f64);
         let centres = Tensor::arange(cells, (Kind::Double, Device::Cpu));
         let distance = (cell_at.unsqueeze(1) - centres.unsqueeze(0)).abs();
-        (1.0 - distance).clamp_min(0.0).to_kind(Kind::Float)
+        let weight: Tensor = 1.0 - distance;
+        weight.clamp_min(0.0).to_kind(Kind::Float)
     }
 }
 

@@ -16,7 +16,8 @@ const NUM_LIFTS: f64 = 4.0;
 
 /// Weights with cells `8 * layer3_stride * layer4_stride` pixels apart. Channels 0 to 2 of the last
 /// map are the normalised red, green and blue of a cell's centre, lifted; the others are 0. Running
-/// statistics are 0 and 1; the stem's pooling takes the largest of the five pixels around a centre.
+/// statistics are 0 and 1; the stem's pooling takes the largest of nine
+/// pixels, at most two away from the centre.
 pub(crate) fn weights(layer4_stride: i64) -> Weights {
     let model = ModelConfig {
         arch: Arch::Resnet18,
@@ -54,14 +55,22 @@ pub(crate) fn pass_through(filters: &Tensor) {
     }
 }
 
-/// A colour of each class, far from the others.
-pub(crate) fn color(class: u8) -> [u8; 3] {
-    // Of the 27 colours whose channels are 0, 128 or 255.
-    [class % 3, class / 3 % 3, class / 9].map(|level| [0, 128, 255][usize::from(level)])
+/// A colour of each class, far from the others: of the 27 whose channels are 0, 128 or 255. Halfway
+/// between any two of the first four, none of these four is nearer than those two.
+fn color(class: u8) -> [u8; 3] {
+    const TETRAHEDRON: [u8; 4] = [0, 8, 20, 24];
+    let mut others = (0..27).filter(|code| !TETRAHEDRON.contains(code));
+    let code = match TETRAHEDRON.get(usize::from(class)) {
+        Some(code) => *code,
+        None => others
+            .nth(usize::from(class) - 4)
+            .expect("there are 19 classes"),
+    };
+    [code % 3, code / 3 % 3, code / 9].map(|level| [0, 128, 255][usize::from(level)])
 }
 
 /// What the network's map holds of a cell of this class.
-pub(crate) fn feature(class: u8) -> [f64; 3] {
+fn feature(class: u8) -> [f64; 3] {
     let color = color(class);
     std::array::from_fn(|c| {
         (f64::from(color[c]) / 255.0 - f64::from(MEAN[c])) / f64::from(STD[c]) + NUM_LIFTS * LIFT
@@ -78,10 +87,8 @@ pub(crate) fn nearest_class(channels: i64) -> (Tensor, Tensor) {
     let bias: Vec<f64> = (0..NUM_CLASSES as u8)
         .map(|class| {
             let of = feature(class);
-            let _ = weight
-                .get(class.into())
-                .narrow(0, 0, 3)
-                .copy_(&Tensor::from_slice(&of));
+            let mut of_class = weight.get(class.into()).narrow(0, 0, 3);
+            of_class.copy_(&Tensor::from_slice(&of));
             f64::from(class) * 0.01 - of.iter().map(|x| x * x).sum::<f64>() / 2.0
         })
         .collect();
@@ -93,24 +100,31 @@ pub(crate) struct Scene {
     size: Size,
     px: usize,
     columns: usize,
+    num_classes: u8,
     classes: Vec<u8>,
 }
 
 impl Scene {
-    /// Random classes.
-    pub(crate) fn random(size: Size, px: usize, seed: u64) -> Self {
+    /// Random ones of the first `num_classes` classes. Sides are `k * px + 1` pixels, or end on the
+    /// farther side of half a cell: the cell beyond the edge is seen then.
+    pub(crate) fn random(size: Size, px: usize, num_classes: u8, seed: u64) -> Self {
+        for side in [size.width, size.height] {
+            let over = (side as usize - 1) % px;
+            assert!(over == 0 || over >= px / 2, "{size} hides its last cells");
+        }
         let [columns, rows] = [size.width, size.height].map(|n| (n as usize - 1).div_ceil(px) + 1);
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut draw = || {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            (state % NUM_CLASSES as u64) as u8
+            (state % u64::from(num_classes)) as u8
         };
         Self {
             size,
             px,
             columns,
+            num_classes,
             classes: (0..rows * columns).map(|_| draw()).collect(),
         }
     }
@@ -146,7 +160,7 @@ impl Scene {
                     *sum += weight * logit;
                 }
             }
-            winner(&sum)
+            winner(&sum[..usize::from(self.num_classes)])
         })
     }
 
@@ -167,11 +181,18 @@ fn logits_of(class: u8) -> [f64; NUM_CLASSES] {
     })
 }
 
-fn winner(logits: &[f64; NUM_CLASSES]) -> u8 {
-    let mut order: Vec<usize> = (0..NUM_CLASSES).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-    match logits[order[0]] - logits[order[1]] < 0.01 {
+/// The class of the largest logit; ignored if another one is nearly as large.
+fn winner(logits: &[f64]) -> u8 {
+    let (mut best, mut second) = (0, f64::NEG_INFINITY);
+    for (class, &logit) in logits.iter().enumerate().skip(1) {
+        if logit > logits[best] {
+            (best, second) = (class, logits[best]);
+        } else {
+            second = second.max(logit);
+        }
+    }
+    match logits[best] - second < 0.01 {
         true => IGNORED,
-        false => order[0] as u8,
+        false => best as u8,
     }
 }

@@ -34,11 +34,13 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<()> {
     )?;
     let mut tuning = Tuning::prepare(Request {
         weights: &weights,
+        train,
+        test,
         config,
         out,
         device,
     })?;
-    let result = tuning.run(&train, &test, args.iterations)?;
+    let result = tuning.run(args.iterations)?;
     match args.json {
         true => print_json(&result),
         false => print_line(&result),

@@ -81,6 +81,29 @@ fn a_probe_finds_what_the_maps_tell_and_repeats() {
 }
 
 #[test]
+fn images_without_labels_are_refused_or_left_out_by_name_and_number() {
+    let bench = Bench::new();
+    let data = labelled(&bench);
+    for name in ["train/03", "train/11"] {
+        fs::remove_file(data.join(format!("{name}_labelTrainIds.png"))).unwrap();
+    }
+    let probe = |more: &[&str]| {
+        let mut command = trainer(&["probe", "random", "--arch", "resnet18", "--device", "cpu"]);
+        command.args(["--height", "64", "--epochs", "1", "--json", "--data"]);
+        command.arg(&data).args(more).output().unwrap()
+    };
+    let refused = stderr(&probe(&[]));
+    for words in ["2 of 12 images", "03.png, 11.png", "--skip-unlabelled"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+    let output = probe(&["--skip-unlabelled"]);
+    assert_success(&output);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["train_images"], 10);
+    assert_eq!(report["unlabelled_images"], 2);
+}
+
+#[test]
 fn a_run_is_probed_without_being_changed() {
     let bench = Bench::new();
     let (plain, probed) = (bench.path("unprobed"), bench.path("probed"));
@@ -193,7 +216,7 @@ fn fine_tuning_learns_and_resumes_to_the_same_weights() {
         .output()
         .unwrap();
     assert!(
-        stderr(&refused).contains("other weights or settings"),
+        stderr(&refused).contains("other weights, images or settings"),
         "{}",
         stderr(&refused)
     );

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 use rawzip::ZipArchiveEntryWayfinder;
 
 use crate::error::Defect;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 
 use crate::error::{Error, Result};
 

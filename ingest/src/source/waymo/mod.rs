@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 use schemas::shard::ShardId;
 
 use super::job::{Content, Job};

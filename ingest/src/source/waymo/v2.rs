@@ -15,7 +15,7 @@ use std::path::Path;
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use jpeg::file_name::is_hidden;
+use host::file_name::is_hidden;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use prost::bytes::Bytes;
 

@@ -154,13 +154,13 @@ mod tests {
     use schemas::geom::Size;
     use std::fs;
 
-    /// Images whose classes the network hands through, in the splits `train` and `val`.
-    fn scenes(dir: &Path, size: Size, counts: [u64; 2]) -> Splits {
+    /// Images of four classes in cells `px` pixels apart, in the splits `train` and `val`.
+    fn scenes(dir: &Path, size: Size, px: usize, counts: [u64; 2]) -> Splits {
         for (split, count) in ["train", "val"].into_iter().zip(counts) {
             let folder = dir.join(split);
             fs::create_dir_all(&folder).unwrap();
             for ix in 0..count {
-                let scene = Scene::random(size, 16, 1 + ix + 1000 * u64::from(split == "val"));
+                let scene = Scene::random(size, px, 4, 1 + ix + 1000 * u64::from(split == "val"));
                 let (width, height) = (size.width, size.height);
                 let image = image::RgbImage::from_raw(width, height, scene.rgb()).unwrap();
                 let labels = image::GrayImage::from_raw(width, height, scene.labels()).unwrap();
@@ -173,35 +173,38 @@ mod tests {
         Splits::open(dir, Unlabelled::Refuse).unwrap()
     }
 
-    /// A probe that takes a cell for the square right and below its centre reaches 20.6 here.
+    /// A map that holds the class of every cell has to score as the cells can, at either stride.
     #[test]
     fn a_map_that_holds_the_classes_scores_near_the_ceiling() {
-        let dir = tempfile::tempdir().unwrap();
-        let splits = scenes(dir.path(), Size::new(129, 97), [24, 4]);
-        let report = measure(&Request {
-            weights: &see_through::weights(1),
-            splits: &splits,
-            options: Options {
-                height: 97,
-                linear: LinearConfig {
-                    epochs: 300,
-                    lr: 0.05,
-                    ..LinearConfig::default()
+        for (layer4_stride, px, size) in [(1, 16, Size::new(129, 97)), (2, 32, Size::new(257, 193))]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let report = measure(&Request {
+                weights: &see_through::weights(layer4_stride),
+                splits: &scenes(dir.path(), size, px, [24, 4]),
+                options: Options {
+                    height: size.height.into(),
+                    linear: LinearConfig {
+                        epochs: 60,
+                        lr: 0.05,
+                        ..LinearConfig::default()
+                    },
                 },
-            },
-            device: Device::Cpu,
-            pictures: None,
-        })
-        .unwrap();
-        assert_eq!(report.grid, [7, 9]);
-        assert!(report.ceiling_miou > 90.0, "{report}");
-        assert!(report.c5.miou > 90.0, "{report}");
+                device: Device::Cpu,
+                pictures: None,
+            })
+            .unwrap();
+            assert_eq!(report.grid, [7, 9]);
+            assert!(report.ceiling_miou > 80.0, "{report}");
+            assert!(report.c5.miou > 95.0, "{report}");
+            assert!(report.c4_c5.miou > 75.0, "{report}");
+        }
     }
 
     #[test]
     fn splits_without_labelled_pixels_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let splits = scenes(dir.path(), Size::new(33, 33), [2, 1]);
+        let splits = scenes(dir.path(), Size::new(33, 33), 16, [2, 1]);
         let label = dir.path().join("val/00_labelTrainIds.png");
         image::GrayImage::from_pixel(33, 33, image::Luma([255]))
             .save(&label)

@@ -143,10 +143,11 @@ impl Dataset {
                 return Ok(());
             }
         }
-        let first = self.samples.first().map(|sample| &sample.label);
+        let first = self.samples.first().context("a split has images")?;
         Err(usage(format!(
-            "no pixel of {} label pictures has a class, all are ignored (255): the first is {first:?}",
-            self.len()
+            "no pixel of {} label pictures has a class, all are ignored (255): the first is {:?}",
+            self.len(),
+            first.label
         )))
     }
 

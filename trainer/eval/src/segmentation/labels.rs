@@ -6,14 +6,15 @@
 //!
 //! | picture | is read as |
 //! |---|---|
-//! | grey, 8 bits or fewer | ids; fewer bits are scaled, as the format has it |
+//! | grey, 8 bits | ids |
+//! | grey, fewer bits | 0, and ignored where all bits are set; any other level is refused |
 //! | grey, 16 bits | ids as stored; 65535 is ignored |
-//! | palette that is grey, index = level | ids |
+//! | palette that is grey, each level at its own index | ids |
 //! | palette of the classes' colours | those classes; index 255 is ignored |
 //! | RGB, R = G = B and all of them ids | ids |
 //! | RGB of the classes' colours | those classes |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -23,9 +24,6 @@ use jpeg::StoredPng;
 use schemas::geom::Size;
 
 use super::classes::{Coding, IGNORED, of_color};
-
-/// What 16 bits have for 255, and for -1.
-const IGNORED_16_BITS: u16 = u16::MAX;
 
 /// Reads the train id of every pixel of a PNG, row by row.
 ///
@@ -46,11 +44,7 @@ fn train_ids(png: &StoredPng, coding: Coding) -> Result<Vec<u8>> {
         (Some(palette), _) => of_indices(&png.samples, palette, coding),
         (None, 1 | 2) => {
             let levels = png.samples.iter().step_by(png.channels);
-            translated(levels.copied(), |level| {
-                of_level(level, png.bits, coding).with_context(|| {
-                    format!("holds the number {level}, which {coding:?} do not have")
-                })
-            })
+            translated(levels.copied(), |level| of_level(level, png.bits, coding))
         }
         _ => of_colors(png, coding),
     }
@@ -79,39 +73,52 @@ fn translated<T: Ord + Copy>(
 }
 
 /// The id that a grey level of so many bits stands for.
-fn of_level(level: u16, bits: u8, coding: Coding) -> Option<u8> {
+fn of_level(level: u16, bits: u8, coding: Coding) -> Result<u8> {
+    let most = u16::MAX >> (16 - bits);
     match bits {
-        16 if level == IGNORED_16_BITS => Some(IGNORED),
-        8 | 16 => coding.of_number(level),
-        // A program that saves space stores levels of 8 bits in fewer where none is lost.
-        _ => coding.of_number(level * (255 / ((1 << bits) - 1))),
+        8 | 16 if level != most => number(level, coding),
+        _ if level == most => Ok(IGNORED),
+        _ if level == 0 => number(0, coding),
+        // Whoever looks at it sees 17 for 1 of 4 bits; whoever wrote it may have meant 1.
+        _ => bail!(
+            "holds {level} in {bits} bits, which is the level {}; save it with 8 bits",
+            level * (255 / most)
+        ),
     }
 }
 
+fn number(number: u16, coding: Coding) -> Result<u8> {
+    coding
+        .of_number(number)
+        .with_context(|| format!("holds the number {number}, which {coding:?} do not have"))
+}
+
 fn of_indices(indices: &[u16], palette: &[Color], coding: Coding) -> Result<Vec<u8>> {
+    let used: BTreeSet<u16> = indices.iter().copied().collect();
+    let color = |index: u16| palette.get(usize::from(index)).copied();
+    if let Some(beyond) = used.iter().find(|index| color(**index).is_none()) {
+        bail!(
+            "holds the index {beyond}; its palette has {} colours",
+            palette.len()
+        );
+    }
+    let is_level_of_index = |index: &u16| color(*index).is_some_and(|c| c == [*index as u8; 3]);
     let is_grey = coding != Coding::Colors && palette.iter().all(|color| is_level(*color));
-    if is_grey {
+    if is_grey && used.iter().all(is_level_of_index) {
         refuse_black(palette)?;
+        return translated(indices.iter().copied(), |index| number(index, coding));
     }
     translated(indices.iter().copied(), |index| {
-        let Some(&color) = palette.get(usize::from(index)) else {
-            bail!(
-                "holds the index {index}; its palette has {} colours",
-                palette.len()
-            );
-        };
-        match (is_grey, of_color(color)) {
-            (true, _) if u16::from(color[0]) != index => bail!(
+        let color = color(index).expect("no index is beyond the palette");
+        match of_color(color) {
+            Some(id) => Ok(id),
+            None if index == u16::from(IGNORED) => Ok(IGNORED),
+            None if is_grey => bail!(
                 "holds the index {index}, whose colour is the grey level {}: either may be the id; save it as grey \
                  without a palette",
                 color[0]
             ),
-            (true, _) => coding
-                .of_number(index)
-                .with_context(|| format!("holds the index {index}, which {coding:?} do not have")),
-            (false, Some(id)) => Ok(id),
-            (false, None) if index == u16::from(IGNORED) => Ok(IGNORED),
-            (false, None) => Err(unknown_color(color)),
+            None => Err(unknown_color(color)),
         }
     })
 }
@@ -122,20 +129,14 @@ fn of_colors(png: &StoredPng, coding: Coding) -> Result<Vec<u8>> {
         .chunks_exact(png.channels)
         .map(|pixel| color(pixel, png.bits))
         .collect::<Result<Vec<Color>>>()?;
-    let number = |color: &Color| {
-        coding
-            .of_number(color[0].into())
-            .filter(|_| is_level(*color))
-    };
-    if coding == Coding::Colors || !colors.iter().all(|color| number(color).is_some()) {
+    let is_number = |color: &Color| is_level(*color) && coding.of_number(color[0].into()).is_some();
+    if coding == Coding::Colors || !colors.iter().all(is_number) {
         return translated(colors.into_iter(), |color| {
             of_color(color).ok_or_else(|| unknown_color(color))
         });
     }
     refuse_black(&colors)?;
-    translated(colors.into_iter(), |color| {
-        number(&color).context("every colour is a number")
-    })
+    translated(colors.into_iter(), |color| number(color[0].into(), coding))
 }
 
 /// Refuses colours that are black and no other.
@@ -220,16 +221,20 @@ mod tests {
             read(&png(8, 2, &[3, 255, 0, 255], None), Coding::TrainIds),
             Ok(vec![3, 0])
         );
-        // One bit has the levels 0 and 255; four bits have the multiples of 17.
+        // One bit has the levels 0 and 255.
         assert_eq!(
             read(&png(1, 1, &[0, 1], None), Coding::TrainIds),
             Ok(vec![0, IGNORED])
         );
         assert_eq!(
-            read(&png(4, 1, &[0, 1, 15], None), Coding::TrainIds),
-            Ok(vec![0, 17, IGNORED])
+            read(&png(4, 1, &[0, 15], None), Coding::TrainIds),
+            Ok(vec![0, IGNORED])
         );
-        assert_refused(&png(4, 1, &[3], None), Coding::TrainIds, &["number 3"]);
+        assert_refused(
+            &png(4, 1, &[1], None),
+            Coding::TrainIds,
+            &["holds 1", "level 17"],
+        );
         assert_refused(&png(16, 1, &[771], None), Coding::TrainIds, &["771"]);
         assert_refused(
             &png(8, 1, &[19], None),
@@ -253,10 +258,21 @@ mod tests {
             Ok(vec![5, IGNORED, 0])
         );
         let refused = png(8, 1, &[5, 20], Some(grey));
-        assert_refused(&refused, Coding::TrainIds, &["index 20"]);
+        assert_refused(&refused, Coding::TrainIds, &["number 20"]);
         let spread: Vec<Color> = (0..19).map(|id| [id * 13; 3]).collect();
-        let ambiguous = png(8, 1, &[0, 3], Some(spread));
+        let ambiguous = png(8, 1, &[0, 3], Some(spread.clone()));
         assert_refused(&ambiguous, Coding::TrainIds, &["index 3", "level 39"]);
+        assert_refused(
+            &png(8, 1, &[19], Some(spread)),
+            Coding::TrainIds,
+            &["index 19"],
+        );
+        // Black, building and pole are grey and no ids.
+        let colors = vec![[0; 3], [70; 3], [153; 3]];
+        assert_eq!(
+            read(&png(8, 1, &[0, 1, 2], Some(colors)), Coding::TrainIds),
+            Ok(vec![IGNORED, 2, 5])
+        );
     }
 
     #[test]

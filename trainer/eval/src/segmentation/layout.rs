@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use console::usage;
-use jpeg::file_name::{is_annotation, is_hidden};
+use host::file_name::{is_annotation, is_hidden};
 
 use super::classes::Coding;
 

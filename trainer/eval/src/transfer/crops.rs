@@ -29,9 +29,16 @@ pub(crate) struct Crops {
     pixels: Tensor,
     /// Train ids `[n, crop, crop]`, bytes.
     labels: Tensor,
+    /// Whether a pixel has a class.
+    has_labels: bool,
 }
 
 impl Crops {
+    /// Whether any pixel has a class.
+    pub(crate) fn has_labels(&self) -> bool {
+        self.has_labels
+    }
+
     /// Pixels and labels on `device`, as they are. The copies are queued, not waited for: libtorch
     /// keeps page-locked memory until they are done.
     ///
@@ -53,6 +60,7 @@ impl Crops {
         Ok(Self {
             pixels: pinned(self.pixels)?,
             labels: pinned(self.labels)?,
+            has_labels: self.has_labels,
         })
     }
 }
@@ -112,7 +120,9 @@ fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops>
         .iter()
         .map(|(_, labels)| Tensor::from_slice(labels))
         .collect();
+    let is_class = |label: &u8| *label != IGNORED;
     Ok(Crops {
+        has_labels: crops.iter().any(|(_, labels)| labels.iter().any(is_class)),
         pixels: Tensor::stack(&pixels, 0).view([-1, side, side, 3]),
         labels: Tensor::stack(&labels, 0).view([-1, side, side]),
     })

@@ -188,13 +188,13 @@ mod tests {
             (769, 769),
             (256, 256),
             (2048, 1024),
-            (40, 33),
+            (41, 33),
         ]
         .into_iter()
         .enumerate()
         {
             let size = Size::new(width, height);
-            let scene = Scene::random(size, 16, number as u64);
+            let scene = Scene::random(size, 16, 19, number as u64);
             let logits = tch::no_grad(|| fcn.forward(&input(&scene.rgb(), size), false));
             let classes = logits.argmax(1, false).to_kind(Kind::Uint8).view([-1]);
             let mut confusion = Confusion::default();
@@ -212,7 +212,7 @@ mod tests {
     fn a_tile_at_a_multiple_of_16_has_the_logits_of_the_whole() {
         let fcn = seeing();
         let size = Size::new(160, 128);
-        let scene = Scene::random(size, 16, 3);
+        let scene = Scene::random(size, 16, 19, 3);
         let image = input(&scene.rgb(), size);
         let run = |image: &Tensor| tch::no_grad(|| fcn.forward(image, false));
         let whole = run(&image);

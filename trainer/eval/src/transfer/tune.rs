@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use console::{Progress, usage};
-use model::device::{self, Precision, normalised};
+use model::device::{self, Precision};
 use model::files::safetensors::{self, HostTensor};
 use model::files::weights::Weights;
 use model::optim::{Sgd, SgdConfig};
@@ -39,6 +39,10 @@ const CONFIG_KEY: &str = "config";
 pub struct Request<'a> {
     /// What it starts from.
     pub weights: &'a Weights,
+    /// Trained on.
+    pub train: Dataset,
+    /// Scored on.
+    pub test: Dataset,
     /// The recipe.
     pub config: TransferConfig,
     /// Folder for checkpoint, metrics, pictures and result.
@@ -52,7 +56,11 @@ pub struct Tuning {
     config: TransferConfig,
     /// Which weights it started from.
     origin: String,
+    train: Dataset,
+    test: Dataset,
     fcn: Fcn,
+    /// `[2, 3]` on the device: what normalises bytes.
+    scale_shift: Tensor,
     sgd: Sgd,
     out: PathBuf,
     iteration: u64,
@@ -92,14 +100,19 @@ impl Tuning {
     /// Builds network and optimizer, restored from the folder's checkpoint if there is one.
     ///
     /// # Errors
-    /// If the weights do not fit, or the folder holds another fine-tuning.
+    /// If no pixel of a split has a class, the weights do not fit, or the folder holds another
+    /// fine-tuning.
     pub fn prepare(request: Request<'_>) -> Result<Self> {
         let Request {
             weights,
+            train,
+            test,
             mut config,
             out,
             device,
         } = request;
+        train.check_labels()?;
+        test.check_labels()?;
         config.precision = config.precision.resolve(device)?;
         let note = device::tune(device, config.precision, config.fused_kernels)?;
         fs::create_dir_all(out)
@@ -117,7 +130,10 @@ impl Tuning {
         let mut tuning = Self {
             config,
             origin,
+            train,
+            test,
             fcn,
+            scale_shift: device::normalisation(device),
             sgd,
             out: out.to_owned(),
             iteration: 0,
@@ -131,23 +147,15 @@ impl Tuning {
     /// network.
     ///
     /// # Errors
-    /// If an image cannot be read, no pixel of a split has a class, a file cannot be written, or the
-    /// loss is no number.
-    pub fn run(
-        &mut self,
-        train: &Dataset,
-        test: &Dataset,
-        stop: Option<u64>,
-    ) -> Result<TransferResult> {
+    /// If an image cannot be read, a file not written, or the loss is no number.
+    pub fn run(&mut self, stop: Option<u64>) -> Result<TransferResult> {
         let end = stop
             .unwrap_or(self.config.iterations)
             .min(self.config.iterations);
-        train.check_labels()?;
-        test.check_labels()?;
         let mut metrics = self.open_metrics()?;
         let progress = Progress::new(BAR, self.iteration, end).with_tick();
         self.note.iter().for_each(|line| progress.note(line));
-        let loader = Loader::start(train, &self.config, self.iteration, self.fcn.device());
+        let loader = Loader::start(&self.train, &self.config, self.iteration, self.fcn.device());
         let (mut losses, mut since) = (Vec::new(), Instant::now());
         while self.iteration < end {
             losses.push(self.step(&loader)?);
@@ -165,13 +173,13 @@ impl Tuning {
             }
         }
         progress.leave();
-        let confusion = evaluate(&self.fcn, test, &self.out.join(PICTURE))?;
+        let confusion = evaluate(&self.fcn, &self.test, &self.out.join(PICTURE))?;
         let result = TransferResult {
             weights: self.origin.clone(),
             iterations: self.iteration,
-            train_images: train.len(),
-            test_images: test.len(),
-            unlabelled_images: train.unlabelled() + test.unlabelled(),
+            train_images: self.train.len(),
+            test_images: self.test.len(),
+            unlabelled_images: self.train.unlabelled() + self.test.unlabelled(),
             scores: confusion.scores(),
             out: self.out.clone(),
         };
@@ -180,15 +188,20 @@ impl Tuning {
         Ok(result)
     }
 
-    /// One update. The sum of the losses of the labelled pixels and their number, `[2]`, stay on the
+    /// One update; a batch without a labelled pixel changes nothing. The sum of the losses of the labelled pixels and their number, `[2]`, stay on the
     /// device.
     fn step(&mut self, loader: &Loader) -> Result<Tensor> {
         let device = self.fcn.device();
-        let [pixels, labels] = loader.next_batch()?.upload(device)?;
+        let batch = loader.next_batch()?;
+        if !batch.has_labels() {
+            return Ok(Tensor::zeros([2], (Kind::Double, device)));
+        }
+        let [pixels, labels] = batch.upload(device)?;
+        let input = native::normalise(&pixels, &self.scale_shift, Kind::Float);
         let logits = {
             let bf16 = self.config.precision == Precision::Bf16;
             let _autocast = bf16.then(|| native::autocast(device, Kind::BFloat16));
-            self.fcn.forward(&normalised(&pixels, device), true)
+            self.fcn.forward(&input, true)
         };
         let sum_and_count = cross_entropy(&logits, &labels);
         mean(&sum_and_count).backward();
@@ -251,8 +264,9 @@ impl Tuning {
     /// What must be the same for a checkpoint to be gone on from.
     fn identity(&self) -> Result<String> {
         Ok(format!(
-            "weights = {:?}\n{}",
+            "weights = {:?}\ntrain_images = {}\n{}",
             self.origin,
+            self.train.len(),
             toml::to_string(&self.config)?
         ))
     }
@@ -265,7 +279,7 @@ impl Tuning {
         let (metadata, tensors) = safetensors::read(&path)?;
         if metadata.get(CONFIG_KEY) != Some(&self.identity()?) {
             return Err(usage(format!(
-                "{:?} holds a fine-tuning of other weights or settings; give another --out",
+                "{:?} holds a fine-tuning of other weights, images or settings; give another --out",
                 self.out
             )));
         }
@@ -372,7 +386,7 @@ mod tests {
         let logits = Init::Normal(1.0)
             .draw(1, "x", &[2, 19, 3, 4])
             .set_requires_grad(true);
-        let mut labels = Tensor::full([2, 3, 4], 255, (Kind::Uint8, Device::Cpu));
+        let labels = Tensor::full([2, 3, 4], 255, (Kind::Uint8, Device::Cpu));
         let none = cross_entropy(&logits, &labels);
         let loss = mean(&none);
         loss.backward();
