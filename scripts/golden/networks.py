@@ -3,9 +3,9 @@
 
   .venv/bin/python scripts/golden/networks.py [OUT_DIR]
 
-resnet.npz   C5 maps of torchvision's ResNet-18 and -50 on formula-made weights, in training and evaluation mode, and of
-             every gradient its norm and three values
-resnet.json  torchvision's parameter names and shapes
+resnet.npz   C5 maps of torchvision's ResNet-18, -34, -50, -101 and a wide one on formula-made weights, in training and
+             evaluation mode, and of every gradient its norm and three values
+resnet.json  torchvision's parameter names and shapes of ResNet-18 and -50
 layers.npz   torchvision.ops.roi_align, and batch norm on parts of a batch, with gradients
 """
 
@@ -39,13 +39,15 @@ def keep_resolution(stage):
 
 def write_resnet(out):
     arrays, names = {}, {}
-    for name, side in (("resnet18", 64), ("resnet50", 64), ("resnet18_dense", 40)):
-        net = getattr(torchvision.models, name.split("_")[0])(weights=None).double().train()
+    networks = ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2", "resnet18_dense")
+    for name in networks:
+        side = 40 if name.endswith("_dense") else 64
+        net = getattr(torchvision.models, name.removesuffix("_dense"))(weights=None).double().train()
         del net.fc
         if name.endswith("_dense"):
             keep_resolution(net.layer3)
             keep_resolution(net.layer4)
-        else:
+        elif name in ("resnet18", "resnet50"):
             names[name] = [[k, list(v.shape)] for k, v in net.state_dict().items()]
         params = list(net.named_parameters())
         with torch.no_grad():

@@ -9,7 +9,8 @@ use crate::arch::Arch;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// `resnet18` or `resnet50` (the paper).
+    /// `resnet18`, `resnet34`, `resnet50` (the paper), `resnet101`, `resnet152`, `wide_resnet50_2` or
+    /// `wide_resnet101_2`.
     pub arch: Arch,
     /// Stride of stage 3: 2, or 1 to keep twice the cells per side.
     pub layer3_stride: i64,

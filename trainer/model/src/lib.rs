@@ -44,7 +44,7 @@ mod params;
 pub mod random;
 mod resnet;
 
-pub use arch::Arch;
+pub use arch::{Arch, Filters};
 pub use config::{HeadInit, ModelConfig};
 pub use heads::{Head, HeadDims, HeadForm, HeadPart, PlainHead};
 pub use init::Init;

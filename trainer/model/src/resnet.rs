@@ -1,5 +1,4 @@
-//! ResNet-18 and ResNet-50 without pooling and classifier: a view goes in, the map of the last
-//! stage (C5) comes out.
+//! A ResNet without pooling and classifier: a view goes in, the map of the last stage (C5) comes out.
 //!
 //! Layout and names are torchvision's: 7×7/2 stem, 3×3/2 max-pool, four stages, stride on the 3×3
 //! filter of a bottleneck, shortcut filters where shape changes. Initial values: RECIPE 3.1,
@@ -10,7 +9,7 @@
 use native::After;
 use tch::Tensor;
 
-use crate::arch::Arch;
+use crate::arch::{Arch, Filters};
 use crate::config::ModelConfig;
 use crate::init::Init;
 use crate::norm::BatchNorm;
@@ -77,37 +76,26 @@ struct Block {
 }
 
 impl Block {
-    fn new(
-        scope: &mut Scope<'_>,
-        arch: Arch,
-        channels_in: i64,
-        width: i64,
-        stride: i64,
-        last_scale: f64,
-    ) -> Self {
-        let channels_out = width * arch.expansion();
-        // (in, out, size, stride) of each layer
-        let shapes = match arch {
-            Arch::Resnet18 => vec![(channels_in, width, 3, stride), (width, width, 3, 1)],
-            Arch::Resnet50 => vec![
-                (channels_in, width, 1, 1),
-                (width, width, 3, stride),
-                (width, channels_out, 1, 1),
-            ],
+    /// A block of `layers`, of which the last has `last_scale` in its batch norm.
+    fn new(scope: &mut Scope<'_>, layers: &[Filters], stride: i64, last_scale: f64) -> Self {
+        let [first, .., last] = layers else {
+            unreachable!("a block has two or three layers")
         };
-        let last = shapes.len();
-        let layers = shapes
-            .into_iter()
-            .zip(1..)
-            .map(|((i, o, size, stride), number)| ConvNorm {
+        let (channels_in, channels_out) = (first.channels_in, last.channels_out);
+        let layers = layers.iter().zip(1..).map(|(filters, number)| {
+            let stride = if filters.strided { stride } else { 1 };
+            let (i, o, size) = (filters.channels_in, filters.channels_out, filters.size);
+            let scale = if number == layers.len() {
+                last_scale
+            } else {
+                1.0
+            };
+            ConvNorm {
                 conv: Conv::new(scope.sub(format_args!("conv{number}")), i, o, size, stride),
-                norm: BatchNorm::new(
-                    scope.sub(format_args!("bn{number}")),
-                    o,
-                    if number == last { last_scale } else { 1.0 },
-                ),
-            })
-            .collect();
+                norm: BatchNorm::new(scope.sub(format_args!("bn{number}")), o, scale),
+            }
+        });
+        let layers = layers.collect();
         let shortcut = (stride != 1 || channels_in != channels_out).then(|| {
             let mut scope = scope.sub("downsample");
             ConvNorm {
@@ -155,15 +143,13 @@ impl ResNet {
         let mut blocks = Vec::new();
         let mut channels = 64;
         for (stage, (num_blocks, stride)) in arch.blocks().into_iter().zip(strides).enumerate() {
-            let width = 64 << stage;
             let mut scope = scope.sub(format_args!("layer{}", stage + 1));
             for block_ix in 0..num_blocks {
                 let stride = if block_ix == 0 { stride } else { 1 };
                 let mut scope = scope.sub(block_ix);
-                blocks.push(Block::new(
-                    &mut scope, arch, channels, width, stride, last_scale,
-                ));
-                channels = width * arch.expansion();
+                let layers = arch.layers(stage, channels);
+                blocks.push(Block::new(&mut scope, &layers, stride, last_scale));
+                channels = arch.channels_of(stage);
             }
         }
         let mut net = ResNet { arch, stem, blocks };

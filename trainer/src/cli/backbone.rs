@@ -1,14 +1,17 @@
 //! Which backbone a command works with.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use model::{Arch, Network};
 
 /// Which of the two networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NetworkArg {
-    /// The one that was trained.
+    /// The one that was trained: online, query, student.
+    #[value(alias = "student")]
     Online,
-    /// Its moving average.
+    /// Its moving average: target, key, momentum, teacher.
+    #[value(alias = "teacher")]
     Target,
 }
 
@@ -21,34 +24,21 @@ impl From<NetworkArg> for Network {
     }
 }
 
-/// Form of a random network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ArchArg {
-    /// Basic blocks 2-2-2-2; 11,176,512 parameters, 512 channels out.
-    Resnet18,
-    /// Bottlenecks 3-4-6-3; 23,508,032 parameters, 2048 channels out.
-    Resnet50,
-}
-
-impl From<ArchArg> for Arch {
-    fn from(arg: ArchArg) -> Self {
-        match arg {
-            ArchArg::Resnet18 => Arch::Resnet18,
-            ArchArg::Resnet50 => Arch::Resnet50,
-        }
-    }
-}
-
 /// Which network of the weights, and where it computes.
 #[derive(Debug, Args)]
 pub struct BackboneArgs {
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
-    /// Form of a random network.
-    #[arg(long, value_enum, default_value = "resnet50")]
-    pub arch: ArchArg,
+    /// Which network, where the weights have two [default: the one that was trained; of a student and a
+    /// teacher the teacher].
+    #[arg(long, value_enum)]
+    pub network: Option<NetworkArg>,
+    /// Form of a random network; that of other weights is read off their tensors.
+    #[arg(long, value_name = "NAME", default_value = "resnet50", value_parser = arch_parser())]
+    pub arch: Arch,
     /// cpu, cuda, cuda:N or auto.
     #[arg(long, default_value = "auto")]
     pub device: String,
+}
+
+fn arch_parser() -> impl TypedValueParser<Value = Arch> {
+    PossibleValuesParser::new(Arch::ALL.map(Arch::name)).try_map(|name| name.parse::<Arch>())
 }

@@ -65,7 +65,7 @@ DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtF
 BDD100K (images/, labels/), or as pairs X.jpg, X_labelTrainIds.png. Batch norms get the
 statistics of its training images.")]
 pub struct ProbeArgs {
-    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    /// A run, a checkpoint, a .safetensors, .pth or .pkl file, or `random`.
     pub weights: PathBuf,
     /// Folder of the labelled set.
     #[arg(long, value_name = "DIR")]
@@ -127,7 +127,7 @@ pub enum Task {
 DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/), BDD100K (images/, labels/),
 or as pairs X.jpg, X_labelTrainIds.png. The same command again goes on from the last checkpoint.")]
 pub struct TransferArgs {
-    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    /// A run, a checkpoint, a .safetensors, .pth or .pkl file, or `random`.
     #[arg(required_unless_present = "list_configs")]
     pub weights: Option<PathBuf>,
     /// Folder of the labelled set.
@@ -172,7 +172,7 @@ A feature is the mean of the backbone's last map over the whole frame. Rows are 
 catalog's order. Batch norms use the statistics of training; a frame that cannot be decoded
 has a null.")]
 pub struct EmbedArgs {
-    /// A run, a checkpoint, a .safetensors or .pth file, or `random`.
+    /// A run, a checkpoint, a .safetensors, .pth or .pkl file, or `random`.
     pub weights: PathBuf,
     /// Folder of shards.
     #[arg(default_value = "shards")]
@@ -205,14 +205,15 @@ pub struct EmbedArgs {
   trainer visualize runs/x --beside runs/byol --beside runs/moco --out three.png
   trainer visualize runs/x --where \"frame_id in ('a/1', 'a/7')\" --out chosen.png")]
 pub struct VisualizeArgs {
-    /// A run, a checkpoint, a .safetensors or .pth file.
+    /// A run, a checkpoint, a .safetensors, .pth or .pkl file.
     pub run: PathBuf,
     /// Another one, beside it; may be repeated.
     #[arg(long, value_name = "RUN")]
     pub beside: Vec<PathBuf>,
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
+    /// Which network, where the weights have two [default: the one that was trained; of a student and a
+    /// teacher the teacher].
+    #[arg(long, value_enum)]
+    pub network: Option<NetworkArg>,
     /// Folder of shards to take frames from.
     #[arg(default_value = "shards")]
     pub shards: PathBuf,

@@ -6,7 +6,7 @@ mod training;
 
 use clap::{Parser, Subcommand};
 
-pub use backbone::{ArchArg, BackboneArgs, NetworkArg};
+pub use backbone::{BackboneArgs, NetworkArg};
 pub use evaluation::{EmbedArgs, ExportArgs, Format, ProbeArgs, Task, TransferArgs, VisualizeArgs};
 pub use training::{BenchArgs, ConfigArgs, ImportArgs, PlotArgs, RunArgs, SetupArgs};
 

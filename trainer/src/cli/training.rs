@@ -135,14 +135,15 @@ The folder gets a checkpoint of step 0 with these weights in both backbones; hea
 random. `trainer run` with the same config and folder goes on from there. `fc` and the heads
 of the file are left alone.")]
 pub struct ImportArgs {
-    /// A run, a checkpoint, a .safetensors or .pth file.
+    /// A run, a checkpoint, a .safetensors, .pth or .pkl file.
     pub weights: PathBuf,
     /// Which run.
     #[command(flatten)]
     pub setup: SetupArgs,
-    /// Which network of a run.
-    #[arg(long, value_enum, default_value = "online")]
-    pub network: NetworkArg,
+    /// Which network, where the weights have two [default: the one that was trained; of a student and a
+    /// teacher the teacher].
+    #[arg(long, value_enum)]
+    pub network: Option<NetworkArg>,
 }
 
 /// `trainer plot`.

@@ -4,8 +4,8 @@ use anyhow::Result;
 use console::{print_json, say};
 use eval::embed::{Request, embed as write};
 use model::device;
-use model::files::weights::Weights;
 
+use super::weights;
 use crate::cli::EmbedArgs;
 
 /// Seed of a random network.
@@ -14,12 +14,7 @@ const SEED: u64 = 0;
 /// Runs the command.
 pub(super) fn embed(args: &EmbedArgs) -> Result<()> {
     let device = device::select(&args.backbone.device)?;
-    let weights = Weights::named(
-        &args.weights,
-        args.backbone.network.into(),
-        args.backbone.arch.into(),
-        SEED,
-    )?;
+    let weights = weights::named(&args.weights, &args.backbone, SEED)?;
     let report = write(&Request {
         weights: &weights,
         shards: &args.shards,

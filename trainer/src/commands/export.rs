@@ -71,7 +71,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<()> {
 
 /// The backbone's running statistics on whole frames, by their names in the checkpoint's network.
 fn recalibrated(args: &ExportArgs, shards: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let weights = Weights::open(&args.run, args.network.into())?;
+    let weights = Weights::open(&args.run, Network::from(args.network))?;
     let backbone = weights.build(&weights.model, Device::Cpu)?;
     let frames = frames::open(shards, None)?;
     let num = recalibrate::on_frames(

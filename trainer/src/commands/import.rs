@@ -13,7 +13,7 @@ use model::files::weights::Weights;
 use sampler::Cursor;
 use tch::{Tensor, no_grad};
 
-use super::setup;
+use super::{setup, weights};
 use crate::cli::ImportArgs;
 use crate::run::Session;
 
@@ -23,11 +23,11 @@ use crate::run::Session;
 /// If the weights are of another ResNet, or the folder holds a run already.
 pub(super) fn import(args: &ImportArgs) -> Result<()> {
     let (request, config) = setup::resolve(&args.setup)?;
-    let weights = Weights::open(&args.weights, args.network.into())?;
+    let weights = weights::open(&args.weights, args.network)?;
     if weights.model.arch != config.model.arch {
         let (theirs, ours) = (weights.model.arch, config.model.arch);
         return Err(usage(format!(
-            "{:?} holds a {theirs:?}, the config names a {ours:?}; change one, as in --set model.arch=resnet18",
+            "{:?} holds a {theirs}, the config names a {ours}; change one, as in --set model.arch={theirs}",
             args.weights
         )));
     }

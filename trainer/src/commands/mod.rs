@@ -11,6 +11,7 @@ mod run;
 mod setup;
 mod transfer;
 mod visualize;
+mod weights;
 
 use anyhow::Result;
 

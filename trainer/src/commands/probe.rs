@@ -5,8 +5,8 @@ use console::{print_json, print_line};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
 use eval::segmentation::Unlabelled;
 use model::device;
-use model::files::weights::Weights;
 
+use super::weights;
 use crate::cli::ProbeArgs;
 
 /// Runs the command.
@@ -17,12 +17,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
         0 => Splits::open(&args.data, unlabelled)?,
         held => Splits::held_out(&args.data, held, unlabelled)?,
     };
-    let mut weights = Weights::named(
-        &args.weights,
-        args.backbone.network.into(),
-        args.backbone.arch.into(),
-        args.seed,
-    )?;
+    let mut weights = weights::named(&args.weights, &args.backbone, args.seed)?;
     for (stride, given) in [
         (&mut weights.model.layer3_stride, args.layer3_stride),
         (&mut weights.model.layer4_stride, args.layer4_stride),

@@ -6,8 +6,8 @@ use console::{print_json, print_line, usage};
 use eval::segmentation::{Dataset, Unlabelled};
 use eval::transfer::{self, BUILT_IN, Request, Tuning};
 use model::device;
-use model::files::weights::Weights;
 
+use super::weights;
 use crate::cli::TransferArgs;
 
 /// Runs the command.
@@ -26,12 +26,7 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<()> {
     let device = device::select(&args.backbone.device)?;
     let open = |split| Dataset::open(data, split, Unlabelled::of(args.skip_unlabelled));
     let (train, test) = (open("train")?, open("val")?);
-    let weights = Weights::named(
-        weights,
-        args.backbone.network.into(),
-        args.backbone.arch.into(),
-        config.seed,
-    )?;
+    let weights = weights::named(weights, &args.backbone, config.seed)?;
     let mut tuning = Tuning::prepare(Request {
         weights: &weights,
         train,

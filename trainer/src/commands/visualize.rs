@@ -7,6 +7,7 @@ use model::cluster::KMeans;
 use model::device;
 use model::files::weights::Weights;
 
+use super::weights;
 use crate::cli::VisualizeArgs;
 use crate::config;
 use crate::method::MethodConfig;
@@ -16,7 +17,7 @@ pub(super) fn visualize(args: &VisualizeArgs) -> Result<()> {
     let device = device::select(&args.device)?;
     let named = std::iter::once(&args.run).chain(&args.beside);
     let networks: Vec<Weights> = named
-        .map(|path| Weights::open(path, args.network.into()))
+        .map(|path| weights::open(path, args.network))
         .collect::<Result<_>>()?;
     let knobs = kmeans_of(&networks[0])?;
     let report = draw(Request {

@@ -5,7 +5,7 @@
 //! symmetric; the target keeps none.
 
 use model::device::Precision;
-use model::{Arch, ModelConfig};
+use model::{Filters, ModelConfig};
 use serde::Serialize;
 
 use crate::config::RunConfig;
@@ -60,8 +60,7 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
     let mut channels_in = 64;
     let strides = [1, 2, model.layer3_stride as u64, model.layer4_stride as u64];
     for (stage, (blocks, stride)) in model.arch.blocks().into_iter().zip(strides).enumerate() {
-        let width = 64u64 << stage;
-        let channels_out = width * model.arch.expansion() as u64;
+        let channels_out = model.arch.channels_of(stage);
         for block in 0..blocks {
             let before = side * side;
             side = if block == 0 {
@@ -70,12 +69,9 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
                 side
             };
             let after = side * side;
-            sum += 2 * match model.arch {
-                Arch::Resnet18 => 2 * width * after,
-                Arch::Resnet50 => width * before + width * after + channels_out * after,
-            };
+            sum += elements_of_block(&model.arch.layers(stage, channels_in), before, after);
             if channels_in != channels_out || before != after {
-                sum += channels_out * after;
+                sum += channels_out as u64 * after;
             }
             channels_in = channels_out;
         }
@@ -84,6 +80,17 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
     // and an output each.
     let heads = 2 * (3 * model.hidden + 2 * model.dim) as u64;
     sum + (side * side + 1) * heads
+}
+
+/// What the layers of a block give, twice: `before` the filters that have the stride in as many cells
+/// as the block reads, and in `after` cells from them on.
+fn elements_of_block(layers: &[Filters], before: u64, after: u64) -> u64 {
+    let strided = layers.iter().position(|filters| filters.strided);
+    let maps = layers.iter().enumerate().map(|(ix, filters)| {
+        let cells = if Some(ix) < strided { before } else { after };
+        2 * filters.channels_out as u64 * cells
+    });
+    maps.sum()
 }
 
 #[cfg(test)]

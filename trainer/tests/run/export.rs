@@ -201,7 +201,7 @@ fn a_run_begins_with_imported_weights() {
         &["--set", "model.arch=resnet50"],
     );
     assert!(
-        stderr(&other).contains("Resnet18") && other.status.code() == Some(2),
+        stderr(&other).contains("holds a resnet18") && other.status.code() == Some(2),
         "{}",
         stderr(&other)
     );

@@ -51,6 +51,30 @@ fn renamed(name: &str) -> String {
         .replace("downsample.1", "shortcut.norm")
 }
 
+/// torchvision's name for Detectron2's; `None` for what is no part of a backbone.
+pub(super) fn torchvision_name(name: &str) -> Option<String> {
+    let (top, rest) = name.split_once('.')?;
+    let stage = match top {
+        "stem" => None,
+        _ => Some(
+            top.strip_prefix("res")?
+                .parse::<u32>()
+                .ok()?
+                .checked_sub(1)?,
+        ),
+    };
+    let mut name = rest
+        .replace("shortcut.norm.", "downsample.1.")
+        .replace("shortcut.", "downsample.0.");
+    for ix in 1..=3 {
+        name = name.replace(&format!("conv{ix}.norm."), &format!("bn{ix}."));
+    }
+    Some(match stage {
+        None => name,
+        Some(stage) => format!("layer{stage}.{name}"),
+    })
+}
+
 /// Pushes a numpy array. `numpy.core` is the old home of its constructor, which numpy 1 and 2 both
 /// know.
 fn array(pickle: &mut Pickle, tensor: &HostTensor) -> Result<()> {
@@ -114,6 +138,15 @@ mod tests {
             ),
         ] {
             assert_eq!(renamed(ours), theirs);
+            assert_eq!(torchvision_name(theirs).unwrap(), ours);
+        }
+        for head in [
+            "fc.weight",
+            "stem_fc",
+            "result.0.weight",
+            "res0.0.conv1.weight",
+        ] {
+            assert_eq!(torchvision_name(head), None, "{head}");
         }
     }
 }

@@ -97,13 +97,18 @@ impl HostTensor {
     }
 }
 
-/// The element types that a run has, in safetensors' words.
-const TYPES: [(Kind, Dtype); 5] = [
+/// The element types that are read and written, in safetensors' words.
+const TYPES: [(Kind, Dtype); 10] = [
     (Kind::Float, Dtype::F32),
     (Kind::Double, Dtype::F64),
+    (Kind::Half, Dtype::F16),
     (Kind::BFloat16, Dtype::BF16),
     (Kind::Int64, Dtype::I64),
+    (Kind::Int, Dtype::I32),
+    (Kind::Int16, Dtype::I16),
+    (Kind::Int8, Dtype::I8),
     (Kind::Uint8, Dtype::U8),
+    (Kind::Bool, Dtype::BOOL),
 ];
 
 fn dtype_of(kind: Kind) -> Result<Dtype> {
@@ -147,11 +152,19 @@ pub fn write(
 /// If it cannot be read, or is not a whole safetensors file.
 pub fn read(path: &Path) -> Result<(BTreeMap<String, String>, Vec<HostTensor>)> {
     let bytes = fs::read(path).with_context(|| format!("reading {path:?}"))?;
-    let damaged = |e| anyhow!("not a whole safetensors file ({e}): {path:?}");
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    read_bytes(&bytes).map_err(|error| anyhow!("{error}: {path:?}"))
+}
+
+/// As [`read`], of a file's bytes.
+///
+/// # Errors
+/// If they are not a whole safetensors file.
+pub fn read_bytes(bytes: &[u8]) -> Result<(BTreeMap<String, String>, Vec<HostTensor>)> {
+    let damaged = |e| anyhow!("not a whole safetensors file ({e})");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(k, v)| (k.clone(), v.clone())).collect();
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let mut tensors: Vec<HostTensor> = file
         .iter()
         .map(|(name, view)| HostTensor {
@@ -163,6 +176,15 @@ pub fn read(path: &Path) -> Result<(BTreeMap<String, String>, Vec<HostTensor>)> 
         .collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok((metadata, tensors))
+}
+
+/// Whether a file begins as safetensors do: the length of a header that it has room for, and the
+/// header's brace.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    let Some((len, rest)) = bytes.split_first_chunk() else {
+        return false;
+    };
+    u64::from_le_bytes(*len) <= rest.len() as u64 && rest.first() == Some(&b'{')
 }
 
 /// The JSON header, padded with spaces to a multiple of 8 bytes. Keys are sorted; offsets follow

@@ -1,9 +1,8 @@
 //! A backbone's weights from wherever they lie: a run, its checkpoint, an export, torchvision,
 //! earlier work.
 //!
-//! Names end like torchvision's (`conv1.weight`, `layer1.0.bn1.bias`, …); whatever stands before
-//! them (`backbone.`, `module.encoder_q.`, `state_dict.backbone.`) is recognised by the stem
-//! filter. Heads and `fc` are left alone.
+//! Heads and `fc` are left alone. Whatever batches a run trained with, weights are evaluated and
+//! fine-tuned with whole ones: `bn_splits` is 1 here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +13,10 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::Checkpoint;
-use super::content::{Content, backbone_of, below};
+use super::content::Content;
+use super::foreign::ForeignFile;
+use super::reading::Reading;
+use super::trunk;
 use crate::arch::Arch;
 use crate::config::ModelConfig;
 use crate::network::Network;
@@ -29,6 +31,8 @@ pub struct Weights {
     pub model: ModelConfig,
     /// The run's resolved config, as TOML; of weights of no run there is none.
     pub run_config: Option<String>,
+    /// What was read of a file of others.
+    pub reading: Option<Reading>,
     tensors: BTreeMap<String, Tensor>,
 }
 
@@ -41,31 +45,26 @@ pub struct Backbone {
 }
 
 impl Weights {
-    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file or a state dict of
-    /// `torch.save`.
+    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file, or what `torch.save` or
+    /// `pickle` wrote. Of a run the online network is taken, of other files the usual one, unless a
+    /// `network` is given.
     ///
     /// # Errors
-    /// If there is nothing, it cannot be read, or it holds no ResNet-18 or ResNet-50.
-    pub fn open(path: &Path, network: Network) -> Result<Self> {
+    /// If there is nothing, it cannot be read, or it holds no ResNet that is known, or not that network.
+    pub fn open(path: &Path, network: impl Into<Option<Network>>) -> Result<Self> {
+        let network = network.into();
         if !path.exists() {
             return Err(usage(format!("no run and no weights at {path:?}")));
         }
         if path.is_dir() {
             return Self::of_checkpoint(&Checkpoint::open(path)?, path, network);
         }
-        let all = match Content::read(path)? {
-            Content::Checkpoint(checkpoint) => {
-                return Self::of_checkpoint(&checkpoint, path, network);
+        match Content::read(path)? {
+            Content::Checkpoint(checkpoint) => Self::of_checkpoint(&checkpoint, path, network),
+            Content::Foreign(file) => {
+                Self::of_foreign(&file, path, network).with_context(|| format!("{path:?}"))
             }
-            Content::Tensors(all) => all,
-        };
-        let tensors = backbone_of(&all).with_context(|| format!("{path:?}"))?;
-        let arch = arch_of(&tensors);
-        let model = ModelConfig {
-            arch,
-            ..ModelConfig::default()
-        };
-        Ok(Self::of_tensors(path.display().to_string(), model, tensors))
+        }
     }
 
     /// What people call weights: `random`, or a path as in [`Weights::open`]. `arch` is the form of
@@ -73,15 +72,14 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::open`].
-    pub fn named(name: &Path, network: Network, arch: Arch, seed: u64) -> Result<Self> {
+    pub fn named(
+        name: &Path,
+        network: impl Into<Option<Network>>,
+        arch: Arch,
+        seed: u64,
+    ) -> Result<Self> {
         match name.to_str() {
-            Some("random") => Ok(Self::random(
-                ModelConfig {
-                    arch,
-                    ..ModelConfig::default()
-                },
-                seed,
-            )),
+            Some("random") => Ok(Self::random(form_of(arch), seed)),
             _ => Self::open(name, network),
         }
     }
@@ -97,9 +95,30 @@ impl Weights {
         Self::of_tensors(format!("random, seed {seed}"), model, tensors)
     }
 
-    fn of_checkpoint(checkpoint: &Checkpoint, path: &Path, network: Network) -> Result<Self> {
+    fn of_foreign(file: &ForeignFile, path: &Path, network: Option<Network>) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let trunk = trunk::find(file, &name, network)?;
+        let origin = match trunk.reading.choice() {
+            Some(choice) => format!("{}, {choice}", path.display()),
+            None => path.display().to_string(),
+        };
+        Ok(Self {
+            reading: Some(trunk.reading),
+            ..Self::of_tensors(origin, form_of(trunk.arch), trunk.tensors)
+        })
+    }
+
+    fn of_checkpoint(
+        checkpoint: &Checkpoint,
+        path: &Path,
+        network: Option<Network>,
+    ) -> Result<Self> {
+        let network = network.unwrap_or(Network::Online);
         let config = &checkpoint.header.config;
-        let origin = format!("{}, step {}", path.display(), checkpoint.header.step);
+        let mut origin = format!("{}, step {}", path.display(), checkpoint.header.step);
+        if network == Network::Target {
+            origin += ", the target network";
+        }
         let prefix = format!("{}.backbone.", network.name());
         Ok(Self {
             run_config: Some(config.clone()),
@@ -114,14 +133,23 @@ impl Weights {
         state: &BTreeMap<String, Tensor>,
         prefix: &str,
     ) -> Self {
-        Self::of_tensors(origin.to_owned(), model, below(state, prefix))
+        let below = state.iter().filter_map(|(name, tensor)| {
+            let name = name.strip_prefix(prefix)?.to_owned();
+            Some((name, tensor.shallow_clone()))
+        });
+        Self::of_tensors(origin.to_owned(), model, below.collect())
     }
 
+    /// Batch norms take whole batches, whatever parts a run trained them with.
     fn of_tensors(origin: String, model: ModelConfig, tensors: BTreeMap<String, Tensor>) -> Self {
         Self {
             origin,
-            model,
+            model: ModelConfig {
+                bn_splits: 1,
+                ..model
+            },
             run_config: None,
+            reading: None,
             tensors,
         }
     }
@@ -139,22 +167,8 @@ impl Weights {
     pub fn build(&self, model: &ModelConfig, device: Device) -> Result<Backbone> {
         let mut registry = Registry::default();
         let net = ResNet::new(Scope::blank(&mut registry, Kind::Float, device), model);
-        // Files of PyTorch older than 0.4.1 lack the counters; nothing here reads them.
-        let mut state: BTreeMap<String, Tensor> = BTreeMap::new();
-        for entry in registry.entries() {
-            let found = self.tensors.get(&entry.name);
-            let is_counter = entry.name.ends_with("num_batches_tracked");
-            match found {
-                Some(tensor) if !is_counter => {
-                    state.insert(entry.name.clone(), tensor.to_kind(Kind::Float))
-                }
-                Some(tensor) => state.insert(entry.name.clone(), tensor.shallow_clone()),
-                None if is_counter => state.insert(entry.name.clone(), entry.tensor.zeros_like()),
-                None => None,
-            };
-        }
         registry
-            .load_state(&state, "")
+            .load_state(&self.tensors, "")
             .with_context(|| format!("weights of {}", self.origin))?;
         Ok(Backbone { registry, net })
     }
@@ -176,21 +190,23 @@ fn model_of(config: &str) -> Result<ModelConfig> {
     Ok(part.model)
 }
 
-fn arch_of(tensors: &BTreeMap<String, Tensor>) -> Arch {
-    if tensors.contains_key("layer1.0.conv3.weight") {
-        Arch::Resnet50
-    } else {
-        Arch::Resnet18
+/// torchvision's form of a ResNet.
+fn form_of(arch: Arch) -> ModelConfig {
+    ModelConfig {
+        arch,
+        ..ModelConfig::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::content::STEM;
     use crate::files::safetensors::HostTensor;
     use crate::files::{checkpoint, pth, safetensors};
     use std::fs;
+
+    /// The first filters of a ResNet.
+    const STEM: &str = "conv1.weight";
 
     fn named(prefix: &str, weights: &Weights) -> BTreeMap<String, Tensor> {
         weights
@@ -208,34 +224,6 @@ mod tests {
             },
             3,
         )
-    }
-
-    #[test]
-    fn the_backbone_is_found_below_any_prefix() {
-        let weights = resnet18();
-        for prefix in ["", "backbone.", "module.encoder_q.", "state_dict.backbone."] {
-            let mut all = named(prefix, &weights);
-            all.insert(format!("{prefix}fc.weight"), Tensor::from_slice(&[1f32]));
-            all.extend(named("module.encoder_k.", &weights));
-            if prefix.is_empty() || prefix == "backbone." {
-                all.retain(|name, _| !name.starts_with("module."));
-            }
-            assert_eq!(backbone_of(&all).unwrap(), weights.tensors, "{prefix}");
-        }
-        let mut two = named("a.", &weights);
-        two.extend(named("b.", &weights));
-        assert!(
-            backbone_of(&two)
-                .unwrap_err()
-                .to_string()
-                .contains("a., b.")
-        );
-        assert!(
-            backbone_of(&BTreeMap::new())
-                .unwrap_err()
-                .to_string()
-                .contains("no ResNet")
-        );
     }
 
     #[test]
@@ -327,6 +315,22 @@ mod tests {
             );
             assert!(weights.run_config.unwrap().contains("seed = 3"));
         }
+    }
+
+    #[test]
+    fn parts_of_a_batch_do_not_leak_out_of_a_run() {
+        let split = ModelConfig {
+            bn_splits: 2,
+            ..form_of(Arch::Resnet18)
+        };
+        let (whole, run) = (resnet18(), named("online.backbone.", &resnet18()));
+        let of_run = Weights::of_state("a run", split, &run, "online.backbone.");
+        let images = crate::init::Init::Normal(1.0).draw(1, "images", &[4, 3, 64, 64]);
+        let maps = [whole, of_run].map(|weights| {
+            let backbone = weights.build(&weights.model, Device::Cpu).unwrap();
+            tch::no_grad(|| backbone.net.forward(&images.to_kind(Kind::Float), true))
+        });
+        assert_eq!(maps[0], maps[1]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ResNet-18 and -50: names, shapes and initial values, and values and gradients on formula-made
+//! ResNets: names, shapes and initial values, and values and gradients on formula-made
 //! weights, all against torchvision.
 
 use std::process::Command;
@@ -23,18 +23,36 @@ fn build(config: &ModelConfig, kind: Kind) -> (Registry, ResNet) {
 }
 
 #[test]
-fn names_shapes_and_counts_are_torchvisions() {
-    let published = json(&fixture("resnet.json"));
-    for (arch, key, count) in [
-        (Arch::Resnet18, "resnet18", 11_176_512),
-        (Arch::Resnet50, "resnet50", 23_508_032),
+fn parameters_are_as_many_as_torchvisions() {
+    // Those of torchvision 0.26's models without `fc`; and the entries of their state dicts.
+    for (arch, parameters, entries) in [
+        (Arch::Resnet18, 11_176_512, 120),
+        (Arch::Resnet34, 21_284_672, 216),
+        (Arch::Resnet50, 23_508_032, 318),
+        (Arch::Resnet101, 42_500_160, 624),
+        (Arch::Resnet152, 58_143_808, 930),
+        (Arch::WideResnet50, 66_834_240, 318),
+        (Arch::WideResnet101, 124_837_696, 624),
     ] {
         let mut registry = Registry::default();
         ResNet::new(
             Scope::blank(&mut registry, Kind::Float, Device::Cpu),
             &config(arch),
         );
-        assert_eq!(registry.num_parameters(), count, "{key}");
+        let found = (registry.num_parameters(), registry.entries().len());
+        assert_eq!(found, (parameters, entries), "{arch}");
+    }
+}
+
+#[test]
+fn names_and_shapes_are_torchvisions() {
+    let published = json(&fixture("resnet.json"));
+    for (arch, key) in [(Arch::Resnet18, "resnet18"), (Arch::Resnet50, "resnet50")] {
+        let mut registry = Registry::default();
+        ResNet::new(
+            Scope::blank(&mut registry, Kind::Float, Device::Cpu),
+            &config(arch),
+        );
         let mut ours: Vec<(String, Vec<i64>)> = registry
             .entries()
             .iter()
@@ -192,6 +210,13 @@ fn resnet50_is_torchvisions() {
 }
 
 #[test]
+fn deeper_and_wider_ones_are_torchvisions() {
+    for arch in [Arch::Resnet34, Arch::Resnet101, Arch::WideResnet50] {
+        check(arch.name(), &config(arch), 64, 2);
+    }
+}
+
+#[test]
 fn stages_at_stride_one_are_torchvisions() {
     let dense = ModelConfig {
         layer3_stride: 1,
@@ -210,7 +235,13 @@ fn float32_passes_are_torchvisions_on_the_same_weights() {
     let Some(python) = testkit::python("torch, torchvision, numpy") else {
         return;
     };
-    for (key, arch) in [("resnet18", Arch::Resnet18), ("resnet50", Arch::Resnet50)] {
+    for arch in [
+        Arch::Resnet18,
+        Arch::Resnet34,
+        Arch::Resnet50,
+        Arch::Resnet101,
+        Arch::WideResnet50,
+    ] {
         let (registry, net) = build(&config(arch), Kind::Float);
         let weights = registry
             .state("weight.")
@@ -245,7 +276,7 @@ fn float32_passes_are_torchvisions_on_the_same_weights() {
         let output = Command::new(&python)
             .arg("-c")
             .arg(COMPARE)
-            .arg(key)
+            .arg(arch.name())
             .arg(&path)
             .output()
             .unwrap();

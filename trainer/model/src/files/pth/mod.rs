@@ -1,12 +1,21 @@
-//! PyTorch's `.pth`: a zip of one pickle and the bytes of the tensors.
+//! PyTorch's `.pth`, and other pickles of tensors.
 //!
-//! [`write()`] makes what `torch.load(path, weights_only=True)` reads, [`read`] reads what `torch.save`
-//! wrote. Nothing of a foreign pickle is executed.
+//! [`write()`] makes what `torch.load(path, weights_only=True)` reads. [`read_bytes`] reads what
+//! `torch.save` wrote in either of its containers, and plain pickles of NumPy arrays, as Detectron2's.
+//! Nothing of a foreign pickle is executed.
 
+mod graph;
+mod input;
+mod legacy;
+mod machine;
+mod numpy;
 pub(super) mod pickle;
 mod read;
-mod unpickle;
+mod storages;
+mod torch;
+mod walk;
 mod write;
+mod zip;
 
-pub use read::read;
+pub use read::{read, read_bytes};
 pub use write::write;
