@@ -5,6 +5,7 @@
 mod bench;
 mod embed;
 mod export;
+mod foreign;
 mod kill;
 mod labelled;
 mod pipes;

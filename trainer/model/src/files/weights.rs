@@ -23,6 +23,9 @@ use crate::network::Network;
 use crate::params::{Registry, Scope};
 use crate::resnet::ResNet;
 
+/// Weights in a folder as timm and Hugging Face's hub keep it.
+const HUB_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
 /// A backbone's tensors with torchvision's names.
 pub struct Weights {
     /// Where they come from, for people.
@@ -45,8 +48,8 @@ pub struct Backbone {
 }
 
 impl Weights {
-    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file, or what `torch.save` or
-    /// `pickle` wrote. Of a run the online network is taken, of other files the usual one, unless a
+    /// Reads a run's newest checkpoint, a checkpoint, a safetensors file, what `torch.save` or
+    /// `pickle` wrote, or a folder of timm's that holds such a file. Of a run the online network is taken, of other files the usual one, unless a
     /// `network` is given.
     ///
     /// # Errors
@@ -57,7 +60,14 @@ impl Weights {
             return Err(usage(format!("no run and no weights at {path:?}")));
         }
         if path.is_dir() {
-            return Self::of_checkpoint(&Checkpoint::open(path)?, path, network);
+            return match HUB_FILES
+                .map(|name| path.join(name))
+                .iter()
+                .find(|file| file.is_file())
+            {
+                Some(file) => Self::open(file, network),
+                None => Self::of_checkpoint(&Checkpoint::open(path)?, path, network),
+            };
         }
         match Content::read(path)? {
             Content::Checkpoint(checkpoint) => Self::of_checkpoint(&checkpoint, path, network),
@@ -235,7 +245,9 @@ mod tests {
         safetensors::write(&file, &BTreeMap::new(), &tensors).unwrap();
         let pth = dir.path().join("w.pth");
         pth::write(&pth, &tensors).unwrap();
-        for path in [&file, &pth] {
+        let hub = dir.path().join("model.safetensors");
+        fs::copy(&file, hub).unwrap();
+        for path in [&file, &pth, dir.path()] as [&Path; 3] {
             let read = Weights::open(path, Network::Online).unwrap();
             assert_eq!(
                 (read.model.arch, &read.tensors),

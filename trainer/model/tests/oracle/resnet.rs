@@ -235,13 +235,7 @@ fn float32_passes_are_torchvisions_on_the_same_weights() {
     let Some(python) = testkit::python("torch, torchvision, numpy") else {
         return;
     };
-    for arch in [
-        Arch::Resnet18,
-        Arch::Resnet34,
-        Arch::Resnet50,
-        Arch::Resnet101,
-        Arch::WideResnet50,
-    ] {
+    for arch in [Arch::Resnet18, Arch::Resnet50] {
         let (registry, net) = build(&config(arch), Kind::Float);
         let weights = registry
             .state("weight.")
