@@ -167,6 +167,11 @@ mod tests {
             assert_eq!(values(&file, "model.n"), (vec![], vec![5.0]));
             assert_eq!(file.author.unwrap(), "somebody");
         }
+        // [{"a": array}, 3]
+        let array = fixture!("numpy2.pkl");
+        let end = array.len() - 1;
+        let listed = open(&[b"\x80\x02](", &array[2..end], b"K\x03e."].concat());
+        assert_eq!(values(&listed, "0.model.n"), (vec![], vec![5.0]));
         let module = open(fixture!("module.pth"));
         assert_eq!(values(&module, "0.weight"), (vec![1, 1, 1, 1], vec![2.5]));
         assert_eq!(values(&module, "1.running_var"), (vec![1], vec![1.0]));

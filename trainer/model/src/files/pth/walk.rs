@@ -1,7 +1,7 @@
 //! The tensors of a graph, by name: keys of nested dictionaries, joined by dots.
 //!
 //! A pickled module is a dictionary of its parameters, buffers and submodules. What else there is
-//! (numbers, lists, objects of unknown classes, keys that are no text) is passed over.
+//! (numbers, lists below the root, objects of unknown classes, keys that are no text) is passed over.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,10 @@ pub(super) fn tensors(
         entries: 0,
         found: BTreeMap::new(),
     };
+    // A list at the root is a checkpoint too: `torch.save([model.state_dict(), epoch])`.
+    for (ix, part) in graph.list(root).into_iter().flatten().enumerate() {
+        walk.visit(*part, &ix.to_string())?;
+    }
     walk.visit(root, "")?;
     Ok(walk.found)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tch::{Kind, Tensor};
 
 use super::expected::{Expected, Role, tensors};
@@ -77,9 +77,7 @@ fn value(
                 "{name} has shape {:?}; it is a number",
                 tensor.shape
             );
-            Ok(tensor
-                .to_host(name)?
-                .to_tensor()?
+            Ok(copied(tensor, name)?
                 .to_kind(Kind::Int64)
                 .reshape([0i64; 0]))
         }
@@ -94,18 +92,24 @@ fn value(
 
 /// Floating-point values as float32.
 fn finite(tensor: &FileTensor, name: &str) -> Result<Tensor> {
-    let host = tensor.to_host(name)?;
-    let values = host.to_tensor()?;
+    let values = copied(tensor, name)?;
     ensure!(
         matches!(
             values.kind(),
             Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double
         ),
         "{name} is of type {:?}; weights are F16, BF16, F32 or F64",
-        host.dtype
+        values.kind()
     );
     let values = values.to_kind(Kind::Float);
     let is_finite = values.isfinite().all().int64_value(&[]) == 1;
     ensure!(is_finite, "{name} holds a NaN or an infinity");
     Ok(values)
+}
+
+fn copied(tensor: &FileTensor, name: &str) -> Result<Tensor> {
+    tensor
+        .to_host(name)?
+        .to_tensor()
+        .with_context(|| name.to_owned())
 }

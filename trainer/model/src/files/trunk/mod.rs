@@ -472,19 +472,23 @@ mod tests {
             message.contains("backbone.bn1.weight holds a NaN"),
             "{message}"
         );
-        let bytes = HostTensor {
-            name: String::new(),
-            dtype: Dtype::I8,
-            shape: vec![64],
-            bytes: vec![1; 64],
-        };
-        let message = changed(&|net| {
-            drop(net.insert("bn1.weight".into(), FileTensor::in_a_row(bytes.clone())))
-        });
-        assert!(
-            message.contains("backbone.bn1.weight is of type I8"),
-            "{message}"
-        );
+        for (dtype, message) in [
+            (Dtype::I8, "is of type Int8"),
+            (Dtype::F8_E4M3, "F8_E4M3 are not read"),
+        ] {
+            let bytes = HostTensor {
+                name: String::new(),
+                dtype,
+                shape: vec![64],
+                bytes: vec![1; 64],
+            };
+            let bytes = FileTensor::in_a_row(bytes);
+            let told = changed(&|net| drop(net.insert("bn1.weight".into(), bytes.clone())));
+            assert!(
+                told.contains("backbone.bn1.weight") && told.contains(message),
+                "{told}"
+            );
+        }
     }
 
     fn resnet_without_values(arch: Arch) -> Tensors {
