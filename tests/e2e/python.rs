@@ -79,10 +79,7 @@ fn torchvision_loads_an_export() {
         "trainer run shards/ --config demo_cpu --out runs/export --device cpu --batch 4 --steps 1 \
          --set schedule.total_steps=2 --set schedule.warmup_steps=1",
     );
-    ok(
-        dir,
-        "trainer export runs/export --format torchvision --out export.safetensors",
-    );
+    ok(dir, "trainer export runs/export --out export.safetensors");
     python(
         "torch, torchvision, safetensors.torch",
         r#"
@@ -103,7 +100,7 @@ fn torchvisions_mask_rcnn_takes_an_export_and_trains_a_step() {
         "trainer run shards/ --config demo_cpu --out runs/r50 --device cpu --batch 2 --steps 1 --set augment.view_px=64 \
          --set model.arch=resnet50 --set schedule.total_steps=2 --set schedule.warmup_steps=1",
     );
-    ok(dir, "trainer export runs/r50 --format pth --out r50.pth");
+    ok(dir, "trainer export runs/r50 --out r50.pth");
     python(
         "torch, torchvision",
         r#"

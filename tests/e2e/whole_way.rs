@@ -125,10 +125,7 @@ fn training_writes_metrics_resumes_and_exports() {
         "not collapsed: {rows:?}"
     );
 
-    ok(
-        dir,
-        "trainer export runs/e2e --format torchvision --out backbone.safetensors",
-    );
+    ok(dir, "trainer export runs/e2e --out backbone.safetensors");
     let exported = fs::read(dir.join("backbone.safetensors")).unwrap();
     let header_len = u64::from_le_bytes(exported[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&exported[8..8 + header_len]).unwrap();

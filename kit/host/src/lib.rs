@@ -4,17 +4,20 @@
 //! * [`threads`]: how many threads a setting of 0 means.
 //! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
 //! * [`file_name`]: which files are hidden, and which annotate others.
+//! * [`make_folder`]: so does a folder of files.
 //! * [`panic_text`]: what a caught panic said.
 
 #![deny(missing_docs)]
 
 mod file;
 pub mod file_name;
+mod folder;
 
 use std::any::Any;
 use std::thread::available_parallelism;
 
 pub use file::{partial_name, publish, replace};
+pub use folder::make_folder;
 
 /// The number of threads that `asked` stands for: 0 takes every core.
 pub fn threads(asked: usize) -> usize {

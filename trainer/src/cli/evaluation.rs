@@ -12,20 +12,30 @@ use super::backbone::{BackboneArgs, NetworkArg};
 /// `trainer export`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer export runs/multisiam_waymo --format torchvision --out r50.safetensors
-  trainer export runs/x --format pth --out r50.pth               torch.load(..., weights_only=True)
-  trainer export runs/x --format detectron2 --out r50.pkl        MODEL.WEIGHTS of Detectron2
-  trainer export runs/x --format safetensors --network target --out target.safetensors
-  trainer export runs/x --recalibrate shards/ --out r50.safetensors  batch norms for whole frames")]
+  trainer export runs/multisiam_waymo --out r50.safetensors    backbone, torchvision's names
+  trainer export runs/x --out r50.pth                          torch.load(..., weights_only=True)
+  trainer export runs/x --out r50.pkl                          MODEL.WEIGHTS of Detectron2
+  trainer export runs/x --format safetensors --out all.safetensors   with heads
+  trainer export runs/x --format timm --data-license \"CC BY-NC-SA 4.0\" --out r50   a folder for timm
+  trainer export runs/x --network target --out target.safetensors
+  trainer export runs/x --recalibrate shards/ --out r50.safetensors  batch norms for whole frames
+
+The ending of --out chooses the format, whatever its case: .safetensors is torchvision, .pth, .pt and
+.pth.tar are pth, .pkl is detectron2. A --format that contradicts it is refused; without an ending,
+or with another one, --format decides.")]
 pub struct ExportArgs {
     /// Folder of a run, or one of its checkpoints.
     pub run: PathBuf,
-    /// What to write.
-    #[arg(long, value_enum, default_value = "torchvision")]
-    pub format: Format,
-    /// The file to write; an earlier one is replaced.
+    /// What to write [default: what the ending of --out means].
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// The file to write; an earlier one is replaced. For timm a folder, which holds nothing else.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// For timm: licence of the images that the run was trained on; the model card names it. An
+    /// address in it becomes a link.
+    #[arg(long, value_name = "TEXT")]
+    pub data_license: Option<String>,
     /// Which network.
     #[arg(long, value_enum, default_value = "online")]
     pub network: NetworkArg,
@@ -52,6 +62,8 @@ pub enum Format {
     Pth,
     /// The backbone as a Detectron2 pickle with its names.
     Detectron2,
+    /// The backbone as a folder that timm loads, with config.json and a model card.
+    Timm,
 }
 
 /// `trainer probe`.

@@ -70,6 +70,6 @@ fn describe(outcome: &Outcome) {
         "in {run}: metrics.jsonl, TensorBoard events, checkpoints/"
     ));
     say(format_args!(
-        "next: trainer export {run} --format torchvision --out backbone.safetensors"
+        "next: trainer export {run} --out backbone.safetensors"
     ));
 }

@@ -1,25 +1,27 @@
 //! Exported files have the names and shapes that others expect, and open in Python where there is
 //! one.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use model::Network;
-use model::files::checkpoint::Checkpoint;
+use model::files::checkpoint::{Checkpoint, Snapshot};
 use model::files::safetensors::{self, Dtype, HostTensor};
 use model::files::weights::Weights;
 use tch::Kind;
 
+use super::refusals::assert_refused;
 use super::{Bench, assert_success, stderr, trainer};
 
 /// A run of two steps, and what is exported of it.
-struct Exported {
-    bench: Bench,
-    run: PathBuf,
+pub(crate) struct Exported {
+    pub(crate) bench: Bench,
+    pub(crate) run: PathBuf,
 }
 
 impl Exported {
-    fn new() -> Exported {
+    pub(crate) fn new() -> Exported {
         let bench = Bench::new();
         let run = bench.path("run");
         assert_success(&bench.run(&run, &["--steps", "2"]));
@@ -27,11 +29,16 @@ impl Exported {
     }
 
     fn export(&self, format: &str, more: &[&str], name: &str) -> PathBuf {
-        let out = self.bench.path(name);
-        let mut command = trainer(&["export", "--format", format]);
-        command.args(more).arg(&self.run).arg("--out").arg(&out);
-        assert_success(&command.output().unwrap());
-        out
+        let more = [&["--format", format], more].concat();
+        assert_success(&self.try_export(&more, name));
+        self.bench.path(name)
+    }
+
+    /// `trainer export` of the run to the file `name`.
+    pub(crate) fn try_export(&self, args: &[&str], name: &str) -> Output {
+        let mut command = trainer(&["export"]);
+        command.args(args).arg(&self.run).arg("--out");
+        command.arg(self.bench.path(name)).output().unwrap()
     }
 }
 
@@ -92,6 +99,87 @@ fn target_and_heads_can_be_had() {
 }
 
 #[test]
+fn the_ending_chooses_the_format_and_readers_go_by_content() {
+    let exported = Exported::new();
+    let same = |formatted: &str, format: &str, plain: &str| {
+        assert_success(&exported.try_export(&[], plain));
+        let formatted = exported.export(format, &[], formatted);
+        let plain = exported.bench.path(plain);
+        assert!(
+            fs::read(&formatted).unwrap() == fs::read(&plain).unwrap(),
+            "{plain:?}"
+        );
+        plain
+    };
+    let pth = same("1.pth", "pth", "2.PT");
+    same("3.pth", "pth", "4.pth.tar");
+    let safetensors = same("5.safetensors", "torchvision", "6.safetensors");
+    same("7.pkl", "detectron2", "8.pkl");
+    let read = |path: &Path| Weights::open(path, Network::Online).unwrap();
+    let (a, b) = (read(&pth), read(&safetensors));
+    for (file, renamed) in [
+        (&pth, "9.safetensors"),
+        (&safetensors, "10.pth"),
+        (&pth, "11"),
+    ] {
+        let renamed = exported.bench.path(renamed);
+        fs::copy(file, &renamed).unwrap();
+        assert_eq!(read(&renamed).tensors(), a.tensors());
+    }
+    assert_eq!(a.tensors(), b.tensors());
+}
+
+#[test]
+fn a_format_that_contradicts_the_ending_is_refused_and_nothing_is_written() {
+    let exported = Exported::new();
+    for (args, name, said) in [
+        (
+            &["--format", "pth"] as &[&str],
+            "x.safetensors",
+            [".pth", "--format pth"],
+        ),
+        (
+            &["--format", "torchvision"],
+            "x.pth",
+            [".safetensors", "--format torchvision"],
+        ),
+        (&[], "x.onnx", [".pkl", "--format"]),
+        (&[], "x", [".safetensors", "--format"]),
+        (&["--format", "timm"], "x", ["--data-license", "model card"]),
+        (
+            &["--data-license", "CC0"],
+            "x.pth",
+            ["--data-license", "timm"],
+        ),
+    ] {
+        assert_refused(&exported.try_export(args, name), &said);
+        assert!(!exported.bench.path(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn batch_norms_of_parts_of_a_batch_do_not_change_recalibration() {
+    let exported = Exported::new();
+    let whole = Checkpoint::open(&exported.run).unwrap();
+    let mut header = whole.header.clone();
+    header.config = header.config.replace("bn_splits = 1", "bn_splits = 3");
+    assert_ne!(header.config, whole.header.config);
+    let tensors: Vec<_> = whole.tensors.into_iter().collect();
+    let parts = exported.bench.path("parts");
+    let snapshot = Snapshot::take(header, &tensors).unwrap();
+    snapshot.write(&parts).unwrap();
+
+    let shards = exported.bench.path("shards");
+    let recalibrate = ["--recalibrate", shards.to_str().unwrap(), "--height", "64"];
+    let expected = exported.export("torchvision", &recalibrate, "whole.safetensors");
+    let out = exported.bench.path("parts.safetensors");
+    let mut command = trainer(&["export"]);
+    command.arg(parts).arg("--out").arg(&out).args(recalibrate);
+    assert_success(&command.output().unwrap());
+    assert!(fs::read(out).unwrap() == fs::read(expected).unwrap());
+}
+
+#[test]
 fn recalibrated_statistics_are_those_of_whole_frames() {
     let exported = Exported::new();
     let shards = exported.bench.path("shards");
@@ -147,7 +235,7 @@ torch.save({"turned": torch.arange(6.0).view(2, 3).t(), "part": torch.arange(10)
         [plain, nested].map(|path| Weights::open(&path, Network::Online).unwrap());
     assert_eq!(nested.tensors(), plain.tensors());
 
-    let read = model::files::pth::read(&std::fs::read(small).unwrap()).unwrap();
+    let read = model::files::pth::read(&fs::read(small).unwrap()).unwrap();
     let values =
         |name: &str| Vec::<f64>::try_from(read[name].to_kind(Kind::Double).view([-1])).unwrap();
     assert_eq!(

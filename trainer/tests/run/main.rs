@@ -12,6 +12,7 @@ mod pipes;
 mod plot;
 mod refusals;
 mod resume;
+mod timm;
 #[allow(dead_code, reason = "other programs' tests use more of it")]
 mod train;
 

@@ -6,6 +6,7 @@
 //! | [`checkpoint`] | a run's whole state, a safetensors file with checksums | yes | yes |
 //! | [`pth`] | PyTorch's state dicts, pickles of NumPy arrays | yes | yes |
 //! | [`detectron2`] | `MODEL.WEIGHTS` of Detectron2, a pickle | by `pth` | yes |
+//! | [`timm`] | a folder that timm loads, with a model card | its tensors | yes |
 //! | [`weights`] | a backbone out of any of them | yes | no |
 //!
 //! The bytes of a file decide what it is, not its name. What lies in files of others is a
@@ -23,6 +24,7 @@ pub mod pth;
 mod reading;
 mod replace;
 pub mod safetensors;
+pub mod timm;
 mod trunk;
 pub mod weights;
 
