@@ -21,10 +21,11 @@ const ROOMS: [&str; 13] = [
     "trainer/",
 ];
 /// Folders that programs make.
-const MADE: [&str; 3] = [
+const MADE: [&str; 4] = [
     "tests/fuzz/target",
     "tests/fuzz/corpus",
     "tests/fuzz/artifacts",
+    "tests/fuzz/weights/corpus",
 ];
 
 /// `a/{b,c}.rs` as `a/b.rs` and `a/c.rs`.
