@@ -25,7 +25,13 @@ const FLOORS: [&[&str]; 6] = [
     &["ingest"],
 ];
 /// Packages that only tests use; they may import anything, and no product may import them.
-const FOR_TESTS: [&str; 4] = ["kit-testkit", "native-emulator", "workspace-tests", "fuzz"];
+const FOR_TESTS: [&str; 5] = [
+    "kit-testkit",
+    "native-emulator",
+    "workspace-tests",
+    "fuzz",
+    "fuzz-weights",
+];
 /// The packages that link libtorch.
 const WITH_LIBTORCH: [&str; 4] = ["native", "model", "eval", "trainer"];
 
