@@ -45,6 +45,9 @@ fn the_model_card_says_what_the_run_was() {
     ] {
         assert!(card.lines().any(|found| found == line), "{line}\n{card}");
     }
+    let [read, run] =
+        [&folder, &exported.run].map(|path| Weights::open(path, Network::Online).unwrap());
+    assert_eq!(read.tensors(), run.tensors());
     fs::write(folder.join("README.md"), "mine").unwrap();
     assert_refused(&exported.try_export(&LICENSE, "r18"), &["r18", "--out"]);
     assert_eq!(fs::read(folder.join("README.md")).unwrap(), b"mine");
