@@ -1,23 +1,30 @@
-//! What every crate asks of the machine it runs on. It has no dependencies, so the smallest library
-//! can use it.
+//! What every crate asks of the machine it runs on. It depends on nothing but `tracing`, so the
+//! smallest library can use it.
 //!
 //! * [`threads`]: how many threads a setting of 0 means.
 //! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
 //! * [`file_name`]: which files are hidden, and which annotate others.
 //! * [`make_folder`]: so does a folder of files.
+//! * [`try_lock`], [`try_lock_shared`]: whether another process holds a file.
+//! * [`CpuTimes`], [`busy_machine`]: how busy other programs keep it.
 //! * [`panic_text`]: what a caught panic said.
 
 #![deny(missing_docs)]
 
+mod cpu;
 mod file;
 pub mod file_name;
 mod folder;
+mod lacking;
+mod lock;
 
 use std::any::Any;
 use std::thread::available_parallelism;
 
+pub use cpu::{CpuTimes, busy_machine};
 pub use file::{partial_name, publish, replace};
 pub use folder::make_folder;
+pub use lock::{try_lock, try_lock_shared};
 
 /// The number of threads that `asked` stands for: 0 takes every core.
 pub fn threads(asked: usize) -> usize {

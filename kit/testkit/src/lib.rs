@@ -7,12 +7,13 @@
 //! Where pixels of our own do, [`photos`] and [`scenes`] write made-up sets. [`traced`] ends a program
 //! at a chosen system call. [`log_rows`] reads what a run has logged.
 
+pub mod bare_files;
 mod coefficients;
 mod jpeg;
 pub mod photos;
 mod python;
 pub mod scenes;
-mod set;
+pub mod set;
 pub mod traced;
 
 use std::env;

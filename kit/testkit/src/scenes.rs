@@ -19,12 +19,20 @@ const ROW_MCUS: u32 = SIZE.width / 16;
 /// # Panics
 /// If it cannot be written.
 pub fn write(dir: &Path, scenes: impl IntoIterator<Item = u64>) {
+    let scenes: Vec<u64> = scenes.into_iter().collect();
+    write_in_shards(dir, &scenes, scenes.len());
+}
+
+/// As [`write`], in shards of `shard_frames`.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_in_shards(dir: &Path, scenes: &[u64], shard_frames: usize) {
     let settings = Settings {
         levels: vec![0],
         ..Settings::default()
     };
-    let scenes: Vec<u64> = scenes.into_iter().collect();
-    let rows = (0..).zip(&scenes).map(|(ix, scene_ix)| {
+    let rows = (0..).zip(scenes).map(|(ix, scene_ix)| {
         let level = LevelImage {
             jpeg: jpeg(&scene(*scene_ix)),
             size: SIZE,
@@ -35,7 +43,7 @@ pub fn write(dir: &Path, scenes: impl IntoIterator<Item = u64>) {
             levels: vec![Some(level)],
         }
     });
-    set::write(dir, &settings, rows, scenes.len());
+    set::write(dir, &settings, rows, shard_frames);
 }
 
 fn jpeg(rgb: &[u8]) -> Vec<u8> {

@@ -3,9 +3,23 @@
 use std::fs;
 use std::path::Path;
 
-use schemas::catalog;
+use schemas::catalog::{self, shard_paths};
 use schemas::frame::FrameRow;
 use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardWriter};
+
+/// Adds the shards number `chosen` of the set `from` to the folder `to`, without a catalog.
+///
+/// # Panics
+/// If they are not there, or cannot be written.
+pub fn add_shards(from: &Path, to: &Path, chosen: impl IntoIterator<Item = usize>) {
+    let paths = shard_paths(from).expect("a set");
+    let frames = to.join(FRAMES_DIR);
+    fs::create_dir_all(&frames).expect("a folder for the shards");
+    for ix in chosen {
+        let name = paths[ix].file_name().expect("a shard has a name");
+        fs::copy(&paths[ix], frames.join(name)).expect("the shard is copied");
+    }
+}
 
 /// Writes `rows` in shards of `shard_frames`, and their catalog, into `dir`.
 pub(crate) fn write(
