@@ -70,7 +70,7 @@ impl Default for SamplerConfig {
             views: Recipe::Byol.views(),
             exact: false,
             order: OrderKind::Full,
-            reading: Reading::Mmap,
+            reading: Reading::default(),
             pixels: PixelFormat::Bytes,
             rank: 0,
             world: 1,

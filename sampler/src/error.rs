@@ -111,6 +111,33 @@ pub(crate) fn check(
     })
 }
 
+/// Why a frame did not become pixels.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Its own fault.
+    #[error(transparent)]
+    Broken(#[from] BrokenFrame),
+    /// The set can no longer be read, which is a failure of whoever reads it: none of its frames
+    /// may be taken for broken.
+    #[error(transparent)]
+    Set(schemas::Error),
+}
+
+impl From<schemas::Error> for FrameError {
+    fn from(error: schemas::Error) -> Self {
+        match error.is_of_frame() {
+            true => Self::Broken(BrokenFrame::Shards(error)),
+            false => Self::Set(error),
+        }
+    }
+}
+
+impl From<turbojpeg::Error> for FrameError {
+    fn from(error: turbojpeg::Error) -> Self {
+        Self::Broken(BrokenFrame::Decode(error))
+    }
+}
+
 /// Why one frame cannot be used. Data, not a failure of the run: the frame is replaced and counted.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenFrame {
@@ -123,10 +150,10 @@ pub enum BrokenFrame {
     /// No level of it is stored.
     #[error("no stored level")]
     NoLevel,
-    /// Its bytes cannot be reached or are no tile-addressable JPEG.
+    /// Its bytes are no tile-addressable JPEG, or its place lies outside of its shard.
     #[error(transparent)]
-    Shards(#[from] schemas::Error),
+    Shards(schemas::Error),
     /// Its bytes do not decode, or decode with a warning (after `ingest` none does).
     #[error("{0}")]
-    Decode(#[from] turbojpeg::Error),
+    Decode(turbojpeg::Error),
 }

@@ -29,10 +29,15 @@
 //!   timing, machine, or on where the run was resumed. Randomness hangs on the frame's key, so a
 //!   filter changes which frames there are, not how one is cropped.
 //! * **Pixels**: of Pillow and torchvision, byte for byte ([`pixels`]).
-//! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, no system call;
-//!   memory is `depth` batches and at most 64 bytes a frame.
+//! * **Cost**: per sample none of our locks, no Rust allocation and, when warm, one system call for
+//!   each level that is read (none if shards are mapped); memory is `depth` batches and at most 64
+//!   bytes a frame. Should a set have more shards than half of the files that the process may open,
+//!   they share these, with a lock for each.
 //! * **Damage**: a frame whose bytes are broken is replaced by the next of the epoch's order,
-//!   counted and logged; too many of them end the run with an error.
+//!   counted and logged; too many of them end the run with an error. A shard that cannot be read any
+//!   more ends it at once.
+//! * **Growth**: a set may be added to while it is read. [`Sampler::open_for`] draws from the shards
+//!   that there were.
 //!
 //! # How it works
 //!
@@ -68,7 +73,7 @@ pub mod stages;
 pub use batch::Batch;
 pub use config::{PairConfig, PixelFormat, SamplerConfig};
 pub use cursor::Cursor;
-pub use error::{BrokenFrame, Error, Result};
+pub use error::{BrokenFrame, Error, FrameError, Result};
 pub use frames::fetch::Reading;
 pub use meta::{CropMeta, PairMeta};
 pub use pipeline::slab::Pin;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::cursor::Cursor;
-use crate::error::{BrokenFrame, Error, Result};
+use crate::error::{Error, FrameError, Result};
 use crate::frames::fetch::{AHEAD_SAMPLES, Lookahead, is_probe};
 use crate::pipeline::Make;
 use crate::pipeline::slot::PlaceMut;
@@ -57,7 +57,7 @@ impl Maker {
         epoch: u64,
         attempt: u32,
         place: &mut PlaceMut<'_>,
-    ) -> Result<(), BrokenFrame> {
+    ) -> Result<(), FrameError> {
         let Self {
             set,
             decoder,
@@ -143,7 +143,10 @@ impl Make for Maker {
                     self.lookahead.note(number, self.decoder.last_fetch());
                     return Ok(());
                 }
-                Err(broken) => last = self.set.report_broken(frame_ix, &broken),
+                Err(FrameError::Broken(broken)) => {
+                    last = self.set.report_broken(frame_ix, &broken);
+                }
+                Err(FrameError::Set(error)) => return Err(error.into()),
             }
         }
         Err(Error::AllBroken {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use schemas::catalog::ShardStamp;
+
 use crate::config::SamplerConfig;
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
@@ -31,6 +33,17 @@ impl Sampler {
     pub fn open(shards: &Path, config: SamplerConfig) -> Result<Self> {
         config.validate()?;
         let frames = Frames::open(shards, config.filter.as_deref())?;
+        Self::new(Arc::new(frames), Arc::default(), config)
+    }
+
+    /// As [`open`](Self::open), but draws from the shards of `stamps` alone
+    /// ([`Frames::stamps`]): the batches are those from before others were added to the set.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Shards`] too if one of these shards has changed.
+    pub fn open_for(shards: &Path, config: SamplerConfig, stamps: &[ShardStamp]) -> Result<Self> {
+        config.validate()?;
+        let frames = Frames::open_for(shards, config.filter.as_deref(), stamps)?;
         Self::new(Arc::new(frames), Arc::default(), config)
     }
 
@@ -94,16 +107,23 @@ impl Sampler {
         self.set.share().steps(self.num_frames())
     }
 
-    /// A number that names the frames: set and filter. With the same number and config, a cursor
+    /// A number that names the frames: shards and filter. With the same number and config, a cursor
     /// means the same.
     pub fn fingerprint(&self) -> u64 {
-        let frames = &self.set.frames;
-        let filter = frames.filter().unwrap_or_default();
+        self.with_filter(self.set.frames.fingerprint())
+    }
+
+    /// A number that names catalog and filter: what stood for the frames before checkpoints listed
+    /// shards.
+    pub fn catalog_fingerprint(&self) -> u64 {
+        self.with_filter(self.set.frames.catalog().file_fingerprint())
+    }
+
+    fn with_filter(&self, frames: u64) -> u64 {
+        let filter = self.set.frames.filter().unwrap_or_default();
         filter
             .bytes()
-            .fold(mix(frames.catalog().fingerprint()), |hash, byte| {
-                mix(hash ^ u64::from(byte))
-            })
+            .fold(mix(frames), |hash, byte| mix(hash ^ u64::from(byte)))
     }
 
     /// The settings it was opened with.

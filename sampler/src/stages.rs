@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub enum Stage {
     /// Drawing the two boxes and the augmentation parameters.
     Plan,
-    /// Finding the bytes of a level (a page fault, if they are not in memory).
+    /// Reading the bytes of a level, or touching them where they are mapped.
     Fetch,
     /// Copying the tiles of a rectangle into a small JPEG.
     Cut,

@@ -43,6 +43,8 @@ fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
         (&2.into(), &12.into(), &false.into())
     );
     assert!(report["mean_tries"].as_f64().unwrap() > 1.0);
+    assert!(report["workers_cpu_share"].as_f64().unwrap() > 0.0);
+    assert!(!report["others_cpu_share"].is_null() || cfg!(not(target_os = "linux")));
     assert!(report["bytes_per_pair"].as_f64().unwrap() > 1000.0);
     assert_eq!(report["fallbacks"], 0);
     let stages = report["stages_ms"].as_object().unwrap();
@@ -214,5 +216,25 @@ fn help_has_examples() {
             String::from_utf8_lossy(&output.stdout).contains("Examples:"),
             "{args:?}"
         );
+    }
+}
+
+#[test]
+fn more_shards_than_files_may_be_open_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    photos::write(&dir.path().join("shards"), 70, 1);
+    for reading in ["pread", "mmap"] {
+        let bench = format!(
+            "ulimit -n 64; exec {} bench --read {reading} --seconds 0.2 --threads 2 --json",
+            env!("CARGO_BIN_EXE_sampler")
+        );
+        let output = Command::new("sh")
+            .args(["-c", &bench])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let report = json(&output);
+        assert_eq!(report["replaced"], 0, "{reading}");
+        assert!(report["pairs_per_s"].as_f64().unwrap() > 0.0);
     }
 }

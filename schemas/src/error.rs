@@ -8,6 +8,10 @@ use parquet::errors::ParquetError;
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// No file descriptor is left to the process, or to the machine.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
 /// Every message says what is wrong, where, and, where it can be known, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +56,25 @@ pub enum Error {
         /// What is wrong.
         detail: String,
         /// Where.
+        path: PathBuf,
+    },
+    /// A shard cannot be read any more, or is not the file any more that the catalog describes:
+    /// nothing that can be said of a single frame.
+    #[error(
+        "shard {path:?} is lost: {detail}; bring the file back (its disk, mount or copy) and run the command again"
+    )]
+    Lost {
+        /// What happened.
+        detail: String,
+        /// The shard.
+        path: PathBuf,
+    },
+    /// A set does not hold any more what was drawn from it before.
+    #[error("shard {path:?} {detail}")]
+    Changed {
+        /// In which way.
+        detail: String,
+        /// The shard.
         path: PathBuf,
     },
     /// The catalog does not describe the shards that lie beside it.
@@ -133,6 +156,35 @@ impl Error {
                 source,
             },
         }
+    }
+
+    /// What the operating system answered when a shard of an open set was to be read. That there are
+    /// no file descriptors left is no fault of the shard's.
+    pub fn lost(path: impl Into<PathBuf>, answer: io::Error) -> Self {
+        match answer.raw_os_error() {
+            Some(EMFILE | ENFILE) => Self::Io {
+                action: "open (raise `ulimit -n`)",
+                path: path.into(),
+                source: answer,
+            },
+            _ => Self::Lost {
+                detail: format!("it cannot be read: {answer}"),
+                path: path.into(),
+            },
+        }
+    }
+
+    /// An open set's shard that has another length than the catalog says.
+    pub fn resized(path: impl Into<PathBuf>, found: u64, expected: u64) -> Self {
+        Self::Lost {
+            detail: format!("it has {found} bytes, the catalog says {expected}"),
+            path: path.into(),
+        }
+    }
+
+    /// Whether a frame's own bytes are to blame, so that others of the set can still be had.
+    pub fn is_of_frame(&self) -> bool {
+        matches!(self, Self::Tiled(_) | Self::Damaged { .. })
     }
 
     pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl Into<String>) -> Self {

@@ -8,7 +8,7 @@ use arrow::datatypes::{UInt32Type, UInt64Type};
 use crate::catalog::Catalog;
 use crate::geom::Size;
 use crate::selection::Selection;
-use crate::shard::Mapped;
+use crate::shard::map::Mapped;
 use crate::{Error, Result};
 
 /// Where a level of a frame lies.
@@ -167,11 +167,12 @@ impl ShardSet {
         }
     }
 
-    /// The JPEG in `slot`, in the mapped file.
+    /// The JPEG in `slot`, in the mapped file. That is gone should the file shrink: then touching
+    /// it ends the process with SIGBUS.
     ///
     /// # Errors
-    /// [`Error::Io`] if the shard cannot be opened, [`Error::Damaged`] if it has not the size that
-    /// the catalog says, or the slot lies outside of it.
+    /// [`Error::Lost`] if the shard cannot be opened, or has not the size that the catalog says;
+    /// [`Error::Damaged`] if the slot lies outside of it.
     pub fn bytes(&self, slot: LevelSlot) -> Result<&[u8]> {
         let shard = &self.shards[slot.shard as usize];
         let start = slot.offset as usize;
@@ -193,7 +194,7 @@ impl ShardSet {
         if let Some(map) = shard.map.get() {
             return Ok(map);
         }
-        let map = Mapped::open(&shard.path, Some(shard.bytes))?;
+        let map = Mapped::open(&shard.path, shard.bytes)?;
         map.random_access();
         Ok(shard.map.get_or_init(|| map))
     }

@@ -5,7 +5,7 @@
 //! takes the columns that it needs, in batches.
 
 use arrow::array::{ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{and, filter_record_batch};
 
 use crate::catalog::Catalog;
 #[cfg(feature = "sql")]
@@ -70,6 +70,29 @@ impl Catalog {
             .collect::<Result<_>>()?;
         Ok(Selection {
             masks: Some(masks),
+            ..self.all()
+        })
+    }
+
+    /// Those rows of `selection` that lie in the shards whose numbers `kept` has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Damaged`] if the catalog cannot be read.
+    pub fn in_shards(&self, selection: &Selection, kept: &[bool]) -> Result<Selection> {
+        let is_kept = |shard: &u32| kept.get(*shard as usize) == Some(&true);
+        let batches = self.batches(|name| name == "shard")?.enumerate();
+        let masks = batches.map(|(ix, batch)| {
+            let batch = batch?;
+            let shards = Rows::new(&batch, self.path()).u32s("shard")?.values();
+            let mask: BooleanArray = shards.iter().map(|shard| Some(is_kept(shard))).collect();
+            let Some(masks) = &selection.masks else {
+                return Ok(mask);
+            };
+            let both = masks.get(ix).and_then(|selected| and(selected, &mask).ok());
+            both.ok_or_else(|| Error::damaged(self.path(), "its columns have different lengths"))
+        });
+        Ok(Selection {
+            masks: Some(masks.collect::<Result<_>>()?),
             ..self.all()
         })
     }

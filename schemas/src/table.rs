@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::reader::Length;
+use parquet::file::reader::{ChunkReader, Length};
 use serde::de::DeserializeOwned;
 
 use crate::shard::{FORMAT_VERSION, key};
@@ -22,10 +23,11 @@ use crate::untrusted::{Input, caught, check_page_index, check_schema, read_group
 use crate::{Error, Result};
 
 /// An open file of this format version. Opening reads the footer, and where its pages lie if that
-/// is asked for.
+/// is asked for. The file stays open: another one that takes its name meanwhile does not matter.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     path: PathBuf,
+    input: Input,
     metadata: ArrowReaderMetadata,
     num_rows: u64,
 }
@@ -35,6 +37,14 @@ impl Table {
     /// [`Error::Io`], [`Error::Version`] or [`Error::Damaged`].
     pub(crate) fn open(path: &Path, offset_index: PageIndexPolicy) -> Result<Self> {
         let input = Input::open(path).map_err(Error::io("open", path))?;
+        Self::of(input, path, offset_index)
+    }
+
+    /// The table in an open file, whose name is `path`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn of(input: Input, path: &Path, offset_index: PageIndexPolicy) -> Result<Self> {
         // Types follow from the Parquet schema; what the footer says of Arrow's is more that can be
         // wrong.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -46,6 +56,7 @@ impl Table {
             .ok_or_else(|| Error::damaged(path, "its footer claims rows that it cannot have"))?;
         Ok(Self {
             path: path.to_owned(),
+            input,
             metadata,
             num_rows,
         })
@@ -59,6 +70,21 @@ impl Table {
     /// Number of rows; at most as many as the file has bytes.
     pub(crate) fn num_rows(&self) -> u64 {
         self.num_rows
+    }
+
+    /// Length of the file when it was opened.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.input.len()
+    }
+
+    /// Some bytes of the file as they are.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] if they lie outside of it.
+    pub(crate) fn read(&self, start: u64, length: u64) -> Result<Bytes> {
+        let input = self.input.again();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        guarded(&self.path, &input, || input.get_bytes(start, length))
     }
 
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
@@ -86,7 +112,7 @@ impl Table {
         batch_rows: usize,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
-        let input = Input::open(&self.path).map_err(Error::io("open", &self.path))?;
+        let input = self.input.again();
         let build = || {
             let schema = self.metadata.parquet_schema();
             let columns =

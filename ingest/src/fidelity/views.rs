@@ -51,7 +51,7 @@ pub(super) fn decode_level(
         .as_ref()
         .expect("a level is chosen from the stored ones");
     let jpeg = shard.jpeg(entry)?;
-    jpeg::decode_rgb(jpeg).map_err(|Defect { reason, detail }| {
+    jpeg::decode_rgb(&jpeg).map_err(|Defect { reason, detail }| {
         let advice = format!("run `ingest verify` ({reason}: {detail})");
         Error::input(
             "a stored level of this frame cannot be decoded",

@@ -4,7 +4,8 @@
 //! process that holds them, however it ends. The files are left behind: removing one would race
 //! with the next run.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use schemas::shard::FRAMES_DIR;
@@ -34,12 +35,12 @@ impl Lock {
     /// If another process is writing to it, or the lock files cannot be made.
     pub(crate) fn take(dir: &Path, part: Part) -> Result<Self> {
         let files = if part.is_whole() {
-            vec![hold(dir, LOCK_FILE, File::try_lock)?]
+            vec![hold(dir, LOCK_FILE, host::try_lock)?]
         } else {
             let own = format!("{}{}-of-{}", part_prefix(), part.index, part.count);
             vec![
-                hold(dir, LOCK_FILE, File::try_lock_shared)?,
-                hold(dir, &own, File::try_lock)?,
+                hold(dir, LOCK_FILE, host::try_lock_shared)?,
+                hold(dir, &own, host::try_lock)?,
             ]
         };
         let lock = Self {
@@ -65,7 +66,7 @@ impl Lock {
                 .to_string_lossy()
                 .into_owned();
             let is_other = name.starts_with(&part_prefix()) && !name.ends_with(&same);
-            if is_other && try_lock(&self.dir, &name, File::try_lock)?.is_none() {
+            if is_other && try_lock(&self.dir, &name, host::try_lock)?.is_none() {
                 let detail = format!(
                     "parts of another number than {} are being written",
                     self.part.count
@@ -114,7 +115,10 @@ fn part_prefix() -> String {
     format!("{LOCK_FILE}.part-")
 }
 
-fn hold(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+/// How a file is locked, and whether that was granted.
+type TryLock = fn(&File, &Path) -> io::Result<bool>;
+
+fn hold(dir: &Path, name: &str, lock: TryLock) -> Result<File> {
     try_lock(dir, name, lock)?.ok_or_else(|| {
         let detail = "another ingest is writing to the output folder".to_owned();
         Error::Output {
@@ -126,11 +130,7 @@ fn hold(dir: &Path, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> 
 }
 
 /// The locked file, or `None` if another process has locked it.
-fn try_lock(
-    dir: &Path,
-    name: &str,
-    lock: fn(&File) -> Result<(), TryLockError>,
-) -> Result<Option<File>> {
+fn try_lock(dir: &Path, name: &str, lock: TryLock) -> Result<Option<File>> {
     let path = dir.join(name);
     // On network file systems a shared lock needs the right to read, an exclusive one the right to
     // write.
@@ -141,9 +141,6 @@ fn try_lock(
         .write(true)
         .open(&path);
     let file = file.map_err(Error::io("write to the output folder", &path))?;
-    match lock(&file) {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-    }
+    let granted = lock(&file, &path).map_err(Error::io("lock", &path))?;
+    Ok(granted.then_some(file))
 }

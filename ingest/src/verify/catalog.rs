@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use schemas::catalog::{CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, checksum_text};
-use schemas::shard::{FrameEntry, Mapped, ShardReader};
+use schemas::shard::{FrameEntry, ShardReader};
 
+use super::bytes::checksum;
 use super::flipped_bit;
 use super::verdict::Problem;
 use crate::report::{REPORT_FILE, Report};
@@ -24,11 +25,10 @@ pub(super) fn open(dir: &Path) -> Result<Catalog, Box<Problem>> {
 /// Whether the catalog and its checksum file disagree, and which of the two has changed: one
 /// flipped bit of the catalog changes many bits of its checksum, one of the checksum file is one.
 fn changed_bytes(dir: &Path) -> Option<Problem> {
-    let catalog = match Mapped::open(&dir.join(CATALOG_FILE), None) {
-        Ok(catalog) => catalog,
+    let (bytes, found) = match checksum(&dir.join(CATALOG_FILE)) {
+        Ok(found) => found,
         Err(error) => return Some(bad(dir, CATALOG_FILE, error.to_string())),
     };
-    let found = crc32c::crc32c(&catalog);
     let (text, stored) = match fs::read(dir.join(CATALOG_CHECKSUM_FILE)) {
         Ok(stored) => (checksum_text(found), stored),
         Err(error) => {
@@ -58,7 +58,7 @@ fn changed_bytes(dir: &Path) -> Option<Problem> {
             "it is not the checksum of the catalog".to_owned(),
         ));
     };
-    let place = flipped_bit::places(expected, found, catalog.len() as u64).next();
+    let place = flipped_bit::places(expected, found, bytes).next();
     let problem = match place {
         Some(position) => format!("one bit of byte {position} is flipped"),
         None => "it does not match its checksum".to_owned(),

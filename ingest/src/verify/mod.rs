@@ -5,6 +5,7 @@
 //! with what to do about it. A shard is a function of its input, so its repair is to make it again;
 //! catalog and report follow from the shards.
 
+mod bytes;
 mod catalog;
 mod flipped_bit;
 mod shard;

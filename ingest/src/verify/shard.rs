@@ -1,20 +1,16 @@
 //! One shard: its bytes against the checksums in its footer and in the catalog, then frame by
 //! frame.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use schemas::catalog::{Catalog, ShardInfo};
 use schemas::geom::Size;
-use schemas::shard::{FrameEntry, LevelEntry, Mapped, Part, ShardReader};
+use schemas::shard::{FrameEntry, LevelEntry, Part, ShardReader};
 use schemas::tiled::{TiledJpeg, embed_index};
 
+use super::bytes::{checksum, last_bytes};
 use super::flipped_bit;
 use super::verdict::Problem;
-use crate::error::{Error, Result};
-
-const READ_BYTES: usize = 1 << 20;
 
 /// Checks shards, one after the other, on one thread.
 pub(super) struct Checker<'a> {
@@ -48,8 +44,6 @@ impl<'a> Checker<'a> {
             .binary_search_by(|info| info.name.cmp(&name))
             .ok()
             .map(|ix| &shards[ix]);
-        // Read, not mapped: a page that the disk cannot deliver is an error here and the end of the
-        // process there.
         let (bytes, crc32c) = match checksum(path) {
             Ok(found) => found,
             Err(error) => {
@@ -130,7 +124,7 @@ impl<'a> Checker<'a> {
         size: Size,
         entry: &LevelEntry,
     ) -> Result<(), String> {
-        let jpeg = shard.jpeg(entry).map_err(|error| detail(&error))?;
+        let jpeg = &shard.jpeg(entry).map_err(|error| detail(&error))?[..];
         if crc32c::crc32c(jpeg) != entry.crc32c {
             return Err("the checksum does not hold".to_owned());
         }
@@ -191,9 +185,9 @@ impl Found<'_> {
             );
         }
         let place = flipped_bit::places(listed.crc32c, self.crc32c, self.bytes).next();
-        match place.zip(Mapped::open(self.path, None).ok()) {
-            Some((position, file)) => {
-                let part = Some(Part::of_tail(&file, position).to_string());
+        match place.zip(last_bytes(self.path, self.bytes).ok()) {
+            Some((position, end)) => {
+                let part = Some(Part::of_tail(&end, self.bytes, position).to_string());
                 Problem {
                     part,
                     ..self.bad(None, flipped(position))
@@ -326,21 +320,5 @@ fn detail(error: &schemas::Error) -> String {
     match error {
         schemas::Error::Damaged { detail, .. } => detail.clone(),
         other => other.to_string(),
-    }
-}
-
-/// Size and CRC32C of a file.
-fn checksum(path: &Path) -> Result<(u64, u32)> {
-    let mut file = File::open(path).map_err(Error::io("open", path))?;
-    let mut buffer = vec![0; READ_BYTES];
-    let (mut bytes, mut crc) = (0, 0);
-    loop {
-        match file.read(&mut buffer).map_err(Error::io("read", path))? {
-            0 => return Ok((bytes, crc)),
-            read => {
-                bytes += read as u64;
-                crc = crc32c::crc32c_append(crc, &buffer[..read]);
-            }
-        }
     }
 }

@@ -14,6 +14,7 @@ use crate::support::{
     assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree,
     write_waymo,
 };
+use testkit::bare_files;
 use testkit::traced::{Call, Moment, Traced};
 
 /// Asserts that a run failed with exactly one line, which holds all of `expected`.
@@ -361,4 +362,37 @@ fn an_input_that_is_no_file_is_one_line() {
         &stderr(&output),
         &["pipe.tfrecord", "neither a file nor a folder"],
     );
+}
+
+#[test]
+fn without_locks_and_folder_syncs_a_set_is_written_with_a_warning_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out, undisturbed) = (
+        dir.path().join("in"),
+        dir.path().join("out"),
+        dir.path().join("undisturbed"),
+    );
+    write_waymo(&input, 2, 1);
+    ingest_json("waymo", &input, &undisturbed, &[]);
+    for part in ["0/1", "0/2", "1/2"] {
+        let mut command = command([
+            "waymo".as_ref(),
+            input.as_os_str(),
+            "--out".as_ref(),
+            out.as_os_str(),
+        ]);
+        command.args(["--part", part]);
+        if !bare_files::give_to(&mut command, dir.path()) {
+            return;
+        }
+        let output = command.output().unwrap();
+        let text = stderr(&output);
+        assert!(output.status.success(), "{text}");
+        let warnings = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(warnings("has no file locks"), 1, "{text}");
+        if part == "0/1" {
+            assert_eq!(warnings("has no syncing of folders"), 1, "{text}");
+            assert_same_tree(&undisturbed, &out);
+        }
+    }
 }

@@ -91,10 +91,10 @@ pub(crate) enum OrderName {
 /// Names of [`Reading`]s.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ReadingName {
-    /// Shards are mapped.
-    Mmap,
     /// One read a level.
     Pread,
+    /// Shards are mapped: one that shrinks ends the program.
+    Mmap,
 }
 
 /// Numbers of threads to compare.
@@ -115,7 +115,7 @@ Examples:
   sampler bench --exact --json > exact.json
   sampler bench --sweep                          efficiency at 1, 2, 4, ... threads
   sampler bench --sweep=1,8,16 --json
-  sampler bench --cold --read pread --order block
+  sampler bench --cold --read mmap --order block
 
 Throughput is measured first, without timers inside; then stages are measured, with the CPU clock of each thread.
 --cold drops the set's pages from the page cache, again and again (other programs that read the set will notice).")]
@@ -142,7 +142,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = OrderName::Full)]
     pub order: OrderName,
     /// How bytes of the set come into memory.
-    #[arg(long = "read", value_enum, default_value_t = ReadingName::Mmap)]
+    #[arg(long = "read", value_enum, default_value_t = ReadingName::Pread)]
     pub reading: ReadingName,
     /// Make normalised float32 NCHW views instead of bytes, as torchvision's pipeline ends with.
     #[arg(long)]

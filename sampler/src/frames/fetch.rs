@@ -1,8 +1,7 @@
 //! Brings the bytes of a level into memory.
 //!
-//! Shards are mapped, or read with one `pread` a level. While the set is in the page cache nothing
-//! more is asked of the system: a mapped, warm set is sampled without a system call. Cold bytes are
-//! noticed by the time they take; then every worker asks for all of a level before it waits for a
+//! Shards are read with one `pread` a level, or mapped. While the set is in the page cache nothing
+//! more is asked of the system. Cold bytes are noticed by the time they take; then every worker asks for all of a level before it waits for a
 //! part of it, and for the levels of the sample [`AHEAD_SAMPLES`] after its own. Getting a cold
 //! level page fault by page fault takes ten times as long as asking for it and waiting once, and a
 //! hundred times as long as having asked for it ahead.
@@ -11,10 +10,6 @@
 //! [`PROBE_EVERY`] is a probe that nobody asks for ahead; when some probes in a row have come fast,
 //! the set is warm. Asking ahead changes when bytes arrive, never which bytes are used.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
@@ -22,19 +17,20 @@ use schemas::catalog::Catalog;
 use schemas::index::{LevelSlot, ShardSet};
 use serde::{Deserialize, Serialize};
 
+use crate::frames::files::ShardFiles;
 use crate::pixels::decode::Fetched;
 
 /// How the bytes of a frame come into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reading {
-    /// Shards are mapped: no copy, and no system call once they are in memory.
+    /// Levels are read into a buffer: one system call and one copy a level. A file that fails or
+    /// shrinks is an error.
     #[default]
-    Mmap,
-    /// Levels are read into a buffer: one system call and one copy a level. For file systems whose
-    /// mappings are slow or whose errors should not end the process (a mapped file that fails or
-    /// shrinks raises SIGBUS).
     Pread,
+    /// Shards are mapped: no copy, and no system call once they are in memory. A mapped file that
+    /// fails or shrinks ends the process (SIGBUS).
+    Mmap,
 }
 
 /// How many samples lie between the one that a worker makes and the one that it asks for.
@@ -55,28 +51,14 @@ const TOUCH_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Shards {
     maps: ShardSet,
-    files: Box<[Shard]>,
-}
-
-/// A shard to be read with `pread`.
-#[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    bytes: u64,
-    file: OnceLock<File>,
+    files: ShardFiles,
 }
 
 impl Shards {
     pub(crate) fn new(catalog: &Catalog) -> Self {
-        let infos = catalog.shards().iter().zip(0..);
-        let shard = |(info, ix): (&schemas::catalog::ShardInfo, u32)| Shard {
-            path: catalog.shard_path(ix),
-            bytes: info.bytes,
-            file: OnceLock::new(),
-        };
         Self {
             maps: ShardSet::new(catalog),
-            files: infos.map(shard).collect(),
+            files: ShardFiles::new(catalog),
         }
     }
 
@@ -89,20 +71,11 @@ impl Shards {
         buffer: &'a mut Vec<u8>,
     ) -> schemas::Result<&'a [u8]> {
         match reading {
+            Reading::Pread => self.files.read(slot, buffer),
             Reading::Mmap => {
                 let bytes = self.maps.bytes(slot)?;
                 touch(bytes);
                 Ok(bytes)
-            }
-            Reading::Pread => {
-                let shard = &self.files[slot.shard as usize];
-                let len = slot.len as usize;
-                if buffer.len() < len {
-                    buffer.resize(len, 0);
-                }
-                let read = shard.open()?.read_exact_at(&mut buffer[..len], slot.offset);
-                read.map_err(|source| io_error("read", &shard.path, source))?;
-                Ok(&buffer[..len])
             }
         }
     }
@@ -112,43 +85,13 @@ impl Shards {
         match reading {
             Reading::Mmap => self.maps.will_need(slot),
             Reading::Pread => {
-                if let Ok(file) = self.files[slot.shard as usize].open() {
-                    let _ = fadvise(
-                        file,
-                        slot.offset,
-                        u64::from(slot.len).try_into().ok(),
-                        Advice::WillNeed,
-                    );
-                }
+                let len = u64::from(slot.len).try_into().ok();
+                let _ = self.files.with(slot.shard, |file| {
+                    let _ = fadvise(file, slot.offset, len, Advice::WillNeed);
+                    Ok(())
+                });
             }
         }
-    }
-}
-
-impl Shard {
-    fn open(&self) -> schemas::Result<&File> {
-        if let Some(file) = self.file.get() {
-            return Ok(file);
-        }
-        let failed = |source| io_error("open", &self.path, source);
-        let file = File::open(&self.path).map_err(failed)?;
-        let found = file.metadata().map_err(failed)?.len();
-        if found != self.bytes {
-            let detail = format!("{found} bytes, the catalog says {}", self.bytes);
-            return Err(schemas::Error::Damaged {
-                detail,
-                path: self.path.clone(),
-            });
-        }
-        Ok(self.file.get_or_init(|| file))
-    }
-}
-
-fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> schemas::Error {
-    schemas::Error::Io {
-        action,
-        path: path.to_owned(),
-        source,
     }
 }
 

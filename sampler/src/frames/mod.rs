@@ -20,17 +20,18 @@
 //! their bytes lie. A [`Sampler`](crate::Sampler) draws its crops from the same.
 
 pub(crate) mod fetch;
+mod files;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use schemas::catalog::Catalog;
+use schemas::catalog::{self, Catalog, ShardInfo, ShardStamp};
 use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 use schemas::index::{FrameIndex, LevelSlot};
 use schemas::selection::Selection;
 
-use crate::error::{BrokenFrame, Error, Result};
+use crate::error::{BrokenFrame, Error, FrameError, Result};
 use crate::frames::fetch::{Reading, Shards};
 use crate::pixels::decode::{Decoder, Levels, RGB_BYTES, Region};
 
@@ -38,7 +39,11 @@ use crate::pixels::decode::{Decoder, Levels, RGB_BYTES, Region};
 #[derive(Debug)]
 pub struct Frames {
     catalog: Catalog,
+    /// For every shard whether its frames are taken; all of them if unset.
+    kept: Option<Vec<bool>>,
     filter: Option<String>,
+    /// Frames that the filter keeps in all shards.
+    num_in_set: u64,
     selection: Selection,
     index: FrameIndex,
     shards: Shards,
@@ -51,16 +56,36 @@ impl Frames {
     /// [`Error::Shards`] if the set cannot be read or the filter not be evaluated, [`Error::Empty`]
     /// if there is no frame.
     pub fn open(set: &Path, filter: Option<&str>) -> Result<Self> {
-        Self::new(Catalog::open(set)?, filter)
+        Self::new(Catalog::open(set)?, None, filter)
     }
 
-    /// Other frames of the same set.
+    /// As [`open`](Self::open), but takes only the shards of `stamps`: these frames are the same, in
+    /// the same order, as before others were added to the set.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Shards`] too if one of these shards has changed.
+    pub(crate) fn open_for(
+        set: &Path,
+        filter: Option<&str>,
+        stamps: &[ShardStamp],
+    ) -> Result<Self> {
+        let catalog = Catalog::open_for(set, stamps)?;
+        let kept = catalog.stamped(stamps);
+        Self::new(catalog, kept.contains(&false).then_some(kept), filter)
+    }
+
+    /// Other frames of the same shards.
     pub(crate) fn filtered(&self, filter: Option<&str>) -> Result<Self> {
-        Self::new(self.catalog.clone(), filter)
+        Self::new(self.catalog.clone(), self.kept.clone(), filter)
     }
 
-    fn new(catalog: Catalog, filter: Option<&str>) -> Result<Self> {
-        let selection = select(&catalog, filter)?;
+    fn new(catalog: Catalog, kept: Option<Vec<bool>>, filter: Option<&str>) -> Result<Self> {
+        let in_set = select(&catalog, filter)?;
+        let num_in_set = in_set.num_rows();
+        let selection = match &kept {
+            Some(kept) => catalog.in_shards(&in_set, kept)?,
+            None => in_set,
+        };
         let index = catalog.index(&selection)?;
         if index.is_empty() {
             let detail = match filter {
@@ -77,6 +102,8 @@ impl Frames {
         }
         Ok(Self {
             shards: Shards::new(&catalog),
+            kept,
+            num_in_set,
             filter: filter.map(str::to_owned),
             selection,
             index,
@@ -87,6 +114,28 @@ impl Frames {
     /// The catalog of the whole set.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// The shards whose frames are taken, by name.
+    fn shards(&self) -> impl Iterator<Item = &ShardInfo> {
+        let is_kept = |ix: usize| self.kept.as_ref().is_none_or(|kept| kept[ix]);
+        let shards = self.catalog.shards().iter().enumerate();
+        shards.filter_map(move |(ix, info)| is_kept(ix).then_some(info))
+    }
+
+    /// What [`Sampler::open_for`](crate::Sampler::open_for) needs to find these frames again.
+    pub fn stamps(&self) -> Vec<ShardStamp> {
+        self.shards().map(ShardInfo::stamp).collect()
+    }
+
+    /// Frames of the whole set that pass the filter, whichever shards are taken.
+    pub fn num_in_set(&self) -> u64 {
+        self.num_in_set
+    }
+
+    /// A number that names the shards taken.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        catalog::fingerprint(self.shards())
     }
 
     /// The filter that keeps these frames.
@@ -134,7 +183,7 @@ impl Frames {
     /// # Panics
     /// When it is used, if the number is not below the length of the index.
     pub fn stored(&self, ix: usize) -> Stored<'_> {
-        self.stored_read(ix, Reading::Mmap)
+        self.stored_read(ix, Reading::default())
     }
 
     /// One of them, by its row in the catalog.
@@ -192,12 +241,13 @@ impl Stored<'_> {
     /// `min_side` pixels. The region may reach beyond the frame, which is its `crop`.
     ///
     /// # Errors
-    /// [`BrokenFrame`] if its bytes are not what they were when it was ingested.
+    /// [`FrameError::Broken`] if its bytes are not what they were when it was ingested,
+    /// [`FrameError::Set`] if they cannot be read.
     pub fn decode<'d>(
         &self,
         decoder: &'d mut Decoder,
         min_side: u32,
-    ) -> Result<Region<'d>, BrokenFrame> {
+    ) -> Result<Region<'d>, FrameError> {
         decoder.decode_whole(self, self.size(), min_side)
     }
 
@@ -205,7 +255,7 @@ impl Stored<'_> {
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
-    pub fn picture(&self, decoder: &mut Decoder, min_side: u32) -> Result<Picture, BrokenFrame> {
+    pub fn picture(&self, decoder: &mut Decoder, min_side: u32) -> Result<Picture, FrameError> {
         let region = self.decode(decoder, min_side)?;
         let size = self.size().at_level(region.level);
         let decoded_row = region.size.width as usize * RGB_BYTES;

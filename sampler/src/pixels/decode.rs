@@ -16,7 +16,7 @@ use schemas::index::LevelSlot;
 use schemas::tiled::TiledJpeg;
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
-use crate::error::BrokenFrame;
+use crate::error::{BrokenFrame, FrameError};
 use crate::stages::{Clock, Stage, StageTimes};
 
 /// What a decode costs besides its pixels (header, Huffman tables, set-up), as a number of pixels.
@@ -154,7 +154,8 @@ impl Decoder {
     /// pixels. `exact` uses the finest level in any case.
     ///
     /// # Errors
-    /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.
+    /// [`FrameError::Broken`] if the frame's bytes are not what they were when they were ingested,
+    /// [`FrameError::Set`] if they cannot be read.
     pub fn decode_pair(
         &mut self,
         frame: &impl Levels,
@@ -162,7 +163,7 @@ impl Decoder {
         output: u32,
         exact: bool,
         times: &mut StageTimes,
-    ) -> Result<[Region<'_>; 2], BrokenFrame> {
+    ) -> Result<[Region<'_>; 2], FrameError> {
         let at_level = |crop: Rect| LevelCrop::choose(frame, crop, output, exact);
         let [a, b] = [at_level(crops[0])?, at_level(crops[1])?];
         let Self {
@@ -209,13 +210,14 @@ impl Decoder {
     /// picture whose shorter side has `min_side` pixels.
     ///
     /// # Errors
-    /// [`BrokenFrame`] if the frame's bytes are not what they were when they were ingested.
+    /// [`FrameError::Broken`] if the frame's bytes are not what they were when they were ingested,
+    /// [`FrameError::Set`] if they cannot be read.
     pub(crate) fn decode_whole(
         &mut self,
         frame: &impl Levels,
         size: Size,
         min_side: u32,
-    ) -> Result<Region<'_>, BrokenFrame> {
+    ) -> Result<Region<'_>, FrameError> {
         let whole = Rect::new(0, 0, size.width, size.height);
         let whole = LevelCrop::choose(frame, whole, min_side, false)?;
         let Self {
@@ -238,7 +240,7 @@ impl Cutter {
         rect: Rect,
         buffer_ix: usize,
         times: &mut StageTimes,
-    ) -> Result<Rect, BrokenFrame> {
+    ) -> Result<Rect, FrameError> {
         let shown = jpeg.cut(rect, &mut self.jpeg)?;
         self.bytes_read += self.jpeg.len() as u64;
         times.lap(Stage::Cut);
@@ -266,7 +268,7 @@ fn fetch<'a>(
     frame: &'a impl Levels,
     level_ix: usize,
     buffer: &'a mut Vec<u8>,
-) -> Result<&'a [u8], BrokenFrame> {
+) -> Result<&'a [u8], FrameError> {
     let slot = frame.slot(level_ix).ok_or(BrokenFrame::NoLevel)?;
     Ok(frame.bytes(slot, buffer)?)
 }

@@ -1,6 +1,7 @@
-//! Broken frames: replaced alike by any number of workers, and too many end the run.
+//! Broken frames: replaced alike by any number of workers, and too many end the run. A lost shard is
+//! none of them.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -96,4 +97,37 @@ fn too_many_broken_frames_end_the_run_with_one_clear_error() {
         .unwrap()
         .unwrap_err();
     assert!(matches!(error, Error::AllBroken { .. }), "{error}");
+}
+
+#[test]
+fn a_shard_that_is_lost_ends_the_run_whatever_may_be_broken() {
+    let config = SamplerConfig {
+        max_broken: 1.0,
+        ..config()
+    };
+    let cut = |path: &Path| {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(5000).unwrap();
+    };
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    let losses: [&dyn Fn(&Path); 2] = [&cut, &remove];
+    // What is not open yet, and what is.
+    for (begun, lose) in [(false, losses[0]), (false, losses[1]), (true, losses[0])] {
+        let dir = set();
+        let sampler = Sampler::open(dir.path(), config.clone()).unwrap();
+        if begun {
+            let batches = sampler.start(Cursor::default()).unwrap();
+            batches.take(8).for_each(|batch| drop(batch.unwrap()));
+        }
+        let path = sampler.frames().catalog().shard_path(1);
+        lose(&path);
+        let mut batches = sampler.start(Cursor::default()).unwrap();
+        let error = batches.find_map(Result::err).unwrap();
+        let text = error.to_string();
+        assert!(
+            matches!(error, Error::Shards(schemas::Error::Lost { .. })),
+            "{text}"
+        );
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+    }
 }

@@ -1,10 +1,11 @@
 //! The whole pipeline over a small set on disk: on what a batch depends (here), what it holds
-//! (`content`), what becomes of broken frames (`damage`).
+//! (`content`), what becomes of broken frames and lost shards (`damage`), of sets that grow (`grown`).
 
 #![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 mod content;
 mod damage;
+mod grown;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -12,7 +12,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::{
-    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text, shard_paths,
+    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text,
+    shard_paths, temporary_path,
 };
 use crate::shard::columns::LevelFacts;
 use crate::shard::write::{Checksummed, publish};
@@ -35,7 +36,7 @@ pub fn build(dir: &Path) -> Result<Catalog> {
         dir: dir.to_owned(),
     })?;
     let settings = ShardReader::open(first)?.settings().clone();
-    let temporary = dir.join(format!("{CATALOG_FILE}.tmp"));
+    let temporary = temporary_path(dir);
     let mut writer = CatalogWriter::create(&temporary, &settings)?;
     for path in &paths {
         writer.push_shard(path)?;

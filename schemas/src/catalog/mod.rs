@@ -4,24 +4,30 @@
 //! its offset, length and checksum; its footer lists the shards with size and checksum. It is
 //! derived: [`build`] makes it from the shards' footers without reading a JPEG, atomically. Opening
 //! compares it with the folder by names and sizes, never by time, and checks its own checksum,
-//! which lies in `catalog.parquet.crc32c`.
+//! which lies in `catalog.parquet.crc32c`. An open catalog stays what it was when another one takes
+//! its name: a set may grow under a program that reads it.
 
 mod build;
+mod stamp;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, UInt64Array};
 use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::reader::Length;
 use serde::{Deserialize, Serialize};
 
 use crate::shard::columns::{LevelFacts, Rows};
-use crate::shard::write::Checksummed;
 use crate::shard::{FRAMES_DIR, FrameEntry, LevelEntry, Settings, ShardId, key};
 use crate::table::Table;
+use crate::untrusted::Input;
 use crate::{Error, Result};
 pub use build::build;
+pub use stamp::{ShardStamp, fingerprint};
 
 /// The catalog's file name.
 pub const CATALOG_FILE: &str = "catalog.parquet";
@@ -30,6 +36,12 @@ pub const CATALOG_CHECKSUM_FILE: &str = "catalog.parquet.crc32c";
 
 /// Rows of a row group, and rows read or written at a time.
 pub const BATCH_ROWS: usize = 65_536;
+
+/// How often, and how far apart, a catalog is looked at again that is just being replaced.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// Bytes that are checksummed at a time.
+const CHECKSUM_BYTES: usize = 1 << 20;
 
 /// A shard as the catalog knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,8 +142,8 @@ impl Catalog {
         if !path.is_file() {
             return Err(stale("there is none".to_owned()));
         }
-        let crc32c = check_checksum(dir, &path)?;
-        let table = Table::open(&path, PageIndexPolicy::Skip)?;
+        let (input, crc32c) = open_checked(dir, &path)?;
+        let table = Table::of(input, &path, PageIndexPolicy::Skip)?;
         let (shards, settings) = (table.note(key::SHARDS)?, table.note(key::SETTINGS)?);
         Ok(Self {
             dir: dir.to_owned(),
@@ -169,8 +181,8 @@ impl Catalog {
         &self.settings
     }
 
-    /// A number that changes when any frame, its bytes' place or checksum changes.
-    pub fn fingerprint(&self) -> u64 {
+    /// A number that changes with any byte of the catalog.
+    pub fn file_fingerprint(&self) -> u64 {
         u64::from(self.crc32c) << 32 | (self.num_frames() & 0xFFFF_FFFF)
     }
 
@@ -243,29 +255,51 @@ impl Catalog {
     }
 }
 
-/// Compares the catalog's bytes with the checksum beside it and returns that.
-fn check_checksum(dir: &Path, path: &Path) -> Result<u32> {
-    let checksum = dir.join(CATALOG_CHECKSUM_FILE);
+/// Opens the catalog, compares its bytes with the checksum beside it, and returns that. Whoever
+/// replaces both replaces one first: while its temporary file is still there, this looks again.
+fn open_checked(dir: &Path, path: &Path) -> Result<(Input, u32)> {
+    let temporary = temporary_path(dir);
+    for _ in 0..LOOKS {
+        match open_once(dir, path) {
+            Err(Error::Stale { .. }) if temporary.exists() => sleep(BETWEEN_LOOKS),
+            done => return done,
+        }
+    }
+    open_once(dir, path)
+}
+
+fn open_once(dir: &Path, path: &Path) -> Result<(Input, u32)> {
     let stale = |detail: &str| Error::Stale {
         detail: detail.to_owned(),
         dir: dir.to_owned(),
     };
-    let text = fs::read(&checksum).map_err(|_| stale("its checksum file cannot be read"))?;
-    let found = file_crc32c(path)?;
+    let input = Input::open(path).map_err(Error::io("open", path))?;
+    let text = fs::read(dir.join(CATALOG_CHECKSUM_FILE))
+        .map_err(|_| stale("its checksum file cannot be read"))?;
+    let found = crc32c_of(&input).map_err(Error::io("read", path))?;
     // To the letter, so that no bit of the checksum file can change unnoticed.
     match text == checksum_text(found).as_bytes() {
-        true => Ok(found),
+        true => Ok((input, found)),
         false => Err(stale("its checksum does not match")),
     }
 }
 
+/// Where a catalog lies until it is whole.
+fn temporary_path(dir: &Path) -> PathBuf {
+    dir.join(format!("{CATALOG_FILE}.tmp"))
+}
+
 /// Read piece by piece: mapped, the whole file would count as memory of the process.
-fn file_crc32c(path: &Path) -> Result<u32> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let mut sum = Checksummed::new(io::sink());
-    io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut sum)
-        .map_err(Error::io("read", path))?;
-    Ok(sum.crc32c)
+fn crc32c_of(input: &Input) -> io::Result<u32> {
+    let mut buffer = vec![0; CHECKSUM_BYTES];
+    let (mut at, mut crc) = (0, 0);
+    while at < input.len() {
+        let piece = &mut buffer[..CHECKSUM_BYTES.min((input.len() - at) as usize)];
+        input.read_exact_at(piece, at)?;
+        crc = crc32c::crc32c_append(crc, piece);
+        at += piece.len() as u64;
+    }
+    Ok(crc)
 }
 
 /// What stands in the checksum file.

@@ -10,37 +10,32 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// A read-only memory map of a whole file.
+/// A read-only memory map of a whole shard of an open set.
 #[derive(Debug)]
-pub struct Mapped(memmap2::Mmap);
+pub(crate) struct Mapped(memmap2::Mmap);
 
 impl Mapped {
-    /// Maps `path`, which must be exactly `bytes` long if that is given: a truncated file is an
-    /// error here rather than a SIGBUS later.
+    /// Maps `path`, which must be exactly `bytes` long: a truncated file is an error here rather
+    /// than a SIGBUS later.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be opened, [`Error::Damaged`] if its length differs.
-    pub fn open(path: &Path, bytes: Option<u64>) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let found = file
-            .metadata()
-            .map_err(Error::io("read the size of", path))?
-            .len();
-        if let Some(expected) = bytes.filter(|&expected| expected != found) {
-            return Err(Error::damaged(
-                path,
-                format!("it has {found} bytes, the catalog says {expected}"),
-            ));
+    /// [`Error::Lost`] if it cannot be opened, or has another length.
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self> {
+        let lost = |answer| Error::lost(path, answer);
+        let file = File::open(path).map_err(lost)?;
+        let found = file.metadata().map_err(lost)?.len();
+        if found != bytes {
+            return Err(Error::resized(path, found, bytes));
         }
-        // SAFETY: shards and catalogs are never written in place: writers make a temporary file and
-        // rename it, so a mapped file keeps its bytes and its length until it is dropped. That
-        // nobody else truncates it is the caller's environment; the length was checked just now.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("map", path))?;
+        // SAFETY: shards are never written in place: writers make a temporary file and rename it,
+        // so a mapped file keeps its bytes and its length until it is dropped. That nobody else
+        // truncates it is the caller's environment; the length was checked just now.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(lost)?;
         Ok(Self(map))
     }
 
     /// Tells the system that these bytes will be read soon; a hint, errors are ignored.
-    pub fn will_need(&self, offset: u64, len: u32) {
+    pub(crate) fn will_need(&self, offset: u64, len: u32) {
         let _ = self
             .0
             .advise_range(memmap2::Advice::WillNeed, offset as usize, len as usize);

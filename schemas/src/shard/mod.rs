@@ -6,13 +6,12 @@
 //! made again.
 
 pub(crate) mod columns;
-mod map;
+pub(crate) mod map;
 mod parts;
 pub(crate) mod read;
 mod settings;
 pub(crate) mod write;
 
-pub use map::Mapped;
 pub use parts::Part;
 pub use read::{FrameEntry, LevelEntry, ShardReader};
 pub use settings::{Chroma, Settings};

@@ -8,7 +8,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use super::ShardReader;
 
 /// Bytes behind the footer: its length and the format's mark.
-const FOOTER_END_BYTES: usize = 8;
+const FOOTER_END_BYTES: u64 = 8;
 
 /// A part of a shard file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub enum Part {
 
 impl Part {
     /// What the byte at `position` of a shard belongs to that cannot be opened, so whose footer or
-    /// page index is damaged; `file` is its content.
-    pub fn of_tail(file: &[u8], position: u64) -> Self {
-        let is_in_footer = footer_start(file).is_none_or(|start| position >= start);
+    /// page index is damaged; `end` holds the last bytes of its `bytes`, eight or more.
+    pub fn of_tail(end: &[u8], bytes: u64, position: u64) -> Self {
+        let is_in_footer = footer_start(end, bytes).is_none_or(|start| position >= start);
         if is_in_footer {
             Self::Footer
         } else {
@@ -64,7 +64,8 @@ impl ShardReader {
     /// What the byte at `position` of the file belongs to.
     pub fn part_at(&self, position: u64) -> Part {
         if position >= self.body_bytes() {
-            let footer = self.mapped().ok().and_then(|file| footer_start(file));
+            let end = self.end(FOOTER_END_BYTES).ok();
+            let footer = end.and_then(|(bytes, end)| footer_start(&end, bytes));
             return if footer.is_none_or(|start| position >= start) {
                 Part::Footer
             } else {
@@ -75,11 +76,13 @@ impl ShardReader {
     }
 }
 
-/// First byte of the footer, by the length that stands behind it.
-fn footer_start(file: &[u8]) -> Option<u64> {
-    let end = file.len().checked_sub(FOOTER_END_BYTES)?;
-    let length = u32::from_le_bytes(*file.get(end..)?.first_chunk()?);
-    (end as u64).checked_sub(length.into())
+/// First byte of the footer, by the length that stands behind it, at the `end` of a file of `bytes`.
+fn footer_start(end: &[u8], bytes: u64) -> Option<u64> {
+    let length = end.get(end.len().checked_sub(FOOTER_END_BYTES as usize)?..)?;
+    let length = u32::from_le_bytes(*length.first_chunk()?);
+    bytes
+        .checked_sub(FOOTER_END_BYTES)?
+        .checked_sub(length.into())
 }
 
 fn page_at(metadata: &ParquetMetaData, position: u64) -> Option<Part> {

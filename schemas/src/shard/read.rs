@@ -1,13 +1,13 @@
 //! Reads a shard's footer and metadata, and finds its JPEGs in the file.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
+use bytes::Bytes;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::columns::{LevelFacts, Rows};
 use super::write::{Body, jpeg_column};
-use super::{Mapped, Settings, ShardId, Skipped, key};
+use super::{Settings, ShardId, Skipped, key};
 use crate::frame::{Encoding, FrameMeta};
 use crate::geom::Size;
 use crate::table::Table;
@@ -51,7 +51,6 @@ pub struct ShardReader {
     settings: Settings,
     skipped: Vec<Skipped>,
     body: Body,
-    map: OnceLock<Mapped>,
 }
 
 impl ShardReader {
@@ -67,7 +66,6 @@ impl ShardReader {
             skipped: table.note(key::SKIPPED)?,
             body: table.note(key::BODY)?,
             table,
-            map: OnceLock::new(),
         })
     }
 
@@ -102,14 +100,13 @@ impl ShardReader {
     /// # Errors
     /// [`Error::Io`], or [`Error::Damaged`] if the file is shorter than its footer says.
     pub fn file_checksum(&self) -> Result<(u64, u32)> {
-        let file = self.mapped()?;
-        let tail = usize::try_from(self.body.bytes)
-            .ok()
-            .and_then(|body| file.get(body..));
-        let tail =
-            tail.ok_or_else(|| Error::damaged(self.path(), "it is shorter than its footer says"))?;
-        let crc = crc32c::crc32c_combine(self.body.crc32c, crc32c::crc32c(tail), tail.len());
-        Ok((file.len() as u64, crc))
+        let bytes = self.table.bytes();
+        let tail = bytes
+            .checked_sub(self.body.bytes)
+            .ok_or_else(|| Error::damaged(self.path(), "it is shorter than its footer says"))?;
+        let tail = self.table.read(self.body.bytes, tail)?;
+        let crc = crc32c::crc32c_combine(self.body.crc32c, crc32c::crc32c(&tail), tail.len());
+        Ok((bytes, crc))
     }
 
     /// Length of the pages, and of what stands before them.
@@ -164,29 +161,22 @@ impl ShardReader {
         Ok(frames)
     }
 
-    /// The bytes of a level, in the mapped file.
+    /// The bytes of a level.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be mapped, [`Error::Damaged`] if the range lies outside of
-    /// it.
-    pub fn jpeg(&self, entry: &LevelEntry) -> Result<&[u8]> {
-        let file = self.mapped()?;
-        usize::try_from(entry.offset)
-            .ok()
-            .and_then(|start| file.get(start..start.checked_add(entry.len as usize)?))
-            .ok_or_else(|| Error::damaged(self.path(), "a JPEG lies outside of the file"))
+    /// [`Error::Io`] if the file cannot be read, [`Error::Damaged`] if the range lies outside of it.
+    pub fn jpeg(&self, entry: &LevelEntry) -> Result<Bytes> {
+        self.table.read(entry.offset, entry.len.into())
     }
 
-    /// The mapped file.
+    /// Length of the file, and its last `count` bytes, or all of it.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub(crate) fn mapped(&self) -> Result<&Mapped> {
-        if let Some(map) = self.map.get() {
-            return Ok(map);
-        }
-        let map = Mapped::open(self.path(), None)?;
-        Ok(self.map.get_or_init(|| map))
+    /// As [`jpeg`](Self::jpeg).
+    pub(crate) fn end(&self, count: u64) -> Result<(u64, Bytes)> {
+        let bytes = self.table.bytes();
+        let count = count.min(bytes);
+        Ok((bytes, self.table.read(bytes - count, count)?))
     }
 
     /// `(offset, size)` of every page of every JPEG column: `[level][row]`.

@@ -115,7 +115,7 @@ proptest! {
             for (entry, level) in entry.levels.iter().zip(&row.levels) {
                 prop_assert_eq!(entry.is_some(), level.is_some());
                 if let (Some(entry), Some(level)) = (entry, level) {
-                    prop_assert_eq!(shard.jpeg(entry).unwrap(), &level.jpeg[..]);
+                    prop_assert_eq!(&shard.jpeg(entry).unwrap()[..], &level.jpeg[..]);
                     prop_assert_eq!(entry.crc32c, crc32c::crc32c(&level.jpeg));
                     prop_assert_eq!((entry.size, entry.encoding), (level.size, level.encoding));
                     prop_assert_eq!((entry.mcu, entry.tile), (16, 32));
@@ -245,6 +245,28 @@ fn a_catalog_that_does_not_fit_its_shards_is_stale() {
         Catalog::open(set.path()).unwrap().num_frames(),
         rows.len() as u64 + 1
     );
+}
+
+#[test]
+fn a_catalog_that_is_just_being_replaced_is_waited_for() {
+    let (set, rows) = example_set();
+    catalog::build(set.path()).unwrap();
+    let catalog = set.path().join(CATALOG_FILE);
+    let temporary = set.path().join(format!("{CATALOG_FILE}.tmp"));
+    fs::rename(&catalog, &temporary).unwrap();
+    fs::write(
+        &catalog,
+        b"the one before, to which the checksum does not belong any more",
+    )
+    .unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            fs::rename(&temporary, &catalog).unwrap();
+        });
+        let opened = Catalog::open(set.path()).unwrap();
+        assert_eq!(opened.num_frames(), rows.len() as u64);
+    });
 }
 
 #[test]

@@ -36,6 +36,22 @@ impl Input {
         })
     }
 
+    /// The same open file for another reader, with refusals of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            refusal: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Reads from `start` until `buffer` is full.
+    ///
+    /// # Errors
+    /// If the operating system refuses, or the file ends before.
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], start: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, start)
+    }
+
     /// What the operating system answered to a read that failed since this was last asked.
     pub fn take_refusal(&self) -> Option<io::Error> {
         self.refusal

@@ -15,7 +15,8 @@ fuzz_target!(|data: &[u8]| {
     fs::write(&*FILE, data).expect("memory is written");
     let positions = (0..data.len() as u64).step_by(data.len() / 16 + 1);
     let Ok(shard) = ShardReader::open(&FILE) else {
-        positions.for_each(|position| drop(Part::of_tail(data, position).to_string()));
+        let of_tail = |position| Part::of_tail(data, data.len() as u64, position);
+        positions.for_each(|position| drop(of_tail(position).to_string()));
         return;
     };
     positions.for_each(|position| drop(shard.part_at(position).to_string()));

@@ -12,6 +12,7 @@ use draw::Canvas;
 use model::device::normalised;
 use model::files::weights::Backbone;
 use model::{MOMENTUM, Registry, Role};
+use sampler::FrameError;
 use sampler::frames::Frames;
 use sampler::pixels::decode::Decoder;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -64,7 +65,7 @@ pub fn recalibrate(
 /// left out. Returns how many frames passed.
 ///
 /// # Errors
-/// If no batch comes together.
+/// If no batch comes together, or the set cannot be read.
 pub fn on_frames(
     backbone: &Backbone,
     cell_px: i64,
@@ -77,12 +78,15 @@ pub fn on_frames(
     for frame in frames.spread(NUM_FRAMES) {
         let frame = frames.stored(frame);
         let size = shown_size(frame.size(), height, cell_px);
-        if let Ok(picture) = frame.picture(&mut decoder, size.min_side()) {
-            by_size
-                .entry((size.height, size.width))
-                .or_default()
-                .push(Canvas::from(picture).resized(size));
-        }
+        let picture = match frame.picture(&mut decoder, size.min_side()) {
+            Ok(picture) => picture,
+            Err(FrameError::Broken(_)) => continue,
+            Err(FrameError::Set(error)) => return Err(error.into()),
+        };
+        by_size
+            .entry((size.height, size.width))
+            .or_default()
+            .push(Canvas::from(picture).resized(size));
     }
     let batches: Vec<&[Canvas]> = by_size
         .values()

@@ -11,6 +11,8 @@ use console::Progress;
 use sampler::stages::Clock;
 use sampler::{Batch, Batches, Counters, Cursor, Profile, Sampler, SamplerConfig};
 
+use super::load::{Load, Watch};
+
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Share of `--seconds` that the stages are measured for.
 const STAGES_SHARE: f64 = 0.4;
@@ -24,6 +26,7 @@ pub(crate) struct Measured {
     /// Bytes a second from the batches to the device, if they are page-locked.
     pub upload_bytes_per_s: Option<f64>,
     pub pairs_per_s: f64,
+    pub load: Load,
     pub counters: Counters,
     pub profile: Profile,
     pub rss_mib: Option<f64>,
@@ -32,7 +35,7 @@ pub(crate) struct Measured {
 /// Measures throughput for `time`, and then the stages.
 pub(crate) fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measured> {
     let mut batches = sampler.start(Cursor::default())?;
-    let (seconds, counters) = throughput(&mut batches, time)?;
+    let (seconds, counters, load) = throughput(&mut batches, time)?;
     let (threads, pinned) = (batches.num_threads(), batches.is_pinned());
     let upload_bytes_per_s = next(&mut batches)?.upload_bytes_per_s();
     let from = batches.cursor();
@@ -53,23 +56,25 @@ pub(crate) fn measure(sampler: &Sampler, time: Duration) -> anyhow::Result<Measu
         pinned,
         upload_bytes_per_s,
         pairs_per_s: counters.pairs as f64 / seconds,
+        load,
         counters,
         profile,
         rss_mib: rss_mib(),
     })
 }
 
-/// Takes batches for `time`, after a warm-up; how many seconds that were, and what was delivered in
-/// them.
-pub(crate) fn throughput(batches: &mut Batches, time: Duration) -> anyhow::Result<(f64, Counters)> {
+/// Takes batches for `time`, after a warm-up; how many seconds that were, what was delivered in
+/// them, and who had the CPUs.
+pub(crate) fn throughput(
+    batches: &mut Batches,
+    time: Duration,
+) -> anyhow::Result<(f64, Counters, Load)> {
     warm_up(batches)?;
     let before = batches.counters();
-    let started = Instant::now();
+    let watch = Watch::start();
     take_for(batches, time, "measuring throughput")?;
-    Ok((
-        started.elapsed().as_secs_f64(),
-        difference(batches.counters(), before),
-    ))
+    let (seconds, load) = watch.stop(batches.num_threads());
+    Ok((seconds, difference(batches.counters(), before), load))
 }
 
 /// Every thread makes a few samples, and every slot is written once: the system gives out its

@@ -4,6 +4,7 @@
 //! ([`sweep`]) and a cold page cache ([`cache`]) are measured beside it.
 
 mod cache;
+mod load;
 mod measure;
 mod sweep;
 mod table;

@@ -45,7 +45,7 @@ pub(crate) fn measure(
                 ..sampler.config().clone()
             };
             let mut batches = sampler.with_config(config)?.start(Cursor::default())?;
-            let (seconds, counters) = throughput(&mut batches, time / TURNS)?;
+            let (seconds, counters, _) = throughput(&mut batches, time / TURNS)?;
             sums[ix].0 += seconds;
             sums[ix].1 += counters.pairs;
         }

@@ -55,6 +55,8 @@ impl Report {
             .collect();
         let mut object = json!({
             "pairs_per_s": rounded(main.pairs_per_s, 1),
+            "others_cpu_share": main.load.others_share.map(|share| rounded(share, 4)),
+            "workers_cpu_share": rounded(main.load.workers_share, 4),
             "cpu_ms_per_pair": rounded(main.cpu_ms_per_pair(), 5),
             "bytes_per_pair": main.per_pair(main.profile.bytes_read).round(),
             "stages_ms": stages,
@@ -134,11 +136,25 @@ impl Report {
 
     fn write_summary(&self, out: &mut String) -> std::fmt::Result {
         let main = &self.main;
+        let caution = main.load.caution().map(|caution| format!("; {caution}"));
         writeln!(
             out,
-            "{:>10.0} pairs/s from a warm page cache",
-            main.pairs_per_s
+            "{:>10.0} pairs/s from a warm page cache{}",
+            main.pairs_per_s,
+            caution.unwrap_or_default()
         )?;
+        writeln!(
+            out,
+            "{:>10.0} % of a CPU for each worker",
+            100.0 * main.load.workers_share
+        )?;
+        if let Some(others) = main.load.others_share {
+            writeln!(
+                out,
+                "{:>10.0} % of the CPUs used by other programs",
+                100.0 * others
+            )?;
+        }
         writeln!(
             out,
             "{:>10.3} ms of CPU a pair ({})",

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use console::{Progress, print};
 use draw::{Align, Canvas, Text, Weight, palette};
 use sampler::pixels::decode::Decoder;
-use sampler::{Cursor, Sampler, SamplerConfig};
+use sampler::{Cursor, FrameError, Sampler, SamplerConfig};
 use schemas::geom::Size;
 
 use crate::cli::args::PreviewArgs;
@@ -77,7 +77,7 @@ fn draw_column(sampler: &Sampler, min_iou: f32, num_pairs: usize) -> anyhow::Res
         .unwrap_or(0);
     let cells = (0..num_pairs).map(|ix| {
         let pair = &batch.pairs()[ix];
-        let stored = frames.stored_at(pair.frame);
+        let stored = frames.stored_at(pair.frame).map_err(FrameError::from);
         let frame = stored.and_then(|stored| stored.picture(&mut decoder, PICTURE_HEIGHT));
         let frame = frame.with_context(|| format!("frame {} cannot be shown", pair.frame))?;
         let name = names.get(&pair.frame);

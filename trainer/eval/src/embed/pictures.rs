@@ -14,7 +14,7 @@ use anyhow::{Result, anyhow};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
-use sampler::BrokenFrame;
+use sampler::FrameError;
 use sampler::frames::{Frames, Stored};
 use sampler::pixels::decode::Decoder;
 use schemas::geom::Size;
@@ -144,8 +144,8 @@ impl<'a> Pictures<'a> {
                 .map_err(|error| anyhow!("starting libjpeg-turbo: {error:#}"))?;
             match artist.show(&self.frames.stored(frame), batch.size, picture) {
                 Ok(()) => Ok(None),
-                Err(BrokenFrame::Shards(error @ schemas::Error::Io { .. })) => Err(error.into()),
-                Err(reason) => Ok(Some(reason.to_string())),
+                Err(FrameError::Set(error)) => Err(error.into()),
+                Err(FrameError::Broken(reason)) => Ok(Some(reason.to_string())),
             }
         });
         let broken = broken.collect::<Result<_>>()?;
@@ -188,7 +188,7 @@ impl Artist {
         frame: &Stored<'_>,
         size: Size,
         picture: &mut [u8],
-    ) -> Result<(), BrokenFrame> {
+    ) -> Result<(), FrameError> {
         let region = frame.decode(&mut self.decoder, size.min_side())?;
         let of_frame = ImageRef::new(
             region.size.width,
