@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use host::CpuTimes;
 use tch::Device;
 
 use crate::config::RunConfig;
@@ -53,6 +54,7 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
     let begin = Instant::now();
     bench.steps(request.warmup)?;
     let warmup_s = begin.elapsed().as_secs_f64();
+    let before = CpuTimes::now();
     let paces = match request.trace {
         Some(path) => vec![native::trace(path, request.device, || {
             bench.steps(TRACED_STEPS)
@@ -61,6 +63,8 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
             .map(|_| bench.steps(request.steps))
             .collect::<Result<_>>()?,
     };
+    let others = CpuTimes::now().zip(before);
+    let others = others.and_then(|(now, before)| now.others_since(&before));
     let paces: Vec<_> = paces.into_iter().flatten().collect();
-    Report::new(request.config, &bench, warmup_s, &paces)
+    Report::new(request.config, &bench, warmup_s, &paces, others)
 }

@@ -38,6 +38,8 @@ pub struct Report {
     pub data_wait_ms: f64,
     /// Share of the step that this is.
     pub data_wait_share: f64,
+    /// Share of the CPUs that other programs used; null where the system does not tell.
+    pub others_cpu_share: Option<f64>,
     /// What was optimised, at the last batch.
     pub loss: f64,
     /// The most that tensors held on the device at once, in GiB; null on the CPU.
@@ -53,6 +55,7 @@ impl Report {
         bench: &Bench,
         warmup_s: f64,
         blocks: &[Pace],
+        others_cpu_share: Option<f64>,
     ) -> Result<Self> {
         let step_s = median(blocks.iter().map(|pace| pace.step_s));
         let wait_s = median(blocks.iter().map(|pace| pace.data_wait_s));
@@ -73,6 +76,7 @@ impl Report {
             pairs_per_s: bench.pairs_per_step as f64 / step_s,
             data_wait_ms: 1e3 * wait_s,
             data_wait_share: wait_s / step_s,
+            others_cpu_share,
             loss: bench
                 .loss
                 .as_ref()
@@ -116,7 +120,11 @@ impl fmt::Display for Report {
             self.data_wait_ms,
             100.0 * self.data_wait_share
         )?;
-        writeln!(f, "pairs/s    {:10.1}", self.pairs_per_s)?;
+        write!(f, "pairs/s    {:10.1}", self.pairs_per_s)?;
+        match self.others_cpu_share.and_then(host::busy_machine) {
+            Some(caution) => writeln!(f, "   {caution}")?,
+            None => writeln!(f)?,
+        }
         writeln!(f, "loss       {:+10.4}", self.loss)?;
         match self.peak_gib {
             Some(gib) => write!(f, "peak       {gib:10.2} GiB on the device"),

@@ -15,14 +15,19 @@ impl RunConfig {
         self.check_data()?;
         self.model.check().map_err(usage)?;
         self.method.check().map_err(usage)?;
+        self.check_run()?;
         self.check_views()?;
         self.check_optim()?;
         self.check_schedule()?;
-        self.check_probe()?;
+        self.check_probe()
+    }
+
+    fn check_run(&self) -> Result<()> {
         let run = &self.run;
         at_least("run.log_every_steps", run.log_every_steps, 1)?;
         at_least("run.checkpoint_every_steps", run.checkpoint_every_steps, 1)?;
-        at_least("run.keep_checkpoints", run.keep_checkpoints, 1)
+        at_least("run.keep_checkpoints", run.keep_checkpoints, 1)?;
+        within("run.max_broken", run.max_broken, 0.0, 1.0)
     }
 
     fn check_data(&self) -> Result<()> {
@@ -147,5 +152,8 @@ mod tests {
         assert!(refusal(|c| c.probe.every = 5).contains("probe.data"));
         assert!(refusal(|c| c.probe.images = 0).contains("probe.images"));
         assert!(refusal(|c| c.run.keep_checkpoints = 0).contains("run.keep_checkpoints"));
+        for share in [-0.1, 1.5, f64::NAN] {
+            assert!(refusal(|c| c.run.max_broken = share).contains("run.max_broken"));
+        }
     }
 }

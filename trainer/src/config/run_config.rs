@@ -13,7 +13,7 @@ use model::device::Precision;
 use model::optim::schedule::{LrShape, TauShape};
 use model::optim::{Arithmetic, Exclude, Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
 use model::{ModelConfig, Registry};
-use sampler::{OrderKind, PairConfig, Pin, Recipe, SamplerConfig, ViewAugment};
+use sampler::{OrderKind, PairConfig, Pin, Reading, Recipe, SamplerConfig, ViewAugment};
 use serde::{Deserialize, Serialize};
 
 use super::probe::ProbeConfig;
@@ -141,7 +141,7 @@ pub struct ScheduleConfig {
 
 /// Logs, checkpoints and the machine. All of it may change when a run is resumed: nothing here
 /// changes a weight, except that `threads` and `fused_kernels` round sums in another order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {
     /// Optimizer steps between two rows of `metrics.jsonl` (reading them waits for the device).
@@ -161,6 +161,13 @@ pub struct RunSettings {
     /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds
     /// differently.
     pub fused_kernels: bool,
+    /// How shards are read. `pread`: with a system call for each level of a frame; a shard that
+    /// fails ends the run with a line and a checkpoint. `mmap`: mapped; one that shrinks, or whose
+    /// mount vanishes, ends the process by SIGBUS.
+    pub reading: Reading,
+    /// Share of the frames drawn that may turn out broken, and be replaced, before the run ends; the
+    /// first 8 are free.
+    pub max_broken: f64,
 }
 
 impl Default for DataConfig {
@@ -230,6 +237,8 @@ impl Default for RunSettings {
             milestone_every_steps: 0,
             threads: 0,
             fused_kernels: true,
+            reading: Reading::default(),
+            max_broken: SamplerConfig::default().max_broken,
         }
     }
 }
@@ -249,6 +258,8 @@ impl RunConfig {
             exact: self.data.exact,
             order: self.data.order,
             filter: (!filter.is_empty()).then(|| filter.to_owned()),
+            reading: self.run.reading,
+            max_broken: self.run.max_broken,
             pin,
             ..SamplerConfig::default()
         }

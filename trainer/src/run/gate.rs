@@ -87,6 +87,16 @@ impl Gate {
         self.counted.push((step, Tensor::stack(&self.counters, 0)));
     }
 
+    /// Puts back all that the step under way has moved: it will not come to its end.
+    pub fn abandon(&mut self) {
+        let _guard = tch::no_grad_guard();
+        let stays = Tensor::from(false).to_device(self.device);
+        self.state.unless(&stays);
+        let (_, before) = self.counted.pop().expect("a step has begun");
+        self.put_back(&before);
+        self.losses = None;
+    }
+
     /// Takes the losses of one of the step's batches.
     pub(crate) fn add_losses(&mut self, losses: &Losses) {
         let second = losses.loss_2d.as_ref().unwrap_or(&losses.loss_1d);
@@ -141,10 +151,15 @@ impl Gate {
             .iter()
             .find(|(of, _)| *of == step)
             .expect("the host asks before it forgets");
+        self.put_back(before);
+        Some((step, term))
+    }
+
+    /// Gives the counters the values that they had `before`.
+    fn put_back(&self, before: &Tensor) {
         for (counter, before) in self.counters.iter().zip(before.unbind(0)) {
             counter.shallow_clone().copy_(&before);
         }
-        Some((step, term))
     }
 
     /// Euclidean norms over the gradients of the last step, and over the online network's
@@ -348,6 +363,26 @@ mod tests {
             assert_eq!(gate.first_bad(), Some((3, "the 1D loss")));
             assert_same(&good, &run.state());
             assert_eq!(gate.first_bad(), Some((3, "the 1D loss")));
+        });
+    }
+
+    #[test]
+    fn an_abandoned_step_leaves_nothing() {
+        each_method(|run| {
+            let mut gate = run.restart();
+            run.step(&mut gate, 1, &[&views(1)], 0.1, |_| {});
+            let good = run.state();
+            gate.begin(2);
+            gate.add_losses(&run.pass(&views(2)));
+            let name = "online.backbone.bn1.running_mean";
+            assert_ne!(
+                good[name],
+                run.state()[name],
+                "a forward pass moves statistics"
+            );
+            gate.abandon();
+            assert_same(&good, &run.state());
+            assert_eq!(gate.first_bad(), None);
         });
     }
 

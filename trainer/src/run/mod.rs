@@ -4,6 +4,7 @@
 //! lets no bad step through.
 
 mod checkpoint_writer;
+mod data;
 mod gate;
 mod host_batch;
 mod memory_estimate;
@@ -16,13 +17,14 @@ mod step;
 mod train;
 mod upload;
 
+pub(crate) use data::open_sampler;
 pub use host_batch::HostBatch;
 pub(crate) use host_batch::{BOX_VALUES, FixedBatch};
 pub(crate) use memory_estimate::MemoryEstimate;
 pub use profile::Profile;
 pub use schedule::Schedule;
+pub(crate) use session::settle;
 pub use session::{Request, Session};
-pub(crate) use session::{open_sampler, settle};
 pub(crate) use signals::EXIT_INTERRUPTED;
 pub use signals::Signals;
 pub use step::Stepper;

@@ -10,7 +10,7 @@
 //! A folder that holds something else is refused. `--fresh` never deletes: it moves the earlier run
 //! to `runs/x.1`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -90,12 +90,11 @@ fn lock(path: &Path) -> Result<File> {
     let file = path.join("lock");
     let lock = File::create(&file)
         .map_err(|e| usage(format!("cannot write into {path:?} (--out): {e}")))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(usage(format!(
+    match host::try_lock(&lock, &file).with_context(|| format!("locking {file:?}"))? {
+        true => Ok(lock),
+        false => Err(usage(format!(
             "another process is training in {path:?}; wait for it or give another --out"
         ))),
-        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("locking {file:?}")),
     }
 }
 

@@ -5,17 +5,18 @@
 //! those of now.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use console::layers::differences;
 use console::usage;
 use model::device;
-use model::files::checkpoint::{Checkpoint, DataId, Header, LoaderPosition, Snapshot};
-use sampler::{Cursor, Pin, Sampler};
+use model::files::checkpoint::{self, Checkpoint, Header, LoaderPosition, Snapshot};
+use sampler::{Cursor, Sampler};
 use tch::{Device, Kind, Tensor};
 
+use super::data::{self, num_threads, open_as_before, open_sampler};
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::step::Stepper;
@@ -36,6 +37,51 @@ pub struct Request {
     pub fresh: bool,
     /// Config keys (or `shards`) that may differ from the checkpoint's.
     pub allow_change: Vec<String>,
+}
+
+impl Request {
+    /// Whether `key` may differ from the checkpoint's.
+    fn allows(&self, key: &str) -> bool {
+        self.allow_change.iter().any(|allowed| allowed == key)
+    }
+}
+
+/// A run that is in the folder already, to be gone on with.
+struct Earlier {
+    run_dir: RunDir,
+    checkpoint: Checkpoint,
+    /// Lines about its checkpoints.
+    notes: Vec<String>,
+}
+
+impl Earlier {
+    /// Locks the folder and reads its newest checkpoint, if it has any and is not to be moved aside.
+    fn find(request: &Request) -> Result<Option<Self>> {
+        if request.fresh || checkpoint::list(&request.out)?.is_empty() {
+            return Ok(None);
+        }
+        let run_dir = RunDir::open(&request.out, false)?;
+        let mut notes = Vec::new();
+        let checkpoint = Checkpoint::latest(run_dir.path(), |line| notes.push(line))?;
+        Ok(checkpoint.map(|checkpoint| Earlier {
+            run_dir,
+            checkpoint,
+            notes,
+        }))
+    }
+
+    /// Makes and locks the folder of a run of which [`find`](Self::find) has found nothing. That was
+    /// before the lock, so it looks once more.
+    fn start(request: &Request) -> Result<RunDir> {
+        let run_dir = RunDir::open(&request.out, request.fresh)?;
+        match checkpoint::list(run_dir.path())?.is_empty() {
+            true => Ok(run_dir),
+            false => Err(usage(format!(
+                "another process has just ended in {:?}; give the same command again to go on",
+                request.out
+            ))),
+        }
+    }
 }
 
 /// A run, ready to step.
@@ -64,9 +110,19 @@ impl Session {
     /// Builds everything, restored from the newest checkpoint if the run folder has one.
     pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
         let (device, note) = settle(&mut config, &request.device)?;
-        let sampler = open_sampler(&request.shards, &config, device)?;
+        let earlier = Earlier::find(request)?;
+        let sampler = match &earlier {
+            Some(earlier) if !request.allows(data::SHARDS) => {
+                let header = &earlier.checkpoint.header;
+                open_as_before(&request.shards, &config, device, header)?
+            }
+            _ => open_sampler(&request.shards, &config, device)?,
+        };
         let schedule = Schedule::new(&config, sampler.steps_per_epoch())?;
-        let run_dir = RunDir::open(&request.out, request.fresh)?;
+        let (run_dir, checkpoint, found) = match earlier {
+            Some(earlier) => (earlier.run_dir, Some(earlier.checkpoint), earlier.notes),
+            None => (Earlier::start(request)?, None, Vec::new()),
+        };
         let stepper = Stepper::new(&config, device)?;
         let mut session = Session {
             config,
@@ -77,9 +133,12 @@ impl Session {
             run_dir,
             step: 0,
             cursor: Cursor::default(),
-            notes: Vec::from_iter(note),
+            notes: note.into_iter().chain(found).collect(),
         };
-        session.restore(&request.allow_change)?;
+        session.note_fresh();
+        if let Some(checkpoint) = checkpoint {
+            session.restore(&checkpoint, request)?;
+        }
         session.run_dir.write_config(&session.config_text()?)?;
         Ok(session)
     }
@@ -97,7 +156,8 @@ impl Session {
                 step: cursor.step,
             },
             config: self.config_text()?,
-            data: self.data_id(),
+            data: data::data_id(&self.sampler),
+            shards: self.sampler.frames().stamps(),
             torch_threads: tch::get_num_threads(),
             device: device_kind(self.device).to_owned(),
             crc32c: Default::default(),
@@ -109,27 +169,17 @@ impl Session {
         toml::to_string(&self.config).context("writing the config as TOML")
     }
 
-    fn data_id(&self) -> DataId {
-        DataId {
-            fingerprint: format!("{:016x}", self.sampler.fingerprint()),
-            frames: self.sampler.num_frames(),
+    fn note_fresh(&mut self) {
+        if let Some(moved) = self.run_dir.moved_to() {
+            let moved = moved.display();
+            self.notes
+                .push(format!("--fresh: the earlier run is now {moved}"));
         }
     }
 
-    fn restore(&mut self, allow_change: &[String]) -> Result<()> {
-        if let Some(moved) = self.run_dir.moved_to() {
-            self.notes.push(format!(
-                "--fresh: the earlier run is now {}",
-                moved.display()
-            ));
-        }
-        let notes = &mut self.notes;
-        let found = Checkpoint::latest(self.run_dir.path(), |line| notes.push(line))?;
-        let Some(checkpoint) = found else {
-            return Ok(());
-        };
+    fn restore(&mut self, checkpoint: &Checkpoint, request: &Request) -> Result<()> {
         let header = &checkpoint.header;
-        self.refuse_changes(header, allow_change)?;
+        self.refuse_changes(header, request)?;
         self.stepper
             .method
             .load_state(&checkpoint.networks())
@@ -154,30 +204,27 @@ impl Session {
             self.step,
             self.schedule.total_steps()
         ));
-        self.note_inexactness(header.torch_threads, &header.device.clone());
+        let note = data::note(header, &self.sampler, &self.config)?;
+        self.notes.extend(note);
+        self.note_inexactness(header.torch_threads, &header.device);
         Ok(())
     }
 
-    fn refuse_changes(&self, header: &Header, allow_change: &[String]) -> Result<()> {
+    fn refuse_changes(&self, header: &Header, request: &Request) -> Result<()> {
         let then = config::parse_resolved(&header.config, "the checkpoint's config")?;
-        let allowed = |key: &str| allow_change.iter().any(|a| a == key);
         let mut changes = String::new();
         for (key, was, is) in differences(&then, &self.config) {
             let changes_no_weight = ["run.", "probe."]
                 .iter()
                 .any(|section| key.starts_with(section));
-            if !changes_no_weight && !allowed(&key) {
+            if !changes_no_weight && !request.allows(&key) {
                 let _ = write!(changes, "; {key}: {was} -> {is}");
             }
         }
-        let now = self.data_id();
-        if header.data != now && !allowed("shards") {
-            let (was, is) = (&header.data, &now);
-            let _ = write!(
-                changes,
-                "; shards: {} frames ({}) -> {} frames ({})",
-                was.frames, was.fingerprint, is.frames, is.fingerprint
-            );
+        if let Some(change) = data::change(header, &self.sampler)
+            && !request.allows(data::SHARDS)
+        {
+            let _ = write!(changes, "; {change}");
         }
         match changes.strip_prefix("; ") {
             None => Ok(()),
@@ -213,31 +260,6 @@ pub(crate) fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Op
     set_torch_threads(config, device);
     let note = device::tune(device, config.optim.precision, config.run.fused_kernels)?;
     Ok((device, note))
-}
-
-/// Opens the shards; a missing folder says how to make one.
-pub(crate) fn open_sampler(
-    shards: &Path,
-    config: &RunConfig,
-    device: Device,
-) -> Result<Arc<Sampler>> {
-    if !shards.exists() {
-        return Err(usage(format!(
-            "no shards at {shards:?}: make them with `ingest waymo INPUT --out {0}` (or soda10m, images, demo)",
-            shards.display()
-        )));
-    }
-    let pin = match device {
-        Device::Cuda(ordinal) => Pin::Auto(ordinal as u32),
-        _ => Pin::Never,
-    };
-    let sampler = Sampler::open(shards, config.sampler(num_threads(config), pin));
-    sampler.map(Arc::new).map_err(|e| usage(e.to_string()))
-}
-
-/// Threads to use: `run.threads`, or every core.
-fn num_threads(config: &RunConfig) -> usize {
-    host::threads(config.run.threads as usize)
 }
 
 /// Before libtorch's first computation: later it would be too late.

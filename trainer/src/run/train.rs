@@ -73,6 +73,7 @@ pub fn train(
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
     let mut profile = Profile::new(profiled, s.device);
 
+    let began_at = s.step;
     let mut batches = s.sampler.start(s.cursor)?;
     let mut meter = Meter::start();
     while s.step < stop && interrupted_by.is_none() {
@@ -82,8 +83,11 @@ pub fn train(
         for _ in 0..accumulate {
             let batch = profile
                 .time(Phase::Data, || meter.data(|| batches.next()))
-                .expect("batches are endless but for an error, which ends this loop")
-                .context("loading a batch")?;
+                .expect("batches are endless but for an error, which ends this loop");
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(why) => return Err(end_without_data(&mut s, began_at, checkpoints, why)),
+            };
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);
             let views = s.stepper.upload(Box::new(batch), &mut profile)?;
@@ -155,6 +159,34 @@ fn refuse_bad_step(
     Err(anyhow!(
         "{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"
     ))
+}
+
+/// The loader gives no more batches: the step under way is dropped, and the steps done become a
+/// checkpoint. The error that ends the run.
+fn end_without_data(
+    s: &mut Session,
+    began_at: u64,
+    checkpoints: CheckpointWriter,
+    why: sampler::Error,
+) -> anyhow::Error {
+    let why = anyhow::Error::new(why).context("loading a batch");
+    s.stepper.gate.abandon();
+    if s.step == began_at {
+        return why;
+    }
+    let kept = match keep(s, checkpoints) {
+        Ok(path) => format!("kept in {}", path.display()),
+        Err(error) => format!("which could not be kept ({error:#})"),
+    };
+    why.context(format!("stopped after step {}, {kept}", s.step))
+}
+
+/// Writes a checkpoint of the steps done, if they are good.
+fn keep(s: &mut Session, mut checkpoints: CheckpointWriter) -> Result<PathBuf> {
+    refuse_bad_step(&mut s.stepper.gate, &mut checkpoints, s.run_dir.path())?;
+    checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
+    let path = checkpoints.wait()?.context("a checkpoint was submitted")?;
+    Ok(path.to_owned())
 }
 
 /// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe,

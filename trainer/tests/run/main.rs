@@ -6,12 +6,14 @@ mod bench;
 mod embed;
 mod export;
 mod foreign;
+mod grown;
 mod kill;
 mod labelled;
 mod pipes;
 mod plot;
 mod refusals;
 mod resume;
+mod storage;
 mod timm;
 #[allow(dead_code, reason = "other programs' tests use more of it")]
 mod train;

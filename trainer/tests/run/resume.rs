@@ -11,9 +11,9 @@ use trainer::report::{self, Row};
 use super::{Bench, assert_success, stderr};
 
 /// The newest checkpoint's tensors as bytes, and the metrics without their timing keys.
-type Outcome = (Vec<safetensors::HostTensor>, Vec<Row>);
+pub(crate) type Outcome = (Vec<safetensors::HostTensor>, Vec<Row>);
 
-fn result(run: &Path) -> Outcome {
+pub(crate) fn result(run: &Path) -> Outcome {
     let (_, path) = model::files::checkpoint::list(run)
         .unwrap()
         .pop()
@@ -44,7 +44,7 @@ fn undisturbed() -> &'static Outcome {
 }
 
 #[track_caller]
-fn assert_same(found: &Outcome, expected: &Outcome) {
+pub(crate) fn assert_same(found: &Outcome, expected: &Outcome) {
     let ((tensors, rows), (expected_tensors, expected_rows)) = (found, expected);
     assert_eq!(rows, expected_rows);
     assert_eq!(tensors.len(), expected_tensors.len());
@@ -67,7 +67,7 @@ fn kill(child: u32, signal: &str) {
 }
 
 /// Waits until the run has a row for `step`, or fails after a minute.
-fn wait_for_step(run: &Path, step: u64) {
+pub(crate) fn wait_for_step(run: &Path, step: u64) {
     let since = Instant::now();
     while report::read(run).map_or(true, |rows| rows.last().is_none_or(|r| r.step < step)) {
         assert!(

@@ -173,6 +173,7 @@ mod tests {
                 fingerprint: "00ff".into(),
                 frames: 9,
             },
+            shards: Vec::new(),
             torch_threads: 2,
             device: "cpu".into(),
             crc32c: BTreeMap::new(),

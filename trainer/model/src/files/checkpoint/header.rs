@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use schemas::catalog::ShardStamp;
 use serde::{Deserialize, Serialize};
 
 use crate::files::safetensors::HostTensor;
@@ -24,8 +25,12 @@ pub struct Header {
     pub cursor: LoaderPosition,
     /// The resolved config, as TOML.
     pub config: String,
-    /// What the loader draws from (catalog and filter).
+    /// What the loader draws from (shards and filter).
     pub data: DataId,
+    /// The shards it draws from. None in checkpoints from before they were listed; then `data` is
+    /// the fingerprint of the whole catalog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardStamp>,
     /// Threads that libtorch computed with: on CPU another number rounds differently.
     pub torch_threads: i32,
     /// `cpu` or `cuda`.
@@ -46,7 +51,7 @@ pub struct LoaderPosition {
 /// Which frames a run draws from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataId {
-    /// Fingerprint of catalog and filter, in hexadecimal.
+    /// Fingerprint of shards and filter, in hexadecimal.
     pub fingerprint: String,
     /// Frames that pass the filter.
     pub frames: u64,
