@@ -39,7 +39,8 @@ impl Content {
         let read = safetensors::read_bytes(bytes);
         let (metadata, tensors) = read.map_err(|error| usage(format!("{error}: {path:?}")))?;
         if checkpoint::is_claimed(&metadata, &tensors) {
-            return Checkpoint::of_file(&metadata, &tensors, path).map(Content::Checkpoint);
+            let checkpoint = Checkpoint::of_file(&metadata, &tensors, path)?;
+            return Ok(Content::Checkpoint(checkpoint));
         }
         let named = tensors
             .into_iter()

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use native::torch;
-use safetensors::tensor::SafeTensors;
+use safetensors::tensor::{SafeTensorError, SafeTensors};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
@@ -160,11 +160,17 @@ pub fn read(path: &Path) -> Result<(BTreeMap<String, String>, Vec<HostTensor>)> 
 /// # Errors
 /// If they are not a whole safetensors file.
 pub fn read_bytes(bytes: &[u8]) -> Result<(BTreeMap<String, String>, Vec<HostTensor>)> {
-    let damaged = |e| anyhow!("not a whole safetensors file ({e})");
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    parse(bytes).map_err(|error| anyhow!("not a whole safetensors file ({error})"))
+}
+
+/// As [`read_bytes`], with what is wrong as the format's library says it.
+pub(super) fn parse(
+    bytes: &[u8],
+) -> Result<(BTreeMap<String, String>, Vec<HostTensor>), SafeTensorError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(k, v)| (k.clone(), v.clone())).collect();
-    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes)?;
     let mut tensors: Vec<HostTensor> = file
         .iter()
         .map(|(name, view)| HostTensor {

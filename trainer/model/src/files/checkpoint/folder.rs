@@ -1,27 +1,32 @@
 //! The folder of a run's checkpoints: which there are, and which go.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+/// Beginning and end of a checkpoint's name.
+const PREFIX: &str = "step_";
+const SUFFIX: &str = ".safetensors";
+/// What is appended to the name of a damaged one.
+const DAMAGED: &str = ".damaged";
 
 /// All checkpoints of a run by step, oldest first.
 ///
 /// # Errors
 /// If the folder cannot be read. One that is not there holds none.
 pub fn list(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let folder = folder(run_dir);
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries = fs::read_dir(&folder).with_context(|| format!("listing {folder:?}"))?;
-    let mut found: Vec<(u64, PathBuf)> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let name = path.file_name()?.to_str()?;
-            let step = name.strip_prefix("step_")?.strip_suffix(".safetensors")?;
-            Some((step.parse().ok()?, path))
-        })
+    let step_of = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix(PREFIX)?
+            .strip_suffix(SUFFIX)?
+            .parse()
+            .ok()
+    };
+    let all = entries(run_dir)?.into_iter();
+    let mut found: Vec<(u64, PathBuf)> = all
+        .filter_map(|path| Some((step_of(&path)?, path)))
         .collect();
     found.sort();
     Ok(found)
@@ -45,13 +50,10 @@ pub fn prune(run_dir: &Path, keep: u64, milestone_every_steps: u64) -> Result<()
 /// Removes files that a kill left half-written.
 ///
 /// # Errors
-/// If one cannot be removed.
+/// If the folder cannot be read, or one not removed.
 pub fn remove_partial(run_dir: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder(run_dir)) else {
-        return Ok(());
-    };
-    let partial = entries.filter_map(|e| e.ok().map(|e| e.path()));
-    for path in partial.filter(|p| p.extension().is_some_and(|e| e == "partial")) {
+    let partial = |path: &PathBuf| path.extension().is_some_and(|end| end == "partial");
+    for path in entries(run_dir)?.into_iter().filter(partial) {
         fs::remove_file(&path).with_context(|| format!("removing {path:?}"))?;
     }
     Ok(())
@@ -64,5 +66,38 @@ pub fn folder(run_dir: &Path) -> PathBuf {
 
 /// The name of the checkpoint after `step` steps.
 pub(super) fn file_name(step: u64) -> String {
-    format!("step_{step:010}.safetensors")
+    format!("{PREFIX}{step:010}{SUFFIX}")
+}
+
+/// Gives a damaged checkpoint another name, under which [`list`] does not find it.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub(super) fn set_aside(path: &Path) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(DAMAGED);
+    fs::rename(path, aside).with_context(|| format!("renaming {path:?}"))
+}
+
+/// How many have been set aside.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(super) fn num_set_aside(run_dir: &Path) -> Result<usize> {
+    let is_aside = |path: &&PathBuf| path.to_string_lossy().ends_with(DAMAGED);
+    Ok(entries(run_dir)?.iter().filter(is_aside).count())
+}
+
+/// Everything in the folder of checkpoints. Only where there is no such name is there nothing: a
+/// folder that cannot be looked into is no empty one.
+fn entries(run_dir: &Path) -> Result<Vec<PathBuf>> {
+    let folder = folder(run_dir);
+    let nothing =
+        |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    if fs::symlink_metadata(&folder).is_err_and(|error| nothing(&error)) {
+        return Ok(Vec::new());
+    }
+    fs::read_dir(&folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .with_context(|| format!("listing {folder:?}"))
 }

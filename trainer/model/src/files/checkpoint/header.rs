@@ -1,11 +1,13 @@
 //! What a checkpoint says of itself, in the metadata of its file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result};
 use schemas::catalog::ShardStamp;
 use serde::{Deserialize, Serialize};
 
+use super::error::ReadError;
 use crate::files::safetensors::HostTensor;
 
 /// Version of the layout described in the module's head.
@@ -80,36 +82,44 @@ impl Header {
         Ok(metadata.map(|(k, v)| (k.to_owned(), v)).into())
     }
 
-    /// Reads them back.
+    /// Reads them back from the file `path`.
     ///
     /// # Errors
     /// What is wrong with them: another layout, damage, or that they are none of a checkpoint.
     pub(super) fn of_file(
         metadata: &BTreeMap<String, String>,
         tensors: &[HostTensor],
-    ) -> Result<Self> {
+        path: &Path,
+    ) -> Result<Self, ReadError> {
+        let damaged = |what: String| ReadError::damaged(what, path);
         let get = |key| {
             metadata
                 .get(key)
                 .ok_or_else(|| match is_claimed(metadata, tensors) {
-                    true => anyhow!("its header is damaged (no {key:?})"),
-                    false => anyhow!("not a checkpoint (no {key:?})"),
+                    true => damaged(format!("its header is damaged (no {key:?})")),
+                    false => damaged(format!("not a checkpoint (no {key:?})")),
                 })
         };
         let text = get(HEADER_KEY)?;
-        ensure!(
-            get(HEADER_CRC_KEY)?.parse() == Ok(crc32c::crc32c(text.as_bytes())),
-            "its header is damaged (CRC32C)"
-        );
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
+        if get(HEADER_CRC_KEY)?.parse() != Ok(crc32c::crc32c(text.as_bytes())) {
+            return Err(damaged("its header is damaged (CRC32C)".to_owned()));
         }
-        let Version { version } = serde_json::from_str(text).context("its header is not ours")?;
-        ensure!(
-            version == VERSION,
+        parse(text).map_err(|what| ReadError::foreign(what, path))
+    }
+}
+
+/// A header whose bytes are those that were written; what keeps this build from reading it.
+fn parse(text: &str) -> Result<Header, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let not_ours = |error| format!("its header is not ours ({error})");
+    let Version { version } = serde_json::from_str(text).map_err(not_ours)?;
+    match version == VERSION {
+        true => serde_json::from_str(text).map_err(not_ours),
+        false => Err(format!(
             "checkpoint layout {version}, this build reads {VERSION}"
-        );
-        serde_json::from_str(text).context("its header is not ours")
+        )),
     }
 }

@@ -9,12 +9,17 @@
 //! [`Snapshot`] is the state copied to the host; [`Snapshot::write`] is pure I/O and may run on
 //! another thread. [`Checkpoint`] is what is read back.
 
+mod error;
 mod file;
 mod folder;
 mod header;
 
+pub use error::ReadError;
 pub use file::{Checkpoint, Snapshot};
 pub use folder::{folder, list, prune, remove_partial};
 pub use header::{DataId, Header, LoaderPosition};
 
 pub(super) use header::is_claimed;
+
+#[cfg(test)]
+mod tests;
