@@ -68,6 +68,37 @@ def openselfsup_rate(step, peak, warmup, total, per_epoch):
     return regular * (1 - (1 - step / warmup) * (1 - 1e-4)) if step < warmup else regular
 
 
+def openselfsup_runner(peak, warmup, batches, accumulate, epochs):
+    """mmcv's epoch runner with OpenSelfSup's optimizer hook, counted batch by batch: the rate of an epoch is set when it
+    begins, and the optimizer runs at every `accumulate`-th batch of the whole run. Rates of its steps."""
+    rates, passed = [], 0
+    for epoch in range(epochs):
+        regular = peak * (1 + math.cos(math.pi * epoch / epochs)) / 2
+        for _ in range(batches):
+            passed += 1
+            if passed % accumulate == 0:
+                step = len(rates)
+                rates.append(regular * (1 - (1 - step / warmup) * (1 - 1e-4)) if step < warmup else regular)
+    return rates
+
+
+def stairs(peak, warmup, batches, accumulate, epochs):
+    """Such a run's rates at both ends, and on both sides of some of its stairs."""
+    rates = openselfsup_runner(peak, warmup, batches, accumulate, epochs)
+    edges = [s for s in range(warmup + 1, len(rates)) if rates[s] != rates[s - 1]]
+    shown = [0, 1, len(rates) - 1]
+    for edge in edges[:2] + edges[len(edges) // 2 :][:2] + edges[-3:]:
+        shown += [edge - 1, edge]
+    return dict(
+        batches=batches,
+        accumulate=accumulate,
+        epochs=epochs,
+        warmup_steps=warmup,
+        total_steps=len(rates),
+        rates=[(s, rates[s]) for s in sorted(set(shown))],
+    )
+
+
 def pixpro_rate(step, peak, warmup, total):
     if step <= warmup:
         return peak / 100 * (99 * step / warmup + 1)
@@ -142,6 +173,12 @@ def write_optim(out):
                     openselfsup=[openselfsup_rate(s, peak, warmup, total, per_epoch) for s in steps],
                     pixpro=[pixpro_rate(s, peak, warmup, total) for s in steps],
                     step=[step_rate(s, peak, warmup, total, drops) for s in steps],
+                    stairs=[
+                        stairs(peak, 0, 771, 4, 325),
+                        stairs(peak, 20, 3, 4, 2000),
+                        stairs(peak, 5, 7, 2, 1501),
+                        stairs(peak, 5, 5, 1, 9),
+                    ],
                 ),
                 tau=dict(
                     base=0.996,

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use console::usage;
-use model::optim::schedule::{LrConfig, TauShape, lr, scaled_lr, tau_accumulated};
+use model::optim::schedule::{Epochs, LrConfig, TauShape, lr, scaled_lr, tau_accumulated};
 
 use crate::config::RunConfig;
 
@@ -46,7 +46,14 @@ impl Schedule {
                 peak: scaled_lr(config.optim.base_lr, config.pairs_per_step()),
                 warmup_steps,
                 total_steps,
-                steps_per_epoch: (batches_per_epoch / accumulate).max(1),
+                epochs: Epochs {
+                    batches: batches_per_epoch,
+                    accumulate,
+                    total: match s.total_steps {
+                        0 => s.epochs,
+                        total => (total * accumulate) as f64 / batches_per_epoch as f64,
+                    },
+                },
                 drops: s.lr_drops,
             },
             tau: s.tau,
@@ -88,6 +95,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::optim::schedule::{LrShape, half_cosine};
 
     #[test]
     fn the_papers_run_on_waymo_has_its_published_size() {
@@ -111,6 +119,21 @@ mod tests {
         assert_eq!(schedule.total_steps(), 4, "18 batches are 4 whole steps");
         assert_eq!(schedule.epoch(3), 4.0);
         assert_eq!(schedule.lr(0), 16.0, "4096 pairs a step");
+    }
+
+    #[test]
+    fn openselfsups_stairs_follow_the_loader_to_the_last_step() {
+        let mut config = RunConfig::default();
+        config.schedule.lr_shape = LrShape::OpenSelfSup;
+        config.schedule.warmup_epochs = 0.0;
+        config.data.accumulate = 4;
+        let schedule = Schedule::new(&config, 771).unwrap();
+        let of_epoch = |epoch: f64| schedule.lr(0) * half_cosine(epoch / 325.0);
+        // Batches 771 x 200 - 1 and 771 x 200 are the last of step 38,549, and one of the next.
+        assert_eq!(schedule.lr(38_549), of_epoch(199.0));
+        assert_eq!(schedule.lr(38_550), of_epoch(200.0));
+        assert_eq!(schedule.total_steps(), 62_643);
+        assert_eq!(schedule.lr(62_642), of_epoch(324.0));
     }
 
     #[test]

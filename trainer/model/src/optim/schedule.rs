@@ -19,7 +19,8 @@ const PIXPRO_FLOOR: f64 = 1e-6;
 pub enum LrShape {
     /// From 0 to the peak, then a cosine over the remaining steps to 0.
     Byol,
-    /// A cosine over all epochs, constant within an epoch; warm-up multiplies it, from 1e-4.
+    /// A cosine over all epochs, constant within an epoch of the loader; warm-up multiplies it, from
+    /// 1e-4.
     OpenSelfSup,
     /// From a hundredth of the peak, then a cosine over the remaining steps to 1e-6.
     Pixpro,
@@ -37,6 +38,25 @@ pub enum TauShape {
     Constant,
 }
 
+/// A run's epochs, as the loader counts them: in batches, of which a step takes several.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epochs {
+    /// Batches in an epoch; at least 1.
+    pub batches: u64,
+    /// Batches in an optimizer step; at least 1.
+    pub accumulate: u64,
+    /// Epochs of the whole run; more than 0.
+    pub total: f64,
+}
+
+impl Epochs {
+    /// The epoch of a step's last batch, with which the optimizer takes the step; both counted from
+    /// 0. In integers: no rounding adds up over a long run.
+    pub fn of(&self, step: u64) -> u64 {
+        ((step + 1) * self.accumulate - 1) / self.batches
+    }
+}
+
 /// A run's learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrConfig {
@@ -48,8 +68,8 @@ pub struct LrConfig {
     pub warmup_steps: u64,
     /// Steps of the whole run.
     pub total_steps: u64,
-    /// Steps of an epoch, for OpenSelfSup's stairs; at least 1.
-    pub steps_per_epoch: u64,
+    /// The epochs, for OpenSelfSup's stairs.
+    pub epochs: Epochs,
     /// Shares of the run after which `Step` takes a tenth of the rate.
     pub drops: [f64; 2],
 }
@@ -71,7 +91,7 @@ pub fn lr(step: u64, config: &LrConfig) -> f64 {
         peak,
         warmup_steps,
         total_steps,
-        steps_per_epoch,
+        epochs,
         drops,
     } = *config;
     let warm = step as f64 / warmup_steps as f64; // used only when warmup_steps > 0
@@ -82,8 +102,8 @@ pub fn lr(step: u64, config: &LrConfig) -> f64 {
         LrShape::Byol | LrShape::Step if step < warmup_steps => peak * warm,
         LrShape::Byol => peak * half_cosine(done),
         LrShape::OpenSelfSup => {
-            let epochs = total_steps as f64 / steps_per_epoch as f64;
-            let regular = peak * half_cosine(((step / steps_per_epoch) as f64 / epochs).min(1.0));
+            let passed = epochs.of(step) as f64 / epochs.total;
+            let regular = peak * half_cosine(passed.min(1.0));
             match step < warmup_steps {
                 true => regular * (1.0 - (1.0 - warm) * (1.0 - OPENSELFSUP_WARMUP_RATIO)),
                 false => regular,
@@ -129,16 +149,21 @@ mod tests {
     #[test]
     fn rates_stay_between_zero_and_the_peak_for_any_lengths() {
         for shape in SHAPES {
-            for (warmup_steps, total_steps, steps_per_epoch) in
+            for (warmup_steps, total_steps, batches) in
                 [(0, 1, 1), (0, 10, 3), (5, 5, 2), (9, 4, 1), (3, 30, 7)]
             {
                 let drops = [0.6, 0.8];
+                let epochs = Epochs {
+                    batches,
+                    accumulate: 1,
+                    total: total_steps as f64 / batches as f64,
+                };
                 let config = LrConfig {
                     shape,
                     peak: 4.0,
                     warmup_steps,
                     total_steps,
-                    steps_per_epoch,
+                    epochs,
                     drops,
                 };
                 for step in 0..2 * total_steps {
@@ -147,6 +172,30 @@ mod tests {
                         (0.0..=4.0).contains(&rate),
                         "{config:?} step {step}: {rate}"
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stairs_lie_where_the_loaders_epochs_end_over_thousands_of_them() {
+        for (batches, accumulate, total) in
+            [(771, 4, 3250), (3, 4, 5000), (7, 5, 4001), (64, 63, 2000)]
+        {
+            let epochs = Epochs {
+                batches,
+                accumulate,
+                total: total as f64,
+            };
+            // A loader that goes from batch to batch, and from epoch to epoch.
+            let (mut step, mut in_step) = (0, 0);
+            for epoch in 0..total {
+                for _ in 0..batches {
+                    in_step += 1;
+                    if in_step == accumulate {
+                        assert_eq!(epochs.of(step), epoch, "{epochs:?} step {step}");
+                        (step, in_step) = (step + 1, 0);
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::optim::schedule::{self, LrConfig, LrShape};
+use model::optim::schedule::{self, Epochs, LrConfig, LrShape};
 use model::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
 use model::{Init, Registry, Role, Scope};
 use serde::Deserialize;
@@ -42,6 +42,18 @@ struct Rates {
     openselfsup: Vec<f64>,
     pixpro: Vec<f64>,
     step: Vec<f64>,
+    stairs: Vec<Stairs>,
+}
+
+/// Rates of OpenSelfSup's runner, counted batch by batch.
+#[derive(Deserialize)]
+struct Stairs {
+    batches: u64,
+    accumulate: u64,
+    epochs: u64,
+    warmup_steps: u64,
+    total_steps: u64,
+    rates: Vec<(u64, f64)>,
 }
 
 #[derive(Deserialize)]
@@ -191,7 +203,11 @@ fn learning_rates_follow_their_sources() {
             peak: rates.peak,
             warmup_steps: rates.warmup_steps,
             total_steps: rates.total_steps,
-            steps_per_epoch: rates.steps_per_epoch,
+            epochs: Epochs {
+                batches: rates.steps_per_epoch,
+                accumulate: 1,
+                total: (rates.total_steps / rates.steps_per_epoch) as f64,
+            },
             drops: rates.drops,
         };
         for (step, expected) in rates.steps.iter().zip(expected) {
@@ -204,6 +220,32 @@ fn learning_rates_follow_their_sources() {
     }
     assert_eq!(schedule::scaled_lr(1.0, 1024), 4.0);
     assert!((schedule::scaled_lr(0.3, 4096) - 4.8).abs() < 1e-12);
+}
+
+#[test]
+fn accumulated_stairs_are_those_of_openselfsups_runner() {
+    let golden = golden().lr;
+    for run in golden.stairs {
+        let config = LrConfig {
+            shape: LrShape::OpenSelfSup,
+            peak: golden.peak,
+            warmup_steps: run.warmup_steps,
+            total_steps: run.total_steps,
+            epochs: Epochs {
+                batches: run.batches,
+                accumulate: run.accumulate,
+                total: run.epochs as f64,
+            },
+            drops: golden.drops,
+        };
+        for (step, expected) in run.rates {
+            let found = schedule::lr(step, &config);
+            assert!(
+                (found - expected).abs() <= 1e-12,
+                "{config:?} step {step}: {found} {expected}"
+            );
+        }
+    }
 }
 
 #[test]
