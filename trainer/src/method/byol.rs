@@ -90,6 +90,13 @@ impl Byol {
             branch: ImageBranch::new(roots, channels, model),
         }
     }
+
+    fn weights(&self) -> Weights {
+        Weights {
+            image: self.config.cos_scale,
+            cells: 0.0,
+        }
+    }
 }
 
 impl Heads for Byol {
@@ -98,10 +105,10 @@ impl Heads for Byol {
             image: self.branch.term(d, train),
             cells: None,
         });
-        let weights = Weights {
-            image: self.config.cos_scale,
-            cells: 0.0,
-        };
-        Losses::join(terms.collect(), weights, self.config.symmetric)
+        Losses::join(terms.collect(), self.weights(), self.config.symmetric)
+    }
+
+    fn least_loss(&self) -> Option<f64> {
+        Some(self.weights().least_total(self.config.symmetric))
     }
 }

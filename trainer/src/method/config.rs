@@ -98,6 +98,16 @@ pub enum Symmetric {
     OneWay,
 }
 
+impl Symmetric {
+    /// What the total makes of a mean over `directions` directions.
+    pub(super) fn factor(self, directions: usize) -> f64 {
+        match self {
+            Symmetric::Sum => directions as f64,
+            Symmetric::Mean | Symmetric::OneWay => 1.0,
+        }
+    }
+}
+
 /// The projector of a contrastive branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,6 +11,12 @@ pub trait Heads: Send {
     /// statistics and queues.
     fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses;
 
+    /// The least value that the total can have, where one is worth aiming at: InfoNCE never comes
+    /// near its 0.
+    fn least_loss(&self) -> Option<f64> {
+        None
+    }
+
     /// The head that makes the map of the 2D branch, in a method that has one.
     fn cell_projector(&self, _network: Network) -> Option<&Head> {
         None

@@ -57,6 +57,11 @@ impl Method {
         self.heads.losses(&directions, self.networks.is_training())
     }
 
+    /// The least value of [`Losses::total`], for methods that can come near theirs.
+    pub fn least_loss(&self) -> Option<f64> {
+        self.heads.least_loss()
+    }
+
     /// The online network's tensors, ordered; the optimizer takes `trainable()` of it.
     pub fn params(&self) -> &Registry {
         self.networks.online()

@@ -40,6 +40,14 @@ impl MultiSiam {
         }
     }
 
+    fn weights(&self) -> Weights {
+        let (lambda, scale) = (self.config.lambda, self.config.cos_scale);
+        Weights {
+            image: scale * lambda,
+            cells: scale * (1.0 - lambda),
+        }
+    }
+
     fn projectors_2d(&self) -> &Twin<Head> {
         self.projectors_2d
             .as_ref()
@@ -53,12 +61,11 @@ impl Heads for MultiSiam {
             image: self.image.term(direction, train), // L_1D
             cells: Some(self.cells.term(self.projectors_2d(), direction, train)), // L_2D
         });
-        let (lambda, scale) = (self.config.lambda, self.config.cos_scale);
-        let weights = Weights {
-            image: scale * lambda,
-            cells: scale * (1.0 - lambda),
-        };
-        Losses::join(terms.collect(), weights, self.config.symmetric)
+        Losses::join(terms.collect(), self.weights(), self.config.symmetric)
+    }
+
+    fn least_loss(&self) -> Option<f64> {
+        Some(self.weights().least_total(self.config.symmetric))
     }
 
     fn cell_projector(&self, network: Network) -> Option<&Head> {

@@ -63,10 +63,17 @@ pub struct Weights {
     pub cells: f64,
 }
 
+impl Weights {
+    /// The least total of a method whose branches are means of −cos, which is never below −1.
+    pub(super) fn least_total(self, symmetric: Symmetric) -> f64 {
+        -(self.image + self.cells) * symmetric.factor(2)
+    }
+}
+
 impl Losses {
     /// Weighs the branches and joins the directions; there is one or more.
     pub fn join(mut terms: Vec<Terms>, weights: Weights, symmetric: Symmetric) -> Self {
-        let num = terms.len() as f64;
+        let directions = terms.len();
         let mean = |part: &dyn Fn(&Terms) -> Option<Tensor>| {
             let parts: Option<Vec<Tensor>> = terms.iter().map(part).collect();
             parts.map(|parts| {
@@ -74,7 +81,7 @@ impl Losses {
                     .into_iter()
                     .reduce(|sum, part| sum + part)
                     .expect("a direction")
-                    / num
+                    / directions as f64
             })
         };
         let image = |part: fn(&Term) -> Tensor| {
@@ -96,10 +103,7 @@ impl Losses {
         );
         let first = terms.swap_remove(0);
         Losses {
-            total: match symmetric {
-                Symmetric::Sum => weighted * num,
-                Symmetric::Mean | Symmetric::OneWay => weighted,
-            },
+            total: weighted * symmetric.factor(directions),
             loss_1d: loss_1d.detach(),
             loss_2d: loss_2d.map(|loss| loss.detach()),
             z_std,
