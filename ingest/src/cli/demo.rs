@@ -46,7 +46,7 @@ impl From<&DemoArgs> for DemoConfig {
 
 /// Renders what the options ask for, with a progress bar on a terminal.
 pub(super) fn run(args: &DemoArgs) -> Result<DemoReport> {
-    let template = "{bar:32} {percent:>3}%  {pos} of {len} images  ETA {eta}";
+    let template = "{bar:32} {percent:>3}%  {pos} of {len} images{eta}";
     let progress = Progress::new(template, 0, args.frames.into());
     let report = render(&args.into(), &mut |done, _| progress.at(done));
     progress.clear();

@@ -14,7 +14,7 @@ impl Shown {
     /// The run is as far as `run`.
     pub(super) fn show(&mut self, run: &ingest::Progress) {
         let shown = self.0.get_or_insert_with(|| {
-            let template = "{bar:32} {percent:>3}%  {msg}  ETA {eta}";
+            let template = "{bar:32} {percent:>3}%  {msg}{eta}";
             let progress = Progress::new(template, 0, run.total_weight);
             progress.quiet_at_first().quiet_at_end()
         });
@@ -24,7 +24,7 @@ impl Shown {
             || message.clone(),
             |shown| {
                 let percent = 100 * run.weight / run.total_weight.max(1);
-                format!("{percent:>3}%  {message}  ETA {:#}", shown.eta())
+                format!("{percent:>3}%  {message}{}", shown.eta())
             },
         );
     }

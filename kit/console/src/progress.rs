@@ -1,10 +1,10 @@
 //! How far a task is: a bar on a terminal, a line every ten seconds elsewhere. Both go to stderr.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::say;
 
@@ -23,7 +23,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress from `done` to `len` units; `template` is that of [`indicatif::ProgressStyle`].
+    /// Progress from `done` to `len` units; `template` is that of [`indicatif::ProgressStyle`], with
+    /// [`eta`](Self::eta) for its own.
     ///
     /// # Panics
     /// If `template` is none.
@@ -34,7 +35,12 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         };
+        let eta = |state: &ProgressState, out: &mut dyn Write| {
+            // A bar that cannot be written is no reason to stop.
+            let _ = out.write_str(&describe_eta(state.eta()));
+        };
         let style = ProgressStyle::with_template(template).expect("the template is a constant");
+        let style = style.with_key("eta", eta);
         let bar = ProgressBar::with_draw_target(Some(len.max(1)), target)
             .with_style(style)
             .with_position(done);
@@ -135,9 +141,9 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// Expected time to the end, for people.
-    pub fn eta(&self) -> HumanDuration {
-        HumanDuration(self.bar.eta())
+    /// `  ETA 5m`, or nothing until the pace is known. Templates have it as `{eta}`.
+    pub fn eta(&self) -> String {
+        describe_eta(self.bar.eta())
     }
 
     /// Units of the whole task.
@@ -158,5 +164,25 @@ impl Progress {
     /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// What is left, after two blanks; indicatif knows no pace where it says zero.
+fn describe_eta(left: Duration) -> String {
+    match left.is_zero() {
+        true => String::new(),
+        false => format!("  ETA {:#}", HumanDuration(left)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_promised_before_the_pace_is_known() {
+        assert_eq!(Progress::new("{eta}", 0, 10).eta(), "");
+        assert_eq!(describe_eta(Duration::ZERO), "");
+        assert_eq!(describe_eta(Duration::from_secs(300)), "  ETA 5m");
     }
 }
