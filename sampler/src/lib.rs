@@ -77,7 +77,7 @@ pub use error::{BrokenFrame, Error, FrameError, Result};
 pub use frames::fetch::Reading;
 pub use meta::{CropMeta, PairMeta};
 pub use pipeline::slab::Pin;
-pub use pipeline::{Batches, Counters, Profile};
+pub use pipeline::{Batches, Counters, Profile, WORKER_NAME};
 pub use pixels::resize::Interpolation;
 pub use random::order::OrderKind;
 pub use recipe::{Recipe, ViewAugment};

@@ -132,6 +132,9 @@ pub struct Batches {
     stopped: bool,
 }
 
+/// How the names of worker threads begin; a number follows.
+pub const WORKER_NAME: &str = "sampler-";
+
 /// Starts one thread for every maker. The first batch delivered is the one at `from`.
 pub(crate) fn start<M: Make>(
     shape: Shape,
@@ -168,7 +171,7 @@ pub(crate) fn start<M: Make>(
     for (worker_ix, (maker, parker)) in makers.into_iter().zip(parkers).enumerate() {
         let shared = Arc::clone(&batches.shared);
         let thread = std::thread::Builder::new()
-            .name(format!("sampler-{worker_ix}"))
+            .name(format!("{WORKER_NAME}{worker_ix}"))
             .spawn(move || work(&shared, worker_ix, maker, &parker, from, shape.steps))
             .map_err(|source| Error::Io {
                 action: "start a sampler thread",

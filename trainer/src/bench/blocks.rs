@@ -54,7 +54,7 @@ impl Bench {
     /// no steps.
     pub(super) fn steps(&mut self, number: u64) -> Result<Option<Pace>> {
         synchronise(self.device);
-        let mut meter = Meter::start();
+        let mut meter = Meter::start(self.device);
         for _ in 0..number {
             self.step(&mut meter)?;
         }

@@ -11,7 +11,7 @@ use tch::Device;
 use super::blocks::Bench;
 use super::flops;
 use crate::config::RunConfig;
-use crate::report::Pace;
+use crate::report::{Pace, cpu_shares};
 
 /// One measurement.
 #[derive(Debug, Serialize)]
@@ -40,6 +40,9 @@ pub struct Report {
     pub data_wait_share: f64,
     /// Share of the CPUs that other programs used; null where the system does not tell.
     pub others_cpu_share: Option<f64>,
+    /// The loader's share of the program's CPU time, where the step computes on the same cores;
+    /// else null.
+    pub loader_cpu_share: Option<f64>,
     /// What was optimised, at the last batch.
     pub loss: f64,
     /// The most that tensors held on the device at once, in GiB; null on the CPU.
@@ -59,6 +62,7 @@ impl Report {
     ) -> Result<Self> {
         let step_s = median(blocks.iter().map(|pace| pace.step_s));
         let wait_s = median(blocks.iter().map(|pace| pace.data_wait_s));
+        let shares: Option<Vec<f64>> = blocks.iter().map(|pace| pace.loader_cpu).collect();
         let peak = native::peak_memory_bytes(bench.device)?;
         let device = match bench.device {
             Device::Cuda(ordinal) => format!("cuda:{ordinal}"),
@@ -77,6 +81,7 @@ impl Report {
             data_wait_ms: 1e3 * wait_s,
             data_wait_share: wait_s / step_s,
             others_cpu_share,
+            loader_cpu_share: shares.map(|shares| median(shares.into_iter())),
             loss: bench
                 .loss
                 .as_ref()
@@ -120,6 +125,9 @@ impl fmt::Display for Report {
             self.data_wait_ms,
             100.0 * self.data_wait_share
         )?;
+        if let Some(share) = self.loader_cpu_share {
+            writeln!(f, "CPU        {}", cpu_shares(share))?;
+        }
         write!(f, "pairs/s    {:10.1}", self.pairs_per_s)?;
         match self.others_cpu_share.and_then(host::busy_machine) {
             Some(caution) => writeln!(f, "   {caution}")?,

@@ -1,9 +1,9 @@
 //! What a run reports: one [`Row`] every few steps, into `metrics.jsonl` and TensorBoard.
 //!
-//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`) depend on the config,
-//! the data and the number of threads alone: a run that was interrupted and resumed writes the same
-//! rows as one that was not. Rows are written through at once; after a kill the file is cut back to
-//! the checkpoint's step.
+//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`, `loader_cpu`) depend on
+//! the config, the data and the number of threads alone: a run that was interrupted and resumed
+//! writes the same rows as one that was not. Rows are written through at once; after a kill the file
+//! is cut back to the checkpoint's step.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -55,6 +55,10 @@ pub struct Row {
     pub step_s: f64,
     /// Mean seconds of a step spent waiting for the loader. Timing.
     pub data_wait_s: f64,
+    /// The loader's share of the program's CPU time since the last row, where the step computes on
+    /// the same cores. Timing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader_cpu: Option<f64>,
 }
 
 impl Row {
@@ -65,6 +69,7 @@ impl Row {
             pairs_per_s: 0.0,
             step_s: 0.0,
             data_wait_s: 0.0,
+            loader_cpu: None,
             ..self.clone()
         }
     }
@@ -84,6 +89,7 @@ impl Row {
             ("speed/pairs_per_s", Some(self.pairs_per_s)),
             ("speed/step_s", Some(self.step_s)),
             ("speed/data_wait_s", Some(self.data_wait_s)),
+            ("speed/loader_cpu", self.loader_cpu),
         ];
         all.into_iter()
             .chain(self.diagnostics.scalars())
@@ -99,13 +105,14 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens both files of `run_dir`, cut back to the rows up to `step`.
-    pub(crate) fn open(run_dir: &Path, step: u64) -> Result<Self> {
+    /// Opens both files of `run_dir` for a run that goes on after `step` steps. Of the rows, those up
+    /// to `kept` stay.
+    pub(crate) fn open(run_dir: &Path, kept: u64, step: u64) -> Result<Self> {
         let path = run_dir.join("metrics.jsonl");
-        let lines = open_cut_back(&path, step).with_context(|| format!("opening {path:?}"))?;
+        let lines = open_cut_back(&path, kept).with_context(|| format!("opening {path:?}"))?;
         Ok(Recorder {
             lines,
-            events: EventWriter::open(run_dir, step)?,
+            events: EventWriter::new(run_dir, kept, step),
         })
     }
 
@@ -136,6 +143,12 @@ pub fn read(run_dir: &Path) -> Result<Vec<Row>> {
     Ok(rows.collect())
 }
 
+/// Of a line, all that says whether it stays: rows of other versions may lack keys.
+#[derive(Deserialize)]
+struct Step {
+    step: u64,
+}
+
 /// Opens for appending after the last whole line whose step is at most `step`.
 fn open_cut_back(path: &Path, step: u64) -> std::io::Result<File> {
     let mut file = OpenOptions::new()
@@ -149,7 +162,7 @@ fn open_cut_back(path: &Path, step: u64) -> std::io::Result<File> {
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
-        let row = serde_json::from_slice::<Row>(&line);
+        let row = serde_json::from_slice::<Step>(&line);
         if !line.ends_with(b"\n") || row.map_or(true, |row| row.step > step) {
             break;
         }
@@ -184,19 +197,30 @@ mod tests {
             pairs_per_s: 10.0,
             step_s: 0.1,
             data_wait_s: 0.001,
+            loader_cpu: Some(0.25),
         }
     }
 
     #[test]
     fn rows_after_the_checkpoint_and_torn_lines_are_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::open(dir.path(), 0).unwrap();
+        let mut recorder = Recorder::open(dir.path(), 0, 0).unwrap();
         (1..=4).for_each(|step| recorder.write(&row(step)).unwrap());
         recorder.lines.write_all(b"{\"step\": 5, \"epo").unwrap();
         drop(recorder);
-        let mut recorder = Recorder::open(dir.path(), 2).unwrap();
+        let mut recorder = Recorder::open(dir.path(), 2, 2).unwrap();
         recorder.write(&row(3)).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [row(1), row(2), row(3)]);
+    }
+
+    #[test]
+    fn rows_of_another_version_are_rows_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let past = "{\"step\":1,\"other\":2}\n{\"step\":2}\n";
+        std::fs::write(&path, format!("{past}{{\"step\":3}}\n")).unwrap();
+        drop(Recorder::open(dir.path(), 2, 2).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), past);
     }
 
     #[test]

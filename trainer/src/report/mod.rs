@@ -1,5 +1,6 @@
 //! What a run says of itself: rows, curves, pictures, warnings, and plots of several runs.
 
+mod cpu;
 mod diagnostics;
 mod meter;
 mod metrics;
@@ -17,4 +18,5 @@ pub use metrics::{Row, read};
 pub use pictures::Pictures;
 pub(crate) use probe::ProbeBeside;
 pub use progress::Progress;
+pub(crate) use progress::cpu_shares;
 pub use warnings::Warnings;

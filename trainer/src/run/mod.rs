@@ -7,6 +7,7 @@ mod checkpoint_writer;
 mod data;
 mod gate;
 mod host_batch;
+mod log_grid;
 mod memory_estimate;
 mod profile;
 mod run_dir;

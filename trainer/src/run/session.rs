@@ -17,6 +17,7 @@ use sampler::{Cursor, Sampler};
 use tch::{Device, Kind, Tensor};
 
 use super::data::{self, num_threads, open_as_before, open_sampler};
+use super::log_grid::LogGrid;
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::step::Stepper;
@@ -102,6 +103,8 @@ pub struct Session {
     pub step: u64,
     /// The next batch.
     pub cursor: Cursor,
+    /// The grid of the log under which the steps so far were made; `None` at the start.
+    pub(super) grid_before: Option<LogGrid>,
     /// Lines about what was found: the resumption, a damaged checkpoint, another number of threads.
     pub notes: Vec<String>,
 }
@@ -133,6 +136,7 @@ impl Session {
             run_dir,
             step: 0,
             cursor: Cursor::default(),
+            grid_before: None,
             notes: note.into_iter().chain(found).collect(),
         };
         session.note_fresh();
@@ -189,6 +193,7 @@ impl Session {
             .load_state(&checkpoint.part("optim."))
             .context("loading the checkpoint's optimizer")?;
         self.step = header.step;
+        self.grid_before = Some(LogGrid::of_checkpoint(header)?);
         let LoaderPosition { epoch, step } = header.cursor;
         self.cursor = Cursor { epoch, step };
         if self.cursor.step >= self.sampler.steps_per_epoch() {

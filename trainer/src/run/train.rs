@@ -4,16 +4,16 @@
 //! behind a gate that lets no bad step through. Whatever happens beside it (log, checkpoint, stop)
 //! is one `if` and one call. Nothing waits for the device but a row that is due and a checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use model::files::checkpoint;
-use sampler::Batch;
+use sampler::{Batch, Cursor};
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
 use super::checkpoint_writer::CheckpointWriter;
-use super::gate::Gate;
+use super::log_grid::LogGrid;
 use super::profile::{Phase, Phases, Profile};
 use super::schedule::Schedule;
 use super::session::Session;
@@ -56,10 +56,11 @@ pub fn train(
     let total = s.schedule.total_steps();
     let stop = stop_after.unwrap_or(total).min(total);
     let accumulate = s.config.data.accumulate;
-    let grid = LogGrid::new(&s);
-    let mut recorder = Recorder::open(s.run_dir.path(), grid.floor(s.step))?;
+    let grid = LogGrid::new(&s.config, &s.schedule);
+    let kept = grid.last_kept(s.step, s.grid_before);
+    let mut recorder = Recorder::open(s.run_dir.path(), kept, s.step)?;
     let mut checkpoints = CheckpointWriter::new(s.run_dir.path(), &s.config.run);
-    let mut progress = Progress::new(s.step, stop);
+    let mut progress = Progress::new(s.step, stop, s.stepper.method.least_loss());
     s.notes.iter().for_each(|line| progress.note(line));
     let mut warnings = Warnings::default();
     let every = s.config.run.pictures_every_steps;
@@ -75,7 +76,8 @@ pub fn train(
 
     let began_at = s.step;
     let mut batches = s.sampler.start(s.cursor)?;
-    let mut meter = Meter::start();
+    let mut meter = Meter::start(s.device);
+    let mut known_good = (s.step, s.cursor);
     while s.step < stop && interrupted_by.is_none() {
         let (lr, tau) = (s.schedule.lr(s.step), s.schedule.tau(s.step));
         let mut sums = Sums::default();
@@ -86,7 +88,10 @@ pub fn train(
                 .expect("batches are endless but for an error, which ends this loop");
             let batch = match batch {
                 Ok(batch) => batch,
-                Err(why) => return Err(end_without_data(&mut s, began_at, checkpoints, why)),
+                Err(why) => {
+                    let since = (began_at, known_good);
+                    return Err(end_without_data(&mut s, since, &mut checkpoints, why));
+                }
             };
             sums.add_pairs(&batch);
             pictures.note(s.step + 1, &batch);
@@ -104,7 +109,8 @@ pub fn train(
         let has_row = ends || grid.is_due(s.step);
         let has_checkpoint = ends || s.step.is_multiple_of(s.config.run.checkpoint_every_steps);
         if has_row || has_checkpoint {
-            refuse_bad_step(&mut s.stepper.gate, &mut checkpoints, s.run_dir.path())?;
+            refuse_bad_step(&mut s, &mut checkpoints, known_good)?;
+            known_good = (s.step, s.cursor);
         }
         if has_row {
             let pace = meter.read().context("a row follows a step")?;
@@ -142,22 +148,28 @@ pub fn train(
     })
 }
 
-/// Stops the run at its first bad step, before anything is written of it or after it.
+/// Stops the run at its first bad step, before anything is written of it or after it but the state
+/// before it, which the gate has kept. `known_good` is a step before it and the batch after that.
 fn refuse_bad_step(
-    gate: &mut Gate,
+    s: &mut Session,
     checkpoints: &mut CheckpointWriter,
-    run_dir: &Path,
+    (good_step, good_cursor): (u64, Cursor),
 ) -> Result<()> {
-    let Some((step, term)) = gate.first_bad() else {
+    let Some((bad_step, term)) = s.stepper.gate.first_bad() else {
         return Ok(());
     };
-    checkpoints.wait()?;
-    let good = match checkpoint::list(run_dir)?.pop() {
-        Some((_, path)) => format!("the last good checkpoint is {}", path.display()),
-        None => "there is no checkpoint yet".to_owned(),
+    let bad = format!("{term} is not finite at step {bad_step}");
+    let before = bad_step - 1;
+    let batches = (before - good_step) * s.config.data.accumulate;
+    let cursor = good_cursor.advanced(batches, s.sampler.steps_per_epoch());
+    let saved = save_once(s, checkpoints, before, cursor)
+        .with_context(|| format!("{bad}, and the state before it cannot be saved"))?;
+    let state = match saved {
+        Some(path) => format!("the state before it is {}", path.display()),
+        None => "nothing has been learnt yet".to_owned(),
     };
     Err(anyhow!(
-        "{term} is not finite at step {step}; {good}. A lower optim.base_lr or a longer warm-up may help"
+        "{bad}; {state}. A lower optim.base_lr (with --allow-change optim.base_lr) or a longer warm-up may help"
     ))
 }
 
@@ -165,8 +177,8 @@ fn refuse_bad_step(
 /// checkpoint. The error that ends the run.
 fn end_without_data(
     s: &mut Session,
-    began_at: u64,
-    checkpoints: CheckpointWriter,
+    (began_at, known_good): (u64, (u64, Cursor)),
+    checkpoints: &mut CheckpointWriter,
     why: sampler::Error,
 ) -> anyhow::Error {
     let why = anyhow::Error::new(why).context("loading a batch");
@@ -174,7 +186,7 @@ fn end_without_data(
     if s.step == began_at {
         return why;
     }
-    let kept = match keep(s, checkpoints) {
+    let kept = match keep(s, checkpoints, known_good) {
         Ok(path) => format!("kept in {}", path.display()),
         Err(error) => format!("which could not be kept ({error:#})"),
     };
@@ -182,42 +194,32 @@ fn end_without_data(
 }
 
 /// Writes a checkpoint of the steps done, if they are good.
-fn keep(s: &mut Session, mut checkpoints: CheckpointWriter) -> Result<PathBuf> {
-    refuse_bad_step(&mut s.stepper.gate, &mut checkpoints, s.run_dir.path())?;
-    checkpoints.submit(s.snapshot(s.step, s.cursor)?)?;
-    let path = checkpoints.wait()?.context("a checkpoint was submitted")?;
-    Ok(path.to_owned())
+fn keep(
+    s: &mut Session,
+    checkpoints: &mut CheckpointWriter,
+    known_good: (u64, Cursor),
+) -> Result<PathBuf> {
+    refuse_bad_step(s, checkpoints, known_good)?;
+    save_once(s, checkpoints, s.step, s.cursor)?.context("steps were done")
 }
 
-/// Which steps get a row, whatever stops and resumes: the first, every n-th, those with a probe,
-/// the last.
-struct LogGrid {
-    every: u64,
-    /// 0: no probes.
-    probe_every: u64,
-    total: u64,
-}
-
-impl LogGrid {
-    fn new(s: &Session) -> Self {
-        LogGrid {
-            every: s.config.run.log_every_steps,
-            probe_every: s.config.probe.every,
-            total: s.schedule.total_steps(),
+/// The checkpoint after `step` steps, which is written unless it is there. There is none of step 0
+/// but an imported one.
+fn save_once(
+    s: &Session,
+    checkpoints: &mut CheckpointWriter,
+    step: u64,
+    cursor: Cursor,
+) -> Result<Option<PathBuf>> {
+    checkpoints.wait()?;
+    let newest = checkpoint::list(s.run_dir.path())?.pop();
+    match newest {
+        Some((of, path)) if of == step => Ok(Some(path)),
+        _ if step == 0 => Ok(None),
+        _ => {
+            checkpoints.submit(s.snapshot(step, cursor)?)?;
+            Ok(checkpoints.wait()?.map(PathBuf::from))
         }
-    }
-
-    fn is_due(&self, step: u64) -> bool {
-        let has_probe = self.probe_every > 0 && step.is_multiple_of(self.probe_every);
-        step == 1 || step == self.total || step.is_multiple_of(self.every) || has_probe
-    }
-
-    /// The last due step up to `step`. A row beyond it was written because its call ended there.
-    fn floor(&self, step: u64) -> u64 {
-        (1..=step)
-            .rev()
-            .find(|&step| self.is_due(step))
-            .unwrap_or(0)
     }
 }
 
@@ -291,31 +293,7 @@ impl Sums {
             pairs_per_s: pace.pairs_per_s,
             step_s: pace.step_s,
             data_wait_s: pace.data_wait_s,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_lie_on_one_grid_however_often_a_run_stops() {
-        let grid = LogGrid {
-            every: 10,
-            probe_every: 4,
-            total: 25,
-        };
-        let due: Vec<u64> = (1..=25).filter(|s| grid.is_due(*s)).collect();
-        assert_eq!(due, [1, 4, 8, 10, 12, 16, 20, 24, 25]);
-        for step in 0..=25 {
-            let expected = due
-                .iter()
-                .copied()
-                .filter(|d| *d <= step)
-                .max()
-                .unwrap_or(0);
-            assert_eq!(grid.floor(step), expected, "{step}");
+            loader_cpu: pace.loader_cpu,
         }
     }
 }

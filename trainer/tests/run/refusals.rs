@@ -2,6 +2,9 @@
 
 use std::process::Output;
 
+use model::files::checkpoint::Checkpoint;
+
+use super::resume::{assert_same, result};
 use super::{Bench, assert_success, stderr, trainer};
 
 #[track_caller]
@@ -190,7 +193,7 @@ fn a_run_that_diverges_stops_at_its_step() {
     let (newest, path) = checkpoints.last().unwrap();
     assert_eq!(*newest, step - 1, "{text}");
     assert!(
-        text.contains(&format!("the last good checkpoint is {}", path.display())),
+        text.contains(&format!("the state before it is {}", path.display())),
         "{text}"
     );
     for (_, path) in &checkpoints {
@@ -204,16 +207,62 @@ fn a_run_that_diverges_stops_at_its_step() {
             .all(|row| row.step < step)
     );
 
-    // Asked only at steps 1 and 8, the run names the same step and term.
+    // Asked only at steps 1 and 8, the run names the same step and term, and has the same state.
     let out = bench.path("asked_late");
-    let seldom = [
-        "--set",
-        "run.checkpoint_every_steps=100",
-        "--set",
-        "run.log_every_steps=100",
-    ];
-    let text = stderr(&bench.run(&out, &[&DIVERGES[..], &seldom].concat()));
+    let text = stderr(&bench.run(&out, &[&DIVERGES[..], &SELDOM].concat()));
     assert_eq!(stopped_by(&text), (term, step), "{text}");
-    assert!(text.contains("there is no checkpoint yet"), "{text}");
+    let (newest, late) = model::files::checkpoint::list(&out).unwrap().pop().unwrap();
+    assert_eq!(newest, step - 1, "{text}");
+    let tensors = |path| model::files::safetensors::read(path).unwrap().1;
+    assert!(tensors(path) == tensors(&late));
+}
+
+/// Nothing asks whether a step was good but the first and the last.
+const SELDOM: [&str; 4] = [
+    "--set",
+    "run.checkpoint_every_steps=100",
+    "--set",
+    "run.log_every_steps=100",
+];
+
+#[test]
+fn a_diverged_run_goes_on_from_before_its_bad_step_as_if_it_had_stopped_there() {
+    let bench = Bench::new();
+    let (diverged, stopped) = (bench.path("diverged"), bench.path("stopped"));
+    // Three batches an epoch, two a step: a step ends within an epoch or goes beyond it.
+    let sets = [&SELDOM[..], &["--set", "data.accumulate=2"]].concat();
+    let bad = [&DIVERGES[..], &sets].concat();
+    let (_, step) = stopped_by(&stderr(&bench.run(&diverged, &bad)));
+    let last_good = (step - 1).to_string();
+    assert_success(&bench.run(&stopped, &[&bad[..], &["--steps", &last_good]].concat()));
+    let header = |run| Checkpoint::open(run).unwrap().header;
+    assert_eq!(header(&diverged), header(&stopped));
+    let tamed = [
+        "--set",
+        "schedule.warmup_steps=4",
+        "--set",
+        "optim.base_lr=0.1",
+        "--allow-change",
+        "optim.base_lr",
+    ];
+    for run in [&diverged, &stopped] {
+        assert_success(&bench.run(run, &[&sets[..], &tamed].concat()));
+    }
+    assert_same(&result(&diverged), &result(&stopped));
+}
+
+#[test]
+fn a_run_that_diverges_at_once_leaves_no_checkpoint() {
+    let bench = Bench::new();
+    let out = bench.path("at_once");
+    let sets = [
+        "--set",
+        "optim.base_lr=1e30",
+        "--set",
+        "schedule.warmup_steps=0",
+    ];
+    let text = stderr(&bench.run(&out, &sets));
+    assert_eq!(stopped_by(&text).1, 1, "{text}");
+    assert!(text.contains("nothing has been learnt yet"), "{text}");
     assert!(model::files::checkpoint::list(&out).unwrap().is_empty());
 }
