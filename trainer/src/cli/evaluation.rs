@@ -137,7 +137,8 @@ pub enum Task {
   trainer transfer seg random --arch resnet18 --data small/ --config small --set iterations=300 --out runs/seg_random
 
 DATA has the splits train and val in the layout of Cityscapes (leftImg8bit/, gtFine/), BDD100K (images/, labels/),
-or as pairs X.jpg, X_labelTrainIds.png. The same command again goes on from the last checkpoint.")]
+or as pairs X.jpg, X_labelTrainIds.png. The same command again goes on from the last checkpoint.
+SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 write one and end with exit code 75.")]
 pub struct TransferArgs {
     /// A run, a checkpoint, a .safetensors, .pth or .pkl file, or `random`.
     #[arg(required_unless_present = "list_configs")]

@@ -17,9 +17,10 @@ use crate::report::plot::By;
   trainer run --dry-run                              resolved config, parameters, schedule
   trainer run --batch 256 --set data.accumulate=4    1024 pairs a step on a smaller GPU
 
-The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT and SIGUSR1
-write a checkpoint and end with exit code 75. Exit codes: 0 done, 1 failed, 2 not possible
-as asked.")]
+The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT, SIGHUP
+(unless nohup has it ignored), SIGUSR1 and SIGUSR2 write a checkpoint and end with exit code
+75; a second SIGTERM or SIGINT ends at once. Exit codes: 0 done, 1 failed, 2 not possible as
+asked.")]
 pub struct RunArgs {
     /// Which run.
     #[command(flatten)]

@@ -29,7 +29,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Probe(args) => probe::probe(args)?,
         Command::Transfer {
             task: Task::Seg(args),
-        } => transfer::transfer(args)?,
+        } => return transfer::transfer(args),
         Command::Embed(args) => embed::embed(args)?,
         Command::Export(args) => export::export(args)?,
         Command::Plot(args) => plot::plot(args)?,

@@ -14,7 +14,7 @@ const SIDE: u32 = 64;
 
 /// Pairs of images and labels in `train` and `val`: bands of the three classes at heights of the
 /// image's own.
-fn labelled(bench: &Bench) -> PathBuf {
+pub(crate) fn labelled(bench: &Bench) -> PathBuf {
     let dir = bench.path("labelled");
     for (split, count) in [("train", 12), ("val", 5)] {
         fs::create_dir_all(dir.join(split)).unwrap();

@@ -13,7 +13,9 @@ mod pipes;
 mod plot;
 mod refusals;
 mod resume;
+mod signals;
 mod storage;
+mod tensorboard;
 mod timm;
 #[allow(dead_code, reason = "other programs' tests use more of it")]
 mod train;

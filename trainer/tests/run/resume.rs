@@ -58,7 +58,7 @@ pub(crate) fn assert_same_as_undisturbed(run: &Path) {
     assert_same(&result(run), undisturbed());
 }
 
-fn kill(child: u32, signal: &str) {
+pub(crate) fn kill(child: u32, signal: &str) {
     let status = Command::new("kill")
         .args([signal, &child.to_string()])
         .status()
@@ -97,20 +97,6 @@ fn stopping_by_steps_changes_nothing() {
 }
 
 #[test]
-fn sigterm_checkpoints_and_ends_with_a_code_of_its_own() {
-    let bench = Bench::new();
-    let out = bench.path("sigterm");
-    let mut child = bench.command(&out, &[]).spawn().unwrap();
-    wait_for_step(&out, 1);
-    kill(child.id(), "-TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(75));
-    let step = Checkpoint::open(&out).unwrap().header.step;
-    assert!((1..8).contains(&step), "{step}");
-    assert_success(&bench.run(&out, &[]));
-    assert_same_as_undisturbed(&out);
-}
-
-#[test]
 fn kill_9_loses_only_what_came_after_the_checkpoint() {
     let bench = Bench::new();
     let out = bench.path("kill-9");
@@ -141,6 +127,44 @@ fn a_damaged_newest_checkpoint_costs_only_its_steps() {
         "{text}"
     );
     assert_same_as_undisturbed(&out);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_read_ends_the_command_and_stays() {
+    let bench = Bench::new();
+    let out = bench.path("hindered");
+    assert_success(&bench.run(&out, &["--steps", "6"]));
+    let (_, newest) = model::files::checkpoint::list(&out).unwrap().pop().unwrap();
+    std::fs::remove_file(&newest).unwrap();
+    std::fs::create_dir(&newest).unwrap();
+    let rows = std::fs::read(out.join("metrics.jsonl")).unwrap();
+    let output = bench.run(&out, &[]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.lines().count() == 1 && text.contains("step 6") && text.contains("not a file"),
+        "{text}"
+    );
+    assert!(newest.is_dir());
+    assert_eq!(std::fs::read(out.join("metrics.jsonl")).unwrap(), rows);
+}
+
+#[test]
+fn another_log_grid_deletes_no_row() {
+    let bench = Bench::new();
+    let out = bench.path("other-grid");
+    let steps = || -> Vec<u64> {
+        let rows = report::read(&out).unwrap();
+        rows.iter().map(|row| row.step).collect()
+    };
+    assert_success(&bench.run(&out, &["--steps", "5"]));
+    assert_eq!(steps(), [1, 2, 4, 5]);
+    let every = ["--set", "run.log_every_steps=3"];
+    assert_success(&bench.run(&out, &[&every[..], &["--steps", "7"]].concat()));
+    assert_eq!(steps(), [1, 2, 4, 5, 6, 7]);
+    // Under the same grid, the row where the call ended goes.
+    assert_success(&bench.run(&out, &every));
+    assert_eq!(steps(), [1, 2, 4, 5, 6, 8]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -143,12 +143,12 @@ impl Tuning {
         Ok(tuning)
     }
 
-    /// Trains to the end of the schedule, or until `stop` iterations are done, and scores the
-    /// network.
+    /// Trains to the end of the schedule, until `stop` iterations are done, or until something has
+    /// `interrupted` it after an iteration; then there is a checkpoint. How many iterations are done.
     ///
     /// # Errors
     /// If an image cannot be read, a file not written, or the loss is no number.
-    pub fn run(&mut self, stop: Option<u64>) -> Result<TransferResult> {
+    pub fn train(&mut self, stop: Option<u64>, interrupted: impl Fn() -> bool) -> Result<u64> {
         let end = stop
             .unwrap_or(self.config.iterations)
             .min(self.config.iterations);
@@ -157,22 +157,31 @@ impl Tuning {
         self.note.iter().for_each(|line| progress.note(line));
         let loader = Loader::start(&self.train, &self.config, self.iteration, self.fcn.device());
         let (mut losses, mut since) = (Vec::new(), Instant::now());
-        while self.iteration < end {
+        let mut ends = self.iteration >= end;
+        while !ends {
             losses.push(self.step(&loader)?);
             self.iteration += 1;
             progress.at(self.iteration);
-            if self.iteration.is_multiple_of(self.config.log_every) || self.iteration == end {
+            ends = self.iteration == end || interrupted();
+            if self.iteration.is_multiple_of(self.config.log_every) || ends {
                 let row = self.row(&losses, since.elapsed().as_secs_f64())?;
                 writeln!(metrics, "{}", serde_json::to_string(&row)?)
                     .context("writing metrics.jsonl")?;
                 (losses, since) = (Vec::new(), Instant::now());
             }
-            if self.iteration.is_multiple_of(self.config.checkpoint_every) || self.iteration == end
-            {
+            if self.iteration.is_multiple_of(self.config.checkpoint_every) || ends {
                 self.write_checkpoint()?;
             }
         }
         progress.leave();
+        Ok(self.iteration)
+    }
+
+    /// Scores the network as it is now, and writes the result down.
+    ///
+    /// # Errors
+    /// If an image cannot be read, or a file not written.
+    pub fn score(&self) -> Result<TransferResult> {
         let confusion = evaluate(&self.fcn, &self.test, &self.out.join(PICTURE))?;
         let result = TransferResult {
             weights: self.origin.clone(),
@@ -273,10 +282,13 @@ impl Tuning {
 
     fn restore(&mut self) -> Result<()> {
         let path = self.out.join(CHECKPOINT);
-        if !path.is_file() {
+        // Only where there is no such name does it begin anew: what cannot be read may be good.
+        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Ok(());
         }
-        let (metadata, tensors) = safetensors::read(&path)?;
+        let (metadata, tensors) = safetensors::read(&path).with_context(|| {
+            format!("going on from {path:?} (moved away, the fine-tuning starts over)")
+        })?;
         if metadata.get(CONFIG_KEY) != Some(&self.identity()?) {
             return Err(usage(format!(
                 "{:?} holds a fine-tuning of other weights, images or settings; give another --out",
@@ -307,7 +319,11 @@ impl Tuning {
     /// Opens `metrics.jsonl`, cut back to the rows up to the present iteration.
     fn open_metrics(&self) -> Result<File> {
         let path = self.out.join(METRICS);
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).with_context(|| format!("reading {path:?}")),
+        };
         let is_past = |line: &&str| {
             let row: Option<serde_json::Value> = serde_json::from_str(line).ok();
             row.and_then(|row| row["iteration"].as_u64())
