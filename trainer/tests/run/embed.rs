@@ -1,6 +1,7 @@
 //! Features of whole frames: those of the backbone, in the catalog's order, and open in Python
 //! where there is one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -182,7 +183,7 @@ fn features_are_torchvisions_and_join_with_the_catalog_in_python() {
         .tensors()
         .iter()
         .map(|(name, tensor)| HostTensor::copy_of(name, tensor).unwrap());
-    pth::write(&file, &tensors.collect::<Vec<_>>()).unwrap();
+    pth::write(&file, &BTreeMap::new(), &tensors.collect::<Vec<_>>()).unwrap();
     assert_success(&embed(&file, &shards, &out, &["--height", "128"]));
     let compare = r#"
 import glob, io, json, sys

@@ -104,6 +104,41 @@ fn images_without_labels_are_refused_or_left_out_by_name_and_number() {
 }
 
 #[test]
+fn the_same_weights_score_the_same_as_a_run_and_as_exports() {
+    let bench = Bench::new();
+    let data = labelled(&bench);
+    let run = bench.path("run");
+    // Batch norms of half a batch, and a last stage at stride 1: neither is in the tensors.
+    assert_success(&bench.run(&run, &["--steps", "2", "--set", "model.bn_splits=2"]));
+    let score = |weights: &Path| {
+        json(&[
+            "probe",
+            weights.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+            "--height",
+            "64",
+            "--epochs",
+            "2",
+            "--device",
+            "cpu",
+            "--json",
+        ])
+    };
+    let of_run = score(&run);
+    assert_eq!(of_run["grid"], serde_json::json!([5, 5]));
+    for name in ["r18.pth", "r18.safetensors"] {
+        let file = bench.path(name);
+        let mut export = trainer(&["export"]);
+        assert_success(&export.arg(&run).arg("--out").arg(&file).output().unwrap());
+        let of_export = score(&file);
+        for key in ["grid", "c5", "c4_c5", "neighbours_map"] {
+            assert_eq!(of_export[key], of_run[key], "{key} of {name}");
+        }
+    }
+}
+
+#[test]
 fn a_run_is_probed_without_being_changed() {
     let bench = Bench::new();
     let (plain, probed) = (bench.path("unprobed"), bench.path("probed"));

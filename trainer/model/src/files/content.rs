@@ -48,6 +48,7 @@ impl Content {
         Ok(Content::Foreign(ForeignFile {
             container: "safetensors",
             tensors: named.collect(),
+            metadata,
             author: None,
             packages: Default::default(),
         }))

@@ -11,6 +11,8 @@ pub struct ForeignFile {
     pub container: &'static str,
     /// Its tensors; names of nested dictionaries are joined by dots.
     pub tensors: BTreeMap<String, FileTensor>,
+    /// What it says beside them, as our exports do: metadata of safetensors, members of a zip.
+    pub metadata: BTreeMap<String, String>,
     /// Who wrote it, where it says so (`__author__` of Detectron2's files).
     pub author: Option<String>,
     /// Python packages whose objects are in it.

@@ -114,7 +114,7 @@ impl Weights {
         };
         Ok(Self {
             reading: Some(trunk.reading),
-            ..Self::of_tensors(origin, form_of(trunk.arch), trunk.tensors)
+            ..Self::of_tensors(origin, exported_form(trunk.arch, file), trunk.tensors)
         })
     }
 
@@ -200,6 +200,33 @@ fn model_of(config: &str) -> Result<ModelConfig> {
     Ok(part.model)
 }
 
+/// Keys of a file's metadata: the strides of stages 3 and 4, which no tensor tells.
+const STRIDES: [&str; 2] = ["layer3_stride", "layer4_stride"];
+
+/// What an export says beside the tensors of a backbone of the form `model`, so that the same weights
+/// are evaluated in the same form as those of the run.
+pub fn metadata_of(model: &ModelConfig) -> BTreeMap<String, String> {
+    let strides = [model.layer3_stride, model.layer4_stride];
+    let entries = STRIDES.into_iter().zip(strides);
+    entries
+        .map(|(key, stride)| (key.to_owned(), stride.to_string()))
+        .collect()
+}
+
+/// torchvision's form, with the strides that an export of ours names.
+fn exported_form(arch: Arch, file: &ForeignFile) -> ModelConfig {
+    let stride = |key: &str| {
+        let stride = file.metadata.get(key)?.parse().ok()?;
+        [1, 2].contains(&stride).then_some(stride)
+    };
+    let [layer3_stride, layer4_stride] = STRIDES.map(|key| stride(key).unwrap_or(2));
+    ModelConfig {
+        layer3_stride,
+        layer4_stride,
+        ..form_of(arch)
+    }
+}
+
 /// torchvision's form of a ResNet.
 fn form_of(arch: Arch) -> ModelConfig {
     ModelConfig {
@@ -244,7 +271,7 @@ mod tests {
         let tensors: Vec<HostTensor> = weights.tensors.iter().map(host).collect();
         safetensors::write(&file, &BTreeMap::new(), &tensors).unwrap();
         let pth = dir.path().join("w.pth");
-        pth::write(&pth, &tensors).unwrap();
+        pth::write(&pth, &BTreeMap::new(), &tensors).unwrap();
         let hub = dir.path().join("model.safetensors");
         fs::copy(&file, hub).unwrap();
         for path in [&file, &pth, dir.path()] as [&Path; 3] {

@@ -16,7 +16,7 @@ use eval::{frames, recalibrate};
 use model::Network;
 use model::files::checkpoint::Checkpoint;
 use model::files::safetensors::{self, HostTensor};
-use model::files::weights::Weights;
+use model::files::weights::{Weights, metadata_of};
 use model::files::{detectron2, pth, timm};
 use serde::Serialize;
 use tch::{Device, Tensor};
@@ -160,16 +160,17 @@ fn write(
     license: &str,
     tensors: &[HostTensor],
 ) -> Result<()> {
-    let metadata = metadata(checkpoint, args.network.into());
+    let mut metadata = metadata(checkpoint, args.network.into());
+    let config = parse_resolved(&checkpoint.header.config, "the checkpoint's config")?;
+    metadata.extend(metadata_of(&config.model));
     match format {
         Format::Safetensors | Format::Torchvision => {
             safetensors::write(&args.out, &metadata, tensors)
         }
-        Format::Pth => pth::write(&args.out, tensors),
+        Format::Pth => pth::write(&args.out, &metadata, tensors),
         Format::Detectron2 => detectron2::write(&args.out, tensors),
         Format::Timm => {
             let header = &checkpoint.header;
-            let config = parse_resolved(&header.config, "the checkpoint's config")?;
             let about = timm::About {
                 arch: config.model.arch,
                 view_px: config.augment.view_px,

@@ -31,7 +31,13 @@ pub fn read(file: &[u8]) -> Result<BTreeMap<String, Tensor>> {
 pub fn read_bytes(file: impl Into<Bytes>) -> Result<ForeignFile> {
     let file = file.into();
     if file.starts_with(zip::MAGIC) {
-        return found("torch.save's zip", zip::open(&file)?);
+        let zip::Archive {
+            value,
+            storages,
+            metadata,
+        } = zip::open(&file)?;
+        let found = found("torch.save's zip", (value, storages))?;
+        return Ok(ForeignFile { metadata, ..found });
     }
     let mut input = Input::new(file);
     let first = unpickle(&mut input).context("it is no pickle")?;
@@ -49,6 +55,7 @@ fn found(container: &'static str, (value, storages): (Unpickled, Storages)) -> R
     Ok(ForeignFile {
         container,
         tensors: walk::tensors(&graph, &storages, root)?,
+        metadata: BTreeMap::new(),
         author: author.map(str::to_owned),
         packages: graph.packages(),
     })

@@ -4,6 +4,7 @@
 //! per tensor with its raw values (RECIPE 6). Values begin at multiples of 64 bytes, as PyTorch's
 //! own files do, so that they can be mapped.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -14,14 +15,20 @@ use super::pickle::Pickle;
 use crate::files::replace::replace;
 use crate::files::safetensors::HostTensor;
 
+/// Below this lie members of ours, one a piece of metadata.
+pub(super) const METADATA: &str = "metadata/";
 /// Values of a member begin at multiples of this.
 const ALIGNMENT: usize = 64;
 
-/// Writes a state dict, atomically.
+/// Writes a state dict, atomically. PyTorch does not look at `metadata`, which lies beside it.
 ///
 /// # Errors
 /// A tensor of a type that has no storage here; more than 4 GiB; a file that cannot be written.
-pub fn write(path: &Path, tensors: &[HostTensor]) -> Result<()> {
+pub fn write(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[HostTensor],
+) -> Result<()> {
     let mut zip = Zip::default();
     zip.add("archive/data.pkl", &state_dict(tensors)?)?;
     zip.add("archive/byteorder", b"little")?;
@@ -29,6 +36,9 @@ pub fn write(path: &Path, tensors: &[HostTensor]) -> Result<()> {
         zip.add(&format!("archive/data/{key}"), &tensor.bytes)?;
     }
     zip.add("archive/version", b"3\n")?;
+    for (key, value) in metadata {
+        zip.add(&format!("archive/{METADATA}{key}"), value.as_bytes())?;
+    }
     let bytes = zip.finish()?;
     replace(path, |out| out.write_all(&bytes))
 }

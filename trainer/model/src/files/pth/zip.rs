@@ -15,6 +15,7 @@ use rawzip::{CompressionMethod, ZipArchive};
 use super::input::Input;
 use super::machine::{Unpickled, unpickle};
 use super::storages::Storages;
+use super::write::METADATA;
 
 /// The first bytes of a zip.
 pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
@@ -23,11 +24,21 @@ const MAX_RATIO: usize = 16;
 /// Bytes that may be more: constant tensors shrink to nothing.
 const MAX_EXTRA: usize = 1 << 28;
 
-/// The pickle and the storages of an archive.
+/// What an archive holds.
+pub(super) struct Archive {
+    /// Its pickle.
+    pub(super) value: Unpickled,
+    /// Values of tensors.
+    pub(super) storages: Storages,
+    /// What our exports say beside them.
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+/// Opens an archive.
 ///
 /// # Errors
 /// If it is damaged, packed in a way that is not read, or none of `torch.save`.
-pub(super) fn open(file: &Bytes) -> Result<(Unpickled, Storages)> {
+pub(super) fn open(file: &Bytes) -> Result<Archive> {
     let mut members = members(file)?;
     let pickles = members
         .keys()
@@ -42,14 +53,26 @@ pub(super) fn open(file: &Bytes) -> Result<(Unpickled, Storages)> {
     let value =
         unpickle(&mut Input::new(members[&pickle].clone())).with_context(|| pickle.clone())?;
     let order = members.remove(&format!("{folder}byteorder"));
-    let data = format!("{folder}data/");
-    let storage =
-        |(name, bytes): (String, Bytes)| Some((name.strip_prefix(&data)?.to_owned(), bytes));
+    let metadata = below(&members, &format!("{folder}{METADATA}"));
+    let metadata = metadata.map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes).into_owned()));
+    let metadata = metadata.collect();
     let storages = Storages {
-        by_key: members.into_iter().filter_map(storage).collect(),
+        by_key: below(&members, &format!("{folder}data/")).collect(),
         big_endian: order.is_some_and(|order| order.starts_with(b"big")),
     };
-    Ok((value, storages))
+    Ok(Archive {
+        value,
+        storages,
+        metadata,
+    })
+}
+
+/// The members below a folder, by their names there.
+fn below(members: &BTreeMap<String, Bytes>, folder: &str) -> impl Iterator<Item = (String, Bytes)> {
+    let inside = members.iter().filter_map(move |(name, bytes)| {
+        Some((name.strip_prefix(folder)?.to_owned(), bytes.clone()))
+    });
+    inside.collect::<Vec<_>>().into_iter()
 }
 
 /// Names and contents of all members.

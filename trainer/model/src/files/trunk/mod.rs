@@ -179,6 +179,7 @@ mod tests {
 
     fn file(tensors: impl IntoIterator<Item = Tensors>) -> ForeignFile {
         ForeignFile {
+            metadata: BTreeMap::new(),
             container: "a test",
             tensors: tensors.into_iter().flatten().collect(),
             author: None,
