@@ -4,6 +4,7 @@
 //! `torch.save` wrote in either of its containers, and plain pickles of NumPy arrays, as Detectron2's.
 //! Nothing of a foreign pickle is executed.
 
+mod escapes;
 mod graph;
 mod input;
 mod legacy;
