@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 
 use super::escapes::{source_escape, unescaped, unicode_escape};
 use super::graph::{Graph, Id, Node, Object};
@@ -395,6 +394,7 @@ fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn read(pickle: &[u8]) -> Result<Unpickled> {
