@@ -54,10 +54,12 @@ pub(super) fn open(file: &Bytes) -> Result<Archive> {
         unpickle(&mut Input::new(members[&pickle].clone())).with_context(|| pickle.clone())?;
     let order = members.remove(&format!("{folder}byteorder"));
     let metadata = below(&members, &format!("{folder}{METADATA}"));
-    let metadata = metadata.map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes).into_owned()));
-    let metadata = metadata.collect();
+    let metadata = metadata
+        .into_iter()
+        .map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes).into_owned()))
+        .collect();
     let storages = Storages {
-        by_key: below(&members, &format!("{folder}data/")).collect(),
+        by_key: below(&members, &format!("{folder}data/")),
         big_endian: order.is_some_and(|order| order.starts_with(b"big")),
     };
     Ok(Archive {
@@ -68,11 +70,11 @@ pub(super) fn open(file: &Bytes) -> Result<Archive> {
 }
 
 /// The members below a folder, by their names there.
-fn below(members: &BTreeMap<String, Bytes>, folder: &str) -> impl Iterator<Item = (String, Bytes)> {
-    let inside = members.iter().filter_map(move |(name, bytes)| {
-        Some((name.strip_prefix(folder)?.to_owned(), bytes.clone()))
-    });
-    inside.collect::<Vec<_>>().into_iter()
+fn below(members: &BTreeMap<String, Bytes>, folder: &str) -> BTreeMap<String, Bytes> {
+    let inside = members
+        .iter()
+        .filter_map(|(name, bytes)| Some((name.strip_prefix(folder)?.to_owned(), bytes.clone())));
+    inside.collect()
 }
 
 /// Names and contents of all members.
