@@ -73,6 +73,15 @@ def deflated(archive):
     return out.getvalue()
 
 
+def of_ours(archive):
+    """With what exports of ours say beside the tensors."""
+    out = io.BytesIO(archive)
+    with zipfile.ZipFile(out, "a") as added:
+        added.writestr("archive/metadata/step", "7")
+        added.writestr("archive/metadata/layer4_stride", "1")
+    return out.getvalue()
+
+
 def python2():
     """As PyTorch 0.3 wrote under Python 2: byte strings, a list of pairs, `_rebuild_tensor`."""
     return (
@@ -138,6 +147,7 @@ def main(corpus):
     contents = {"state": state(), "checkpoint": checkpoint(), "networks": networks()}
     zips = {name: saved(content, True) for name, content in contents.items()}
     zips |= {"protocol4": saved(state(), True, pickle_protocol=4), "deflated": deflated(zips["checkpoint"])}
+    zips["ours"] = of_ours(zips["state"])
     legacy = {name: saved(content, False) for name, content in contents.items()}
     arrays = {"model": {"stem.conv1.weight": numpy.ones((2, 3), numpy.float32)}, "__author__": "x"}
     legacy |= {f"pickle{protocol}": pickle.dumps(arrays, protocol) for protocol in range(6)}
