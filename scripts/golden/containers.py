@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes trainer/model/tests/fixtures/weights with PyTorch and NumPy: small tensors in every kind of file that holds weights.
+"""Writes trainer/model/tests/fixtures/weights with PyTorch and NumPy: small tensors in every kind of file of weights.
 
   .venv/bin/python scripts/golden/containers.py [OUT_DIR]
 

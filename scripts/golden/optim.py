@@ -69,8 +69,8 @@ def openselfsup_rate(step, peak, warmup, total, per_epoch):
 
 
 def openselfsup_runner(peak, warmup, batches, accumulate, epochs):
-    """mmcv's epoch runner with OpenSelfSup's optimizer hook, counted batch by batch: the rate of an epoch is set when it
-    begins, and the optimizer runs at every `accumulate`-th batch of the whole run. Rates of its steps."""
+    """mmcv's epoch runner with OpenSelfSup's optimizer hook, counted batch by batch: the rate of an epoch is set when
+    it begins, and the optimizer runs at every `accumulate`-th batch of the whole run. Rates of its steps."""
     rates, passed = [], 0
     for epoch in range(epochs):
         regular = peak * (1 + math.cos(math.pi * epoch / epochs)) / 2

@@ -111,7 +111,7 @@ fn check_others(dir: &Path, bad: &mut Vec<Problem>) -> Result<()> {
             .into_owned();
         let (problem, repair) = match path.extension().and_then(|ending| ending.to_str()) {
             Some("parquet") => continue,
-            _ if is_hidden(name) => continue,
+            _ if is_hidden(&name) => continue,
             Some("tmp") => (
                 "it is half a shard",
                 "wait for the run that writes it, or run that again".to_owned(),

@@ -93,12 +93,8 @@ impl<'a> Jpeg<'a> {
         Ok(image)
     }
 
-    /// As [`decode`](Self::decode), without the EXIF rotation: pixel by pixel beside labels that
-    /// know of none.
-    ///
-    /// # Errors
-    /// As [`decode`](Self::decode).
-    pub fn decode_as_stored(&self) -> Result<DynamicImage> {
+    /// The pixels before any EXIF rotation.
+    fn decode_as_stored(&self) -> Result<DynamicImage> {
         let (jpeg, header) = (&*self.bytes, &self.header);
         let layout = if self.is_grey() {
             Layout::Grey

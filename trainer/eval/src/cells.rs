@@ -61,7 +61,7 @@ pub struct Shown {
 impl Shown {
     /// Maps `[n, c, rows, columns]` to values `[n, c, height, width]` of the pixels of the picture at
     /// the size `to`: bilinear between the cells' centres; beyond the last one its own value.
-    pub fn resample(self, maps: &Tensor, to: Size) -> Tensor {
+    pub(crate) fn resample(self, maps: &Tensor, to: Size) -> Tensor {
         let (_, _, rows, columns) = maps.size4().expect("maps have four axes");
         let down = self.weights(rows, self.seen.height, to.height); // [height, rows]
         let across = self.weights(columns, self.seen.width, to.width); // [width, columns]

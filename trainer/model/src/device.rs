@@ -64,7 +64,7 @@ impl Precision {
     ///
     /// # Errors
     /// If libtorch refuses.
-    pub fn switch_tf32(self) -> Result<()> {
+    fn switch_tf32(self) -> Result<()> {
         native::set_tf32(self == Precision::Tf32)
     }
 }

@@ -39,7 +39,7 @@ pub enum ReadError {
 
 impl ReadError {
     /// Whether the file itself is at fault.
-    pub fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         matches!(self, ReadError::Damaged { .. })
     }
 

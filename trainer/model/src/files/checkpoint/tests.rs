@@ -24,6 +24,7 @@ fn header(step: u64) -> Header {
             fingerprint: "00ff".into(),
             frames: 9,
         },
+        shards: Vec::new(),
         torch_threads: 2,
         device: "cpu".into(),
         crc32c: BTreeMap::new(),
