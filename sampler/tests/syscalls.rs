@@ -104,7 +104,6 @@ fn check(few: &BTreeMap<String, f64>, many: &BTreeMap<String, f64>, reads: f64) 
     let samples = ((MANY - FEW) * BATCH) as f64;
     for (name, calls) in many {
         let per_sample = (calls - few.get(name).unwrap_or(&0.0)) / samples;
-        println!("{name}: {per_sample:.4} a sample");
         let limit = match name.as_str() {
             "futex" => 8.0 / BATCH as f64,
             "madvise" => 0.25,
