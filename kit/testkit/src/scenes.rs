@@ -23,7 +23,7 @@ pub fn write(dir: &Path, scenes: impl IntoIterator<Item = u64>) {
     write_in_shards(dir, &scenes, scenes.len());
 }
 
-/// As [`write`], in shards of `shard_frames`.
+/// As [`write()`], in shards of `shard_frames`.
 ///
 /// # Panics
 /// If it cannot be written.

@@ -1,9 +1,11 @@
-//! Image files: any bytes become levels that can be cut, or a named defect.
+//! Image files: any bytes become levels that can be cut, or a named defect; a PNG's numbers are as many
+//! as its size says.
 #![no_main]
 
 use std::cell::RefCell;
 
 use ingest::pyramid::Builder;
+use jpeg::StoredPng;
 use libfuzzer_sys::fuzz_target;
 use schemas::geom::Rect;
 use schemas::shard::Settings;
@@ -21,6 +23,9 @@ fn settings() -> Settings {
 }
 
 fuzz_target!(|data: &[u8]| {
+    if let Ok(png) = StoredPng::read(data, settings().max_pixels) {
+        assert_eq!(png.samples.len() as u64, png.size.area() * png.channels as u64);
+    }
     let built = BUILDER.with_borrow_mut(|builder| builder.build(data));
     let Ok(pyramid) = built else { return };
     let mut out = Vec::new();
