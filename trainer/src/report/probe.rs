@@ -48,6 +48,18 @@ impl ProbeBeside {
         })
     }
 
+    /// A line about images that are left out.
+    pub(crate) fn note(&self) -> Option<String> {
+        let splits = self.splits.as_ref()?;
+        let left_out = splits.train.unlabelled() + splits.test.unlabelled();
+        (left_out > 0).then(|| {
+            format!(
+                "note: {left_out} images in {:?} have no labels, and the probe leaves them out",
+                self.config.data
+            )
+        })
+    }
+
     /// mIoU of a linear classifier on C5 after `step` steps, in percent, if a probe is due.
     ///
     /// # Errors

@@ -71,6 +71,7 @@ pub fn train(
         s.device,
     );
     let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device)?;
+    probe.note().iter().for_each(|line| progress.note(line));
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
     let mut profile = Profile::new(profiled, s.device);
 
