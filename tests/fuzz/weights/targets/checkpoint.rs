@@ -10,7 +10,6 @@ use model::files::checkpoint::Checkpoint;
 use model::files::safetensors::{self, HostTensor};
 use model::files::weights::Weights;
 use serde_json::{Map, Value};
-use tch::Device;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     find_network(data);
@@ -24,9 +23,8 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         assert_eq!(checkpoint.header.crc32c.len(), tensors.len());
     }
     for network in [Network::Online, Network::Target] {
-        // It is far too short to hold all of a network.
         if let Ok(weights) = Weights::open(&FILE, network) {
-            assert!(weights.build(&weights.model, Device::Cpu).is_err());
+            assert!(weights.tensors().len() <= tensors.len());
         }
     }
     Corpus::Keep
