@@ -36,7 +36,9 @@ fn make_fit(metadata: &mut BTreeMap<String, String>, tensors: &[HostTensor]) {
         return;
     };
     if let Ok(Value::Object(mut header)) = serde_json::from_str(text) {
-        let sums = tensors.iter().map(|tensor| (tensor.name.clone(), tensor.crc32c().into()));
+        let sums = tensors
+            .iter()
+            .map(|tensor| (tensor.name.clone(), tensor.crc32c().into()));
         let sums: Map<String, Value> = sums.collect();
         header.insert("crc32c".to_owned(), sums.into());
         *text = Value::Object(header).to_string();
