@@ -63,21 +63,15 @@ fn a_probe_finds_what_the_maps_tell_and_repeats() {
         "1",
     ];
     let of_set = [
-        "--data", data, "--height", "64", "--device", "cpu", "--json", "--epochs", "60",
+        "--data", data, "--height", "64", "--device", "cpu", "--json", "--epochs", "120",
     ];
     let drawn = ["--pictures", picture.to_str().unwrap()];
     let report = json(&[&arguments[..], &of_set, &drawn].concat());
     let score = |key: &str| report[key]["miou"].as_f64().unwrap();
     let bound = |key: &str| report[key].as_f64().unwrap();
-    // A stray pixel of a class that is not there halves the mean, so pixels are counted here.
-    let accuracy = report["c5"]["pixel_accuracy"].as_f64().unwrap();
-    assert!(accuracy > 80.0, "{report}");
+    assert!(score("c5") > bound("position_only_miou") + 10.0, "{report}");
     assert!(
-        score("c4_c5") > bound("position_only_miou") + 10.0,
-        "{report}"
-    );
-    assert!(
-        bound("ceiling_miou") > 80.0 && score("c5") <= 100.0,
+        bound("ceiling_miou") > 80.0 && score("c4_c5") <= 100.0,
         "{report}"
     );
     assert_eq!(report["grid"], serde_json::json!([9, 9]));

@@ -49,11 +49,12 @@ pub struct Backbone {
 
 impl Weights {
     /// Reads a run's newest checkpoint, a checkpoint, a safetensors file, what `torch.save` or
-    /// `pickle` wrote, or a folder of timm's that holds such a file. Of a run the online network is taken, of other files the usual one, unless a
-    /// `network` is given.
+    /// `pickle` wrote, or a folder of timm's that holds such a file. Of a run the online network is
+    /// taken, of other files the usual one, unless a `network` is given.
     ///
     /// # Errors
-    /// If there is nothing, it cannot be read, or it holds no ResNet that is known, or not that network.
+    /// If there is nothing, it cannot be read, or it holds no ResNet that is known, or not that
+    /// network.
     pub fn open(path: &Path, network: impl Into<Option<Network>>) -> Result<Self> {
         let network = network.into();
         if !path.exists() {
