@@ -12,7 +12,7 @@ use std::path::Path;
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use schemas::frame::FrameRow;
+use schemas::frame::{FrameRow, Origin};
 use schemas::shard::{Settings, ShardWriter, Skipped};
 
 use crate::cpu_time::{self, Stage, StageTimes, lap};
@@ -49,7 +49,8 @@ enum Step {
     Item {
         source: String,
         weight: u64,
-        bytes_in: u64,
+        unread_bytes: u64,
+        origin: Option<Origin>,
         result: Result<Box<FrameRow>, Defect>,
     },
     End,
@@ -188,23 +189,26 @@ fn run_worker(
         let Item {
             source,
             weight,
+            unread_bytes,
             content,
         } = item;
-        let mut bytes_in = 0;
+        let mut origin = None;
         let result = catch_unwind(AssertUnwindSafe(|| {
-            frame(&mut builder, content?, &mut bytes_in)
+            frame(&mut builder, content?, &mut origin)
         }));
         let step = match result {
             Ok(Ok(row)) => Step::Item {
                 source,
                 weight,
-                bytes_in,
+                unread_bytes,
+                origin,
                 result: Ok(row),
             },
             Ok(Err(Trouble::Item(defect))) => Step::Item {
                 source,
                 weight,
-                bytes_in,
+                unread_bytes,
+                origin,
                 result: Err(defect),
             },
             Ok(Err(Trouble::Run(error))) => Step::Failed(error),
@@ -224,15 +228,20 @@ fn run_worker(
 fn frame(
     builder: &mut Builder,
     image: SourceImage,
-    bytes_in: &mut u64,
+    origin: &mut Option<Origin>,
 ) -> Result<Box<FrameRow>, Trouble> {
     let SourceImage { mut meta, data } = image;
     let bytes = read(data)?;
     lap(Stage::Read);
-    *bytes_in = bytes.len() as u64;
+    *origin = Some(Origin::of(&bytes));
+    lap(Stage::Crc);
     let Pyramid { size, levels } = builder.build(&bytes)?;
     meta.size = size;
-    Ok(Box::new(FrameRow { meta, levels }))
+    Ok(Box::new(FrameRow {
+        meta,
+        origin: *origin,
+        levels,
+    }))
 }
 
 struct Writer<'a> {
@@ -280,9 +289,18 @@ impl Writer<'_> {
             Step::Item {
                 source,
                 weight,
-                bytes_in,
+                unread_bytes,
+                origin,
                 result,
-            } => self.add(source, weight, bytes_in, result),
+            } => {
+                let skipped = Skipped {
+                    source,
+                    origin,
+                    unread_bytes,
+                    ..Skipped::default()
+                };
+                self.add(skipped, weight, result)
+            }
             Step::End => self.end(),
             Step::Failed(error) => Err(error),
         }
@@ -300,17 +318,18 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Adds an item, which becomes a frame, or `skipped` for a reason.
     fn add(
         &mut self,
-        source: String,
+        skipped: Skipped,
         weight: u64,
-        bytes_in: u64,
         result: Result<Box<FrameRow>, Defect>,
     ) -> Result<()> {
         let shard = self
             .open
             .as_mut()
             .expect("an item comes after the beginning of its shard");
+        let bytes_in = skipped.origin.map_or(0, |origin| origin.bytes);
         self.written.image_bytes_in += bytes_in;
         let weight = weight.min(shard.weight_left);
         shard.weight_left -= weight;
@@ -329,9 +348,9 @@ impl Writer<'_> {
             }
             Err(Defect { reason, detail }) => {
                 shard.skipped.push(Skipped {
-                    source,
                     reason: reason.to_owned(),
                     detail,
+                    ..skipped
                 });
                 self.written.skipped += 1;
                 self.progress.add_skipped(weight, bytes_in);
@@ -343,7 +362,7 @@ impl Writer<'_> {
 
     fn end(&mut self) -> Result<()> {
         let shard = self.open.take().expect("a shard ends after its beginning");
-        let summary = shard.writer.finish(&shard.skipped)?;
+        let summary = shard.writer.finish(&shard.skipped, None)?;
         self.written.shards += 1;
         self.written.bytes_out += summary.bytes;
         self.progress

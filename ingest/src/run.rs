@@ -13,7 +13,7 @@ use crate::pipeline::{Written, write_shards};
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{Report, remove_part_reports};
-use crate::source::{Dataset, Job, expand};
+use crate::source::{Dataset, Job, Search, expand};
 use crate::summary::Summary;
 
 /// What to ingest, and how.
@@ -122,9 +122,13 @@ fn write_report(catalog: &Catalog) -> Result<PathBuf> {
 }
 
 fn find_jobs(request: &Request) -> Result<Vec<Job>> {
+    let mut search = Search {
+        tag_files: request.tag_files.clone(),
+        ..Search::default()
+    };
     let mut jobs = Vec::new();
     for path in expand(&request.inputs)? {
-        jobs.extend(request.dataset.jobs(&path, &request.tag_files)?);
+        jobs.extend(request.dataset.jobs(&path, &mut search)?);
     }
     Ok(jobs)
 }

@@ -90,12 +90,33 @@ pub struct LevelImage {
     pub encoding: Encoding,
 }
 
+/// The encoded image that a frame was made of, as it was then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its length.
+    pub bytes: u64,
+    /// Its CRC32C.
+    pub crc32c: u32,
+}
+
+impl Origin {
+    /// The origin that `bytes` are.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.len() as u64,
+            crc32c: crc32c::crc32c(bytes),
+        }
+    }
+}
+
 /// A frame to be written: its metadata, and one entry per level of the set (`None`: too small to be
 /// stored).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameRow {
     /// What is known of it.
     pub meta: FrameMeta,
+    /// The image that it was made of, if that is known.
+    pub origin: Option<Origin>,
     /// In the order of [`Settings::levels`](crate::shard::Settings::levels).
     pub levels: Vec<Option<LevelImage>>,
 }

@@ -18,7 +18,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::reader::{ChunkReader, Length};
 use serde::de::DeserializeOwned;
 
-use crate::shard::{FORMAT_VERSION, key};
+use crate::shard::{FORMAT_VERSION, READ_VERSIONS, key};
 use crate::untrusted::{Input, caught, check_page_index, check_schema, read_groups};
 use crate::{Error, Result};
 
@@ -100,6 +100,17 @@ impl Table {
             .ok_or_else(|| Error::damaged(&self.path, format!("its footer lacks {name}")))?;
         serde_json::from_str(text)
             .map_err(|error| Error::damaged(&self.path, format!("{name} in its footer: {error}")))
+    }
+
+    /// The footer's entry `name`, parsed, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(crate) fn note_if_any<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match note(self.metadata(), name) {
+            Some(_) => self.note(name).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// All rows of the columns that `wanted` names, `batch_rows` at a time; the first error is the
@@ -210,7 +221,13 @@ fn note<'a>(metadata: &'a ParquetMetaData, name: &str) -> Option<&'a str> {
 
 fn check_version(metadata: &ParquetMetaData, path: &Path) -> Result<()> {
     match note(metadata, key::VERSION) {
-        Some(found) if found == FORMAT_VERSION.to_string() => Ok(()),
+        Some(found)
+            if READ_VERSIONS
+                .iter()
+                .any(|version| version.to_string() == found) =>
+        {
+            Ok(())
+        }
         found => Err(Error::Version {
             found: found.unwrap_or("0 (no shard)").to_owned(),
             expected: FORMAT_VERSION,

@@ -57,10 +57,11 @@ pub(crate) fn real_set(dir: &Path, shards: usize) -> Outcome<()> {
             };
             writer.push(FrameRow {
                 meta,
+                origin: None,
                 levels: pyramid.levels.clone(),
             })?;
         }
-        writer.finish(&[])?;
+        writer.finish(&[], None)?;
     }
     build(dir)?;
     Ok(())

@@ -26,7 +26,7 @@ use schemas::shard::{FrameEntry, Settings, ShardReader};
 
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::plan::plan;
-use crate::source::{Dataset, Job, expand, read};
+use crate::source::{Dataset, Job, Search, expand, read};
 
 pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
 pub use views::{Comparison, write_contact_sheet};
@@ -128,7 +128,10 @@ fn jobs_in_set(catalog: &Catalog, path: &Path) -> Result<Vec<Job>> {
     let mut found = Vec::new();
     for dataset in Dataset::ALL {
         // What is no input of this data set is one of another.
-        for job in dataset.jobs(path, &[]).unwrap_or_default() {
+        for job in dataset
+            .jobs(path, &mut Search::default())
+            .unwrap_or_default()
+        {
             if is_in_set(catalog, &job, dataset)? {
                 found.push(job);
             }

@@ -57,6 +57,7 @@ fn item(
     Item {
         source,
         weight: 1,
+        unread_bytes: 0,
         content,
     }
 }

@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::files::find;
 use super::job::Job;
 use super::naming::short_name;
+use super::search::Search;
 use crate::error::Result;
 
 /// Folder names that are a split.
@@ -27,7 +28,7 @@ const SPLITS: [&str; 8] = [
 ///
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image.
-pub(super) fn jobs(path: &Path) -> Result<Vec<Job>> {
+pub(super) fn jobs(path: &Path, _search: &mut Search) -> Result<Vec<Job>> {
     let found = find(Dataset::Images, path)?;
     found.into_jobs(Dataset::Images, path, &short_name(path, 1), &Arc::default())
 }
@@ -170,7 +171,9 @@ mod tests {
             ("", "holds no images"),
             ("a.txt", "neither a folder nor an archive"),
         ] {
-            let message = jobs(&dir.path().join(path)).unwrap_err().to_string();
+            let message = jobs(&dir.path().join(path), &mut Search::default())
+                .unwrap_err()
+                .to_string();
             assert!(
                 message.contains(detail) && message.contains("ingest images"),
                 "{message}"

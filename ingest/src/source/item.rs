@@ -15,6 +15,8 @@ pub struct Item {
     pub source: String,
     /// Share of the weight of its job that is done with it.
     pub weight: u64,
+    /// Bytes of the input behind this place that nobody can read any more.
+    pub unread_bytes: u64,
     /// What stands there.
     pub content: Result<SourceImage, Defect>,
 }

@@ -1,26 +1,26 @@
 //! From an input to its jobs, and from a job to its items: which source reads which data set.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemas::shard::Settings;
 
 use super::dataset::Dataset;
 use super::item::Items;
 use super::job::{Content, Job};
+use super::search::Search;
 use super::{file_items, images, soda10m, waymo};
 use crate::error::Result;
 
 impl Dataset {
-    /// Jobs of the input at `path`. `tag_files` say more of SODA10M's images, besides those that
-    /// lie with them.
+    /// Jobs of the input at `path`. What is found there and not read is counted in `search`.
     ///
     /// # Errors
     /// If it cannot be read, or is not of this data set.
-    pub fn jobs(self, path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
+    pub fn jobs(self, path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         match self {
-            Self::Waymo => waymo::jobs(path),
-            Self::Soda10m => soda10m::jobs(path, tag_files),
-            Self::Images => images::jobs(path),
+            Self::Waymo => waymo::jobs(path, search),
+            Self::Soda10m => soda10m::jobs(path, search),
+            Self::Images => images::jobs(path, search),
         }
     }
 }

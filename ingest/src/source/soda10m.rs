@@ -18,6 +18,7 @@ use super::files::{Found, find};
 use super::image_files::is_tag_file;
 use super::job::Job;
 use super::naming::short_name;
+use super::search::Search;
 use super::tags::Tags;
 use crate::error::{Error, Result};
 
@@ -30,13 +31,14 @@ const SET: &str = "SSLAD-2D";
 /// Jobs of `path`: the folder of the whole set (`SSLAD-2D`, or one that holds it), one of its
 /// parts, any folder of images, or an archive. The parts of a whole set are inputs of their own,
 /// and so are archives beside them, so they are named alike however they are given. Tags are taken
-/// from `tag_files`, from JSON files in the input, and from those that lie beside an archive or a
+/// from `search.tag_files`, from JSON files in the input, and from those that lie beside an archive or a
 /// part.
 ///
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside
 /// archives is damaged.
-pub(super) fn jobs(path: &Path, tag_files: &[PathBuf]) -> Result<Vec<Job>> {
+pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
+    let tag_files = &search.tag_files;
     let sets = [path.to_owned(), path.join(SET)];
     let parts: Vec<PathBuf> = sets
         .iter()
@@ -297,7 +299,7 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let inputs = |path: &Path| {
-            jobs(path, &[])
+            jobs(path, &mut Search::default())
                 .unwrap()
                 .into_iter()
                 .map(|job| job.id.input)
@@ -320,7 +322,7 @@ mod tests {
         fs::write(dir.path().join(image), "").unwrap();
         fs::write(dir.path().join("outside.json"), "damaged").unwrap();
         let folder = dir.path().join("SSLAD-2D/unlabel/image_0");
-        assert!(jobs(&folder, &[]).is_ok());
+        assert!(jobs(&folder, &mut Search::default()).is_ok());
         for near in [
             "SSLAD-2D/tags.json",
             "SSLAD-2D/unlabel/tags.json",
@@ -328,7 +330,9 @@ mod tests {
         ] {
             let near = dir.path().join(near);
             fs::write(&near, "[").unwrap();
-            let message = jobs(&folder, &[]).unwrap_err().to_string();
+            let message = jobs(&folder, &mut Search::default())
+                .unwrap_err()
+                .to_string();
             assert!(
                 message.contains("damaged")
                     && message.contains("tags.json")

@@ -121,5 +121,9 @@ fn row(ix: u32, frame: Size, rgb: &[u8]) -> FrameRow {
         level(frame.at_level(1), &half, Encoding::Quality(93)),
         None,
     ];
-    FrameRow { meta, levels }
+    FrameRow {
+        meta,
+        origin: None,
+        levels,
+    }
 }

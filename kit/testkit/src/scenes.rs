@@ -40,6 +40,7 @@ pub fn write_in_shards(dir: &Path, scenes: &[u64], shard_frames: usize) {
         };
         FrameRow {
             meta: meta(ix),
+            origin: None,
             levels: vec![Some(level)],
         }
     });

@@ -43,7 +43,7 @@ pub(crate) fn write(
         for row in rows.by_ref().take(shard_frames) {
             shard.push(row).expect("the row fits the settings");
         }
-        shard.finish(&[]).expect("the shard is written");
+        shard.finish(&[], None).expect("the shard is written");
         first_item = end_item;
     }
     catalog::build(dir).expect("the shards make a set");

@@ -236,7 +236,7 @@ impl CatalogWriter {
 
 impl Pending {
     fn push(&mut self, frame: &FrameEntry, shard: u32, row: u32) {
-        self.meta.push(&frame.meta);
+        self.meta.push(&frame.meta, frame.origin);
         self.place[0].append_value(shard);
         self.place[1].append_value(row);
         for ((offset, columns), entry) in self.levels.iter_mut().zip(&frame.levels) {

@@ -236,21 +236,19 @@ impl Catalog {
                 encoding,
             })
         };
-        let frames = rows
-            .metas()?
-            .into_iter()
-            .enumerate()
-            .map(|(ix, meta)| CatalogRow {
-                frame: FrameEntry {
-                    meta,
-                    levels: levels
-                        .iter()
-                        .map(|(offset, facts)| entry(ix, offset, facts))
-                        .collect(),
-                },
-                shard: shard.value(ix),
-                row: row.value(ix),
-            });
+        let metas = rows.metas()?.into_iter().zip(rows.origins()?);
+        let frames = metas.enumerate().map(|(ix, (meta, origin))| CatalogRow {
+            frame: FrameEntry {
+                meta,
+                origin,
+                levels: levels
+                    .iter()
+                    .map(|(offset, facts)| entry(ix, offset, facts))
+                    .collect(),
+            },
+            shard: shard.value(ix),
+            row: row.value(ix),
+        });
         Ok(frames.collect())
     }
 }

@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::array::{ArrayBuilder, Int64Builder};
 use arrow::datatypes::{DataType, Field};
 
-use crate::frame::{Encoding, FrameMeta};
+use crate::frame::{Encoding, FrameMeta, Origin};
 use crate::geom::Size;
 use crate::{Error, Result};
 
@@ -36,10 +36,20 @@ const META: [(&str, DataType, bool); 14] = [
 
 /// Fields of the metadata columns.
 pub(crate) fn meta_fields() -> Vec<Field> {
-    META.iter()
-        .map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable))
-        .collect()
+    let meta = META
+        .iter()
+        .map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable));
+    let origin = ORIGIN
+        .iter()
+        .map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
+    meta.chain(origin).collect()
 }
+
+/// `(name, type)` of what is known of the image that a frame was made of. Format 2 lacks them.
+const ORIGIN: [(&str, DataType); 2] = [
+    ("source_bytes", DataType::UInt64),
+    ("source_crc32c", DataType::UInt32),
+];
 
 /// Fields of what is known of level `level`, null where the frame is too small to have it.
 pub(crate) fn level_fields(level: u8) -> Vec<Field> {
@@ -64,10 +74,12 @@ pub(crate) struct MetaColumns {
     timestamp: Int64Builder,
     width: UInt32Builder,
     height: UInt32Builder,
+    source_bytes: UInt64Builder,
+    source_crc32c: UInt32Builder,
 }
 
 impl MetaColumns {
-    pub(crate) fn push(&mut self, meta: &FrameMeta) {
+    pub(crate) fn push(&mut self, meta: &FrameMeta, origin: Option<Origin>) {
         let strings = [
             Some(&meta.frame_id),
             Some(&meta.source),
@@ -87,6 +99,10 @@ impl MetaColumns {
         self.timestamp.append_option(meta.timestamp_micros);
         self.width.append_value(meta.size.width);
         self.height.append_value(meta.size.height);
+        self.source_bytes
+            .append_option(origin.map(|origin| origin.bytes));
+        self.source_crc32c
+            .append_option(origin.map(|origin| origin.crc32c));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -112,6 +128,8 @@ impl MetaColumns {
             .map(|column| Arc::new(column.finish()) as ArrayRef);
         let key = Arc::new(self.key.finish());
         let timestamp = Arc::new(self.timestamp.finish());
+        let source_bytes = Arc::new(self.source_bytes.finish());
+        let source_crc32c = Arc::new(self.source_crc32c.finish());
         let (width, height) = (
             Arc::new(self.width.finish()),
             Arc::new(self.height.finish()),
@@ -131,6 +149,8 @@ impl MetaColumns {
             weather,
             location,
             city,
+            source_bytes,
+            source_crc32c,
         ]
     }
 }
@@ -260,6 +280,22 @@ impl<'a> Rows<'a> {
                 }
             })
             .collect()
+    }
+
+    /// The image that each row was made of.
+    pub(crate) fn origins(&self) -> Result<Vec<Option<Origin>>> {
+        let [bytes, crc32c] = ORIGIN.map(|(name, _)| name);
+        if self.batch.column_by_name(bytes).is_none() {
+            return Ok(vec![None; self.batch.num_rows()]);
+        }
+        let (bytes, crc32c) = (self.u64s(bytes)?, self.u32s(crc32c)?);
+        let origins = bytes.iter().zip(crc32c).map(|(bytes, crc32c)| {
+            Some(Origin {
+                bytes: bytes?,
+                crc32c: crc32c?,
+            })
+        });
+        Ok(origins.collect())
     }
 
     /// What every row says of level `level`.

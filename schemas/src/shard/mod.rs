@@ -6,12 +6,14 @@
 //! made again.
 
 pub(crate) mod columns;
+mod input;
 pub(crate) mod map;
 mod parts;
 pub(crate) mod read;
 mod settings;
 pub(crate) mod write;
 
+pub use input::InputRecord;
 pub use parts::Part;
 pub use read::{FrameEntry, LevelEntry, ShardReader};
 pub use settings::{Chroma, Settings};
@@ -21,8 +23,13 @@ pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the shard and catalog format. A reader accepts its own only.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+use crate::frame::Origin;
+
+/// Version of the shard and catalog format that is written.
+pub(crate) const FORMAT_VERSION: u32 = 3;
+
+/// Versions that are read. Format 2 says nothing of the input's bytes; else it is the same.
+pub(crate) const READ_VERSIONS: [u32; 2] = [2, FORMAT_VERSION];
 
 /// Folder of the shards inside a set; the catalog lies beside it.
 pub const FRAMES_DIR: &str = "frames";
@@ -35,6 +42,7 @@ pub(crate) mod key {
     pub(crate) const VERSION: &str = "multisiam.format_version";
     pub(crate) const ID: &str = "multisiam.shard";
     pub(crate) const SETTINGS: &str = "multisiam.settings";
+    pub(crate) const INPUT: &str = "multisiam.input";
     pub(crate) const SKIPPED: &str = "multisiam.skipped";
     pub(crate) const BODY: &str = "multisiam.body";
     pub(crate) const SHARDS: &str = "multisiam.shards";
@@ -80,7 +88,7 @@ impl ShardId {
 }
 
 /// An input item that became no frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// File and offset, or folder and member.
     pub source: String,
@@ -88,6 +96,17 @@ pub struct Skipped {
     pub reason: String,
     /// What exactly was wrong.
     pub detail: String,
+    /// Its bytes, if they could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Bytes of the input behind it that could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::columns::{LevelFacts, Rows};
 use super::write::{Body, jpeg_column};
-use super::{Settings, ShardId, Skipped, key};
-use crate::frame::{Encoding, FrameMeta};
+use super::{InputRecord, Settings, ShardId, Skipped, key};
+use crate::frame::{Encoding, FrameMeta, Origin};
 use crate::geom::Size;
 use crate::table::Table;
 use crate::{Error, Result};
@@ -40,6 +40,8 @@ pub struct LevelEntry {
 pub struct FrameEntry {
     /// What is known of the frame.
     pub meta: FrameMeta,
+    /// The image that it was made of; format 2 does not say.
+    pub origin: Option<Origin>,
     /// In the order of the settings' levels.
     pub levels: Vec<Option<LevelEntry>>,
 }
@@ -50,6 +52,7 @@ pub struct ShardReader {
     id: ShardId,
     settings: Settings,
     skipped: Vec<Skipped>,
+    input: Option<InputRecord>,
     body: Body,
 }
 
@@ -64,6 +67,7 @@ impl ShardReader {
             id: table.note(key::ID)?,
             settings: table.note(key::SETTINGS)?,
             skipped: table.note(key::SKIPPED)?,
+            input: table.note_if_any(key::INPUT)?,
             body: table.note(key::BODY)?,
             table,
         })
@@ -82,6 +86,11 @@ impl ShardReader {
     /// The settings it was written with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The input as it was when the shard was made; format 2 does not say.
+    pub fn input(&self) -> Option<&InputRecord> {
+        self.input.as_ref()
     }
 
     /// What its input held besides the frames.
@@ -139,13 +148,14 @@ impl ShardReader {
             let batch = batch?;
             let rows = Rows::new(&batch, self.path());
             let metas = rows.metas()?;
+            let origins = rows.origins()?;
             let levels: Vec<Vec<Option<LevelFacts>>> = self
                 .settings
                 .levels
                 .iter()
                 .map(|&level| rows.levels(level))
                 .collect::<Result<_>>()?;
-            for (ix, meta) in metas.into_iter().enumerate() {
+            for (ix, (meta, origin)) in metas.into_iter().zip(origins).enumerate() {
                 let row = frames.len();
                 let located = levels
                     .iter()
@@ -155,7 +165,11 @@ impl ShardReader {
                         None => Ok(None),
                     });
                 let levels = located.collect::<Result<_>>()?;
-                frames.push(FrameEntry { meta, levels });
+                frames.push(FrameEntry {
+                    meta,
+                    origin,
+                    levels,
+                });
             }
         }
         Ok(frames)

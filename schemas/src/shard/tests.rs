@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{self, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog};
-use crate::frame::{Encoding, FrameMeta, FrameRow, LevelImage};
+use crate::frame::{Encoding, FrameMeta, FrameRow, LevelImage, Origin};
 use crate::geom::Size;
 use crate::index::ShardSet;
 use crate::tiled::tests::{named, skeleton};
@@ -55,6 +55,7 @@ fn row(frame_id: &str, seed: u8) -> FrameRow {
     let half = seed.is_multiple_of(2).then(|| level(seed / 2));
     FrameRow {
         meta: meta(frame_id),
+        origin: (seed > 0).then(|| Origin::of(&[seed])),
         levels: vec![Some(level(seed)), half, None],
     }
 }
@@ -74,7 +75,7 @@ fn write_shard(set: &Path, id: &ShardId, settings: &Settings, rows: &[FrameRow])
     for row in rows {
         writer.push(row.clone()).unwrap();
     }
-    writer.finish(&[]).unwrap()
+    writer.finish(&[], None).unwrap()
 }
 
 /// Two shards, 70 and 3 frames: more than one row group.
@@ -145,10 +146,19 @@ fn skipped_items_stand_in_the_footer() {
         source: "a.jpg".into(),
         reason: "empty".into(),
         detail: "0 bytes".into(),
+        origin: Some(Origin::of(b"")),
+        unread_bytes: 7,
     }];
     let writer = ShardWriter::create(set.path(), &id("x", 0), &Settings::default()).unwrap();
-    let written = writer.finish(&skipped).unwrap();
+    let input = InputRecord {
+        dataset: "images".into(),
+        root: "/x".into(),
+        bytes: Some(9),
+        ..InputRecord::default()
+    };
+    let written = writer.finish(&skipped, Some(&input)).unwrap();
     let shard = ShardReader::open(&written.path).unwrap();
+    assert_eq!(shard.input(), Some(&input));
     assert_eq!((shard.skipped(), shard.num_frames()), (&skipped[..], 0));
     assert_eq!(shard.rows().unwrap(), vec![]);
 }

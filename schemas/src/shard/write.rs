@@ -15,7 +15,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::columns::LevelFacts;
 use super::{
-    FORMAT_VERSION, LevelColumns, MetaColumns, ROW_GROUP_ROWS, Settings, ShardId, Skipped,
+    FORMAT_VERSION, InputRecord, LevelColumns, MetaColumns, ROW_GROUP_ROWS, Settings, ShardId,
+    Skipped,
 };
 use super::{key, level_fields, meta_fields};
 use crate::frame::{FrameRow, LevelImage};
@@ -97,7 +98,7 @@ impl ShardWriter {
             "one entry per level of the settings"
         );
         let mut meta = MetaColumns::default();
-        meta.push(&row.meta);
+        meta.push(&row.meta, row.origin);
         let mut columns = meta.finish();
         for level in &row.levels {
             let facts = level.as_ref().map(facts).transpose()?;
@@ -124,11 +125,15 @@ impl ShardWriter {
     }
 
     /// Completes the shard: footer, fsync, rename, fsync of the folder. A shard without rows is the
-    /// record that its input holds no frame.
+    /// record that its input holds no frame. `input` is what the input was.
     ///
     /// # Errors
     /// [`Error::Parquet`] or [`Error::Io`]; no finished file exists then.
-    pub fn finish(mut self, skipped: &[Skipped]) -> Result<ShardSummary> {
+    pub fn finish(
+        mut self,
+        skipped: &[Skipped],
+        input: Option<&InputRecord>,
+    ) -> Result<ShardSummary> {
         let temporary = self.temporary.clone();
         let failed = || Error::parquet("write", &temporary);
         let mut parquet = self.parquet.take().expect("present until finish");
@@ -142,6 +147,10 @@ impl ShardWriter {
         };
         let skipped = serde_json::to_string(skipped).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(key::SKIPPED.to_owned(), skipped));
+        if let Some(input) = input {
+            let input = serde_json::to_string(input).expect("plain data serialises");
+            parquet.append_key_value_metadata(KeyValue::new(key::INPUT.to_owned(), input));
+        }
         let body = serde_json::to_string(&body).expect("plain data serialises");
         parquet.append_key_value_metadata(KeyValue::new(key::BODY.to_owned(), body));
         parquet.finish().map_err(failed())?;

@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let path = &FILES[usize::from(kind % 2)];
     fs::write(path, archive).expect("memory is written");
     // SODA10M's archives hold tag files too.
-    let Ok(jobs) = Dataset::Soda10m.jobs(path, &[]) else {
+    let Ok(jobs) = Dataset::Soda10m.jobs(path, &mut Search::default()) else {
         return;
     };
     let settings = Settings::default();

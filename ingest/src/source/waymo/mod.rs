@@ -21,6 +21,7 @@ use schemas::shard::ShardId;
 use super::job::{Content, Job};
 use super::listing::Listing;
 use super::naming::short_name;
+use super::search::Search;
 use crate::error::{Error, Result};
 
 pub use drive::CAMERAS;
@@ -30,7 +31,7 @@ pub use drive::CAMERAS;
 ///
 /// # Errors
 /// If it cannot be read, is no file of the data set, or holds none.
-pub fn jobs(path: &Path) -> Result<Vec<Job>> {
+pub fn jobs(path: &Path, _search: &mut Search) -> Result<Vec<Job>> {
     if !path.is_dir() {
         check_is_waymo(path)?;
         return Ok(vec![job(path.to_owned())?]);
@@ -120,7 +121,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         let inputs = |folder: &str| -> Vec<String> {
-            jobs(&dir.path().join(folder))
+            jobs(&dir.path().join(folder), &mut Search::default())
                 .unwrap()
                 .into_iter()
                 .map(|job| job.id.input)
@@ -128,7 +129,7 @@ mod tests {
         };
         assert_eq!(inputs(""), ["camera_image/a.parquet", "v1/a.tfrecord"]);
         assert_eq!(inputs("training/camera_image"), ["camera_image/a.parquet"]);
-        let message = jobs(&dir.path().join("training/lidar"))
+        let message = jobs(&dir.path().join("training/lidar"), &mut Search::default())
             .unwrap_err()
             .to_string();
         assert!(message.contains("no camera images as Parquet"), "{message}");

@@ -46,12 +46,14 @@ pub(crate) fn items<'a>(
                 .map(|content| Item {
                     source: source.clone(),
                     weight: 0,
+                    unread_bytes: 0,
                     content: content.map(|image| image.at(&source)),
                 })
                 .collect(),
             Err(defect) => vec![Item {
                 source,
                 weight: 0,
+                unread_bytes: 0,
                 content: Err(defect),
             }],
         };

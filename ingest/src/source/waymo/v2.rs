@@ -142,6 +142,7 @@ fn or_lost<T>(
             lost.push(Item {
                 source,
                 weight: 0,
+                unread_bytes: 0,
                 content: Err(defect),
             });
             Ok(None)
@@ -267,6 +268,7 @@ impl Rows<'_> {
         Item {
             source,
             weight: 0,
+            unread_bytes: 0,
             content: Err(bad(detail)),
         }
     }
@@ -298,6 +300,7 @@ impl Rows<'_> {
             Some(Item {
                 source,
                 weight,
+                unread_bytes: 0,
                 content,
             })
         });
