@@ -31,7 +31,7 @@ pub(super) fn items<'a>(
     };
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
-    Ok(Box::new((id.first_item..end).map(move |ix| {
+    Ok(Items::new((id.first_item..end).map(move |ix| {
         Ok(item(dataset, files, tags, input, ix, opened.as_ref()))
     })))
 }
