@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::source::{Content, Job};
+use crate::source::Job;
 
 /// Whole shards dealt out to machines: this one takes every `count`-th, beginning with number
 /// `index`.
@@ -83,10 +83,7 @@ pub(crate) fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
 }
 
 fn path(job: &Job) -> &Path {
-    match &job.content {
-        Content::TfRecord(path) | Content::CameraImages(path) => path,
-        Content::Files { files, .. } => files.path(),
-    }
+    job.content.path()
 }
 
 fn is_same_input(a: &Job, b: &Job) -> bool {
@@ -97,6 +94,7 @@ fn is_same_input(a: &Job, b: &Job) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Content;
     use schemas::shard::ShardId;
 
     fn job(path: &str, input: &str) -> Job {
@@ -106,7 +104,7 @@ mod tests {
                 first_item: 0,
                 end_item: None,
             },
-            content: Content::TfRecord(path.into()),
+            content: Content::of_tfrecord(path),
             weight: 1,
         }
     }

@@ -130,7 +130,7 @@ fn find_jobs(request: &Request) -> Result<Vec<Job>> {
     for path in expand(&request.inputs)? {
         jobs.extend(request.dataset.jobs(&path, &mut search)?);
     }
-    Ok(jobs)
+    request.dataset.settle(jobs, &mut search)
 }
 
 fn unfinished(output: &Output, jobs: &[Job]) -> Result<Vec<Job>> {

@@ -1,6 +1,6 @@
 //! What one shard is made of.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use schemas::shard::ShardId;
@@ -8,6 +8,7 @@ use schemas::shard::ShardId;
 use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
+use super::waymo::place::{CameraImages, LostMembers, TfRecord};
 
 /// The input of one shard, and its items in it.
 #[derive(Clone, Debug)]
@@ -24,9 +25,11 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// All of one TFRecord file.
-    TfRecord(PathBuf),
+    TfRecord(TfRecord),
     /// All of one Parquet file of camera images.
-    CameraImages(PathBuf),
+    CameraImages(CameraImages),
+    /// What is lost in one archive of TFRecord files.
+    LostMembers(LostMembers),
     /// The job's range of the image files of a folder or archive.
     Files {
         /// How names become metadata.
@@ -36,4 +39,27 @@ pub(crate) enum Content {
         /// What is known of some of them.
         tags: Arc<Tags>,
     },
+}
+
+impl Content {
+    /// That of the TFRecord file at `path`.
+    #[cfg(test)]
+    pub(crate) fn of_tfrecord(path: &str) -> Self {
+        Self::TfRecord(TfRecord {
+            place: super::waymo::place::Place::File(path.into()),
+            split: None,
+            drive: None,
+            context: None,
+        })
+    }
+
+    /// The file or folder that they lie in: of an archive in parts, its first.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::TfRecord(file) => file.place.path(),
+            Self::CameraImages(file) => &file.path,
+            Self::LostMembers(lost) => lost.archive.first_file(),
+            Self::Files { files, .. } => files.path(),
+        }
+    }
 }
