@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use console::{print_json, print_line, say};
 use ingest::inspect::inspect;
-use ingest::source::Dataset;
+use ingest::source::{Dataset, Input};
 use ingest::{Request, fidelity, verify};
 use schemas::filter::Filter;
 use serde::Serialize;
@@ -56,7 +56,7 @@ pub(super) fn run(command: Command) -> Result<u8> {
         } => {
             let request = fidelity::Request {
                 shards,
-                inputs: input,
+                inputs: input.into_iter().map(Input::of_argument).collect(),
                 crops: crops as usize,
                 seed,
             };
@@ -114,14 +114,7 @@ fn ingest_set(
 }
 
 fn rebuild_catalog(shards: &Path, json: bool) -> Result<u8> {
-    let catalog = ingest::rebuild_catalog(shards)?;
-    let (frames, num_shards) = (catalog.num_frames(), catalog.shards().len());
-    if json {
-        print_json(&serde_json::json!({ "frames": frames, "shards": num_shards }))?;
-    } else {
-        print_line(format_args!("{frames} frames in {num_shards} shards"))?;
-    }
-    Ok(SUCCESS)
+    print(&ingest::rebuild_catalog(shards)?, json)
 }
 
 fn measure(request: &fidelity::Request, sheet: Option<&Path>, json: bool) -> Result<u8> {

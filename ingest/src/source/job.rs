@@ -1,6 +1,6 @@
 //! What one shard is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemas::shard::ShardId;
@@ -8,6 +8,8 @@ use schemas::shard::ShardId;
 use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
+use crate::checksum::checksum;
+use crate::error::Result;
 
 /// The input of one shard, and its items in it.
 #[derive(Clone, Debug)]
@@ -36,4 +38,33 @@ pub(crate) enum Content {
         /// What is known of some of them.
         tags: Arc<Tags>,
     },
+}
+
+impl Job {
+    /// The file or folder that holds its items.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.content {
+            Content::TfRecord(path) | Content::CameraImages(path) => path,
+            Content::Files { files, .. } => files.path(),
+        }
+    }
+
+    /// Size of its input, if that is one file or archive.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match &self.content {
+            Content::TfRecord(_) | Content::CameraImages(_) => Some(self.weight),
+            Content::Files { files, .. } => files.archive_bytes(),
+        }
+    }
+
+    /// CRC32C of its input as it is now, if that is one file of which shards are made as a whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
+        match &self.content {
+            Content::TfRecord(path) => Ok(Some(checksum(path)?.1)),
+            Content::CameraImages(_) | Content::Files { .. } => Ok(None),
+        }
+    }
 }

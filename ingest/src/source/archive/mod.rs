@@ -86,6 +86,16 @@ impl Archive {
         &self.whole.files[0]
     }
 
+    /// Bytes of all its parts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Size of item `ix`, unless it is lost.
+    pub(crate) fn member_bytes(&self, ix: u64) -> Option<u64> {
+        self.index.member(ix).ok().map(|member| member.len())
+    }
+
     /// Number of items: images, and places where something is lost.
     pub(crate) fn len(&self) -> u64 {
         self.index.names.len()
