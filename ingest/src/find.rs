@@ -110,6 +110,7 @@ impl Finder<'_> {
         let task = |job: Job| Task {
             job,
             input: record.clone(),
+            replaces_whole: false,
         };
         Ok((jobs.into_iter().map(task).collect(), search))
     }

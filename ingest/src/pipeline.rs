@@ -18,7 +18,7 @@ use schemas::shard::{Settings, ShardWriter, Skipped};
 
 use crate::cpu_time::{self, Stage, StageTimes, lap};
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::output::Output;
+use crate::output::{Output, is_lack};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
 use crate::request::Request;
@@ -29,7 +29,7 @@ use crate::task::Task;
 const STEPS_PER_THREAD: usize = 6;
 
 /// What a run added.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Written {
     /// Shards finished.
     pub(crate) shards: u64,
@@ -37,6 +37,8 @@ pub(crate) struct Written {
     pub(crate) frames: u64,
     /// Items of their inputs that were skipped.
     pub(crate) skipped: u64,
+    /// Inputs that lack something by now, whose shards of before are kept; a line each.
+    pub(crate) damaged_inputs: Vec<String>,
     /// Encoded image bytes read, skipped ones included.
     pub(crate) image_bytes_in: u64,
     /// Bytes of the shard files.
@@ -383,6 +385,16 @@ impl Writer<'_> {
     fn end(&mut self, checksum: Option<(u64, u32)>) -> Result<()> {
         let shard = self.open.take().expect("a shard ends after its beginning");
         let task = &self.tasks[shard.ix];
+        if let Some(lack) = shard
+            .skipped
+            .iter()
+            .find(|skipped| task.replaces_whole && is_lack(&skipped.reason))
+        {
+            self.written.frames -= shard.writer.num_frames();
+            self.written.damaged_inputs.push(damaged_input(task, lack));
+            self.progress.add_shard(shard.weight_left, 0);
+            return Ok(());
+        }
         let sealed = shard
             .writer
             .seal(&shard.skipped, Some(&task.record(checksum)))?;
@@ -398,6 +410,14 @@ impl Writer<'_> {
         (self.on_progress)(&self.progress);
         Ok(())
     }
+}
+
+fn damaged_input(task: &Task, lack: &Skipped) -> String {
+    let path = task.job.path().display();
+    let Skipped { reason, detail, .. } = lack;
+    format!(
+        "{path} lacks something by now ({reason}: {detail}); its frames of before are kept: fetch it again"
+    )
 }
 
 impl OpenShard {

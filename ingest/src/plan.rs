@@ -107,6 +107,7 @@ mod tests {
         Task {
             job,
             input: Default::default(),
+            replaces_whole: false,
         }
     }
 

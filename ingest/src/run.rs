@@ -36,7 +36,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
         true => Compare::Checksums,
         false => Compare::Sizes,
     };
-    let sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
+    let mut sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
     output.note_replacing(&sorted.replaced)?;
 
     let started = Instant::now();
@@ -64,6 +64,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
     let mut summary = Summary::of(request, &of_inputs, &written, seconds, report);
     summary.passed_over = search.passed_over.files();
     summary.notices = search.notices;
+    summary.damaged_inputs.append(&mut sorted.damaged_inputs);
     Ok(summary)
 }
 

@@ -30,6 +30,8 @@ pub struct Summary {
     pub passed_over: Vec<PassedOverFiles>,
     /// What a person should know.
     pub notices: Vec<String>,
+    /// Inputs that lack something by now, whose shards of before are kept; a line each.
+    pub damaged_inputs: Vec<String>,
     /// Shards written now.
     pub shards_written: u64,
     /// Shards that were there already.
@@ -72,6 +74,7 @@ impl Summary {
             skipped: of_inputs.skipped.clone(),
             passed_over: Vec::new(),
             notices: Vec::new(),
+            damaged_inputs: written.damaged_inputs.clone(),
             shards_written: written.shards,
             shards_kept: of_inputs.shards - written.shards,
             frames_per_s: written.frames as f64 / seconds.max(1e-9),

@@ -12,6 +12,8 @@ pub(crate) struct Task {
     pub(crate) job: Job,
     /// The input as it was given; of no certain size.
     pub(crate) input: Arc<InputRecord>,
+    /// Whether a finished shard of it lacks nothing: one that lacks something does not replace it.
+    pub(crate) replaces_whole: bool,
 }
 
 impl Task {

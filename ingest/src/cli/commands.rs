@@ -102,15 +102,24 @@ fn ingest_set(
     shown.clear();
     let summary = summary?;
     print(&summary, json)?;
+    for line in &summary.damaged_inputs {
+        say(format_args!("ingest: {line}"));
+    }
     if summary.is_over_limit {
         let (report, max_bad) = (summary.report.display(), request.max_bad);
         let skipped = summary.frames_skipped;
+        let unread = match summary.frames_unread {
+            0 => String::new(),
+            unread => format!(" and about {unread} frames lie behind damaged places"),
+        };
         say(format_args!(
-            "ingest: {skipped} items were skipped, more than --max-bad {max_bad} allows; {report} lists them"
+            "ingest: {skipped} items were skipped{unread}, more than --max-bad {max_bad} allows; {report} lists them"
         ));
-        return Ok(FAILURE);
     }
-    Ok(SUCCESS)
+    match summary.is_over_limit || !summary.damaged_inputs.is_empty() {
+        true => Ok(FAILURE),
+        false => Ok(SUCCESS),
+    }
 }
 
 fn rebuild_catalog(shards: &Path, json: bool) -> Result<u8> {

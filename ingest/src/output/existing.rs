@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Reasons for which an input is read again next time, whatever its size: what it lacks may have
 /// arrived. Images of a folder are not among them: theirs is found out file by file.
-const INCOMPLETE: [&str; 9] = [
+const INCOMPLETE: [&str; 10] = [
     "bad-data-crc",
     "bad-length-crc",
     "bad-parquet",
@@ -20,6 +20,7 @@ const INCOMPLETE: [&str; 9] = [
     "empty-input",
     "incomplete-archive",
     "truncated-archive",
+    "truncated-tfrecord",
 ];
 
 /// A finished shard.
@@ -60,11 +61,13 @@ impl Finished {
     }
 }
 
-/// Whether an item is missing because its container is.
+/// Whether an item that was skipped for this reason is missing because something of its input is.
+pub(crate) fn is_lack(reason: &str) -> bool {
+    INCOMPLETE.contains(&reason)
+}
+
 pub(super) fn is_incomplete(skipped: &[Skipped]) -> bool {
-    let is_missing =
-        |reason: &str| reason.starts_with("truncated-tfrecord") || INCOMPLETE.contains(&reason);
-    skipped.iter().any(|skipped| is_missing(&skipped.reason))
+    skipped.iter().any(|skipped| is_lack(&skipped.reason))
 }
 
 /// All finished shards of a set, by file name.

@@ -18,7 +18,7 @@ use crate::source::Dataset;
 use journal::Journal;
 use lock::was_taken;
 
-pub(crate) use existing::Existing;
+pub(crate) use existing::{Existing, is_lack};
 pub(crate) use journal::{Noted, clear};
 pub(crate) use lock::Lock;
 pub(crate) use sorting::{Sorted, holds_another};

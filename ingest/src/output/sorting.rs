@@ -27,6 +27,8 @@ pub(crate) struct Sorted {
     pub(crate) replaced: Vec<String>,
     /// Finished shards that no input has any more.
     pub(crate) obsolete: Vec<String>,
+    /// Inputs that lack something by now, whose shards of before are kept; a line each.
+    pub(crate) damaged_inputs: Vec<String>,
 }
 
 impl Sorted {
@@ -42,11 +44,17 @@ impl Sorted {
         own: Vec<Task>,
         compare: Compare,
     ) -> Result<Self> {
-        let replaced = Replaced::of(existing, &Noted::read(dir)?, plan);
+        let noted = Noted::read(dir)?;
+        let replaced = Replaced::of(existing, &noted, plan);
+        let damaged = damaged_inputs(existing, plan);
+        let (plan, own) = (without(plan.to_vec(), &damaged), without(own, &damaged));
         let planned: HashMap<String, &Task> =
             plan.iter().map(|task| (task.file_name(), task)).collect();
         let inputs: HashSet<&str> = plan.iter().map(|task| &task.job.id.input[..]).collect();
-        let mut sorted = Self::default();
+        let mut sorted = Self {
+            damaged_inputs: damaged.into_values().collect(),
+            ..Self::default()
+        };
         for (name, finished) in &existing.shards {
             let is_planned = planned
                 .get(name)
@@ -71,8 +79,10 @@ impl Sorted {
             })
             .collect();
         let mut inputs = BTreeSet::new();
-        for (task, state) in own.into_iter().zip(states) {
+        for (mut task, state) in own.into_iter().zip(states) {
             let state = state?;
+            let finished = existing.shards.get(&task.file_name());
+            task.replaces_whole = finished.is_some_and(|finished| !finished.is_incomplete);
             if state == Some(State::Same) {
                 continue;
             }
@@ -91,6 +101,33 @@ impl Sorted {
     }
 }
 
+/// Archives that lack something by now though their finished shards lack nothing, and what to say of
+/// them.
+fn damaged_inputs(existing: &Existing, plan: &[Task]) -> BTreeMap<String, String> {
+    let mut damaged = BTreeMap::new();
+    for task in plan {
+        let Content::Files { files, .. } = &task.job.content else {
+            continue;
+        };
+        let Some(lack) = files.lack() else { continue };
+        let input = &task.job.id.input;
+        let mut finished = existing.of_input(input).peekable();
+        if finished.peek().is_some() && finished.all(|(_, shard)| !shard.is_incomplete) {
+            let path = task.job.path().display();
+            let line = format!(
+                "{path} lacks something by now ({lack}); its frames of before are kept: fetch it again"
+            );
+            damaged.insert(input.clone(), line);
+        }
+    }
+    damaged
+}
+
+fn without(mut tasks: Vec<Task>, inputs: &BTreeMap<String, String>) -> Vec<Task> {
+    tasks.retain(|task| !inputs.contains_key(&task.job.id.input));
+    tasks
+}
+
 /// The inputs whose shards may be replaced by others.
 struct Replaced<'a>(HashSet<&'a str>);
 
@@ -103,8 +140,8 @@ impl<'a> Replaced<'a> {
         let is_replaced = |shard: &Finished| {
             let was = shard.input.as_ref().and_then(|record| record.bytes);
             let now = bytes_now.get(&shard.id.input[..]).copied().flatten();
-            let has_other_bytes = was.is_some() && now.is_some() && was != now;
-            has_other_bytes || shard.is_incomplete || noted.replacing.contains(&shard.id.input)
+            let is_one_file = was.is_some() && now.is_some();
+            is_one_file || shard.is_incomplete || noted.replacing.contains(&shard.id.input)
         };
         let shards = existing.shards.values();
         Self(

@@ -55,6 +55,14 @@ impl Files {
         }
     }
 
+    /// What is lost of the archive as a whole, if it is one: a reason and its detail.
+    pub(crate) fn lack(&self) -> Option<String> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Archive(archive) => archive.lack(),
+        }
+    }
+
     /// The file that item `ix` is, if it is one of a folder.
     pub(crate) fn file(&self, ix: u64) -> Option<PathBuf> {
         match self {

@@ -102,7 +102,8 @@ mod tests {
             root: "/data/b1/samples".into(),
             ..InputRecord::default()
         };
-        let command = |input: &InputRecord, settings: &Settings| input.command(settings, Path::new("set"));
+        let command =
+            |input: &InputRecord, settings: &Settings| input.command(settings, Path::new("set"));
         assert_eq!(
             command(&input, &Settings::default()),
             "ingest images /data/b1/samples --out set"

@@ -109,6 +109,11 @@ impl Index {
         }
     }
 
+    /// What is wrong with members and places.
+    pub(super) fn defects(&self) -> impl Iterator<Item = &Defect> {
+        self.defects.iter().map(|(_, defect)| defect)
+    }
+
     /// Archives may hold a path twice; the first one is taken.
     fn if_new(&mut self, path: &str, member: Member) -> Result<Member, Defect> {
         let mut hasher = DefaultHasher::new();

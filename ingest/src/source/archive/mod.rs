@@ -91,6 +91,13 @@ impl Archive {
         self.bytes
     }
 
+    /// Why the archive is not whole, if it is not.
+    pub(crate) fn lack(&self) -> Option<String> {
+        let is_lack = |reason| matches!(reason, "truncated-archive" | "damaged-archive");
+        let defect = self.index.defects().find(|defect| is_lack(defect.reason))?;
+        Some(format!("{}: {}", defect.reason, defect.detail))
+    }
+
     /// Size of item `ix`, unless it is lost.
     pub(crate) fn member_bytes(&self, ix: u64) -> Option<u64> {
         self.index.member(ix).ok().map(|member| member.len())
