@@ -165,11 +165,11 @@ impl Reader {
 
     fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
         self.send_step(Step::Begin(ix))?;
-        let items = match job.open(settings) {
+        let mut items = match job.open(settings) {
             Ok(items) => items,
             Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
         };
-        for item in items {
+        for item in &mut items {
             match item {
                 Ok(item) => {
                     let number = self.number()?;
@@ -178,7 +178,7 @@ impl Reader {
                 Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
             }
         }
-        self.send_step(Step::End(None))
+        self.send_step(Step::End(items.checksum()))
     }
 
     fn send_step(&mut self, step: Step) -> Result<(), Stopped> {

@@ -27,11 +27,11 @@ pub(super) fn items<'a>(
 ) -> Result<Items<'a>> {
     let opened = match files {
         Files::Folder(_) => None,
-        Files::Archive(archive) => Some(Arc::new(archive.reopen()?)),
+        Files::Archive(archive) => Some(archive.reopen()?),
     };
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
-    Ok(Box::new((id.first_item..end).map(move |ix| {
+    Ok(Items::new((id.first_item..end).map(move |ix| {
         Ok(item(dataset, files, tags, input, ix, opened.as_ref()))
     })))
 }
@@ -47,7 +47,7 @@ fn item(
     let relative = files.relative(ix);
     let source = source_name(input, &relative);
     let data = match (files, opened) {
-        (Files::Archive(archive), Some(opened)) => archive.image(ix, opened).map(Data::Member),
+        (Files::Archive(archive), Some(opened)) => archive.file(ix, opened).map(Data::Member),
         _ => Ok(Data::File(files.path().join(&relative))),
     };
     let content = data.map(|data| SourceImage {

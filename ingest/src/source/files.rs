@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::archive::Archive;
 use super::archive::parts::has_archive_name;
 use super::dataset::Dataset;
-use super::image_files::{is_image, is_tag_file};
+use super::image_files::{choose, is_image, is_tag_file};
 use super::listing::Listing;
+use super::search::Search;
 use crate::error::{Error, Result};
 
 /// The image files of one input.
@@ -95,13 +96,13 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// If it is none of them, or cannot be read.
-pub(super) fn find(dataset: Dataset, path: &Path) -> Result<Found> {
+pub(super) fn find(dataset: Dataset, path: &Path, search: &mut Search) -> Result<Found> {
     if path.is_dir() {
         let [folder, archives, tag_files] = Listing::by_kind(
             path,
             [&is_image, &has_archive_name, &|name| is_tag_file(name)],
         )?;
-        let archives = Archive::open_all(archives.paths())?;
+        let archives = Archive::open_all(archives.paths(), &choose, search)?;
         return Ok(Found {
             folder,
             archives,
@@ -120,7 +121,7 @@ pub(super) fn find(dataset: Dataset, path: &Path) -> Result<Found> {
         ));
     }
     Ok(Found {
-        archives: vec![Archive::open(path)?],
+        archives: vec![Archive::open(path, &choose, search)?],
         ..Found::default()
     })
 }

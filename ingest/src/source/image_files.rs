@@ -4,6 +4,8 @@ use std::path::Path;
 
 use host::file_name::{is_annotation, is_hidden};
 
+use super::choice::Choice;
+
 /// An image file larger than this is no photograph.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
@@ -12,6 +14,23 @@ pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 const IMAGE_ENDINGS: [&str; 9] = [
     "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp",
 ];
+
+/// What becomes of the file at `path` in a folder or archive of images.
+pub(super) fn choose(path: &str) -> Choice {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match () {
+        () if is_image(name) => Choice::Item,
+        () if is_tag_file(name) => Choice::TagFile,
+        () => {
+            let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+            let kind = format!(".{}", ending.to_lowercase());
+            match is_annotation(stem) {
+                true => Choice::PassOver("label-picture", kind),
+                false => Choice::PassOver("other-file", kind),
+            }
+        }
+    }
+}
 
 /// Whether a file called `name` is an image, and no picture of labels.
 pub(super) fn is_image(name: &str) -> bool {

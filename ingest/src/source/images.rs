@@ -28,8 +28,8 @@ const SPLITS: [&str; 8] = [
 ///
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image.
-pub(super) fn jobs(path: &Path, _search: &mut Search) -> Result<Vec<Job>> {
-    let found = find(Dataset::Images, path)?;
+pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
+    let found = find(Dataset::Images, path, search)?;
     found.into_jobs(Dataset::Images, path, &short_name(path, 1), &Arc::default())
 }
 

@@ -32,16 +32,10 @@ impl Job {
     /// If the input cannot be opened.
     pub fn open<'a>(&'a self, settings: &'a Settings) -> Result<Items<'a>> {
         match &self.content {
-            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(
-                path,
-                &self.id.input,
-                &settings.cameras,
-            )?)),
-            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(
-                path,
-                &self.id.input,
-                &settings.cameras,
-            )?)),
+            Content::TfRecord(path) => waymo::v1::items(path, &self.id.input, &settings.cameras),
+            Content::CameraImages(path) => {
+                waymo::v2::items(path, &self.id.input, &settings.cameras).map(Items::new)
+            }
             Content::Files {
                 dataset,
                 files,

@@ -15,7 +15,7 @@ use super::archive::{Archive, parts};
 use super::dataset::Dataset;
 use super::facts::Facts;
 use super::files::{Found, find};
-use super::image_files::is_tag_file;
+use super::image_files::{choose, is_tag_file};
 use super::job::Job;
 use super::naming::short_name;
 use super::search::Search;
@@ -38,7 +38,7 @@ const SET: &str = "SSLAD-2D";
 /// If `path` is no folder and no archive, cannot be read, or holds no image, or a tag file outside
 /// archives is damaged.
 pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
-    let tag_files = &search.tag_files;
+    let tag_files = &search.tag_files.clone();
     let sets = [path.to_owned(), path.join(SET)];
     let parts: Vec<PathBuf> = sets
         .iter()
@@ -46,15 +46,19 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         .filter(|part| part.is_dir())
         .collect();
     if parts.is_empty() {
-        return jobs_of(find(Dataset::Soda10m, path)?, path, tag_files);
+        return jobs_of(find(Dataset::Soda10m, path, search)?, path, tag_files);
     }
     let mut jobs = Vec::new();
     for part in parts {
-        jobs.extend(jobs_of(find(Dataset::Soda10m, &part)?, &part, tag_files)?);
+        jobs.extend(jobs_of(
+            find(Dataset::Soda10m, &part, search)?,
+            &part,
+            tag_files,
+        )?);
     }
     for set in sets {
         let archives = files_in(&set, parts::has_archive_name)?;
-        let archives = Archive::open_all(archives.into_iter())?;
+        let archives = Archive::open_all(archives.into_iter(), &choose, search)?;
         if archives.iter().any(|archive| !archive.is_empty()) {
             let found = Found {
                 archives,

@@ -4,6 +4,7 @@
 //! shows in its name. Either way a file is one drive and becomes one shard, and a frame has the
 //! same name in both.
 
+mod damage;
 mod drive;
 pub mod messages;
 mod table;

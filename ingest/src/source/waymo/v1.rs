@@ -4,7 +4,9 @@
 //! and JPEGs stay where they were read.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
+use std::vec;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -14,7 +16,7 @@ use super::messages::{CameraImage, Frame};
 use super::tfrecord::{Event, Records};
 use crate::cpu_time::{Stage, lap};
 use crate::error::{Defect, Error, Result};
-use crate::source::item::{Item, SourceImage};
+use crate::source::item::{Checksum, Item, Items, SourceImage};
 
 /// The images of the file at `path`, which is stored under the name `input`; only those of
 /// `cameras` unless empty.
@@ -22,47 +24,93 @@ pub(crate) fn items<'a>(
     path: &'a Path,
     input: &'a str,
     cameras: &'a BTreeSet<String>,
-) -> Result<impl Iterator<Item = Result<Item>> + 'a> {
+) -> Result<Items<'a>> {
     let records = Records::open(path).map_err(Error::io("open", path))?;
-    let split = split_of(path);
-    let mut offset_before = 0;
-    Ok(records.flat_map(move |event| {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return vec![Err(Error::io("read", path)(error))],
-        };
-        let (offset, found) = match event {
-            Event::Lost { offset, defect } => (offset, Err(defect)),
+    let checksum = Checksum::default();
+    let frames = Frames {
+        path,
+        input,
+        split: split_of(path),
+        cameras,
+        records,
+        checksum: checksum.clone(),
+        is_empty: true,
+        offset_before: 0,
+        ready: Vec::new().into_iter(),
+    };
+    Ok(Items::with_checksum(frames, checksum))
+}
+
+/// The images of one file, record by record.
+struct Frames<'a> {
+    path: &'a Path,
+    input: &'a str,
+    split: Option<String>,
+    cameras: &'a BTreeSet<String>,
+    records: Records<File>,
+    checksum: Checksum,
+    /// Whether nothing stood in the file so far.
+    is_empty: bool,
+    /// Where the record began whose items came last.
+    offset_before: u64,
+    /// Items of that record.
+    ready: vec::IntoIter<Item>,
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.next() {
+                return Some(Ok(item));
+            }
+            let is_empty = std::mem::replace(&mut self.is_empty, false);
+            match self.records.next() {
+                None if is_empty => return Some(Ok(Item::of_empty_file(self.input))),
+                None => {
+                    self.checksum.set(self.records.checksum());
+                    return None;
+                }
+                Some(Ok(event)) => self.ready = self.items(event).into_iter(),
+                Some(Err(error)) => return Some(Err(Error::io("read", self.path)(error))),
+            }
+        }
+    }
+}
+
+impl Frames<'_> {
+    fn items(&mut self, event: Event) -> Vec<Item> {
+        let (offset, record_bytes, found) = match event {
+            Event::Lost {
+                offset,
+                unread_bytes,
+                defect,
+            } => (offset, unread_bytes, Err(defect)),
             Event::Record(record) => (
                 record.offset,
-                images(record.data, split.as_deref(), cameras),
+                record.framed_bytes(),
+                images(record.data, self.split.as_deref(), self.cameras),
             ),
         };
         lap(Stage::Parse);
-        let source = format!("{input}@{offset}");
+        let source = format!("{}@{offset}", self.input);
+        let item = |content: Result<SourceImage, Defect>, unread_bytes| Item {
+            content: content.map(|image| image.at(&source)),
+            source: source.clone(),
+            weight: 0,
+            unread_bytes,
+        };
         let mut items: Vec<Item> = match found {
-            Ok(images) => images
-                .into_iter()
-                .map(|content| Item {
-                    source: source.clone(),
-                    weight: 0,
-                    unread_bytes: 0,
-                    content: content.map(|image| image.at(&source)),
-                })
-                .collect(),
-            Err(defect) => vec![Item {
-                source,
-                weight: 0,
-                unread_bytes: 0,
-                content: Err(defect),
-            }],
+            Ok(images) => images.into_iter().map(|image| item(image, 0)).collect(),
+            Err(defect) => vec![item(Err(defect), record_bytes)],
         };
         // All bytes up to this record are done with its first item.
         if let Some(first) = items.first_mut() {
-            first.weight = offset - std::mem::replace(&mut offset_before, offset);
+            first.weight = offset - std::mem::replace(&mut self.offset_before, offset);
         }
-        items.into_iter().map(Ok).collect()
-    }))
+        items
+    }
 }
 
 /// The images of one `Frame` message.

@@ -103,14 +103,27 @@ pub(crate) fn items<'a>(
     input: &'a str,
     cameras: &'a BTreeSet<String>,
 ) -> Result<impl Iterator<Item = Result<Item>> + 'a> {
+    let file_bytes = path.metadata().map_err(Error::io("open", path))?.len();
     let mut lost = Vec::new();
-    let table = or_lost(
-        Table::open(path, &IMAGE_COLUMNS),
-        input.to_owned(),
+    let table = match file_bytes {
+        0 => {
+            lost.push(Item::of_empty_file(input));
+            None
+        }
+        _ => or_lost(
+            Table::open(path, &IMAGE_COLUMNS),
+            input.to_owned(),
+            file_bytes,
+            &mut lost,
+        )?,
+    };
+    let stats = or_lost(
+        stats_beside(path),
+        format!("stats of {input}"),
+        0,
         &mut lost,
-    )?;
-    let stats =
-        or_lost(stats_beside(path), format!("stats of {input}"), &mut lost)?.unwrap_or_default();
+    )?
+    .unwrap_or_default();
     let rows = table.map(|table| Rows {
         group_rows: table.group_rows(),
         table,
@@ -129,10 +142,11 @@ pub(crate) fn items<'a>(
     Ok(lost.into_iter().map(Ok).chain(found))
 }
 
-/// Takes damage as an item of `source` that is lost.
+/// Takes damage as an item of `source` that is lost, and with it `unread_bytes` of images.
 fn or_lost<T>(
     found: Result<T, Trouble>,
     source: String,
+    unread_bytes: u64,
     lost: &mut Vec<Item>,
 ) -> Result<Option<T>> {
     match found {
@@ -142,7 +156,7 @@ fn or_lost<T>(
             lost.push(Item {
                 source,
                 weight: 0,
-                unread_bytes: 0,
+                unread_bytes,
                 content: Err(defect),
             });
             Ok(None)
@@ -258,17 +272,19 @@ impl Rows<'_> {
     }
 
     fn lose_rest_of_group(&mut self, defect: &Defect) -> Item {
-        let (source, first) = (self.source(self.row), self.row);
+        let (source, first, group) = (self.source(self.row), self.row, self.group);
         self.end_group();
+        let lost_rows = self.row - first;
         let detail = format!(
             "rows {first} to {} are lost: {}",
             self.row.max(first + 1) - 1,
             defect.detail
         );
+        let share = lost_rows as f64 / self.group_rows[group].max(1) as f64;
         Item {
             source,
             weight: 0,
-            unread_bytes: 0,
+            unread_bytes: (self.table.group_bytes(group) as f64 * share) as u64,
             content: Err(bad(detail)),
         }
     }
