@@ -47,6 +47,40 @@ impl Files {
     }
 }
 
+impl Files {
+    /// Size of the archive, if it is one.
+    pub(crate) fn archive_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Archive(archive) => Some(archive.bytes()),
+        }
+    }
+
+    /// What is lost of the archive as a whole, if it is one: a reason and its detail.
+    pub(crate) fn lack(&self) -> Option<String> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Archive(archive) => archive.lack(),
+        }
+    }
+
+    /// The file that item `ix` is, if it is one of a folder.
+    pub(crate) fn file(&self, ix: u64) -> Option<PathBuf> {
+        match self {
+            Self::Folder(listing) => Some(listing.root().join(listing.relative(ix))),
+            Self::Archive(_) => None,
+        }
+    }
+
+    /// Size of item `ix`, if it can be known without reading it.
+    pub(crate) fn size(&self, ix: u64) -> Option<u64> {
+        match self {
+            Self::Folder(_) => Some(self.file(ix)?.metadata().ok()?.len()),
+            Self::Archive(archive) => archive.member_bytes(ix),
+        }
+    }
+}
+
 /// What is at a path that is an input.
 #[derive(Debug, Default)]
 pub(super) struct Found {

@@ -9,6 +9,7 @@ use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
 use super::waymo::place::{CameraImages, LostMembers, TfRecord};
+use crate::error::Result;
 
 /// The input of one shard, and its items in it.
 #[derive(Clone, Debug)]
@@ -41,6 +42,38 @@ pub(crate) enum Content {
     },
 }
 
+impl Job {
+    /// The file or folder that holds its items.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.content {
+            Content::TfRecord(file) => file.place.path(),
+            Content::CameraImages(file) => &file.path,
+            Content::LostMembers(lost) => lost.archive.first_file(),
+            Content::Files { files, .. } => files.path(),
+        }
+    }
+
+    /// Size of its input, if that is one file or archive.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match &self.content {
+            Content::TfRecord(_) | Content::CameraImages(_) => Some(self.weight),
+            Content::LostMembers(lost) => Some(lost.archive.bytes()),
+            Content::Files { files, .. } => files.archive_bytes(),
+        }
+    }
+
+    /// CRC32C of its input as it is now, if that is one file of which shards are made as a whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
+        match &self.content {
+            Content::TfRecord(file) => file.place.crc32c(),
+            Content::CameraImages(_) | Content::LostMembers(_) | Content::Files { .. } => Ok(None),
+        }
+    }
+}
+
 impl Content {
     /// That of the TFRecord file at `path`.
     #[cfg(test)]
@@ -51,15 +84,5 @@ impl Content {
             drive: None,
             context: None,
         })
-    }
-
-    /// The file or folder that they lie in: of an archive in parts, its first.
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::TfRecord(file) => file.place.path(),
-            Self::CameraImages(file) => &file.path,
-            Self::LostMembers(lost) => lost.archive.first_file(),
-            Self::Files { files, .. } => files.path(),
-        }
     }
 }

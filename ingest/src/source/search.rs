@@ -11,6 +11,8 @@ pub struct Search {
     pub tag_files: Vec<PathBuf>,
     /// Where the indexes of archives are kept from one run to the next.
     pub index_dir: Option<PathBuf>,
+    /// Name under which the input is to be stored, if not its own.
+    pub name: Option<String>,
     /// What is not read.
     pub passed_over: PassedOver,
     /// What a person should know before the work begins, a line each.

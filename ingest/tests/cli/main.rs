@@ -6,6 +6,7 @@ mod archives;
 mod bad_image;
 mod bad_input;
 mod bad_record;
+mod changed;
 mod environment;
 mod fidelity;
 mod kill;

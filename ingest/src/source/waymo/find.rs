@@ -129,22 +129,46 @@ impl<'a> Found<'a> {
     fn add_file(&mut self, path: PathBuf, place: &str, kind: Kind) {
         match kind {
             Kind::TfRecord => {
-                let job = file_job(&path, |path| {
+                let job = self.file_job(&path, |path| {
                     Content::TfRecord(tfrecord(Place::File(path), place))
                 });
                 self.add_unless_motion(job, place);
             }
             Kind::CameraImages => {
-                self.jobs.push(file_job(&path, |path| {
+                let job = self.file_job(&path, |path| {
                     Content::CameraImages(CameraImages {
                         path,
                         split: split_of(place),
                         drive: drive_of(place).map(str::to_owned),
                     })
-                }));
+                });
+                self.jobs.push(job);
             }
             Kind::Other(reason, kind) => self.search.passed_over.add(reason, kind, place),
             Kind::Archive => {}
+        }
+    }
+
+    fn file_job(&self, path: &Path, content: impl FnOnce(PathBuf) -> Content) -> Job {
+        // Folder and file name where links lead: the same however the path was given, and drives
+        // are named uniquely. A link that leads nowhere is called as it is.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Job {
+            id: self.id(short_name(&real, 2)),
+            content: content(path.to_owned()),
+            weight: path.metadata().map_or(0, |file| file.len()),
+        }
+    }
+
+    /// The id of a shard of all of a file, which begins with the name that the input was given.
+    fn id(&self, input: String) -> ShardId {
+        ShardId {
+            input: match &self.search.name {
+                Some(name) => source_name(name, &input),
+                None => input,
+            },
+            first_item: 0,
+            end_item: None,
         }
     }
 
@@ -183,7 +207,7 @@ impl<'a> Found<'a> {
                 input = source_name(place, &relative);
             }
             let job = Job {
-                id: whole(input),
+                id: self.id(input),
                 content: Content::TfRecord(tfrecord(
                     Place::Member(archive.clone(), ix),
                     &source_name(place, &relative),
@@ -194,7 +218,7 @@ impl<'a> Found<'a> {
         }
         if !lost.is_empty() {
             self.jobs.push(Job {
-                id: whole(short_name(archive.path(), 2)),
+                id: self.id(short_name(archive.path(), 2)),
                 weight: lost.len() as u64,
                 content: Content::LostMembers(LostMembers {
                     archive,
@@ -277,25 +301,6 @@ fn tfrecord(place: Place, name: &str) -> TfRecord {
         drive: drive_of(name).map(str::to_owned),
         context: None,
         place,
-    }
-}
-
-fn file_job(path: &Path, content: impl FnOnce(PathBuf) -> Content) -> Job {
-    // Folder and file name where links lead: the same however the path was given, and drives are
-    // named uniquely. A link that leads nowhere is called as it is.
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    Job {
-        id: whole(short_name(&real, 2)),
-        content: content(path.to_owned()),
-        weight: path.metadata().map_or(0, |file| file.len()),
-    }
-}
-
-fn whole(input: String) -> ShardId {
-    ShardId {
-        input,
-        first_item: 0,
-        end_item: None,
     }
 }
 

@@ -9,6 +9,9 @@ use super::damage::Guarded;
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::source::archive::Archive;
 
+/// Bytes that are read at once for a checksum.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// Where the bytes of a file lie.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -66,6 +69,28 @@ impl Place {
         }
     }
 
+    /// CRC32C of its bytes as they are now; `None` if they cannot be read.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
+        let mut reader = match self.open(0) {
+            Ok(bytes) => bytes.reader,
+            Err(Trouble::Run(error)) => return Err(error),
+            Err(Trouble::Item(_)) => return Ok(None),
+        };
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut crc = 0;
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(Some(crc)),
+                Ok(read) => crc = crc32c::crc32c_append(crc, &piece[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read", self.path())(error)),
+            }
+        }
+    }
+
     /// Opens it, to be read from byte `offset` on.
     ///
     /// # Errors
@@ -97,7 +122,7 @@ pub(super) fn open_readable(path: &Path) -> Result<File, Trouble> {
     File::open(path).map_err(|error| {
         let leads_nowhere = path.is_symlink() && !path.exists();
         match error.kind() == io::ErrorKind::PermissionDenied || leads_nowhere {
-            true => Trouble::Item(Defect::new("unreadable-file", error.to_string())),
+            true => Trouble::Item(Defect::new("unreadable-input", error.to_string())),
             false => Trouble::Run(Error::io("open", path)(error)),
         }
     })

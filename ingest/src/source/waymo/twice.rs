@@ -38,17 +38,18 @@ impl Form {
     }
 }
 
-/// The jobs of all inputs of a command, each drive once. Says in `search` what a person should
-/// know.
+/// Which of the jobs of all inputs of a command are to be done, so that each drive is read once.
+/// Says in `search` what a person should know.
 ///
 /// # Errors
 /// If nothing is to be read.
-pub(in crate::source) fn settle(jobs: Vec<Job>, search: &mut Search) -> Result<Vec<Job>> {
+pub(in crate::source) fn settle(jobs: &[&Job], search: &mut Search) -> Result<Vec<bool>> {
     if jobs.is_empty() {
         return Err(nothing(search));
     }
     notice_motion(search);
-    Ok(one_job_a_drive(jobs, search))
+    let dropped = read_already(jobs, search);
+    Ok((0..jobs.len()).map(|ix| !dropped.contains(&ix)).collect())
 }
 
 fn notice_motion(search: &mut Search) {
@@ -88,7 +89,8 @@ fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-fn one_job_a_drive(jobs: Vec<Job>, search: &mut Search) -> Vec<Job> {
+/// Jobs of drives that other jobs read.
+fn read_already(jobs: &[&Job], search: &mut Search) -> HashSet<usize> {
     let mut by_drive: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (ix, job) in jobs.iter().enumerate() {
         if let Some(drive) = drive(job) {
@@ -98,31 +100,26 @@ fn one_job_a_drive(jobs: Vec<Job>, search: &mut Search) -> Vec<Job> {
     let mut dropped = HashSet::new();
     let mut twice = Twice::default();
     for (name, group) in by_drive {
-        for mut files in same_drive(&jobs, group) {
-            files.sort_by_cached_key(|&ix| rank(&jobs[ix]));
-            dropped.extend(drop_given_twice(&jobs, &mut files));
+        for mut files in same_drive(jobs, group) {
+            files.sort_by_cached_key(|&ix| rank(jobs[ix]));
+            dropped.extend(drop_given_twice(jobs, &mut files));
             let [best, others @ ..] = &files[..] else {
                 continue;
             };
             if others.is_empty() {
                 continue;
             }
-            twice.add(name, form(&jobs[*best]));
+            twice.add(name, form(jobs[*best]));
             for &ix in others {
-                let kind = form(&jobs[ix]).map_or("", Form::name);
-                search
-                    .passed_over
-                    .add("same-drive", kind, &place(&jobs[ix]));
+                let kind = form(jobs[ix]).map_or("", Form::name);
+                search.passed_over.add("same-drive", kind, &place(jobs[ix]));
                 twice.num_others += 1;
                 dropped.insert(ix);
             }
         }
     }
     search.notices.extend(twice.notice());
-    let jobs = jobs.into_iter().enumerate();
-    jobs.filter(|(ix, _)| !dropped.contains(ix))
-        .map(|(_, job)| job)
-        .collect()
+    dropped
 }
 
 /// What is said of drives that are there more than once.
@@ -196,16 +193,16 @@ fn rank(job: &Job) -> (bool, Option<Form>, Reverse<u64>, String, PathBuf) {
         form(job),
         Reverse(job.weight),
         job.id.input.clone(),
-        job.content.path().to_owned(),
+        job.path().to_owned(),
     )
 }
 
 /// The files of a group by drive: those whose first frames are of different drives are different,
 /// and one that says nothing belongs to the first.
-fn same_drive(jobs: &[Job], group: Vec<usize>) -> Vec<Vec<usize>> {
+fn same_drive(jobs: &[&Job], group: Vec<usize>) -> Vec<Vec<usize>> {
     let mut by_context: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
     for ix in group {
-        by_context.entry(context(&jobs[ix])).or_default().push(ix);
+        by_context.entry(context(jobs[ix])).or_default().push(ix);
     }
     let unknown = by_context.remove(&None).unwrap_or_default();
     let mut groups: Vec<Vec<usize>> = by_context.into_values().collect();
@@ -217,14 +214,14 @@ fn same_drive(jobs: &[Job], group: Vec<usize>) -> Vec<Vec<usize>> {
 }
 
 /// Takes out of `files` what was given by another path before; nobody needs to hear of that.
-fn drop_given_twice(jobs: &[Job], files: &mut Vec<usize>) -> Vec<usize> {
+fn drop_given_twice(jobs: &[&Job], files: &mut Vec<usize>) -> Vec<usize> {
     if files.len() < 2 {
         return Vec::new();
     }
     let mut seen = HashSet::new();
     let mut again = Vec::new();
     files.retain(|&ix| {
-        let path = jobs[ix].content.path();
+        let path = jobs[ix].path();
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let is_new = seen.insert((real, jobs[ix].id.input.clone()));
         if !is_new {
@@ -248,7 +245,7 @@ fn place(job: &Job) -> String {
                 )
             }
         },
-        _ => job.content.path().to_string_lossy().into_owned(),
+        _ => job.path().to_string_lossy().into_owned(),
     }
 }
 

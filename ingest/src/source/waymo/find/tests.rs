@@ -232,5 +232,8 @@ fn a_link_that_leads_nowhere_is_a_job_that_says_so() {
     let [Ok(item)] = &items[..] else {
         panic!("{items:?}")
     };
-    assert_eq!(item.content.as_ref().unwrap_err().reason, "unreadable-file");
+    assert_eq!(
+        item.content.as_ref().unwrap_err().reason,
+        "unreadable-input"
+    );
 }

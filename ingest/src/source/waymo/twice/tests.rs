@@ -30,14 +30,22 @@ fn job(path: &str, weight: u64, context: Option<&str>) -> Job {
     }
 }
 
+/// Names of the jobs that are to be done.
+fn settled(jobs: &[Job], search: &mut Search) -> Vec<String> {
+    let are_kept = settle(&jobs.iter().collect::<Vec<_>>(), search).unwrap();
+    let jobs = jobs.iter().zip(are_kept);
+    jobs.filter(|(_, is_kept)| *is_kept)
+        .map(|(job, _)| job.id.input.clone())
+        .collect()
+}
+
 /// What is taken of files with these sizes and drives of their first frames, and the notices.
 fn taken(files: &[(&str, u64, Option<&str>)]) -> (Vec<String>, Vec<String>, u64) {
     let jobs = files
         .iter()
         .map(|&(path, weight, context)| job(path, weight, context));
     let mut search = Search::default();
-    let taken = settle(jobs.collect(), &mut search).unwrap().into_iter();
-    let inputs = taken.map(|job| job.id.input).collect();
+    let inputs = settled(&jobs.collect::<Vec<_>>(), &mut search);
     (inputs, search.notices, search.passed_over.count())
 }
 
@@ -99,7 +107,7 @@ fn one_file_given_twice_is_no_news() {
         given(&dir.path().join("./segment-1.tfrecord")),
     ];
     let mut search = Search::default();
-    assert_eq!(settle(jobs, &mut search).unwrap().len(), 1);
+    assert_eq!(settled(&jobs, &mut search).len(), 1);
     assert_eq!((search.notices.len(), search.passed_over.count()), (0, 0));
 }
 
@@ -112,13 +120,13 @@ fn motion_files_are_one_notice_or_if_nothing_else_is_given_the_error() {
         }
         search
     };
-    let error = settle(Vec::new(), &mut search()).unwrap_err().to_string();
+    let error = settle(&[], &mut search()).unwrap_err().to_string();
     assert!(
         error.contains("motion data set") && error.contains("m/a"),
         "{error}"
     );
     let mut with_others = search();
-    settle(vec![job("a.tfrecord", 5, None)], &mut with_others).unwrap();
+    settled(&[job("a.tfrecord", 5, None)], &mut with_others);
     let [notice] = &with_others.notices[..] else {
         panic!("{:?}", with_others.notices)
     };
@@ -134,7 +142,7 @@ fn nothing_to_read_says_why() {
     search
         .passed_over
         .add("partial-download", ".part", "t/a.tfrecord.part");
-    let error = settle(Vec::new(), &mut search).unwrap_err().to_string();
+    let error = settle(&[], &mut search).unwrap_err().to_string();
     assert!(
         error.contains("partial-download") && error.contains("a.tfrecord.part"),
         "{error}"
