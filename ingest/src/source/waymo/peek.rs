@@ -168,8 +168,9 @@ mod tests {
             example("scenario/id"),
             lidar,
         ] {
-            assert_eq!(first(&framed(&data)), First::Motion);
-            assert_eq!(first(&framed(&data)[..100.min(data.len())]), First::Motion);
+            let file = framed(&data);
+            assert_eq!(first(&file), First::Motion);
+            assert_eq!(first(&file[..file.len().min(100)]), First::Motion);
         }
         assert_eq!(
             first(&framed(&example("image/encoded"))),

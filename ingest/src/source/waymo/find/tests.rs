@@ -91,7 +91,7 @@ fn what_lies_beside_data_is_counted() {
     assert_eq!(
         counts,
         [
-            ("hidden", "no ending", 1, "w/.x.tfrecord"),
+            ("hidden", ".tfrecord", 1, "w/.x.tfrecord"),
             ("other-component", "lidar/*.parquet", 1, "w/lidar/a.parquet"),
             ("other-file", ".idx", 2, "w/a.tfrecord.idx"),
             ("other-file", "no ending", 1, "w/LICENSE"),

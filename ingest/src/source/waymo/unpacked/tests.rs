@@ -88,7 +88,8 @@ fn a_compressed_file_is_read_like_a_plain_one_and_its_checksum_is_its_own() {
 fn a_truncated_compressed_file_gives_its_whole_records_and_one_loss() {
     let plain = three();
     let (records, _) = read(&plain);
-    for pack in [gzip, zstd] {
+    // Zstandard gives nothing of a block, which is longer than these, before it is whole.
+    for (pack, least) in [(gzip as fn(&[u8]) -> Vec<u8>, 1), (zstd, 0)] {
         let packed = pack(&plain);
         let mut most = 0;
         for len in (5..packed.len()).step_by(397) {
@@ -99,7 +100,7 @@ fn a_truncated_compressed_file_gives_its_whole_records_and_one_loss() {
             assert_eq!(sum, checksum(&packed[..len]));
             most = most.max(whole.len());
         }
-        assert!(most >= 1);
+        assert!(most >= least);
     }
 }
 
