@@ -20,6 +20,7 @@
 
 mod cpu_time;
 pub mod demo;
+mod dry_run;
 mod error;
 pub mod fidelity;
 #[cfg(feature = "sql")]
@@ -37,6 +38,7 @@ mod summary;
 pub mod verify;
 
 pub use cpu_time::StageTimes;
+pub use dry_run::{DryFolder, DryInput, DryRun, Values, dry_run};
 pub use error::{Defect, Error, Result, Trouble};
 pub use max_bad::MaxBad;
 pub use plan::Part;

@@ -13,7 +13,7 @@ use crate::pipeline::{Written, write_shards};
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{Report, remove_part_reports};
-use crate::source::{Dataset, Job, Search, expand};
+use crate::source::{Dataset, Job, Search, Selection, expand};
 use crate::summary::Summary;
 
 /// What to ingest, and how.
@@ -25,6 +25,8 @@ pub struct Request {
     pub inputs: Vec<PathBuf>,
     /// JSON files of tags, besides those that lie with the images.
     pub tag_files: Vec<PathBuf>,
+    /// Files that a person adds and leaves out.
+    pub selection: Selection,
     /// Folder of the set.
     pub out: PathBuf,
     /// What decides the set's bytes.
@@ -44,6 +46,7 @@ impl Request {
             dataset,
             inputs,
             tag_files: Vec::new(),
+            selection: Selection::default(),
             out: out.into(),
             settings: Settings::default(),
             part: Part::WHOLE,
@@ -60,7 +63,8 @@ impl Request {
 /// If an input is not there or not of its kind, the output folder cannot take it, or reading or
 /// writing fails.
 pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<Summary> {
-    let jobs = plan(find_jobs(request)?)?;
+    let (jobs, _search) = find_jobs(request)?;
+    let jobs = plan(jobs)?;
     let output = Output::open(&request.out, &request.settings, request.part)?;
     output.check_unchanged(&jobs)?;
     let jobs = of_part(jobs, request.part);
@@ -121,16 +125,21 @@ fn write_report(catalog: &Catalog) -> Result<PathBuf> {
     Ok(report)
 }
 
-fn find_jobs(request: &Request) -> Result<Vec<Job>> {
+/// The jobs of all inputs, and what was found besides.
+///
+/// # Errors
+/// If an input is not there, or is not of its kind.
+pub(crate) fn find_jobs(request: &Request) -> Result<(Vec<Job>, Search)> {
     let mut search = Search {
         tag_files: request.tag_files.clone(),
+        selection: request.selection.clone(),
         ..Search::default()
     };
     let mut jobs = Vec::new();
     for path in expand(&request.inputs)? {
         jobs.extend(request.dataset.jobs(&path, &mut search)?);
     }
-    Ok(jobs)
+    Ok((jobs, search))
 }
 
 fn unfinished(output: &Output, jobs: &[Job]) -> Result<Vec<Job>> {

@@ -6,16 +6,23 @@
 //! What cannot be read of an item is a [`Defect`](crate::Defect) at that item's place.
 
 mod archive;
+mod choice;
+mod chosen;
 mod dataset;
+mod driving_paths;
 mod facts;
 mod file_items;
 mod file_jobs;
 mod files;
+mod found;
+mod glance;
 mod image_files;
 mod images;
 mod inputs;
 mod item;
 mod job;
+mod label_pictures;
+mod lenient;
 mod listing;
 mod naming;
 mod open;
@@ -23,8 +30,11 @@ mod passed_over;
 mod path_list;
 mod read;
 mod search;
+mod selection;
 mod soda10m;
+mod system_files;
 mod tags;
+mod unpacked;
 pub mod waymo;
 
 pub use dataset::Dataset;
@@ -36,3 +46,4 @@ pub(crate) use naming::source_name;
 pub use passed_over::{PassedOver, PassedOverFiles};
 pub use read::read;
 pub use search::Search;
+pub use selection::Selection;

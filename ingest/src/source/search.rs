@@ -1,8 +1,12 @@
 //! How inputs are looked through, and what is found besides data.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::passed_over::PassedOver;
+use super::selection::Selection;
 
 /// A search through inputs, one after the other.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +15,23 @@ pub struct Search {
     pub tag_files: Vec<PathBuf>,
     /// Where the indexes of archives are kept from one run to the next.
     pub index_dir: Option<PathBuf>,
+    /// Files that a person adds and leaves out.
+    pub selection: Selection,
+    /// XXH3-64 of the names in rows and reports (`source`) of items that the set holds under inputs
+    /// that are whole folders, which are cut into inputs of their own now (SODA10M: the inputs
+    /// without a slash in their name). They are left out.
+    pub stored: HashSet<u64>,
+    /// How many of them were found.
+    pub num_stored: u64,
     /// What is not read.
     pub passed_over: PassedOver,
     /// What a person should know before the work begins, a line each.
     pub notices: Vec<String>,
+}
+
+impl Search {
+    /// Whether the set holds the item `source` already.
+    pub(super) fn is_stored(&self, source: &str) -> bool {
+        self.stored.contains(&xxh3_64(source.as_bytes()))
+    }
 }

@@ -10,8 +10,10 @@ use host::file_name::is_hidden;
 use rawzip::ZipArchiveEntryWayfinder;
 
 use crate::error::Defect;
-use crate::source::image_files::{is_image, is_tag_file};
+use crate::source::choice::Choice;
+use crate::source::image_files::{Chooser, is_tag_file};
 use crate::source::path_list::PathList;
+use crate::source::selection::Selection;
 
 /// Where a member lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,12 @@ impl Index {
     /// Takes the member `path` if it is wanted.
     pub(super) fn add(&mut self, path: &str, member: Result<Member, Defect>) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if is_image(name) {
+        let selection = Selection::default();
+        let chooser = Chooser {
+            selection: &selection,
+            has_tags: true,
+        };
+        if chooser.choose(path) == Choice::Item {
             let member = member.and_then(|member| self.if_new(path, member));
             self.push(folder, name, member);
         } else if let Ok(member) = member

@@ -101,6 +101,11 @@ impl Archive {
         self.index.names.get(ix)
     }
 
+    /// Bytes of item `ix`; `None` of what is lost.
+    pub(crate) fn bytes_of(&self, ix: u64) -> Option<u64> {
+        Some(self.index.member(ix).ok()?.len())
+    }
+
     /// Reads the JSON files in the archive. What `read` says of one that it cannot read becomes a
     /// lost item.
     ///
