@@ -26,7 +26,7 @@ pub(super) fn items<'a>(
 ) -> Result<Items<'a>> {
     let opened = match files.archive() {
         None => None,
-        Some(archive) => Some(Arc::new(archive.reopen()?)),
+        Some(archive) => Some(archive.reopen()?),
     };
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
@@ -44,7 +44,7 @@ fn item(
     opened: Option<&Arc<Opened>>,
 ) -> Item {
     let data = match (files.archive(), opened) {
-        (Some(archive), Some(opened)) => archive.image(files.ix(place), opened).map(Data::Member),
+        (Some(archive), Some(opened)) => archive.file(files.ix(place), opened).map(Data::Member),
         _ => files.file(place).map(Data::File),
     };
     let content = data.map(|data| SourceImage {

@@ -132,6 +132,7 @@ impl Files {
     ///
     /// # Errors
     /// If the operating system does not say.
+    #[cfg_attr(not(test), expect(dead_code, reason = "planning is about to ask"))]
     pub(crate) fn size(&self, place: u64) -> io::Result<Option<u64>> {
         if let Some(archive) = self.archive() {
             return Ok(archive.bytes_of(self.ix(place)));
@@ -145,5 +146,28 @@ impl Files {
             Err(_) if path.is_symlink() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_files_and_of_links_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "12345").unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("c")).unwrap();
+        let listing = Arc::new(Listing::with(dir.path(), &|_| true).unwrap());
+        let chosen = Chosen::all(listing.len());
+        let files = Files::of_folder(listing, chosen, dir.path().to_owned(), "d".to_owned());
+        let sizes: Vec<_> = (0..3).map(|ix| files.size(ix).unwrap()).collect();
+        assert_eq!(sizes, [Some(5), Some(5), None]);
+        fs::remove_file(dir.path().join("a")).unwrap();
+        assert!(files.size(0).is_err());
+        assert_eq!(files.source(1), "d/b");
     }
 }

@@ -66,8 +66,9 @@ pub(super) fn find(dataset: Dataset, path: &Path, search: &mut Search) -> Result
             advice,
         ));
     }
+    let archive = Archive::open(path, &|path| chooser.choose(path), search)?;
     Ok(Found {
-        archives: vec![Archive::open(path)?.into()],
+        archives: vec![archive.into()],
         ..Found::default()
     })
 }
@@ -75,7 +76,8 @@ pub(super) fn find(dataset: Dataset, path: &Path, search: &mut Search) -> Result
 fn find_in_folder(chooser: &Chooser<'_>, path: &Path, search: &mut Search) -> Result<Found> {
     let sort = |entry: Entry<'_>| sort(chooser, entry);
     let [listing, archives, tag_files] = Listing::sorted(path, &sort, &mut search.passed_over)?;
-    let archives = Archive::open_all(archives.paths())?;
+    let choose = |path: &str| chooser.choose(path);
+    let archives = Archive::open_all(archives.paths(), &choose, search)?;
     Ok(Found {
         in_folder: Chosen::all(listing.len()),
         listing: Arc::new(listing),

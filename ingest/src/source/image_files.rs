@@ -101,6 +101,17 @@ fn kind_of(name: &str) -> String {
     }
 }
 
+/// What becomes of the file at `path` where nobody says more, tags included.
+#[cfg(test)]
+pub(super) fn choose(path: &str) -> Choice {
+    let selection = Selection::default();
+    let chooser = Chooser {
+        selection: &selection,
+        has_tags: true,
+    };
+    chooser.choose(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use prost::bytes::Bytes;
 use schemas::frame::FrameMeta;
 
-use super::archive::MemberImage;
+use super::archive::MemberFile;
 use crate::error::{Defect, Result};
 
 /// One item of an input.
@@ -38,7 +38,7 @@ pub enum Data {
     /// To be read by whoever decodes it.
     File(PathBuf),
     /// In an archive; likewise.
-    Member(MemberImage),
+    Member(MemberFile),
 }
 
 /// The items of a job. An `Err` is an I/O error, which ends the run.

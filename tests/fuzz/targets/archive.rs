@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use fuzz::scratch;
-use ingest::source::{Dataset, read};
+use ingest::source::{Dataset, Search, read};
 use libfuzzer_sys::fuzz_target;
 use schemas::shard::Settings;
 

@@ -1,140 +1,73 @@
 //! The members of an archive that are wanted, in its order: names, places, and what is wrong.
 //!
-//! An image in a tar costs its name and 24 bytes, in a zip its name and 48. What cannot be read has
+//! An image in a tar costs its name and 24 bytes, in a zip its name and 64. What cannot be read has
 //! a place in the order like an image, so that shards and reports show it.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use host::file_name::is_hidden;
-use rawzip::ZipArchiveEntryWayfinder;
 
+use super::members::Members;
+use super::place::{Place, Places};
 use crate::error::Defect;
-use crate::source::choice::Choice;
-use crate::source::image_files::{Chooser, is_tag_file};
+use crate::source::choice::{Choice, Choose};
+use crate::source::passed_over::PassedOver;
 use crate::source::path_list::PathList;
-use crate::source::selection::Selection;
-
-/// Where a member lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Member {
-    /// As it is in the archive.
-    Plain(Span),
-    /// In a zip.
-    Zipped(Zipped),
-}
-
-impl Member {
-    /// Bytes of its contents, as the archive states them.
-    pub(super) fn len(&self) -> u64 {
-        match self {
-            Self::Plain(span) => span.len,
-            Self::Zipped(zipped) => zipped.place.uncompressed_size_hint(),
-        }
-    }
-}
-
-/// Bytes of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub offset: u64,
-    pub len: u64,
-}
-
-/// A member of a zip, stored or deflated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Zipped {
-    pub place: ZipArchiveEntryWayfinder,
-    pub is_deflated: bool,
-}
 
 /// All that is wanted of one archive.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Paths of the images; of what is lost, its place `@offset`, or `inner.tar@offset`.
+    /// Paths of the items; of what is lost, its place `@offset`, or `inner.tar@offset`.
     pub names: PathList,
-    /// Where those lie with which nothing is wrong, if the archive is a tar.
-    spans: Vec<Span>,
-    /// The same if it is a zip.
-    zipped: Vec<Zipped>,
-    /// What is wrong with the others, ascending.
-    defects: Vec<(u64, Defect)>,
+    places: Places,
     /// Paths and places of tag files.
-    pub tag_files: Vec<(String, Member)>,
-    /// Hashes of the paths, to find members that are there twice.
-    seen: HashSet<u64>,
+    pub tag_files: Vec<(String, Place)>,
 }
 
 impl Index {
-    /// Takes the member `path` if it is wanted.
-    pub(super) fn add(&mut self, path: &str, member: Result<Member, Defect>) {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let selection = Selection::default();
-        let chooser = Chooser {
-            selection: &selection,
-            has_tags: true,
-        };
-        if chooser.choose(path) == Choice::Item {
-            let member = member.and_then(|member| self.if_new(path, member));
-            self.push(folder, name, member);
-        } else if let Ok(member) = member
-            && is_tag_file(name)
-        {
-            self.tag_files.push((path.to_owned(), member));
+    /// The members of the archive `name` that are chosen; the others are counted.
+    pub(super) fn of(
+        members: &Members,
+        name: &str,
+        choose: Choose<'_>,
+        passed_over: &mut PassedOver,
+    ) -> Self {
+        let mut index = Self::default();
+        for ix in 0..members.names.len() {
+            let path = members.names.get(ix);
+            let place = members.places.get(ix);
+            if members.is_lost(ix) {
+                index.push(&path, place);
+                continue;
+            }
+            match choose(&path) {
+                Choice::Item => index.push(&path, place),
+                Choice::TagFile => index.tag_files.extend(place.map(|place| (path, place))),
+                Choice::PassOver(reason, kind) => {
+                    passed_over.add(reason, kind, &format!("{name}/{path}"));
+                }
+            }
         }
+        index.names.shrink_to_fit();
+        index.places.shrink_to_fit();
+        index
     }
 
     /// Notes that something is lost at `place`.
     pub(super) fn lose(&mut self, place: &str, defect: Defect) {
-        let (folder, name) = place.rsplit_once('/').unwrap_or(("", place));
-        self.push(folder, name, Err(defect));
+        self.push(place, Err(defect));
     }
 
-    fn push(&mut self, folder: &str, name: &str, member: Result<Member, Defect>) {
-        match member {
-            Ok(Member::Plain(span)) => self.spans.push(span),
-            Ok(Member::Zipped(zipped)) => self.zipped.push(zipped),
-            Err(defect) => self.defects.push((self.names.len(), defect)),
-        }
+    fn push(&mut self, path: &str, place: Result<Place, Defect>) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.names.push(folder, name);
+        self.places.push(place);
     }
 
     /// Where item `ix` lies.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn member(&self, ix: u64) -> Result<Member, Defect> {
-        match self.defects.binary_search_by_key(&ix, |&(ix, _)| ix) {
-            Ok(at) => Err(self.defects[at].1.clone()),
-            Err(num_before) => {
-                let at = ix as usize - num_before;
-                Ok(self.spans.get(at).map_or_else(
-                    || Member::Zipped(self.zipped[at]),
-                    |&span| Member::Plain(span),
-                ))
-            }
-        }
-    }
-
-    /// Archives may hold a path twice; the first one is taken.
-    fn if_new(&mut self, path: &str, member: Member) -> Result<Member, Defect> {
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        match self.seen.insert(hasher.finish()) {
-            true => Ok(member),
-            false => Err(Defect::new(
-                "duplicate-frame",
-                format!("{path:?} is in this archive already"),
-            )),
-        }
-    }
-
-    /// Frees what only additions need.
-    pub(super) fn finish(&mut self) {
-        self.seen = HashSet::new();
-        self.spans.shrink_to_fit();
-        self.zipped.shrink_to_fit();
-        self.names.shrink_to_fit();
+    pub(super) fn place(&self, ix: u64) -> Result<Place, Defect> {
+        self.places.get(ix)
     }
 }
 
@@ -152,27 +85,30 @@ pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::Span;
     use super::*;
+    use crate::source::image_files::choose;
 
-    const SOMEWHERE: Member = Member::Plain(Span {
+    const SOMEWHERE: Place = Place::Plain(Span {
         offset: 512,
         len: 9,
     });
 
     #[test]
-    fn only_images_and_tags_are_kept_and_the_first_of_two() {
-        let mut index = Index::default();
+    fn what_is_chosen_is_kept_in_order_and_the_rest_is_counted() {
+        let mut members = Members::default();
         for path in ["a/x.jpg", "a/readme.txt", "a/tags.json", "y.PNG", "a/x.jpg"] {
-            index.add(path, Ok(SOMEWHERE));
+            members.add(path, Ok(SOMEWHERE));
         }
-        index.lose("b/inner.tar@7", Defect::new("damaged-archive", ""));
-        index.finish();
+        members.lose("b/inner.tar@7", Defect::new("damaged-archive", ""));
+        let mut passed_over = PassedOver::default();
+        let index = Index::of(&members, "d/x.tar", &choose, &mut passed_over);
         assert_eq!(
             index.names.iter().collect::<Vec<_>>(),
             ["a/x.jpg", "y.PNG", "a/x.jpg", "b/inner.tar@7"]
         );
         let found: Vec<_> = (0..4)
-            .map(|ix| index.member(ix).map_err(|defect| defect.reason))
+            .map(|ix| index.place(ix).map_err(|defect| defect.reason))
             .collect();
         assert_eq!(
             found,
@@ -184,6 +120,11 @@ mod tests {
             ]
         );
         assert_eq!(index.tag_files, [("a/tags.json".to_owned(), SOMEWHERE)]);
+        let passed_over = passed_over.files();
+        assert_eq!(
+            (&*passed_over[0].kind, &*passed_over[0].first),
+            (".txt", "d/x.tar/a/readme.txt")
+        );
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub(crate) struct Whole {
     pub files: Vec<PathBuf>,
 }
 
+impl Whole {
+    /// Whether it is a zip.
+    pub(super) fn is_zip(&self) -> bool {
+        self.path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"))
+    }
+}
+
 /// Whether `name` is that of an archive or of a part of one.
 pub(crate) fn has_archive_name(name: &str) -> bool {
     !is_hidden(name) && (ending_at(name) == Some(name.len()) || Part::parse(name).is_some())

@@ -13,9 +13,11 @@ use std::ops::ControlFlow;
 use rawzip::ReaderAt;
 use tar::{EntryType, GnuExtSparseHeader, Header, PaxExtensions};
 
-use super::index::{Index, Member, Span, clean_path};
+use super::index::clean_path;
 use super::joined::Joined;
+use super::members::Members;
 use super::parts;
+use super::place::{Place, Span};
 use crate::error::Defect;
 
 const BLOCK_BYTES: u64 = 512;
@@ -29,14 +31,14 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// Bytes that are read at once when a header is looked for.
 const SCAN_BYTES: u64 = 1 << 18;
 
-/// Adds the members of the tar in `bytes` to `index`.
+/// Adds the members of the tar in `bytes` to `members`.
 ///
 /// # Errors
 /// If reading fails. Damage is none.
-pub(super) fn index(bytes: &Joined, index: &mut Index) -> io::Result<()> {
+pub(super) fn index(bytes: &Joined, members: &mut Members) -> io::Result<()> {
     Walk {
         bytes,
-        index,
+        members,
         path: String::new(),
         start: 0,
         end: bytes.len(),
@@ -55,7 +57,7 @@ struct Attributes {
 
 struct Walk<'a> {
     bytes: &'a Joined,
-    index: &'a mut Index,
+    members: &'a mut Members,
     /// Of the tar inside the archive, if this is one.
     path: String,
     start: u64,
@@ -241,7 +243,7 @@ impl Walk<'_> {
             {
                 Walk {
                     bytes: self.bytes,
-                    index: self.index,
+                    members: self.members,
                     path: full_path,
                     start: offset,
                     end: offset + size,
@@ -251,12 +253,12 @@ impl Walk<'_> {
                 .run()
             }
             EntryType::Regular | EntryType::Continuous => {
-                self.index
-                    .add(&full_path, Ok(Member::Plain(Span { offset, len: size })));
+                self.members
+                    .add(&full_path, Ok(Place::Plain(Span { offset, len: size })));
                 Ok(())
             }
             EntryType::GNUSparse => {
-                self.index.add(
+                self.members.add(
                     &full_path,
                     Err(Defect::new(
                         "unsupported-member",
@@ -271,7 +273,7 @@ impl Walk<'_> {
 
     fn lose(&mut self, reason: &'static str, detail: &str) {
         let place = format!("{}@{}", self.path, self.at - self.start);
-        self.index.lose(&place, Defect::new(reason, detail));
+        self.members.lose(&place, Defect::new(reason, detail));
     }
 
     /// The first whole block from `from` on that `is_wanted`.

@@ -1,30 +1,33 @@
 //! The members of a zip by its central directory, and their contents.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
 use rawzip::{
-    CompressionMethod, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive,
+    CompressionMethod, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, RangeReader, ZipArchive,
     ZipFileHeaderRecord, ZipLocator,
 };
 
-use super::index::{Index, Member, Zipped, clean_path};
+use super::contents::Contents;
+use super::index::clean_path;
 use super::joined::Joined;
+use super::members::Members;
+use super::place::{Place, Zipped};
 use crate::error::Defect;
 
 /// An opened zip.
 pub(super) type Zip = ZipArchive<Arc<Joined>>;
 
-/// Adds the members of the zip in `bytes` to `index`.
+/// Adds the members of the zip in `bytes` to `members`.
 ///
 /// # Errors
 /// If reading fails. Damage is none.
-pub(super) fn index(bytes: &Arc<Joined>, index: &mut Index) -> io::Result<()> {
+pub(super) fn index(bytes: &Arc<Joined>, members: &mut Members) -> io::Result<()> {
     let zip = match open(bytes)? {
         Ok(zip) => zip,
         Err(defect) => {
-            index.lose("@0", defect);
+            members.lose("@0", defect);
             return Ok(());
         }
     };
@@ -38,7 +41,7 @@ pub(super) fn index(bytes: &Arc<Joined>, index: &mut Index) -> io::Result<()> {
                 if let Some(path) =
                     clean_path(entry.file_path().as_bytes()).filter(|_| !entry.is_dir())
                 {
-                    index.add(&path, member(&entry));
+                    members.add(&path, member(&entry));
                 }
             }
             Ok(None) if num_entries == zip.entries_hint() => return Ok(()),
@@ -47,11 +50,11 @@ pub(super) fn index(bytes: &Arc<Joined>, index: &mut Index) -> io::Result<()> {
                     "the directory has {num_entries} of {} members",
                     zip.entries_hint()
                 );
-                index.lose(&format!("@{at}"), Defect::new("damaged-archive", detail));
+                members.lose(&format!("@{at}"), Defect::new("damaged-archive", detail));
                 return Ok(());
             }
             Err(defect) => {
-                index.lose(&format!("@{at}"), defect);
+                members.lose(&format!("@{at}"), defect);
                 return Ok(());
             }
         }
@@ -78,7 +81,7 @@ fn or_defect<T>(result: Result<T, rawzip::Error>) -> io::Result<Result<T, Defect
     })
 }
 
-fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Member, Defect> {
+fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Place, Defect> {
     let unsupported = |detail: String| Err(Defect::new("unsupported-member", detail));
     if entry.flags().is_encrypted() {
         return unsupported("it is encrypted".to_owned());
@@ -88,7 +91,7 @@ fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Member, Defect> {
         CompressionMethod::DEFLATE => true,
         other => return unsupported(format!("it is compressed by method {}", other.as_u16())),
     };
-    Ok(Member::Zipped(Zipped {
+    Ok(Place::Zipped(Zipped {
         place: entry.wayfinder(),
         is_deflated,
     }))
@@ -98,15 +101,17 @@ fn member(entry: &ZipFileHeaderRecord<'_>) -> Result<Member, Defect> {
 ///
 /// # Errors
 /// If its header cannot be read.
-pub(super) fn contents(zip: &Zip, member: Zipped) -> io::Result<Box<dyn Read + '_>> {
+pub(super) fn contents(zip: &Zip, member: Zipped) -> io::Result<Contents> {
     let entry = zip
         .get_entry(member.place)
         .map_err(|error| match error.into_kind() {
             ErrorKind::IO(error) => error,
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         })?;
+    let (start, end) = entry.compressed_data_range();
+    let reader = RangeReader::new(zip.get_ref().clone(), start..end);
     Ok(match member.is_deflated {
-        true => Box::new(entry.verifying_reader(DeflateDecoder::new(entry.reader()))),
-        false => Box::new(entry.verifying_reader(entry.reader())),
+        true => Box::new(entry.verifying_reader(DeflateDecoder::new(reader))),
+        false => Box::new(entry.verifying_reader(reader)),
     })
 }

@@ -10,11 +10,11 @@ fn indexed(bytes: &[u8]) -> Vec<String> {
     let path = dir.path().join("x.tar");
     std::fs::write(&path, bytes).unwrap();
     let joined = Joined::open(&[path]).unwrap();
-    let mut found = Index::default();
+    let mut found = Members::default();
     index(&joined, &mut found).unwrap();
-    let describe = |(ix, path): (usize, String)| match found.member(ix as u64) {
+    let describe = |(ix, path): (usize, String)| match found.places.get(ix as u64) {
         Err(defect) => format!("{path}: {}", defect.reason),
-        Ok(Member::Plain(Span { offset, len })) => {
+        Ok(Place::Plain(Span { offset, len })) => {
             let contents = &bytes[offset as usize..(offset + len) as usize];
             format!("{path} = {}", String::from_utf8_lossy(contents))
         }
