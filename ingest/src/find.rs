@@ -35,6 +35,8 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
         existing,
         search: Search {
             tag_files: request.tag_files.clone(),
+            selection: request.selection.clone(),
+            stored: existing.stored_in_parts(&request.out)?,
             ..Search::default()
         },
         tasks: Vec::new(),

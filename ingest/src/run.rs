@@ -63,6 +63,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
     };
     let mut summary = Summary::of(request, &of_inputs, &written, seconds, report);
     summary.passed_over = search.passed_over.files();
+    summary.frames_kept += search.num_stored;
     summary.notices = search.notices;
     summary.damaged_inputs.append(&mut sorted.damaged_inputs);
     Ok(summary)

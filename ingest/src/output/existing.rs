@@ -1,10 +1,11 @@
 //! The shards that a set has already, by their footers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use schemas::catalog::{Catalog, shard_paths};
-use schemas::shard::{InputRecord, Settings, ShardId, ShardReader, Skipped};
+use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardId, ShardReader, Skipped};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::Result;
 
@@ -122,6 +123,25 @@ impl Existing {
         records.find(|record| record.dataset == dataset && record.root == root)
     }
 
+    /// XXH3-64 of where every item was read that shards of format 2 hold of whole parts of SODA10M,
+    /// whose splits are inputs of their own now.
+    ///
+    /// # Errors
+    /// If a shard cannot be read.
+    pub(crate) fn stored_in_parts(&self, dir: &Path) -> Result<HashSet<u64>> {
+        const PARTS: [&str; 4] = ["Labeled", "labeled", "Unlabel", "unlabel"];
+        let mut stored = HashSet::new();
+        let hash = |source: &str| xxh3_64(source.as_bytes());
+        for (name, shard) in &self.shards {
+            if shard.input.is_none() && PARTS.contains(&&shard.id.input[..]) {
+                let shard = ShardReader::open(&dir.join(FRAMES_DIR).join(name))?;
+                stored.extend(shard.rows()?.iter().map(|row| hash(&row.meta.source)));
+                stored.extend(shard.skipped().iter().map(|skipped| hash(&skipped.source)));
+            }
+        }
+        Ok(stored)
+    }
+
     /// Names and footers of the shards of the input `input`.
     pub(crate) fn of_input<'a>(
         &'a self,
@@ -134,7 +154,7 @@ impl Existing {
 }
 
 fn paths(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
-    match dir.join(schemas::shard::FRAMES_DIR).is_dir() {
+    match dir.join(FRAMES_DIR).is_dir() {
         true => Ok(shard_paths(dir)?),
         false => Ok(Vec::new()),
     }

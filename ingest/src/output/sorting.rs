@@ -15,7 +15,7 @@ use super::existing::{Existing, Finished};
 use super::journal::Noted;
 use super::state::{Compare, State, state};
 use crate::error::{Error, Result};
-use crate::source::{Content, source_name};
+use crate::source::Content;
 use crate::task::Task;
 
 /// What is to be done.
@@ -218,8 +218,7 @@ fn has_common_item(dir: &Path, shards: &[&String], tasks: &[Task], input: &str) 
         || of_input.into_iter().any(|task| match &task.job.content {
             Content::Files { files, .. } => {
                 let end = task.job.id.end_item.unwrap_or(files.len());
-                (task.job.id.first_item..end)
-                    .any(|ix| sources.contains(&source_name(input, &files.relative(ix))))
+                (task.job.id.first_item..end).any(|ix| sources.contains(&files.source(ix)))
             }
             _ => true,
         }))

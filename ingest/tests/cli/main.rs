@@ -10,6 +10,7 @@ mod changed;
 mod environment;
 mod fidelity;
 mod kill;
+mod layouts;
 mod promises;
 mod real_data;
 mod summary;

@@ -122,14 +122,14 @@ impl Archive {
         self.index.names.len()
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Path of item `ix` in the archive; of something that is lost, its place: `@offset`.
     pub(crate) fn relative(&self, ix: u64) -> String {
         self.index.names.get(ix)
+    }
+
+    /// Bytes of item `ix`; `None` of what is lost.
+    pub(crate) fn bytes_of(&self, ix: u64) -> Option<u64> {
+        Some(self.index.place(ix).ok()?.len())
     }
 
     /// Reads the tag files in the archive. What `read` says of one that it cannot read becomes a
