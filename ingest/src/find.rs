@@ -44,10 +44,15 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
     for (input, name) in inputs.iter().zip(names) {
         finder.add(input, name)?;
     }
-    Ok(Found {
-        tasks: finder.tasks,
-        search: finder.search,
-    })
+    let Finder {
+        mut tasks,
+        mut search,
+        ..
+    } = finder;
+    let jobs: Vec<&Job> = tasks.iter().map(|task| &task.job).collect();
+    let mut are_wanted = request.dataset.settle(&jobs, &mut search)?.into_iter();
+    tasks.retain(|_| are_wanted.next().unwrap_or(true));
+    Ok(Found { tasks, search })
 }
 
 struct Finder<'a> {

@@ -101,7 +101,7 @@ mod tests {
                 first_item: 0,
                 end_item: None,
             },
-            content: Content::TfRecord(path.into()),
+            content: Content::of_tfrecord(path),
             weight: 1,
         };
         Task {

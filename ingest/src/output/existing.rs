@@ -11,17 +11,19 @@ use crate::error::Result;
 
 /// Reasons for which an input is read again next time, whatever its size: what it lacks may have
 /// arrived. Images of a folder are not among them: theirs is found out file by file.
-const INCOMPLETE: [&str; 10] = [
+const INCOMPLETE: [&str; 12] = [
     "bad-data-crc",
     "bad-length-crc",
     "bad-parquet",
     "compression-bomb",
     "damaged-archive",
+    "damaged-compression",
     "damaged-member",
     "empty-input",
     "incomplete-archive",
     "truncated-archive",
     "truncated-tfrecord",
+    "unreadable-input",
 ];
 
 /// A finished shard.

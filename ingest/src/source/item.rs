@@ -24,14 +24,20 @@ pub struct Item {
 }
 
 impl Item {
+    /// What stands at `source`, where `unread_bytes` of the input are lost.
+    pub(super) fn lost(source: String, unread_bytes: u64, defect: Defect) -> Self {
+        Self {
+            source,
+            weight: 0,
+            unread_bytes,
+            content: Err(defect),
+        }
+    }
+
     /// What stands for all items of `input`, a file without content.
     pub(super) fn of_empty_file(input: &str) -> Self {
-        Self {
-            source: format!("{input}@0"),
-            weight: 0,
-            unread_bytes: 0,
-            content: Err(Defect::new("empty-file", "it holds nothing at all")),
-        }
+        let defect = Defect::new("empty-file", "it holds nothing at all");
+        Self::lost(format!("{input}@0"), 0, defect)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What one shard is made of.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use schemas::shard::ShardId;
@@ -8,7 +8,7 @@ use schemas::shard::ShardId;
 use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
-use crate::checksum::checksum;
+use super::waymo::place::{CameraImages, LostMembers, TfRecord};
 use crate::error::Result;
 
 /// The input of one shard, and its items in it.
@@ -26,9 +26,11 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// All of one TFRecord file.
-    TfRecord(PathBuf),
+    TfRecord(TfRecord),
     /// All of one Parquet file of camera images.
-    CameraImages(PathBuf),
+    CameraImages(CameraImages),
+    /// What is lost in one archive of TFRecord files.
+    LostMembers(LostMembers),
     /// The job's range of the image files of a folder or archive.
     Files {
         /// How names become metadata.
@@ -44,7 +46,9 @@ impl Job {
     /// The file or folder that holds its items.
     pub(crate) fn path(&self) -> &Path {
         match &self.content {
-            Content::TfRecord(path) | Content::CameraImages(path) => path,
+            Content::TfRecord(file) => file.place.path(),
+            Content::CameraImages(file) => &file.path,
+            Content::LostMembers(lost) => lost.archive.first_file(),
             Content::Files { files, .. } => files.path(),
         }
     }
@@ -53,6 +57,7 @@ impl Job {
     pub(crate) fn bytes(&self) -> Option<u64> {
         match &self.content {
             Content::TfRecord(_) | Content::CameraImages(_) => Some(self.weight),
+            Content::LostMembers(lost) => Some(lost.archive.bytes()),
             Content::Files { files, .. } => files.archive_bytes(),
         }
     }
@@ -63,8 +68,21 @@ impl Job {
     /// If it cannot be read.
     pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
         match &self.content {
-            Content::TfRecord(path) => Ok(Some(checksum(path)?.1)),
-            Content::CameraImages(_) | Content::Files { .. } => Ok(None),
+            Content::TfRecord(file) => file.place.crc32c(),
+            Content::CameraImages(_) | Content::LostMembers(_) | Content::Files { .. } => Ok(None),
         }
+    }
+}
+
+impl Content {
+    /// That of the TFRecord file at `path`.
+    #[cfg(test)]
+    pub(crate) fn of_tfrecord(path: &str) -> Self {
+        Self::TfRecord(TfRecord {
+            place: super::waymo::place::Place::File(path.into()),
+            split: None,
+            drive: None,
+            context: None,
+        })
     }
 }

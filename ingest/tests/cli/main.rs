@@ -16,4 +16,5 @@ mod real_data;
 mod summary;
 mod support;
 mod verify;
+mod waymo_layouts;
 mod waymo_v2;
