@@ -9,6 +9,7 @@ mod bad_record;
 mod environment;
 mod fidelity;
 mod kill;
+mod odd_image;
 mod promises;
 mod real_data;
 mod summary;
