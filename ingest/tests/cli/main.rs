@@ -11,6 +11,7 @@ mod environment;
 mod fidelity;
 mod kill;
 mod layouts;
+mod odd_image;
 mod promises;
 mod real_data;
 mod summary;
