@@ -388,7 +388,7 @@ impl Writer<'_> {
         if let Some(lack) = shard
             .skipped
             .iter()
-            .find(|skipped| task.replaces_whole && is_lack(&skipped.reason))
+            .find(|skipped| task.replaces_whole && is_lack(skipped, &task.job.id.input))
         {
             self.written.frames -= shard.writer.num_frames();
             self.written.damaged_inputs.push(damaged_input(task, lack));

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Reasons for which an input is read again next time, whatever its size: what it lacks may have
 /// arrived. Images of a folder are not among them: theirs is found out file by file.
-const INCOMPLETE: [&str; 12] = [
+const INCOMPLETE: [&str; 11] = [
     "bad-data-crc",
     "bad-length-crc",
     "bad-parquet",
@@ -19,7 +19,6 @@ const INCOMPLETE: [&str; 12] = [
     "damaged-archive",
     "damaged-compression",
     "damaged-member",
-    "empty-input",
     "incomplete-archive",
     "truncated-archive",
     "truncated-tfrecord",
@@ -54,7 +53,7 @@ impl Finished {
             input: shard.input().cloned(),
             settings: shard.settings().clone(),
             dataset,
-            is_incomplete: is_incomplete(shard.skipped()),
+            is_incomplete: is_incomplete(shard),
         })
     }
 
@@ -64,13 +63,19 @@ impl Finished {
     }
 }
 
-/// Whether an item that was skipped for this reason is missing because something of its input is.
-pub(crate) fn is_lack(reason: &str) -> bool {
-    INCOMPLETE.contains(&reason)
+/// Whether what was skipped of `input` is missing because something of the input is.
+pub(crate) fn is_lack(skipped: &Skipped, input: &str) -> bool {
+    let is_empty_input =
+        || skipped.reason == "empty-file" && skipped.source == format!("{input}@0");
+    INCOMPLETE.contains(&&skipped.reason[..]) || is_empty_input()
 }
 
-pub(super) fn is_incomplete(skipped: &[Skipped]) -> bool {
-    skipped.iter().any(|skipped| is_lack(&skipped.reason))
+pub(super) fn is_incomplete(shard: &ShardReader) -> bool {
+    let input = &shard.id().input;
+    shard
+        .skipped()
+        .iter()
+        .any(|skipped| is_lack(skipped, input))
 }
 
 /// All finished shards of a set, by file name.

@@ -82,7 +82,7 @@ fn state_of_files(
     let mut skipped = shard.skipped().iter().peekable();
     let id = &task.job.id;
     let end = id.end_item.unwrap_or(files.len());
-    let mut state = match is_incomplete(shard.skipped()) {
+    let mut state = match is_incomplete(shard) {
         true => State::OtherBytes,
         false => State::Same,
     };

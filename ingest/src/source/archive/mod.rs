@@ -112,11 +112,6 @@ impl Archive {
         Some(format!("{}: {}", defect.reason, defect.detail))
     }
 
-    /// Size of item `ix`, unless it is lost.
-    pub(crate) fn member_bytes(&self, ix: u64) -> Option<u64> {
-        self.index.place(ix).ok().map(|place| place.len())
-    }
-
     /// Number of items: chosen members, and places where something is lost.
     pub(crate) fn len(&self) -> u64 {
         self.index.names.len()
