@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use schemas::shard::InputRecord;
+use schemas::inputs::GivenInput;
 
 use crate::error::Result;
 use crate::output::{Existing, holds_another};
@@ -67,11 +67,11 @@ impl Finder<'_> {
     fn add(&mut self, input: &Input, name: Option<String>) -> Result<()> {
         let dataset = self.request.dataset;
         let root = root_of(&input.path);
-        let known = self.existing.record_of(dataset.name(), &root);
+        let known = self.existing.given.of_root(dataset.name(), &root);
         let is_fixed = input.name.is_some() || known.is_some() || dataset == Dataset::Waymo;
         let mut name = match known {
             _ if input.name.is_some() => input.name.clone(),
-            Some(record) => record.name.clone(),
+            Some(given) => given.name.clone(),
             None => name,
         };
         let mut longer = longer_names(&input.path);
@@ -106,17 +106,17 @@ impl Finder<'_> {
             name: name.clone(),
             ..self.search.clone()
         };
-        let record = Arc::new(InputRecord {
+        let jobs = self.request.dataset.jobs(&input.path, &mut search)?;
+        let given = Arc::new(GivenInput {
             dataset: self.request.dataset.name().to_owned(),
             root: root.to_owned(),
             name,
             options: self.request.options(),
-            ..InputRecord::default()
+            inputs: jobs.iter().map(|job| job.id.input.clone()).collect(),
         });
-        let jobs = self.request.dataset.jobs(&input.path, &mut search)?;
         let task = |job: Job| Task {
             job,
-            input: record.clone(),
+            given: given.clone(),
             replaces_whole: false,
         };
         Ok((jobs.into_iter().map(task).collect(), search))

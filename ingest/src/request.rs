@@ -38,7 +38,11 @@ impl Request {
     pub(crate) fn options(&self) -> Vec<String> {
         let tag_files = self.tag_files.iter();
         let tags = tag_files.flat_map(|path| ["--tags".to_owned(), root_of(path)]);
-        tags.chain(self.selection.options()).collect()
+        let cameras: Vec<String> = self.settings.cameras.iter().cloned().collect();
+        let cameras = (!cameras.is_empty()).then(|| ["--cameras".to_owned(), cameras.join(",")]);
+        tags.chain(self.selection.options())
+            .chain(cameras.into_iter().flatten())
+            .collect()
     }
 
     /// A request for the whole of `inputs`, with the settings of the command line, on all cores.

@@ -37,6 +37,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
         false => Compare::Sizes,
     };
     let mut sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
+    output.remember(&plan)?;
     output.note_replacing(&sorted.replaced)?;
 
     let started = Instant::now();

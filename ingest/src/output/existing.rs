@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use schemas::catalog::{Catalog, shard_paths};
+use schemas::catalog::shard_paths;
+use schemas::inputs::GivenInputs;
 use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardId, ShardReader, Skipped};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -82,8 +83,8 @@ pub(super) fn is_incomplete(shard: &ShardReader) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Existing {
     pub(crate) shards: BTreeMap<String, Finished>,
-    /// What the catalog says of shards that are gone.
-    pub(crate) gone: BTreeMap<String, Option<InputRecord>>,
+    /// Where their inputs lay, and those of shards that are gone.
+    pub(crate) given: GivenInputs,
 }
 
 impl Existing {
@@ -92,19 +93,13 @@ impl Existing {
     /// # Errors
     /// If one cannot be read.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let mut existing = Self::default();
+        let mut existing = Self {
+            given: GivenInputs::read(dir),
+            ..Self::default()
+        };
         for path in paths(dir)? {
             let finished = Finished::of(&ShardReader::open(&path)?)?;
             existing.shards.insert(name(&path), finished);
-        }
-        if let Ok(catalog) = Catalog::open_even_if_stale(dir) {
-            let gone = catalog
-                .shards()
-                .iter()
-                .filter(|info| !existing.shards.contains_key(&info.name));
-            existing.gone = gone
-                .map(|info| (info.name.clone(), info.input.clone()))
-                .collect();
         }
         Ok(existing)
     }
@@ -118,16 +113,6 @@ impl Existing {
             .iter()
             .map(|path| name(path))
             .eq(self.shards.keys().cloned()))
-    }
-
-    /// What is known of the input that was given as `root`, from a shard that is there or was.
-    pub(crate) fn record_of(&self, dataset: &str, root: &str) -> Option<&InputRecord> {
-        let there = self
-            .shards
-            .values()
-            .filter_map(|shard| shard.input.as_ref());
-        let mut records = there.chain(self.gone.values().flatten());
-        records.find(|record| record.dataset == dataset && record.root == root)
     }
 
     /// XXH3-64 of where every item was read that shards of format 2 hold of whole parts of SODA10M,
