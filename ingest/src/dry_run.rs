@@ -24,6 +24,8 @@ const NUM_EXAMPLES: usize = 3;
 /// What a run would read.
 #[derive(Clone, Debug, Serialize)]
 pub struct DryRun {
+    /// Options that say which files are read.
+    pub options: Vec<String>,
     /// Files that would be read: images, or files of many frames.
     pub files: u64,
     /// The same by input, in the order of their names.
@@ -110,6 +112,7 @@ impl DryRun {
             .map(|(input, looked)| looked.finish(input))
             .collect();
         Self {
+            options: search.selection.options(),
             files: inputs.iter().map(|input| input.files).sum(),
             inputs,
             stored: search.num_stored,
