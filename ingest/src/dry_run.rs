@@ -15,6 +15,9 @@ use crate::source::{Dataset, Job, PassedOverFiles, Search};
 /// Folders of one input that are told apart.
 const MAX_FOLDERS: usize = 12;
 
+/// Longer names of folders move what stands behind them.
+const MAX_NAME_WIDTH: usize = 48;
+
 /// Different values that are counted.
 const MAX_VALUES: usize = 10_000;
 
@@ -228,6 +231,17 @@ impl DryFolder {
     }
 }
 
+impl DryFolder {
+    /// How it is called in a table: nothing where the input has no other.
+    fn name(&self, input: &DryInput) -> String {
+        match (self.folder.as_str(), input.folders.len()) {
+            ("", 1) => String::new(),
+            ("", _) => "./  ".to_owned(),
+            (folder, _) => format!("{folder}/  "),
+        }
+    }
+}
+
 impl Values {
     fn add(&mut self, value: Option<String>) {
         if let Some(value) = value
@@ -262,13 +276,15 @@ impl fmt::Display for DryRun {
         )?;
         for input in &self.inputs {
             writeln!(f, "  {}   {}", input.input, input.path.display())?;
-            let width = input
+            let names: Vec<String> = input
                 .folders
                 .iter()
-                .map(|folder| folder.folder.chars().count() + 1);
-            let width = width.max().unwrap_or_default().min(48);
-            for folder in &input.folders {
-                writeln!(f, "    {:<width$}  {folder}", format!("{}/", folder.folder))?;
+                .map(|folder| folder.name(input))
+                .collect();
+            let width = names.iter().map(|name| name.chars().count()).max();
+            let width = width.unwrap_or_default().min(MAX_NAME_WIDTH);
+            for (name, folder) in names.iter().zip(&input.folders) {
+                writeln!(f, "    {name:<width$}{folder}")?;
             }
         }
         if self.stored > 0 {
