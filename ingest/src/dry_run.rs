@@ -9,7 +9,9 @@ use schemas::frame::FrameMeta;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::run::{Request, find_jobs};
+use crate::find::find;
+use crate::output::Existing;
+use crate::request::Request;
 use crate::source::{Dataset, Job, PassedOverFiles, Search};
 
 /// Folders of one input that are told apart.
@@ -91,8 +93,9 @@ pub struct Values {
 /// # Errors
 /// As [`run`](crate::run) before it writes.
 pub fn dry_run(request: &Request) -> Result<DryRun> {
-    let (jobs, search) = find_jobs(request)?;
-    Ok(DryRun::of(request.dataset, &jobs, search))
+    let found = find(request, &Existing::read(&request.out)?)?;
+    let jobs: Vec<Job> = found.tasks.into_iter().map(|task| task.job).collect();
+    Ok(DryRun::of(request.dataset, &jobs, found.search))
 }
 
 impl DryRun {

@@ -74,7 +74,7 @@ pub enum Error {
         /// The output folder.
         dir: PathBuf,
         /// What to do.
-        advice: &'static str,
+        advice: String,
     },
     /// Our own mistake while processing one item.
     #[error("internal error (please report it) at {place}: {detail}")]

@@ -18,11 +18,13 @@
 
 #![deny(missing_docs)]
 
+mod checksum;
 mod cpu_time;
 pub mod demo;
 mod dry_run;
 mod error;
 pub mod fidelity;
+mod find;
 #[cfg(feature = "sql")]
 pub mod inspect;
 mod max_bad;
@@ -32,9 +34,11 @@ mod plan;
 mod progress;
 pub mod pyramid;
 mod report;
+mod request;
 mod run;
 pub mod source;
 mod summary;
+mod task;
 pub mod verify;
 
 pub use cpu_time::StageTimes;
@@ -43,5 +47,6 @@ pub use error::{Defect, Error, Result, Trouble};
 pub use max_bad::MaxBad;
 pub use plan::Part;
 pub use progress::Progress;
-pub use run::{Request, rebuild_catalog, run};
+pub use request::Request;
+pub use run::{RebuiltCatalog, rebuild_catalog, run};
 pub use summary::Summary;

@@ -6,26 +6,30 @@
 //! tokens back, so a slow disk stops the reader and memory stays bounded. Shutdown is dropping a
 //! channel: whoever finds its peer gone stops.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use schemas::catalog::Catalog;
 use schemas::frame::{FrameRow, Origin};
 use schemas::shard::{Settings, ShardWriter, Skipped};
 
 use crate::cpu_time::{self, Stage, StageTimes, lap};
 use crate::error::{Defect, Error, Result, Trouble};
+use crate::output::{Output, is_lack};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
+use crate::request::Request;
 use crate::source::{Item, Job, SourceImage, read};
+use crate::task::Task;
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
 const STEPS_PER_THREAD: usize = 6;
 
 /// What a run added.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Written {
     /// Shards finished.
     pub(crate) shards: u64,
@@ -33,6 +37,8 @@ pub(crate) struct Written {
     pub(crate) frames: u64,
     /// Items of their inputs that were skipped.
     pub(crate) skipped: u64,
+    /// Inputs that lack something by now, whose shards of before are kept; a line each.
+    pub(crate) damaged_inputs: Vec<String>,
     /// Encoded image bytes read, skipped ones included.
     pub(crate) image_bytes_in: u64,
     /// Bytes of the shard files.
@@ -53,26 +59,27 @@ enum Step {
         origin: Option<Origin>,
         result: Result<Box<FrameRow>, Defect>,
     },
-    End,
+    /// With size and CRC32C of the input, if all of it was read.
+    End(Option<(u64, u32)>),
     Failed(Error),
 }
 
 /// A step and its place in the order.
 type Numbered<T> = (u64, T);
 
-/// Writes the shard of every job into `frames_dir`, in order. `on_progress` hears of it on the
-/// calling thread.
+/// Writes the shard of every task into `output`, in order. `on_progress` hears of it on the calling
+/// thread.
 ///
 /// # Errors
 /// The first error of reading or writing; shards finished by then stay, the one under way leaves
 /// nothing.
 pub(crate) fn write_shards(
-    jobs: &[Job],
-    frames_dir: &Path,
-    settings: &Settings,
-    threads: usize,
+    tasks: &[Task],
+    output: &mut Output,
+    request: &Request,
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Written> {
+    let (settings, threads) = (&request.settings, request.threads);
     let cpu_before_ms = cpu_time::process_cpu_ms();
     cpu_time::collect();
     let capacity = STEPS_PER_THREAD * threads + 2;
@@ -91,18 +98,19 @@ pub(crate) fn write_shards(
             done: done_in.clone(),
             next: 0,
         };
-        let mut others = vec![scope.spawn(move || reader.run(jobs, settings))];
+        let mut others = vec![scope.spawn(move || reader.run(tasks, settings))];
         for _ in 0..threads {
             let (work, done) = (work.clone(), done_in.clone());
             others.push(scope.spawn(move || run_worker(settings, &work, &done)));
         }
         drop((work, done_in));
         let writer = Writer {
-            jobs,
-            frames_dir,
+            tasks,
+            listed: listed_shards(output.dir()),
+            output,
             settings,
             progress: Progress {
-                total_weight: jobs.iter().map(|job| job.weight).sum(),
+                total_weight: tasks.iter().map(|task| task.job.weight).sum(),
                 ..Progress::default()
             },
             on_progress,
@@ -126,6 +134,14 @@ pub(crate) fn write_shards(
     })
 }
 
+fn listed_shards(dir: &Path) -> HashMap<String, u32> {
+    let catalog = Catalog::open_even_if_stale(dir).ok();
+    let shards = catalog.iter().flat_map(Catalog::shards);
+    shards
+        .map(|info| (info.name.clone(), info.crc32c))
+        .collect()
+}
+
 struct Reader {
     tokens: Receiver<()>,
     work: Sender<Numbered<Item>>,
@@ -137,9 +153,9 @@ struct Reader {
 struct Stopped;
 
 impl Reader {
-    fn run(mut self, jobs: &[Job], settings: &Settings) -> StageTimes {
-        for (ix, job) in jobs.iter().enumerate() {
-            if self.read_job(ix, job, settings).is_err() {
+    fn run(mut self, tasks: &[Task], settings: &Settings) -> StageTimes {
+        for (ix, task) in tasks.iter().enumerate() {
+            if self.read_job(ix, &task.job, settings).is_err() {
                 break;
             }
         }
@@ -149,11 +165,11 @@ impl Reader {
 
     fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
         self.send_step(Step::Begin(ix))?;
-        let items = match job.open(settings) {
+        let mut items = match job.open(settings) {
             Ok(items) => items,
             Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
         };
-        for item in items {
+        for item in &mut items {
             match item {
                 Ok(item) => {
                     let number = self.number()?;
@@ -162,7 +178,7 @@ impl Reader {
                 Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
             }
         }
-        self.send_step(Step::End)
+        self.send_step(Step::End(items.checksum()))
     }
 
     fn send_step(&mut self, step: Step) -> Result<(), Stopped> {
@@ -245,8 +261,10 @@ fn frame(
 }
 
 struct Writer<'a> {
-    jobs: &'a [Job],
-    frames_dir: &'a Path,
+    tasks: &'a [Task],
+    output: &'a mut Output,
+    /// CRC32C of the shards that the catalog lists, by file name.
+    listed: HashMap<String, u32>,
     settings: &'a Settings,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(&Progress),
@@ -256,6 +274,8 @@ struct Writer<'a> {
 
 /// A shard under way.
 struct OpenShard {
+    /// Number of its task.
+    ix: usize,
     writer: ShardWriter,
     skipped: Vec<Skipped>,
     frame_ids: HashSet<String>,
@@ -285,7 +305,7 @@ impl Writer<'_> {
 
     fn take(&mut self, step: Step) -> Result<()> {
         match step {
-            Step::Begin(ix) => self.begin(&self.jobs[ix]),
+            Step::Begin(ix) => self.begin(ix),
             Step::Item {
                 source,
                 weight,
@@ -301,14 +321,16 @@ impl Writer<'_> {
                 };
                 self.add(skipped, weight, result)
             }
-            Step::End => self.end(),
+            Step::End(checksum) => self.end(checksum),
             Step::Failed(error) => Err(error),
         }
     }
 
-    fn begin(&mut self, job: &Job) -> Result<()> {
-        let writer = ShardWriter::create(self.frames_dir, &job.id, self.settings)?;
+    fn begin(&mut self, ix: usize) -> Result<()> {
+        let job = &self.tasks[ix].job;
+        let writer = ShardWriter::create(&self.output.frames_dir(), &job.id, self.settings)?;
         self.open = Some(OpenShard {
+            ix,
             writer,
             skipped: Vec::new(),
             frame_ids: HashSet::new(),
@@ -360,9 +382,27 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn end(&mut self, checksum: Option<(u64, u32)>) -> Result<()> {
         let shard = self.open.take().expect("a shard ends after its beginning");
-        let summary = shard.writer.finish(&shard.skipped, None)?;
+        let task = &self.tasks[shard.ix];
+        if let Some(lack) = shard
+            .skipped
+            .iter()
+            .find(|skipped| task.replaces_whole && is_lack(skipped, &task.job.id.input))
+        {
+            self.written.frames -= shard.writer.num_frames();
+            self.written.damaged_inputs.push(damaged_input(task, lack));
+            self.progress.add_shard(shard.weight_left, 0);
+            return Ok(());
+        }
+        let sealed = shard
+            .writer
+            .seal(&shard.skipped, Some(&task.record(checksum)))?;
+        let (name, crc32c) = (task.file_name(), sealed.summary().crc32c);
+        if self.listed.get(&name).is_some_and(|&was| was != crc32c) {
+            self.output.note_made(&name, crc32c)?;
+        }
+        let summary = sealed.publish()?;
         self.written.shards += 1;
         self.written.bytes_out += summary.bytes;
         self.progress
@@ -370,6 +410,14 @@ impl Writer<'_> {
         (self.on_progress)(&self.progress);
         Ok(())
     }
+}
+
+fn damaged_input(task: &Task, lack: &Skipped) -> String {
+    let path = task.job.path().display();
+    let Skipped { reason, detail, .. } = lack;
+    format!(
+        "{path} lacks something by now ({reason}: {detail}); its frames of before are kept: fetch it again"
+    )
 }
 
 impl OpenShard {

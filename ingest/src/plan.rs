@@ -1,15 +1,14 @@
-//! Which shards a run writes: jobs in, jobs out.
+//! Which shards a run writes: tasks in, tasks out.
 //!
 //! The plan depends on the inputs' names alone, so every part of a run on many machines makes the
 //! same one. The file system is asked only whether two paths of one name are one file.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::source::{Content, Job};
+use crate::task::Task;
 
 /// Whole shards dealt out to machines: this one takes every `count`-th, beginning with number
 /// `index`.
@@ -52,83 +51,78 @@ impl FromStr for Part {
     }
 }
 
-/// Jobs in the order of their shards' names, each once.
+/// Tasks in the order of their shards' names, each once.
 ///
 /// # Errors
 /// [`Error::SameName`] if two different inputs would become one shard.
-pub(crate) fn plan(jobs: Vec<Job>) -> Result<Vec<Job>> {
-    let mut by_name: BTreeMap<String, Job> = BTreeMap::new();
-    for job in jobs {
-        let name = job.id.file_name();
+pub(crate) fn plan(tasks: Vec<Task>) -> Result<Vec<Task>> {
+    let mut by_name: BTreeMap<String, Task> = BTreeMap::new();
+    for task in tasks {
+        let name = task.file_name();
         if let Some(other) = by_name.get(&name)
-            && !is_same_input(other, &job)
+            && !is_same_input(other, &task)
         {
             return Err(Error::SameName {
-                name: job.id.input.clone(),
-                first: path(other).to_owned(),
-                second: path(&job).to_owned(),
+                name: task.job.id.input.clone(),
+                first: other.job.path().to_owned(),
+                second: task.job.path().to_owned(),
             });
         }
-        by_name.insert(name, job);
+        by_name.entry(name).or_insert(task);
     }
     Ok(by_name.into_values().collect())
 }
 
-/// The jobs of one part.
-pub(crate) fn of_part(jobs: Vec<Job>, part: Part) -> Vec<Job> {
-    jobs.into_iter()
+/// The tasks of one part.
+pub(crate) fn of_part(tasks: &[Task], part: Part) -> Vec<Task> {
+    tasks
+        .iter()
         .skip(part.index as usize)
         .step_by(part.count.get() as usize)
+        .cloned()
         .collect()
 }
 
-fn path(job: &Job) -> &Path {
-    match &job.content {
-        Content::TfRecord(path) | Content::CameraImages(path) => path,
-        Content::Files { files, .. } => files.path(),
-    }
-}
-
-fn is_same_input(a: &Job, b: &Job) -> bool {
-    let absolute = |job| std::fs::canonicalize(path(job)).ok();
-    a.id == b.id && absolute(a).is_some_and(|a| absolute(b) == Some(a))
+fn is_same_input(a: &Task, b: &Task) -> bool {
+    let absolute = |task: &Task| std::fs::canonicalize(task.job.path()).ok();
+    a.job.id == b.job.id && absolute(a).is_some_and(|a| absolute(b) == Some(a))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Content, Job};
     use schemas::shard::ShardId;
 
-    fn job(path: &str, input: &str) -> Job {
-        Job {
+    fn task(path: &str, input: &str) -> Task {
+        let job = Job {
             id: ShardId {
                 input: input.into(),
                 first_item: 0,
                 end_item: None,
             },
-            content: Content::TfRecord(path.into()),
+            content: Content::of_tfrecord(path),
             weight: 1,
+        };
+        Task {
+            job,
+            input: Default::default(),
+            replaces_whole: false,
         }
     }
 
-    fn inputs(jobs: &[Job]) -> Vec<&str> {
-        jobs.iter().map(|job| job.id.input.as_str()).collect()
+    fn inputs(tasks: &[Task]) -> Vec<&str> {
+        tasks.iter().map(|task| &task.job.id.input[..]).collect()
     }
 
     #[test]
     fn parts_are_disjoint_and_complete() {
-        let jobs = || {
-            plan(
-                (0..10)
-                    .map(|i| job(&format!("{i}"), &format!("x/{i}")))
-                    .collect(),
-            )
-            .unwrap()
-        };
-        let mut all: Vec<Job> = Vec::new();
+        let tasks = |i| task(&format!("{i}"), &format!("x/{i}"));
+        let tasks = plan((0..10).map(tasks).collect()).unwrap();
+        let mut all: Vec<Task> = Vec::new();
         for index in 0..3 {
             all.extend(of_part(
-                jobs(),
+                &tasks,
                 Part {
                     index,
                     count: NonZeroU32::new(3).unwrap(),
@@ -136,7 +130,7 @@ mod tests {
             ));
         }
         let joined = plan(all).unwrap();
-        assert_eq!(inputs(&joined), inputs(&jobs()));
+        assert_eq!(inputs(&joined), inputs(&tasks));
     }
 
     #[test]
@@ -145,16 +139,16 @@ mod tests {
         let file = dir.path().join("a.tfrecord");
         std::fs::write(&file, "").unwrap();
         let detour = dir.path().join(".").join("a.tfrecord");
-        let jobs = vec![
-            job(&file.to_string_lossy(), "d/a"),
-            job(&detour.to_string_lossy(), "d/a"),
+        let tasks = vec![
+            task(&file.to_string_lossy(), "d/a"),
+            task(&detour.to_string_lossy(), "d/a"),
         ];
-        assert_eq!(plan(jobs).unwrap().len(), 1);
+        assert_eq!(plan(tasks).unwrap().len(), 1);
     }
 
     #[test]
     fn two_inputs_of_one_name_are_refused() {
-        let error = plan(vec![job("/x/d/a", "d/a"), job("/y/d/a", "d/a")]).unwrap_err();
+        let error = plan(vec![task("/x/d/a", "d/a"), task("/y/d/a", "d/a")]).unwrap_err();
         assert!(error.to_string().contains("both named"), "{error}");
     }
 

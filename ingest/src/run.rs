@@ -1,96 +1,87 @@
 //! One ingest from beginning to end: inputs -> shards -> catalog -> report.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use schemas::catalog::{self, Catalog};
-use schemas::shard::Settings;
 
 use crate::error::Result;
-use crate::max_bad::MaxBad;
-use crate::output::{Lock, Output};
-use crate::pipeline::{Written, write_shards};
+use crate::find::{Found, find};
+use crate::output::{Compare, Existing, Lock, Noted, Output, Sorted, check_settings, clear};
+use crate::pipeline::write_shards;
 use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{Report, remove_part_reports};
-use crate::source::{Dataset, Job, Search, Selection, expand};
+use crate::request::Request;
+use crate::source::Search;
 use crate::summary::Summary;
+use crate::task::Task;
 
-/// What to ingest, and how.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// What the inputs are.
-    pub dataset: Dataset,
-    /// Files, folders and patterns.
-    pub inputs: Vec<PathBuf>,
-    /// JSON files of tags, besides those that lie with the images.
-    pub tag_files: Vec<PathBuf>,
-    /// Files that a person adds and leaves out.
-    pub selection: Selection,
-    /// Folder of the set.
-    pub out: PathBuf,
-    /// What decides the set's bytes.
-    pub settings: Settings,
-    /// Which shards of the inputs to write.
-    pub part: Part,
-    /// Threads that build pyramids.
-    pub threads: usize,
-    /// How many items may be skipped.
-    pub max_bad: MaxBad,
-}
-
-impl Request {
-    /// A request for the whole of `inputs`, with the settings of the command line, on all cores.
-    pub fn new(dataset: Dataset, inputs: Vec<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        Self {
-            dataset,
-            inputs,
-            tag_files: Vec::new(),
-            selection: Selection::default(),
-            out: out.into(),
-            settings: Settings::default(),
-            part: Part::WHOLE,
-            threads: host::threads(0),
-            max_bad: MaxBad::Percent(1.0),
-        }
-    }
-}
-
-/// Ingests what `request` names. Shards that are finished are kept. `on_progress` hears of the
-/// others on the calling thread.
+/// Ingests what `request` names. Shards that are finished are kept, as long as their inputs are what
+/// they were. `on_progress` hears of the others on the calling thread.
 ///
 /// # Errors
 /// If an input is not there or not of its kind, the output folder cannot take it, or reading or
 /// writing fails.
 pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<Summary> {
-    let (jobs, _search) = find_jobs(request)?;
-    let jobs = plan(jobs)?;
-    let output = Output::open(&request.out, &request.settings, request.part)?;
-    output.check_unchanged(&jobs)?;
-    let jobs = of_part(jobs, request.part);
-    let pending = unfinished(&output, &jobs)?;
+    let (plan, search, mut output, existing) = begin(request)?;
+    for notice in &search.notices {
+        tracing::warn!("{notice}");
+    }
+    let own = of_part(&plan, request.part);
+    let shards: Vec<String> = own.iter().map(Task::file_name).collect();
+    let compare = match request.recheck {
+        true => Compare::Checksums,
+        false => Compare::Sizes,
+    };
+    let mut sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
+    output.note_replacing(&sorted.replaced)?;
 
     let started = Instant::now();
-    let written = write_shards(
-        &pending,
-        &output.frames_dir(),
-        output.settings(),
-        request.threads,
-        on_progress,
-    )?;
+    let written = write_shards(&sorted.pending, &mut output, request, on_progress)?;
     let seconds = started.elapsed().as_secs_f64();
+    output.remove(&sorted.obsolete)?;
 
-    let shards: Vec<PathBuf> = jobs
-        .iter()
-        .map(|job| output.frames_dir().join(job.id.file_name()))
-        .collect();
-    let of_inputs = Report::of_shards(&shards)?;
-    let report = if request.part.is_whole() {
-        write_report(&up_to_date_catalog(output.dir(), &written)?)?
-    } else {
-        of_inputs.write(output.dir(), request.part)?
+    let is_unchanged = written.shards == 0 && sorted.obsolete.is_empty();
+    let (of_inputs, report) = match request.part.is_whole() {
+        true => {
+            let catalog = up_to_date_catalog(output.dir(), is_unchanged)?;
+            let whole = Report::of_set(&catalog)?.with_passed_over(search.passed_over.files());
+            let path = write_report(&whole, &catalog)?;
+            let of_inputs = Report::of_some(&catalog, &shards.into_iter().collect())?;
+            (of_inputs, path)
+        }
+        false => {
+            let paths = shards.iter().map(|name| output.frames_dir().join(name));
+            let paths: Vec<PathBuf> = paths.collect();
+            let report = Report::of_shards(&paths)?.with_passed_over(search.passed_over.files());
+            let path = report.write(output.dir(), request.part)?;
+            (report, path)
+        }
     };
-    Ok(summary(request, &of_inputs, &written, seconds, report))
+    let mut summary = Summary::of(request, &of_inputs, &written, seconds, report);
+    summary.passed_over = search.passed_over.files();
+    summary.frames_kept += search.num_stored;
+    summary.notices = search.notices;
+    summary.damaged_inputs.append(&mut sorted.damaged_inputs);
+    Ok(summary)
+}
+
+/// Every shard of the request's inputs, and the set that they go into, locked.
+fn begin(request: &Request) -> Result<(Vec<Task>, Search, Output, Existing)> {
+    loop {
+        let existing = Existing::read(&request.out)?;
+        let Found { tasks, search } = find(request, &existing)?;
+        let plan = plan(tasks)?;
+        check_settings(&existing, &request.out, request.dataset, &request.settings)?;
+        let output = Output::open(&request.out, request.part)?;
+        // Another run may have ended meanwhile. Parts of one run change nothing for each other.
+        if !request.part.is_whole() || existing.is_up_to_date(&request.out)? {
+            return Ok((plan, search, output, existing));
+        }
+    }
 }
 
 /// Builds the catalog and the report of the whole set in `dir` anew.
@@ -98,83 +89,87 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
 /// # Errors
 /// If another run is writing to it, a shard cannot be read, shards do not belong together, or
 /// writing fails.
-pub fn rebuild_catalog(dir: &Path) -> Result<Catalog> {
+pub fn rebuild_catalog(dir: &Path) -> Result<RebuiltCatalog> {
     catalog::shard_paths(dir)?;
     let _lock = Lock::take(dir, Part::WHOLE)?;
-    let catalog = catalog::build(dir)?;
-    write_report(&catalog)?;
+    let before = Catalog::open_even_if_stale(dir).ok();
+    let catalog = rebuild(dir)?;
+    let passed_over = Report::passed_over_in(dir);
+    let report = Report::of_set(&catalog)?.with_passed_over(passed_over);
+    write_report(&report, &catalog)?;
+    let listed: BTreeSet<&str> = catalog
+        .shards()
+        .iter()
+        .map(|info| info.name.as_str())
+        .collect();
+    let gone = before.iter().flat_map(Catalog::shards);
+    let gone = gone.filter(|info| !listed.contains(info.name.as_str()));
+    Ok(RebuiltCatalog {
+        frames: catalog.num_frames(),
+        shards: catalog.shards().len() as u64,
+        frames_left_out: catalog.shards().iter().map(|info| info.duplicates).sum(),
+        shards_gone: gone.clone().count() as u64,
+        frames_gone: gone.map(|info| info.frames).sum(),
+    })
+}
+
+impl fmt::Display for RebuiltCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            frames,
+            shards,
+            frames_left_out,
+            shards_gone,
+            frames_gone,
+        } = self;
+        write!(f, "{frames} frames in {shards} shards")?;
+        if *frames_left_out > 0 {
+            write!(
+                f,
+                "\nleft out {frames_left_out} frames that other shards have already"
+            )?;
+        }
+        if *shards_gone > 0 {
+            write!(
+                f,
+                "\ngone     {frames_gone} frames in {shards_gone} shards that were listed before"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What the rebuilt catalog lists, and what it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RebuiltCatalog {
+    /// Frames that it lists.
+    pub frames: u64,
+    /// Shards.
+    pub shards: u64,
+    /// Frames of shards that it leaves out, because another frame has their name.
+    pub frames_left_out: u64,
+    /// Shards that the one before listed and that are gone.
+    pub shards_gone: u64,
+    /// Frames of those.
+    pub frames_gone: u64,
+}
+
+/// The catalog, built again unless the set `is_unchanged` and it holds.
+fn up_to_date_catalog(dir: &Path, is_unchanged: bool) -> Result<Catalog> {
+    if is_unchanged && let Ok(catalog) = Catalog::open(dir) {
+        return Ok(catalog);
+    }
+    rebuild(dir)
+}
+
+fn rebuild(dir: &Path) -> Result<Catalog> {
+    let catalog = catalog::rebuild(dir, &Noted::read(dir)?.made)?;
+    clear(dir)?;
     Ok(catalog)
 }
 
-/// The catalog, built again unless nothing was written and it holds.
-fn up_to_date_catalog(dir: &Path, written: &Written) -> Result<Catalog> {
-    if written.shards == 0
-        && let Ok(catalog) = Catalog::open(dir)
-    {
-        return Ok(catalog);
-    }
-    Ok(catalog::build(dir)?)
-}
-
-fn write_report(catalog: &Catalog) -> Result<PathBuf> {
-    let shards: Vec<PathBuf> = (0..catalog.shards().len() as u32)
-        .map(|shard| catalog.shard_path(shard))
-        .collect();
-    let report = Report::of_shards(&shards)?.write(catalog.dir(), Part::WHOLE)?;
+fn write_report(report: &Report, catalog: &Catalog) -> Result<PathBuf> {
+    let path = report.write(catalog.dir(), Part::WHOLE)?;
     remove_part_reports(catalog.dir())?;
-    Ok(report)
-}
-
-/// The jobs of all inputs, and what was found besides.
-///
-/// # Errors
-/// If an input is not there, or is not of its kind.
-pub(crate) fn find_jobs(request: &Request) -> Result<(Vec<Job>, Search)> {
-    let mut search = Search {
-        tag_files: request.tag_files.clone(),
-        selection: request.selection.clone(),
-        ..Search::default()
-    };
-    let mut jobs = Vec::new();
-    for path in expand(&request.inputs)? {
-        jobs.extend(request.dataset.jobs(&path, &mut search)?);
-    }
-    Ok((jobs, search))
-}
-
-fn unfinished(output: &Output, jobs: &[Job]) -> Result<Vec<Job>> {
-    let mut pending = Vec::new();
-    for job in jobs {
-        if !output.is_finished(job)? {
-            pending.push(job.clone());
-        }
-    }
-    Ok(pending)
-}
-
-fn summary(
-    request: &Request,
-    of_inputs: &Report,
-    written: &Written,
-    seconds: f64,
-    report: PathBuf,
-) -> Summary {
-    Summary {
-        frames_written: written.frames,
-        frames_kept: of_inputs.frames_written - written.frames,
-        frames_skipped: of_inputs.frames_skipped,
-        skipped: of_inputs.skipped.clone(),
-        shards_written: written.shards,
-        shards_kept: of_inputs.shards - written.shards,
-        frames_per_s: written.frames as f64 / seconds.max(1e-9),
-        bytes_in: written.image_bytes_in,
-        bytes_out: written.bytes_out,
-        seconds,
-        cpu_ms_per_frame: written.cpu_ms / written.frames.max(1) as f64,
-        stages_ms: written.stages.per_frame(written.frames),
-        report,
-        is_over_limit: request
-            .max_bad
-            .is_exceeded(of_inputs.frames_skipped, of_inputs.frames_written),
-    }
+    Ok(path)
 }

@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::cpu_time::StageTimes;
+use crate::pipeline::Written;
+use crate::report::Report;
+use crate::request::Request;
+use crate::source::PassedOverFiles;
 
 /// What came of a request. Counts of the run, except the skipped ones, which cover finished shards
 /// too.
@@ -18,8 +22,16 @@ pub struct Summary {
     pub frames_kept: u64,
     /// Items of these inputs that became no frame.
     pub frames_skipped: u64,
-    /// How many for which reason.
+    /// About how many frames lie behind damaged places of these inputs, besides.
+    pub frames_unread: u64,
+    /// How many items for which reason.
     pub skipped: BTreeMap<String, u64>,
+    /// Files that were found and not read.
+    pub passed_over: Vec<PassedOverFiles>,
+    /// What a person should know.
+    pub notices: Vec<String>,
+    /// Inputs that lack something by now, whose shards of before are kept; a line each.
+    pub damaged_inputs: Vec<String>,
     /// Shards written now.
     pub shards_written: u64,
     /// Shards that were there already.
@@ -42,6 +54,43 @@ pub struct Summary {
     #[serde(skip)]
     pub is_over_limit: bool,
 }
+
+impl Summary {
+    /// What came of `request`: `of_inputs` is the report of its inputs' shards, `written` what was
+    /// added to them in `seconds`.
+    pub(crate) fn of(
+        request: &Request,
+        of_inputs: &Report,
+        written: &Written,
+        seconds: f64,
+        report: PathBuf,
+    ) -> Self {
+        let lost = of_inputs.frames_skipped + of_inputs.frames_unread;
+        Self {
+            frames_written: written.frames,
+            frames_kept: of_inputs.frames_written.saturating_sub(written.frames),
+            frames_skipped: of_inputs.frames_skipped,
+            frames_unread: of_inputs.frames_unread,
+            skipped: of_inputs.skipped.clone(),
+            passed_over: Vec::new(),
+            notices: Vec::new(),
+            damaged_inputs: written.damaged_inputs.clone(),
+            shards_written: written.shards,
+            shards_kept: of_inputs.shards - written.shards,
+            frames_per_s: written.frames as f64 / seconds.max(1e-9),
+            bytes_in: written.image_bytes_in,
+            bytes_out: written.bytes_out,
+            seconds,
+            cpu_ms_per_frame: written.cpu_ms / written.frames.max(1) as f64,
+            stages_ms: written.stages.per_frame(written.frames),
+            report,
+            is_over_limit: request.max_bad.is_exceeded(lost, of_inputs.frames_written),
+        }
+    }
+}
+
+/// Kinds of passed-over files that are shown, the most frequent first; the report has all.
+const SHOWN_KINDS: usize = 12;
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +119,14 @@ impl fmt::Display for Summary {
         for (reason, count) in &self.skipped {
             writeln!(f, "         {count} {reason}")?;
         }
+        if self.frames_unread > 0 {
+            writeln!(
+                f,
+                "unread   about {} frames behind damaged places",
+                self.frames_unread
+            )?;
+        }
+        self.write_passed_over(f)?;
         writeln!(
             f,
             "bytes    {bytes_in:.1} MB of images in, {bytes_out:.1} MB of shards out"
@@ -90,5 +147,30 @@ impl fmt::Display for Summary {
             }
         }
         write!(f, "report   {}", self.report.display())
+    }
+}
+
+impl Summary {
+    fn write_passed_over(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.passed_over.is_empty() {
+            return Ok(());
+        }
+        let count: u64 = self.passed_over.iter().map(|files| files.count).sum();
+        writeln!(f, "passed   over {count} files that are not read")?;
+        let mut kinds: Vec<&PassedOverFiles> = self.passed_over.iter().collect();
+        kinds.sort_by_key(|files| std::cmp::Reverse(files.count));
+        for files in kinds.iter().take(SHOWN_KINDS) {
+            let PassedOverFiles {
+                reason,
+                kind,
+                count,
+                first,
+            } = files;
+            writeln!(f, "         {count} {reason} {kind} (first: {first})")?;
+        }
+        match kinds.len().checked_sub(SHOWN_KINDS) {
+            Some(more) if more > 0 => writeln!(f, "         and {more} other kinds"),
+            _ => Ok(()),
+        }
     }
 }

@@ -85,6 +85,21 @@ pub enum Error {
         /// The set.
         dir: PathBuf,
     },
+    /// A shard that the catalog lists is not there.
+    #[error(
+        "shard {name:?} is gone from {dir:?}; {remake}, or go on without its {frames} frames: `ingest catalog {}`",
+        dir.display()
+    )]
+    Gone {
+        /// Its file name.
+        name: String,
+        /// What makes it again.
+        remake: String,
+        /// How many frames it held.
+        frames: u64,
+        /// The set.
+        dir: PathBuf,
+    },
     /// There is no set of shards in this folder.
     #[error("no shards in {dir:?} ({detail}); make them with `ingest waymo INPUT --out {}`", dir.display())]
     NoShards {
@@ -97,16 +112,6 @@ pub enum Error {
     #[error("{path:?} was written with other settings than the rest of its set")]
     MixedSettings {
         /// The first shard that differs.
-        path: PathBuf,
-    },
-    /// Two frames of a set carry one name.
-    #[error(
-        "frame {frame_id:?} occurs twice, the second time in {path:?}; remove one of the shards"
-    )]
-    Duplicate {
-        /// The name.
-        frame_id: String,
-        /// Shard of its second occurrence.
         path: PathBuf,
     },
     /// Bytes that are not the tile-addressable JPEG they should be.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ingest::source::waymo;
+use ingest::source::{Search, waymo};
 use ingest::source::waymo::tfrecord::masked_crc;
 use schemas::shard::Settings;
 
@@ -32,9 +32,12 @@ pub fn framed(data: &[u8]) -> Vec<u8> {
 /// Stores `content` as the Waymo file `path` and reads it to its end.
 pub fn read_waymo(path: &Path, content: &[u8]) {
     fs::write(path, content).expect("memory is written");
-    let jobs = waymo::jobs(path).expect("its name says that it is Waymo's");
+    let jobs = waymo::jobs(path, &mut Search::default()).expect("its name says that it is Waymo's");
     let settings = Settings::default();
-    for item in jobs[0].open(&settings).expect("the file is there") {
+    let items = jobs
+        .iter()
+        .flat_map(|job| job.open(&settings).expect("the file is there"));
+    for item in items {
         if let Ok(image) = item.expect("the file is read").content {
             assert!(
                 image.meta.frame_id.matches('/').count() >= 2,

@@ -121,8 +121,10 @@ fn shard_info(drive: u64) -> ShardInfo {
         bytes,
         crc32c: Rng(drive).next() as u32,
         frames: DRIVE_FRAMES,
+        duplicates: 0,
         skipped: 0,
         id,
+        input: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ingest::source::{Dataset, Selection, waymo};
+use ingest::source::{Dataset, Input, Selection, waymo};
 use ingest::{MaxBad, Part, Request};
 use schemas::shard::{Chroma, Settings};
 
@@ -217,10 +217,14 @@ pub(crate) struct Options {
     /// Write only every N-th shard, beginning with number I (from 0): one of N machines.
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     part: Part,
-    /// Fail if more items are skipped: a number, or a percentage. The report is written in any
-    /// case.
+    /// Fail if more items are skipped, or lie behind damaged places: a number, or a percentage. The
+    /// report is written in any case.
     #[arg(long, value_name = "COUNT|PERCENT%", default_value = "1%")]
     max_bad: MaxBad,
+    /// Compare finished shards with their inputs by checksum, not by size alone, and make those again
+    /// that differ. Reads every input.
+    #[arg(long)]
+    recheck: bool,
     /// Say what would be read, by folder and kind, and what would be passed over and why. Nothing is
     /// written.
     #[arg(long)]
@@ -265,7 +269,7 @@ impl Options {
         };
         Request {
             dataset,
-            inputs,
+            inputs: inputs.into_iter().map(Input::of_argument).collect(),
             tag_files: Vec::new(),
             selection: Selection::default(),
             out: self.out,
@@ -279,6 +283,7 @@ impl Options {
             part: self.part,
             threads: threads(self.threads),
             max_bad: self.max_bad,
+            recheck: self.recheck,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use console::{print_json, print_line, say};
 use ingest::inspect::inspect;
-use ingest::source::Dataset;
+use ingest::source::{Dataset, Input};
 use ingest::{Request, fidelity, verify};
 use schemas::filter::Filter;
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(super) fn run(command: Command) -> Result<u8> {
         } => {
             let request = fidelity::Request {
                 shards,
-                inputs: input,
+                inputs: input.into_iter().map(Input::of_argument).collect(),
                 crops: crops as usize,
                 seed,
             };
@@ -119,26 +119,28 @@ fn ingest_set(
     shown.clear();
     let summary = summary?;
     print(&summary, json)?;
+    for line in &summary.damaged_inputs {
+        say(format_args!("ingest: {line}"));
+    }
     if summary.is_over_limit {
         let (report, max_bad) = (summary.report.display(), request.max_bad);
         let skipped = summary.frames_skipped;
+        let unread = match summary.frames_unread {
+            0 => String::new(),
+            unread => format!(" and about {unread} frames lie behind damaged places"),
+        };
         say(format_args!(
-            "ingest: {skipped} items were skipped, more than --max-bad {max_bad} allows; {report} lists them"
+            "ingest: {skipped} items were skipped{unread}, more than --max-bad {max_bad} allows; {report} lists them"
         ));
-        return Ok(FAILURE);
     }
-    Ok(SUCCESS)
+    match summary.is_over_limit || !summary.damaged_inputs.is_empty() {
+        true => Ok(FAILURE),
+        false => Ok(SUCCESS),
+    }
 }
 
 fn rebuild_catalog(shards: &Path, json: bool) -> Result<u8> {
-    let catalog = ingest::rebuild_catalog(shards)?;
-    let (frames, num_shards) = (catalog.num_frames(), catalog.shards().len());
-    if json {
-        print_json(&serde_json::json!({ "frames": frames, "shards": num_shards }))?;
-    } else {
-        print_line(format_args!("{frames} frames in {num_shards} shards"))?;
-    }
-    Ok(SUCCESS)
+    print(&ingest::rebuild_catalog(shards)?, json)
 }
 
 fn measure(request: &fidelity::Request, sheet: Option<&Path>, json: bool) -> Result<u8> {

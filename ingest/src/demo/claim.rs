@@ -140,7 +140,7 @@ impl Claim {
         Error::Output {
             detail,
             dir: self.out.clone(),
-            advice: "nothing was changed; name another folder with --out",
+            advice: "nothing was changed; name another folder with --out".to_owned(),
         }
     }
 

@@ -22,7 +22,7 @@ pub fn render(config: &DemoConfig, progress: &mut dyn FnMut(u64, u64)) -> Result
         return Err(Error::Output {
             detail: format!("{} images do not fill the three layouts", config.num_frames),
             dir: config.out.clone(),
-            advice: "ask for at least 8 with --frames",
+            advice: "ask for at least 8 with --frames".to_owned(),
         });
     }
     let plan = Plan::new(config.seed, config.num_frames);

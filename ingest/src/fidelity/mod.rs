@@ -13,9 +13,10 @@ mod choose;
 mod report;
 mod views;
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sampler::PairConfig;
 use sampler::random::crop::draw_pair;
@@ -25,8 +26,7 @@ use schemas::geom::choose_level;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
 
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::plan::plan;
-use crate::source::{Dataset, Job, Search, expand, read};
+use crate::source::{Dataset, Input, Job, Search, expand, read, root_of};
 
 pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
 pub use views::{Comparison, write_contact_sheet};
@@ -45,7 +45,7 @@ pub struct Request {
     /// Folder of the set.
     pub shards: PathBuf,
     /// Files and folders that were ingested into it, or some of them.
-    pub inputs: Vec<PathBuf>,
+    pub inputs: Vec<Input>,
     /// Crops to measure.
     pub crops: usize,
     /// Names the frames and crops.
@@ -86,15 +86,15 @@ struct StoredJob {
 }
 
 /// The jobs of all inputs that the set has shards of.
-fn stored_jobs(catalog: &Catalog, inputs: &[PathBuf]) -> Result<Vec<StoredJob>> {
+fn stored_jobs(catalog: &Catalog, inputs: &[Input]) -> Result<Vec<StoredJob>> {
     let mut jobs = Vec::new();
-    for path in expand(inputs)? {
-        let of_input = jobs_in_set(catalog, &path)?;
+    for input in expand(inputs)? {
+        let of_input = jobs_in_set(catalog, &input)?;
         if of_input.is_empty() {
             let advice = format!("give what was ingested into {:?}", catalog.dir());
             return Err(Error::input(
                 "the set holds nothing of this input",
-                path,
+                input.path,
                 advice,
             ));
         }
@@ -120,18 +120,29 @@ fn stored_jobs(catalog: &Catalog, inputs: &[PathBuf]) -> Result<Vec<StoredJob>> 
             .collect();
         Ok(StoredJob { job, shard, rows })
     };
-    plan(jobs)?.into_iter().map(stored).collect()
+    let by_name: BTreeMap<String, Job> = jobs
+        .into_iter()
+        .map(|job| (job.id.file_name(), job))
+        .collect();
+    by_name.into_values().map(stored).collect()
 }
 
 /// The jobs of `path`, read as the data set that its shards are of.
-fn jobs_in_set(catalog: &Catalog, path: &Path) -> Result<Vec<Job>> {
+fn jobs_in_set(catalog: &Catalog, input: &Input) -> Result<Vec<Job>> {
+    let root = root_of(&input.path);
     let mut found = Vec::new();
     for dataset in Dataset::ALL {
+        let mut records = catalog
+            .shards()
+            .iter()
+            .filter_map(|info| info.input.as_ref());
+        let known = records.find(|record| record.dataset == dataset.name() && record.root == root);
+        let mut search = Search {
+            name: known.map_or(input.name.clone(), |record| record.name.clone()),
+            ..Search::default()
+        };
         // What is no input of this data set is one of another.
-        for job in dataset
-            .jobs(path, &mut Search::default())
-            .unwrap_or_default()
-        {
+        for job in dataset.jobs(&input.path, &mut search).unwrap_or_default() {
             if is_in_set(catalog, &job, dataset)? {
                 found.push(job);
             }

@@ -72,7 +72,8 @@ impl Lock {
                     self.part.count
                 );
                 let advice =
-                    "give every part the same N of --part I/N, or wait for the others to end";
+                    "give every part the same N of --part I/N, or wait for the others to end"
+                        .to_owned();
                 return Err(Error::Output {
                     detail,
                     dir: self.dir.clone(),
@@ -124,7 +125,7 @@ fn hold(dir: &Path, name: &str, lock: TryLock) -> Result<File> {
         Error::Output {
             detail,
             dir: dir.to_owned(),
-            advice: "wait for it to end",
+            advice: "wait for it to end".to_owned(),
         }
     })
 }

@@ -1,28 +1,33 @@
-//! The output folder: who may write into it, and what is finished in it already.
+//! The output folder: who may write into it, what is finished in it, and what of that stays.
 
+mod existing;
+mod journal;
 mod lock;
+mod sorting;
+mod state;
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schemas::catalog::shard_paths;
-use schemas::shard::{FRAMES_DIR, Settings, ShardId, ShardReader};
+use schemas::shard::{FRAMES_DIR, Settings};
 
 use crate::error::{Error, Result};
 use crate::plan::Part;
-use crate::source::{Content, Job, source_name};
+use crate::source::Dataset;
+use journal::Journal;
 use lock::was_taken;
 
+pub(crate) use existing::{Existing, is_lack};
+pub(crate) use journal::{Noted, clear};
 pub(crate) use lock::Lock;
+pub(crate) use sorting::{Sorted, holds_another};
+pub(crate) use state::Compare;
 
 /// A set of shards that this process may write to, until it is dropped.
 pub(crate) struct Output {
     dir: PathBuf,
-    settings: Settings,
-    /// Shards that were there when the folder was opened, by file name.
-    existing: HashMap<String, ShardId>,
+    journal: Journal,
     _lock: Lock,
 }
 
@@ -31,40 +36,15 @@ impl Output {
     /// refused.
     ///
     /// # Errors
-    /// If the folder holds something else than shards of these settings, cannot be written, or is
-    /// in use.
-    pub(crate) fn open(dir: &Path, settings: &Settings, part: Part) -> Result<Self> {
+    /// If the folder holds something else than a set, cannot be written, or is in use.
+    pub(crate) fn open(dir: &Path, part: Part) -> Result<Self> {
         check_is_ours(dir)?;
         let frames = dir.join(FRAMES_DIR);
         fs::create_dir_all(&frames).map_err(Error::io("create the output folder", &frames))?;
-        let lock = Lock::take(dir, part)?;
-        let mut existing = HashMap::new();
-        for path in shard_paths(dir)? {
-            let shard = ShardReader::open(&path)?;
-            if shard.settings() != settings {
-                let detail = format!(
-                    "the output folder was written with other settings, {}",
-                    differences(&shard, settings)
-                );
-                let advice = "give the same options, or another --out";
-                return Err(Error::Output {
-                    detail,
-                    dir: dir.to_owned(),
-                    advice,
-                });
-            }
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            existing.insert(name, shard.id().clone());
-        }
         Ok(Self {
+            _lock: Lock::take(dir, part)?,
             dir: dir.to_owned(),
-            settings: settings.clone(),
-            existing,
-            _lock: lock,
+            journal: Journal::of(dir, part),
         })
     }
 
@@ -78,84 +58,69 @@ impl Output {
         self.dir.join(FRAMES_DIR)
     }
 
-    /// The settings of the set.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Checks `plan`, which must hold every shard of its inputs, against what is finished.
+    /// Notes durably that the shards of `inputs` are being replaced.
     ///
     /// # Errors
-    /// If a finished shard of one of its inputs covers other items: the folder has changed since.
-    pub(crate) fn check_unchanged(&self, plan: &[Job]) -> Result<()> {
-        let planned: HashMap<String, &ShardId> = plan
+    /// If that cannot be written.
+    pub(crate) fn note_replacing(&mut self, inputs: &[String]) -> Result<()> {
+        inputs
             .iter()
-            .map(|job| (job.id.file_name(), &job.id))
-            .collect();
-        let inputs: std::collections::HashSet<&str> =
-            plan.iter().map(|job| job.id.input.as_str()).collect();
-        let changed = self
-            .existing
-            .iter()
-            .filter(|(name, id)| {
-                inputs.contains(id.input.as_str()) && planned.get(*name) != Some(id)
-            })
-            .map(|(name, _)| name)
-            .min();
-        match changed {
-            Some(name) => Err(self.input_changed(name)),
-            None => Ok(()),
-        }
+            .try_for_each(|input| self.journal.replacing(input))
     }
 
-    /// Whether the shard of `job` is finished.
+    /// Notes durably that `shard`, which the catalog lists, is about to appear with this CRC32C.
     ///
     /// # Errors
-    /// If it is, but its items are no longer those of the job.
-    pub(crate) fn is_finished(&self, job: &Job) -> Result<bool> {
-        let name = job.id.file_name();
-        if !self.existing.contains_key(&name) {
-            return Ok(false);
-        }
-        let shard = ShardReader::open(&self.frames_dir().join(&name))?;
-        if holds_items(&shard, job)? {
-            Ok(true)
-        } else {
-            Err(self.input_changed(&name))
-        }
+    /// If that cannot be written.
+    pub(crate) fn note_made(&mut self, shard: &str, crc32c: u32) -> Result<()> {
+        self.journal.made(shard, crc32c)
     }
 
-    fn input_changed(&self, shard: &str) -> Error {
-        Error::Output {
-            detail: format!(
-                "files were added to or removed from an input since its shard {shard:?} was written"
-            ),
-            dir: self.dir.clone(),
-            advice: "give new images as a folder of their own, or delete the input's shards and run again",
+    /// Removes shards that no input has any more.
+    ///
+    /// # Errors
+    /// If one cannot be removed.
+    pub(crate) fn remove(&self, shards: &[String]) -> Result<()> {
+        for name in shards {
+            let path = self.frames_dir().join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", path)(error));
+                }
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
-/// Whether a finished shard of a folder's or an archive's files holds exactly the job's, as frames
-/// or as skipped items.
-fn holds_items(shard: &ShardReader, job: &Job) -> Result<bool> {
-    let Content::Files { files, .. } = &job.content else {
-        return Ok(true);
-    };
-    let rows = shard.rows()?;
-    let mut rows = rows.iter().map(|row| row.meta.source.as_str()).peekable();
-    let mut skipped = shard
-        .skipped()
-        .iter()
-        .map(|skipped| skipped.source.as_str())
-        .peekable();
-    let end = job.id.end_item.unwrap_or(files.len());
-    let all_found = (job.id.first_item..end).all(|ix| {
-        let source = source_name(&job.id.input, &files.relative(ix));
-        rows.next_if_eq(&source.as_str()).is_some()
-            || skipped.next_if_eq(&source.as_str()).is_some()
-    });
-    Ok(all_found && rows.next().is_none() && skipped.next().is_none())
+/// Refuses shards that were written with other settings than those at hand. Cameras count among
+/// inputs of one data set only.
+///
+/// # Errors
+/// If a shard differs.
+pub(crate) fn check_settings(
+    existing: &Existing,
+    dir: &Path,
+    dataset: Dataset,
+    wanted: &Settings,
+) -> Result<()> {
+    for shard in existing.shards.values() {
+        let has_other_cameras = shard.settings.cameras != wanted.cameras
+            && dataset == Dataset::Waymo
+            && shard.may_be_of(dataset.name());
+        if has_other_cameras || !shard.settings.goes_with(wanted) {
+            return Err(Error::Output {
+                detail: format!(
+                    "the output folder was written with other settings, {}",
+                    differences(&shard.settings, wanted)
+                ),
+                dir: dir.to_owned(),
+                advice: "give the same options, or another --out".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder that holds anything but a set.
@@ -169,20 +134,19 @@ fn check_is_ours(dir: &Path) -> Result<()> {
     if is_ours || entries.count() == 0 {
         return Ok(());
     }
-    let detail = "the output folder is not empty and holds no shards".to_owned();
     Err(Error::Output {
-        detail,
+        detail: "the output folder is not empty and holds no shards".to_owned(),
         dir: dir.to_owned(),
-        advice: "give --out a new or empty folder",
+        advice: "give --out a new or empty folder".to_owned(),
     })
 }
 
 /// Which settings differ, as JSON: `"quality":93 instead of "quality":90`.
-fn differences(shard: &ShardReader, wanted: &Settings) -> String {
+fn differences(found: &Settings, wanted: &Settings) -> String {
     let fields = |settings: &Settings| -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&settings.to_json()).expect("settings are a JSON object")
     };
-    let (found, wanted) = (fields(shard.settings()), fields(wanted));
+    let (found, wanted) = (fields(found), fields(wanted));
     let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
     let text = |value: Option<&serde_json::Value>| {
         value.map_or("the default".to_owned(), ToString::to_string)

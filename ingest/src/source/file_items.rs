@@ -30,7 +30,7 @@ pub(super) fn items<'a>(
     };
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
-    Ok(Box::new((id.first_item..end).map(move |place| {
+    Ok(Items::new((id.first_item..end).map(move |place| {
         Ok(item(dataset, files, tags, input, place, opened.as_ref()))
     })))
 }

@@ -9,7 +9,6 @@ use super::dataset::Dataset;
 use super::files::Files;
 use super::found::FoundArchive;
 use super::job::{Content, Job};
-use super::naming::short_name;
 use super::passed_over::PassedOver;
 use super::tags::Tags;
 use crate::error::Error;
@@ -40,11 +39,15 @@ pub(super) fn cut(dataset: Dataset, files: Files, input: &str, tags: &Arc<Tags>)
     starts.map(job).collect()
 }
 
-/// Jobs of an archive: it is an input of its own.
-pub(super) fn of_archive(dataset: Dataset, found: FoundArchive, tags: &Arc<Tags>) -> Vec<Job> {
-    let input = short_name(found.archive.path(), 2);
-    let files = Files::of_archive(found.archive, found.chosen, input.clone());
-    cut(dataset, files, &input, tags)
+/// Jobs of an archive: it is an input of its own, named `input`.
+pub(super) fn of_archive(
+    dataset: Dataset,
+    found: FoundArchive,
+    input: &str,
+    tags: &Arc<Tags>,
+) -> Vec<Job> {
+    let files = Files::of_archive(found.archive, found.chosen, input.to_owned());
+    cut(dataset, files, input, tags)
 }
 
 /// Nothing is to be read at `path`: what was looked for, and what was passed over.

@@ -1,6 +1,7 @@
 //! The image files of an input, in a folder or an archive: what SODA10M and other image sets have in
 //! common.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +86,23 @@ impl Files {
         }
     }
 
+    /// Size of the archive, if it is one.
+    pub(crate) fn archive_bytes(&self) -> Option<u64> {
+        self.archive().map(Archive::bytes)
+    }
+
+    /// What is lost of the archive as a whole, if it is one: a reason and its detail.
+    pub(crate) fn lack(&self) -> Option<String> {
+        self.archive().and_then(Archive::lack)
+    }
+
+    /// Whether item `place` is a file of a folder that can be opened.
+    pub(crate) fn can_be_opened(&self, place: u64) -> bool {
+        let is_in_folder = self.archive().is_none();
+        let file = self.file(place).ok().filter(|_| is_in_folder);
+        file.is_some_and(|path| path.is_file() && File::open(path).is_ok())
+    }
+
     /// Path of item `place` in the input. What is lost in an archive is a place in it: `@offset`.
     pub(crate) fn relative(&self, place: u64) -> String {
         let (ix, above) = self.chosen.get(place);
@@ -132,7 +150,6 @@ impl Files {
     ///
     /// # Errors
     /// If the operating system does not say.
-    #[cfg_attr(not(test), expect(dead_code, reason = "planning is about to ask"))]
     pub(crate) fn size(&self, place: u64) -> io::Result<Option<u64>> {
         if let Some(archive) = self.archive() {
             return Ok(archive.bytes_of(self.ix(place)));

@@ -20,23 +20,14 @@ impl Job {
     /// Folder or archive that the job's files are in.
     pub(crate) fn place(&self) -> &Path {
         match &self.content {
-            Content::TfRecord(path) | Content::CameraImages(path) => {
-                path.parent().unwrap_or(Path::new(""))
-            }
             Content::Files { files, .. } => files.path(),
+            _ => self.path().parent().unwrap_or(Path::new("")),
         }
     }
 
     /// The job's files.
     pub(crate) fn glances(&self) -> Box<dyn Iterator<Item = Glance> + '_> {
         match &self.content {
-            Content::TfRecord(path) | Content::CameraImages(path) => {
-                let name = path.file_name().unwrap_or_default();
-                Box::new(std::iter::once(Glance {
-                    path: name.to_string_lossy().into_owned(),
-                    meta: None,
-                }))
-            }
             Content::Files {
                 dataset,
                 files,
@@ -49,6 +40,13 @@ impl Job {
                         .then(|| file_items::meta(*dataset, files, tags, &self.id.input, place)),
                 };
                 Box::new((self.id.first_item..end).map(glance))
+            }
+            _ => {
+                let name = self.id.input.rsplit('/').next().unwrap_or_default();
+                Box::new(std::iter::once(Glance {
+                    path: name.to_owned(),
+                    meta: None,
+                }))
             }
         }
     }

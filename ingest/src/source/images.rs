@@ -11,7 +11,6 @@ use super::file_jobs::{cut, no_images, of_archive};
 use super::files::Files;
 use super::found::find;
 use super::job::Job;
-use super::naming::short_name;
 use super::search::Search;
 use super::tags::Tags;
 use super::unpacked::{key, places, settle};
@@ -47,7 +46,7 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         &|found, member| places(found.archive.path(), member).to_vec(),
         search,
     );
-    let (tags, name) = (Arc::<Tags>::default(), short_name(path, 1));
+    let (tags, name) = (Arc::<Tags>::default(), search.name_of_folder(path));
     let files = Files::of_folder(
         found.listing,
         found.in_folder,
@@ -56,7 +55,8 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     );
     let mut jobs = cut(Dataset::Images, files, &name, &tags);
     for archive in found.archives {
-        jobs.extend(of_archive(Dataset::Images, archive, &tags));
+        let input = search.name_of_archive(path, archive.archive.path());
+        jobs.extend(of_archive(Dataset::Images, archive, &input, &tags));
     }
     match jobs.is_empty() {
         true => Err(no_images(Dataset::Images, path, &search.passed_over)),

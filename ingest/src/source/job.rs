@@ -1,6 +1,6 @@
 //! What one shard is made of.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use schemas::shard::ShardId;
@@ -8,6 +8,8 @@ use schemas::shard::ShardId;
 use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
+use super::waymo::place::{CameraImages, LostMembers, TfRecord};
+use crate::error::Result;
 
 /// The input of one shard, and its items in it.
 #[derive(Clone, Debug)]
@@ -24,9 +26,11 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// All of one TFRecord file.
-    TfRecord(PathBuf),
+    TfRecord(TfRecord),
     /// All of one Parquet file of camera images.
-    CameraImages(PathBuf),
+    CameraImages(CameraImages),
+    /// What is lost in one archive of TFRecord files.
+    LostMembers(LostMembers),
     /// The job's range of the image files of a folder or archive.
     Files {
         /// How names become metadata.
@@ -36,4 +40,49 @@ pub(crate) enum Content {
         /// What is known of some of them.
         tags: Arc<Tags>,
     },
+}
+
+impl Job {
+    /// The file or folder that holds its items.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.content {
+            Content::TfRecord(file) => file.place.path(),
+            Content::CameraImages(file) => &file.path,
+            Content::LostMembers(lost) => lost.archive.first_file(),
+            Content::Files { files, .. } => files.path(),
+        }
+    }
+
+    /// Size of its input, if that is one file or archive.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match &self.content {
+            Content::TfRecord(_) | Content::CameraImages(_) => Some(self.weight),
+            Content::LostMembers(lost) => Some(lost.archive.bytes()),
+            Content::Files { files, .. } => files.archive_bytes(),
+        }
+    }
+
+    /// CRC32C of its input as it is now, if that is one file of which shards are made as a whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
+        match &self.content {
+            Content::TfRecord(file) => file.place.crc32c(),
+            Content::CameraImages(_) | Content::LostMembers(_) | Content::Files { .. } => Ok(None),
+        }
+    }
+}
+
+impl Content {
+    /// That of the TFRecord file at `path`.
+    #[cfg(test)]
+    pub(crate) fn of_tfrecord(path: &str) -> Self {
+        Self::TfRecord(TfRecord {
+            place: super::waymo::place::Place::File(path.into()),
+            split: None,
+            drive: None,
+            context: None,
+        })
+    }
 }

@@ -38,11 +38,12 @@ mod unpacked;
 pub mod waymo;
 
 pub use dataset::Dataset;
-pub use inputs::expand;
+pub(crate) use files::Files;
+pub use inputs::{Input, expand};
 pub use item::{Data, Item, Items, SourceImage};
 pub(crate) use job::Content;
 pub use job::Job;
-pub(crate) use naming::source_name;
+pub(crate) use naming::{root_of, short_name};
 pub use passed_over::{PassedOver, PassedOverFiles};
 pub use read::read;
 pub use search::Search;

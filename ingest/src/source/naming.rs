@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The last `count` components of `path`, joined by `/`: how an input is named in a shard, whatever
 /// folder it is given relative to.
-pub(super) fn short_name(path: &Path, count: usize) -> String {
+pub(crate) fn short_name(path: &Path, count: usize) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut names: Vec<String> = Vec::new();
     for component in absolute.components() {
@@ -15,6 +15,15 @@ pub(super) fn short_name(path: &Path, count: usize) -> String {
         }
     }
     names[names.len().saturating_sub(count)..].join("/")
+}
+
+/// The absolute path, where links lead, as a set remembers it.
+pub(crate) fn root_of(path: &Path) -> String {
+    let absolute = path
+        .canonicalize()
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned());
+    absolute.to_string_lossy().into_owned()
 }
 
 /// How an item is named in rows and reports: the folder or archive that was given, and the path or

@@ -23,6 +23,17 @@ impl Dataset {
             Self::Images => images::jobs(path, search),
         }
     }
+
+    /// Which of the jobs of all inputs are to be done: what several of them hold is read once.
+    ///
+    /// # Errors
+    /// If there is nothing to do.
+    pub fn settle(self, jobs: &[&Job], search: &mut Search) -> Result<Vec<bool>> {
+        match self {
+            Self::Waymo => waymo::twice::settle(jobs, search),
+            Self::Soda10m | Self::Images => Ok(vec![true; jobs.len()]),
+        }
+    }
 }
 
 impl Job {
@@ -32,16 +43,11 @@ impl Job {
     /// If the input cannot be opened.
     pub fn open<'a>(&'a self, settings: &'a Settings) -> Result<Items<'a>> {
         match &self.content {
-            Content::TfRecord(path) => Ok(Box::new(waymo::v1::items(
-                path,
-                &self.id.input,
-                &settings.cameras,
-            )?)),
-            Content::CameraImages(path) => Ok(Box::new(waymo::v2::items(
-                path,
-                &self.id.input,
-                &settings.cameras,
-            )?)),
+            Content::TfRecord(file) => waymo::v1::items(file, &self.id.input, &settings.cameras),
+            Content::CameraImages(file) => {
+                waymo::v2::items(file, &self.id.input, &settings.cameras).map(Items::new)
+            }
+            Content::LostMembers(lost) => waymo::v1::lost_members(lost, &self.id.input),
             Content::Files {
                 dataset,
                 files,

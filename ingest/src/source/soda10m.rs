@@ -42,19 +42,19 @@ pub(super) use layout::frame_id;
 /// `search.tag_files` is damaged.
 pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     let mut found = find(Dataset::Soda10m, path, search)?;
-    let layout = Layout::of(path);
+    let layout = Layout::of(path, search.name.as_deref());
     read_each_once(&mut found, &layout, search);
     let tags = Arc::new(tag_files::read(&mut found, path, search)?);
 
     let num_stored = search.num_stored;
     let mut jobs = jobs_in_folder(&found, &layout, &tags, search);
     for mut archive in found.archives {
-        let input = short_name(archive.archive.path(), 2);
+        let input = search.name_of_archive(path, archive.archive.path());
         let source = |ix| format!("{input}/{}", archive.archive.relative(ix));
         archive.chosen = archive
             .chosen
             .filtered(|ix| !count_stored(search, &source(ix)));
-        jobs.extend(of_archive(Dataset::Soda10m, archive, &tags));
+        jobs.extend(of_archive(Dataset::Soda10m, archive, &input, &tags));
     }
     match jobs.is_empty() && search.num_stored == num_stored {
         true => Err(no_images(Dataset::Soda10m, path, &search.passed_over)),

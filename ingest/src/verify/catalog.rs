@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use schemas::catalog::{CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, checksum_text};
 use schemas::shard::{FrameEntry, ShardReader};
 
-use super::bytes::checksum;
 use super::flipped_bit;
 use super::verdict::Problem;
+use crate::checksum::checksum;
 use crate::report::{REPORT_FILE, Report};
 
 /// Opens the catalog, whatever the shards beside it are by now.
@@ -80,7 +80,7 @@ pub(super) fn check_list(catalog: &Catalog, paths: &[PathBuf], found: &mut Vec<P
         .iter()
         .filter(|info| !present.contains(&info.name))
     {
-        let repair = format!("ingest {:?} again, with the same options", info.id.input);
+        let repair = info.remake(catalog.settings(), catalog.dir());
         let problem = "the shard is gone".to_owned();
         found.push(Problem {
             file: info.name.clone(),
@@ -158,7 +158,7 @@ fn compare_rows(
         }
     }
     for (info, count) in catalog.shards().iter().zip(counts) {
-        if info.frames != count {
+        if info.frames - info.duplicates.min(info.frames) != count {
             let problem = format!(
                 "it has {count} of the {} frames of {:?}",
                 info.frames, info.name
@@ -170,9 +170,22 @@ fn compare_rows(
 }
 
 /// The report against what the shards say.
-pub(super) fn check_report(dir: &Path, paths: &[PathBuf]) -> Option<Problem> {
-    let problem = match (Report::of_shards(paths), fs::read(dir.join(REPORT_FILE))) {
+pub(super) fn check_report(
+    dir: &Path,
+    catalog: Option<&Catalog>,
+    paths: &[PathBuf],
+) -> Option<Problem> {
+    let expected = match catalog {
+        Some(catalog) => Report::of_set(catalog),
+        None => Report::of_shards(paths),
+    };
+    let passed_over = Report::passed_over_in(dir);
+    let expected = expected.map(|report| report.with_passed_over(passed_over));
+    let problem = match (expected, fs::read(dir.join(REPORT_FILE))) {
         (Ok(expected), Ok(stored)) if stored == expected.to_json().as_bytes() => return None,
+        (Ok(expected), Ok(stored)) if stored == expected.to_json_of_format_2().as_bytes() => {
+            return None;
+        }
         (Ok(_), Ok(_)) => "it does not say what the shards say".to_owned(),
         (Err(error), _) => error.to_string(),
         (_, Err(error)) => format!("cannot read it: {error}"),

@@ -54,7 +54,7 @@ pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
     check_others(dir, &mut bad)?;
     // Every repair so far writes the report anew.
     if bad.is_empty() {
-        bad.extend(catalog::check_report(dir, &paths));
+        bad.extend(catalog::check_report(dir, catalog.as_ref(), &paths));
     }
     bad.sort();
     Ok(Verdict {

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use schemas::catalog::{Catalog, ShardInfo};
 use schemas::geom::Size;
-use schemas::shard::{FrameEntry, LevelEntry, Part, ShardReader};
+use schemas::shard::{FrameEntry, LevelEntry, Part, Settings, ShardReader};
 use schemas::tiled::{TiledJpeg, embed_index};
 
-use super::bytes::{checksum, last_bytes};
+use super::bytes::last_bytes;
 use super::flipped_bit;
 use super::verdict::Problem;
+use crate::checksum::checksum;
 
 /// Checks shards, one after the other, on one thread.
 pub(super) struct Checker<'a> {
@@ -25,6 +26,8 @@ struct Found<'a> {
     crc32c: u32,
     /// What it was when the catalog was written.
     listed: Option<&'a ShardInfo>,
+    /// Of the set, by the catalog.
+    settings: Option<&'a Settings>,
 }
 
 impl<'a> Checker<'a> {
@@ -44,6 +47,7 @@ impl<'a> Checker<'a> {
             .binary_search_by(|info| info.name.cmp(&name))
             .ok()
             .map(|ix| &shards[ix]);
+        let settings = self.catalog.map(Catalog::settings);
         let (bytes, crc32c) = match checksum(path) {
             Ok(found) => found,
             Err(error) => {
@@ -53,6 +57,7 @@ impl<'a> Checker<'a> {
                     bytes: 0,
                     crc32c: 0,
                     listed,
+                    settings,
                 };
                 return (0, vec![found.bad(None, error.to_string())]);
             }
@@ -63,6 +68,7 @@ impl<'a> Checker<'a> {
             bytes,
             crc32c,
             listed,
+            settings,
         };
         match ShardReader::open(path) {
             Ok(shard) => self.check_open(&found, &shard),
@@ -149,15 +155,8 @@ impl<'a> Checker<'a> {
 impl Found<'_> {
     /// A problem of this shard, which making it again repairs.
     fn bad(&self, shard: Option<&ShardReader>, problem: String) -> Problem {
-        let input = self
-            .listed
-            .map(|info| &info.id.input)
-            .or_else(|| shard.map(|shard| &shard.id().input));
-        let repair = match input {
-            Some(input) => format!(
-                "delete frames/{} and ingest {input:?} again, with the same options",
-                self.name
-            ),
+        let repair = match self.remake(shard) {
+            Some(remake) => format!("delete frames/{} and {remake}", self.name),
             None => format!(
                 "move {} away; if it was a shard of this set, ingest its input again",
                 self.path.display()
@@ -168,6 +167,19 @@ impl Found<'_> {
             problem,
             repair,
             ..Problem::default()
+        }
+    }
+
+    /// What makes it again, by the catalog, or else by its own footer.
+    fn remake(&self, shard: Option<&ShardReader>) -> Option<String> {
+        let dir = self.path.parent()?.parent()?;
+        match (self.listed, shard) {
+            (Some(info), _) => Some(info.remake(self.settings?, dir)),
+            (None, Some(shard)) => {
+                let of_shard = ShardInfo::of(shard).ok()?;
+                Some(of_shard.remake(shard.settings(), dir))
+            }
+            (None, None) => None,
         }
     }
 

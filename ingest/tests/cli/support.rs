@@ -50,6 +50,23 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Does what an advice says: deletes the shard of `set` that it names, runs the command that it gives.
+/// Both must be there as it says.
+#[track_caller]
+pub(crate) fn follow(advice: &str, set: &Path) {
+    if let Some(("", rest)) = advice.split_once("delete ") {
+        let shard = rest.split(' ').next().unwrap();
+        fs::remove_file(set.join(shard)).unwrap();
+    }
+    let commands: Vec<&str> = advice.split('`').skip(1).step_by(2).collect();
+    assert!(!commands.is_empty(), "{advice}");
+    for command in commands {
+        let command = command.replacen("ingest ", &format!("{} ", env!("CARGO_BIN_EXE_ingest")), 1);
+        let output = Command::new("sh").arg("-c").arg(&command).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", stderr(&output));
+    }
+}
+
 /// A JPEG of `size` whose content depends on `seed`.
 pub(crate) fn jpeg(size: Size, seed: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| [(x ^ y ^ seed) as u8, (x / 3 + seed) as u8, (y / 2) as u8];

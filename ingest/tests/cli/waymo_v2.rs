@@ -291,7 +291,7 @@ fn damage_costs_only_what_it_hits() {
     let at = |file: &str, row: &str| format!("camera_image/{file}.parquet{row}");
     let expected = [
         (at("damaged_page", "@row-0"), "bad-parquet"),
-        (at("empty", ""), "bad-parquet"),
+        (at("empty", "@0"), "empty-file"),
         (at("no_camera", ""), "bad-parquet"),
         (at("null_image", "@row-1"), "empty-file"),
         (at("null_keys", "@row-0"), "bad-parquet"),

@@ -1,5 +1,6 @@
 //! Making the catalog out of the shards' footers.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,13 +24,27 @@ use crate::shard::{
 use crate::shard::{key, level_fields, meta_fields};
 use crate::{Error, Result};
 
-/// Makes the catalog of the shards in `dir` and returns it opened.
+/// Makes the catalog of the shards in `dir` and returns it opened: [`rebuild`] after no shard has
+/// been made again.
 ///
 /// # Errors
-/// What opening a shard returns; [`Error::MixedSettings`] and [`Error::Duplicate`] if the shards do
-/// not belong together; [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has
-/// changed since it was in the catalog.
+/// As [`rebuild`].
 pub fn build(dir: &Path) -> Result<Catalog> {
+    rebuild(dir, &HashMap::new())
+}
+
+/// Makes the catalog of the shards in `dir` and returns it opened. `made` says of shards that have
+/// been made again, by name, which CRC32C they have now.
+///
+/// A frame's name is in the catalog once. Of several frames of one name that one stays which the
+/// catalog had before, or else the first by its shard's name, so that runs which draw from the set
+/// go on with the frames that they had. The others are counted in [`ShardInfo::duplicates`].
+///
+/// # Errors
+/// What opening a shard returns; [`Error::MixedSettings`] if the shards do not belong together;
+/// [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has changed since it was in the
+/// catalog, and nobody made it again.
+pub fn rebuild(dir: &Path, made: &HashMap<String, u32>) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
     let first = paths.first().ok_or(Error::NoShards {
         detail: "its frames/ folder is empty",
@@ -37,12 +52,22 @@ pub fn build(dir: &Path) -> Result<Catalog> {
     })?;
     let settings = ShardReader::open(first)?.settings().clone();
     let temporary = temporary_path(dir);
-    let mut writer = CatalogWriter::create(&temporary, &settings)?;
-    for path in &paths {
-        writer.push_shard(path)?;
-    }
-    if let Ok(before) = Catalog::open_even_if_stale(dir) {
-        refuse_changed(&before, &writer.shards)?;
+    let before = Catalog::open_even_if_stale(dir).ok();
+    let mut left_out = HashSet::new();
+    let writer = loop {
+        let mut writer = CatalogWriter::create(&temporary, &settings, left_out)?;
+        for path in &paths {
+            writer.push_shard(path)?;
+        }
+        let more = writer.duplicates(before.as_ref());
+        if more.is_empty() {
+            break writer;
+        }
+        left_out = writer.left_out;
+        left_out.extend(more);
+    };
+    if let Some(before) = &before {
+        refuse_changed(before, &writer.shards, made)?;
     }
     let crc32c = writer.finish()?;
 
@@ -61,22 +86,21 @@ pub fn build(dir: &Path) -> Result<Catalog> {
 }
 
 /// Nothing but the catalog says what the footer of a shard was, so a new one must not adopt a
-/// damaged footer.
-fn refuse_changed(before: &Catalog, shards: &[ShardInfo]) -> Result<()> {
-    let was = |info: &ShardInfo| {
+/// damaged footer. Who makes a shard again says so in `made`.
+fn refuse_changed(
+    before: &Catalog,
+    shards: &[ShardInfo],
+    made: &HashMap<String, u32>,
+) -> Result<()> {
+    let is_other = |info: &&ShardInfo| {
         before
-            .shards
-            .binary_search_by(|was| was.name.cmp(&info.name))
-            .ok()
-            .map(|ix| &before.shards[ix])
+            .shard(&info.name)
+            .is_some_and(|was| was.crc32c != info.crc32c)
+            && made.get(&info.name) != Some(&info.crc32c)
     };
-    match shards
-        .iter()
-        .find(|info| was(info).is_some_and(|was| was.crc32c != info.crc32c))
-    {
+    match shards.iter().find(is_other) {
         Some(info) => {
-            let detail =
-                "it is not what the catalog says it was; if it was made anew, delete the catalog";
+            let detail = "it is not what the catalog says it was";
             Err(Error::damaged(
                 before.dir.join(FRAMES_DIR).join(&info.name),
                 detail,
@@ -92,7 +116,10 @@ struct CatalogWriter {
     settings: Settings,
     temporary: PathBuf,
     shards: Vec<ShardInfo>,
-    keys: Vec<(u64, u32)>,
+    /// Key, shard and row of every frame.
+    keys: Vec<(u64, u32, u32)>,
+    /// Shard and row of the frames whose names another one has.
+    left_out: HashSet<(u32, u32)>,
     pending: Pending,
 }
 
@@ -105,7 +132,11 @@ struct Pending {
 }
 
 impl CatalogWriter {
-    fn create(temporary: &Path, settings: &Settings) -> Result<Self> {
+    fn create(
+        temporary: &Path,
+        settings: &Settings,
+        left_out: HashSet<(u32, u32)>,
+    ) -> Result<Self> {
         let mut fields = meta_fields();
         fields.push(Field::new("shard", DataType::UInt32, false));
         fields.push(Field::new("row", DataType::UInt32, false));
@@ -139,34 +170,31 @@ impl CatalogWriter {
             temporary: temporary.to_owned(),
             shards: Vec::new(),
             keys: Vec::new(),
+            left_out,
             pending,
         })
     }
 
     fn push_shard(&mut self, path: &Path) -> Result<()> {
         let reader = ShardReader::open(path)?;
-        if *reader.settings() != self.settings {
+        if !reader.settings().goes_with(&self.settings) {
             return Err(Error::MixedSettings {
                 path: path.to_owned(),
             });
         }
+        if reader.settings().cameras != self.settings.cameras {
+            self.settings.cameras.clear();
+        }
         let shard = self.shards.len() as u32;
-        let (bytes, crc32c) = reader.file_checksum()?;
-        self.shards.push(ShardInfo {
-            name: path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            bytes,
-            crc32c,
-            frames: reader.num_frames(),
-            skipped: reader.skipped().len() as u64,
-            id: reader.id().clone(),
-        });
+        self.shards.push(ShardInfo::of(&reader)?);
         for (row, frame) in reader.rows()?.iter().enumerate() {
-            self.keys.push((frame.meta.key(), shard));
-            self.pending.push(frame, shard, row as u32);
+            let row = row as u32;
+            if self.left_out.contains(&(shard, row)) {
+                self.shards[shard as usize].duplicates += 1;
+                continue;
+            }
+            self.keys.push((frame.meta.key(), shard, row));
+            self.pending.push(frame, shard, row);
             if self.pending.meta.len() == BATCH_ROWS {
                 self.write_pending()?;
             }
@@ -184,7 +212,6 @@ impl CatalogWriter {
 
     /// Completes and syncs the temporary file; returns its checksum.
     fn finish(mut self) -> Result<u32> {
-        self.refuse_duplicates()?;
         if self.pending.meta.len() > 0 {
             self.write_pending()?;
         }
@@ -209,28 +236,22 @@ impl CatalogWriter {
         Ok(written.crc32c)
     }
 
+    /// Shard and row of the frames whose names another one has that goes before them.
+    ///
     /// Frame ids are unique exactly when their 64-bit keys are; equal keys of different ids would
-    /// make two frames draw the same crops, so they are refused alike.
-    fn refuse_duplicates(&mut self) -> Result<()> {
-        self.keys.sort_unstable();
-        let Some(pair) = self.keys.windows(2).find(|pair| pair[0].0 == pair[1].0) else {
-            return Ok(());
-        };
-        let (key, shard) = pair[1];
-        let frames = self
-            .temporary
-            .parent()
-            .expect("it lies in a folder")
-            .join(FRAMES_DIR);
-        let path = frames.join(&self.shards[shard as usize].name);
-        let frame = ShardReader::open(&path)?
-            .rows()?
-            .into_iter()
-            .find(|frame| frame.meta.key() == key);
-        Err(Error::Duplicate {
-            frame_id: frame.map(|frame| frame.meta.frame_id).unwrap_or_default(),
-            path,
-        })
+    /// make two frames draw the same crops, so one of them is left out alike.
+    fn duplicates(&mut self, before: Option<&Catalog>) -> HashSet<(u32, u32)> {
+        let is_listed =
+            |info: &ShardInfo| before.is_some_and(|was| was.shard(&info.name).is_some());
+        let is_new: Vec<bool> = self.shards.iter().map(|info| !is_listed(info)).collect();
+        self.keys
+            .sort_unstable_by_key(|&(key, shard, row)| (key, is_new[shard as usize], shard, row));
+        let others = self
+            .keys
+            .windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| (pair[1].1, pair[1].2));
+        others.collect()
     }
 }
 

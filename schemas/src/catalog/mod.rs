@@ -8,6 +8,7 @@
 //! its name: a set may grow under a program that reads it.
 
 mod build;
+mod left_out;
 mod stamp;
 
 use std::fs;
@@ -22,11 +23,14 @@ use parquet::file::reader::Length;
 use serde::{Deserialize, Serialize};
 
 use crate::shard::columns::{LevelFacts, Rows};
-use crate::shard::{FRAMES_DIR, FrameEntry, LevelEntry, Settings, ShardId, key};
+use crate::shard::{
+    FRAMES_DIR, FrameEntry, InputRecord, LevelEntry, Settings, ShardId, ShardReader, is_zero, key,
+};
 use crate::table::Table;
 use crate::untrusted::Input;
 use crate::{Error, Result};
-pub use build::build;
+pub use build::{build, rebuild};
+pub use left_out::LeftOut;
 pub use stamp::{ShardStamp, fingerprint};
 
 /// The catalog's file name.
@@ -54,10 +58,45 @@ pub struct ShardInfo {
     pub crc32c: u32,
     /// Its rows.
     pub frames: u64,
+    /// How many of them the catalog leaves out, since another shard has frames of their names.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub duplicates: u64,
     /// How many items of its input were skipped.
     pub skipped: u64,
     /// Which input it holds.
     pub id: ShardId,
+    /// What the input was; format 2 does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputRecord>,
+}
+
+impl ShardInfo {
+    /// What a catalog says of `shard`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] if the file is shorter than its footer says.
+    pub fn of(shard: &ShardReader) -> Result<Self> {
+        let (bytes, crc32c) = shard.file_checksum()?;
+        let name = shard.path().file_name().unwrap_or_default();
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            bytes,
+            crc32c,
+            frames: shard.num_frames(),
+            duplicates: 0,
+            skipped: shard.skipped().len() as u64,
+            id: shard.id().clone(),
+            input: shard.input().cloned(),
+        })
+    }
+
+    /// What makes this shard of the set in `dir` again.
+    pub fn remake(&self, settings: &Settings, dir: &Path) -> String {
+        match &self.input {
+            Some(input) => format!("run `{}`", input.command(settings, dir)),
+            None => format!("ingest {:?} again, with the same options", self.id.input),
+        }
+    }
 }
 
 /// A frame as the catalog knows it.
@@ -121,10 +160,7 @@ impl Catalog {
     pub fn open(dir: &Path) -> Result<Self> {
         let found = shard_paths(dir)?;
         let catalog = Self::open_even_if_stale(dir)?;
-        check_shards(&catalog.shards, &found).map_err(|detail| Error::Stale {
-            detail,
-            dir: dir.to_owned(),
-        })?;
+        check_shards(&catalog, &found)?;
         Ok(catalog)
     }
 
@@ -167,6 +203,15 @@ impl Catalog {
     /// Its shards, sorted by name.
     pub fn shards(&self) -> &[ShardInfo] {
         &self.shards
+    }
+
+    /// The shard of this file name, if it is listed.
+    pub fn shard(&self, name: &str) -> Option<&ShardInfo> {
+        let ix = self
+            .shards
+            .binary_search_by(|info| info.name.as_str().cmp(name))
+            .ok()?;
+        Some(&self.shards[ix])
     }
 
     /// Path of a shard.
@@ -306,7 +351,12 @@ pub fn checksum_text(crc32c: u32) -> String {
 }
 
 /// Same names, same sizes.
-fn check_shards(listed: &[ShardInfo], found: &[PathBuf]) -> Result<(), String> {
+fn check_shards(catalog: &Catalog, found: &[PathBuf]) -> Result<()> {
+    let listed = &catalog.shards;
+    let stale = |detail| Error::Stale {
+        detail,
+        dir: catalog.dir.clone(),
+    };
     let name = |path: &PathBuf| {
         path.file_name()
             .unwrap_or_default()
@@ -318,15 +368,20 @@ fn check_shards(listed: &[ShardInfo], found: &[PathBuf]) -> Result<(), String> {
         .iter()
         .find(|name| listed.binary_search_by(|info| info.name.cmp(name)).is_err())
     {
-        return Err(format!("it does not list {new:?}"));
+        return Err(stale(format!("it does not list {new:?}")));
     }
     for info in listed {
         let Ok(ix) = found_names.binary_search(&info.name) else {
-            return Err(format!("shard {:?} is gone", info.name));
+            return Err(Error::Gone {
+                name: info.name.clone(),
+                remake: info.remake(&catalog.settings, &catalog.dir),
+                frames: info.frames,
+                dir: catalog.dir.clone(),
+            });
         };
         match found[ix].metadata().map(|metadata| metadata.len()) {
             Ok(bytes) if bytes == info.bytes => {}
-            _ => return Err(format!("shard {:?} has another size", info.name)),
+            _ => return Err(stale(format!("shard {:?} has another size", info.name))),
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ pub use input::InputRecord;
 pub use parts::Part;
 pub use read::{FrameEntry, LevelEntry, ShardReader};
 pub use settings::{Chroma, Settings};
-pub use write::{ShardSummary, ShardWriter};
+pub use write::{SealedShard, ShardSummary, ShardWriter};
 
 pub(crate) use columns::{LevelColumns, MetaColumns, level_fields, meta_fields};
 
@@ -105,7 +105,7 @@ pub struct Skipped {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
-fn is_zero(count: &u64) -> bool {
+pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -17,7 +17,7 @@ pub enum Chroma {
 }
 
 /// Everything besides the input that decides what a shard holds. All shards of a set share one
-/// value.
+/// value, but for the cameras.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -47,6 +47,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether shards of both may lie in one set: which cameras were kept is a matter of each input.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        let common = |settings: &Self| Self {
+            cameras: BTreeSet::new(),
+            ..settings.clone()
+        };
+        common(self) == common(other)
+    }
+
     /// The settings as they stand in a footer.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data serialises")

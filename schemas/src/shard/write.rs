@@ -32,6 +32,8 @@ pub struct ShardSummary {
     pub frames: u64,
     /// Its size.
     pub bytes: u64,
+    /// Its CRC32C.
+    pub crc32c: u32,
 }
 
 /// Writes a shard under a temporary name and renames it when it is whole and on disk. Dropped
@@ -124,16 +126,20 @@ impl ShardWriter {
         self.frames
     }
 
-    /// Completes the shard: footer, fsync, rename, fsync of the folder. A shard without rows is the
-    /// record that its input holds no frame. `input` is what the input was.
+    /// Completes the shard: [`seal`](Self::seal), and [`publish`](SealedShard::publish).
     ///
     /// # Errors
     /// [`Error::Parquet`] or [`Error::Io`]; no finished file exists then.
-    pub fn finish(
-        mut self,
-        skipped: &[Skipped],
-        input: Option<&InputRecord>,
-    ) -> Result<ShardSummary> {
+    pub fn finish(self, skipped: &[Skipped], input: Option<&InputRecord>) -> Result<ShardSummary> {
+        self.seal(skipped, input)?.publish()
+    }
+
+    /// Writes the footer, and all of it to the disk, under the temporary name. A shard without rows
+    /// is the record that its input holds no frame. `input` is what the input was.
+    ///
+    /// # Errors
+    /// [`Error::Parquet`] or [`Error::Io`].
+    pub fn seal(mut self, skipped: &[Skipped], input: Option<&InputRecord>) -> Result<SealedShard> {
         let temporary = self.temporary.clone();
         let failed = || Error::parquet("write", &temporary);
         let mut parquet = self.parquet.take().expect("present until finish");
@@ -159,17 +165,43 @@ impl ShardWriter {
             .inner
             .sync_all()
             .map_err(Error::io("flush", &temporary))?;
-        publish(&temporary, &self.path)?;
-        self.is_finished = true;
-        Ok(ShardSummary {
+        let summary = ShardSummary {
             path: self.path.clone(),
             frames: self.frames,
             bytes: written.bytes,
+            crc32c: written.crc32c,
+        };
+        Ok(SealedShard {
+            writer: self,
+            summary,
         })
     }
 
     fn writer(&mut self) -> &mut ArrowWriter<Checksummed<File>> {
         self.parquet.as_mut().expect("present until finish")
+    }
+}
+
+/// A shard that is complete but for its name. Dropped before it is published, it is removed.
+pub struct SealedShard {
+    writer: ShardWriter,
+    summary: ShardSummary,
+}
+
+impl SealedShard {
+    /// What it will be.
+    pub fn summary(&self) -> &ShardSummary {
+        &self.summary
+    }
+
+    /// Gives it its name: rename, fsync of the folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn publish(mut self) -> Result<ShardSummary> {
+        publish(&self.writer.temporary, &self.writer.path)?;
+        self.writer.is_finished = true;
+        Ok(self.summary.clone())
     }
 }
 

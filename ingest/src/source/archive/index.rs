@@ -69,6 +69,11 @@ impl Index {
     pub(super) fn place(&self, ix: u64) -> Result<Place, Defect> {
         self.places.get(ix)
     }
+
+    /// What is wrong with members and places.
+    pub(super) fn defects(&self) -> impl Iterator<Item = &Defect> {
+        self.places.defects()
+    }
 }
 
 /// A member's path as it would be in a folder, without `.`, `..` and a leading `/`; `None` if it is

@@ -100,6 +100,18 @@ impl Archive {
         &self.whole.files[0]
     }
 
+    /// Bytes of all its parts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Why the archive is not whole, if it is not.
+    pub(crate) fn lack(&self) -> Option<String> {
+        let is_lack = |reason| matches!(reason, "truncated-archive" | "damaged-archive");
+        let defect = self.index.defects().find(|defect| is_lack(defect.reason))?;
+        Some(format!("{}: {}", defect.reason, defect.detail))
+    }
+
     /// Number of items: chosen members, and places where something is lost.
     pub(crate) fn len(&self) -> u64 {
         self.index.names.len()

@@ -43,7 +43,7 @@ impl Opened {
     }
 
     /// Bytes of all files.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.bytes.len()
     }
 

@@ -80,6 +80,11 @@ impl Places {
         }
     }
 
+    /// What is wrong with members.
+    pub(super) fn defects(&self) -> impl Iterator<Item = &Defect> {
+        self.defects.iter().map(|(_, defect)| defect)
+    }
+
     /// Gives memory back that was taken for more.
     pub(super) fn shrink_to_fit(&mut self) {
         self.spans.shrink_to_fit();

@@ -76,13 +76,15 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout below `root`.
-    pub(super) fn of(root: &Path) -> Self {
+    /// The layout below `root`, which is called `name` if that is to be another one than its own.
+    pub(super) fn of(root: &Path, name: Option<&str>) -> Self {
         let whole = short_name(root, usize::MAX);
         let names = whole.split('/').filter(|name| !name.is_empty());
-        Self {
-            root: names.map(str::to_owned).collect(),
+        let mut root: Vec<String> = names.map(str::to_owned).collect();
+        if let (Some(last), Some(name)) = (root.last_mut(), name) {
+            name.clone_into(last);
         }
+        Self { root }
     }
 
     /// Where the file at `path` below the root belongs.
@@ -291,7 +293,7 @@ mod tests {
             ("/d/Unlabeled/street", "a", "street", ""),
             ("/d/image_3", "", "image_3", ""),
         ] {
-            let place = Layout::of(Path::new(root)).place_of_folder(folder);
+            let place = Layout::of(Path::new(root), None).place_of_folder(folder);
             assert_eq!(
                 (&*place.input(), place.above),
                 (input, above.len()),
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn names_in_sets_of_whole_parts_are_known() {
         let sources = |root: &str, path: &str| {
-            let layout = Layout::of(Path::new(root));
+            let layout = Layout::of(Path::new(root), None);
             layout.old_sources(path, &layout.place(path))
         };
         assert_eq!(

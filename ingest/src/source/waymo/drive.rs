@@ -1,7 +1,6 @@
-//! What the camera images of both versions have in common: drives, cameras, splits.
+//! What the camera images of both versions have in common: drives and cameras.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use prost::bytes::Bytes;
 use schemas::frame::FrameMeta;
@@ -23,12 +22,11 @@ pub const CAMERAS: [&str; 8] = [
     "REAR_RIGHT",
 ];
 
-/// Folder names of the set that are splits.
-const SPLITS: [&str; 4] = ["training", "validation", "testing", "domain_adaptation"];
-
 /// What the images of one drive have in common, and which of them are wanted.
 pub(super) struct Drive<'a> {
     pub(super) split: Option<&'a str>,
+    /// Name that frames are called by.
+    pub(super) context: &'a str,
     pub(super) segment: &'a str,
     pub(super) stats: &'a Stats,
     /// Names of the cameras; all if it is empty.
@@ -39,7 +37,7 @@ impl Drive<'_> {
     /// The image that `camera` took, if it is wanted; its `source` is left empty.
     pub(super) fn image(
         &self,
-        timestamp_micros: i64,
+        timestamp_micros: Option<i64>,
         camera: &str,
         jpeg: Bytes,
     ) -> Option<SourceImage> {
@@ -48,13 +46,17 @@ impl Drive<'_> {
         }
         let known = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let meta = FrameMeta {
-            frame_id: format!("{}/{timestamp_micros}/{camera}", self.segment),
+            frame_id: format!(
+                "{}/{}/{camera}",
+                self.context,
+                timestamp_micros.unwrap_or(0)
+            ),
             source: String::new(),
             dataset: "waymo".to_owned(),
             split: self.split.map(str::to_owned),
             segment: Some(self.segment.to_owned()),
             camera: Some(camera.to_owned()),
-            timestamp_micros: Some(timestamp_micros),
+            timestamp_micros,
             size: Size::new(0, 0),
             time_of_day: known(&self.stats.time_of_day),
             weather: known(&self.stats.weather),
@@ -87,36 +89,9 @@ pub(super) fn camera(given: &str) -> Result<&'static str, Defect> {
         .ok_or_else(|| Defect::new("unknown-camera", format!("camera {given} is unknown")))
 }
 
-/// The split whose folder `path` lies in, if it lies in one.
-pub(super) fn split_of(path: &Path) -> Option<String> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folders = absolute
-        .parent()?
-        .iter()
-        .rev()
-        .map(|name| name.to_string_lossy());
-    folders
-        .into_iter()
-        .find(|name| SPLITS.contains(&name.as_ref()))
-        .map(std::borrow::Cow::into_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_split_is_the_nearest_folder_that_names_one() {
-        assert_eq!(
-            split_of(Path::new("/w/training/a.tfrecord")).as_deref(),
-            Some("training")
-        );
-        assert_eq!(
-            split_of(Path::new("/w/validation/camera_image/a.parquet")).as_deref(),
-            Some("validation")
-        );
-        assert_eq!(split_of(Path::new("/w/a.tfrecord")), None);
-    }
 
     #[test]
     fn cameras_have_numbers_and_names() {

@@ -1,6 +1,7 @@
 //! The few fields of Waymo's protobuf messages that a frame row needs.
 //!
-//! Field numbers are those of `waymo_open_dataset/{dataset,label}.proto`. A field that is not
+//! Field numbers are those of `waymo_open_dataset/{dataset,label}.proto` and
+//! `protos/end_to_end_driving_data.proto`. A field that is not
 //! declared here (lidar, labels, calibration) is skipped by its length when a message is decoded:
 //! its bytes are never copied. JPEGs are [`Bytes`], so decoding from a shared buffer borrows them.
 
@@ -18,6 +19,14 @@ pub struct Frame {
     /// One image a camera.
     #[prost(message, repeated, tag = "4")]
     pub images: Vec<CameraImage>,
+}
+
+/// One moment of the end-to-end release: one TFRecord. Its other fields are states and intents.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndToEndFrame {
+    /// Context name (`SEQUENCE-INDEX`), images of eight cameras, and nothing else of a frame.
+    #[prost(message, optional, tag = "1")]
+    pub frame: Option<Frame>,
 }
 
 /// What holds for a whole drive.

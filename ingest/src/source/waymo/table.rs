@@ -77,6 +77,16 @@ impl Table {
             .collect()
     }
 
+    /// Bytes that the wanted columns of row group `group` take in the file.
+    pub(super) fn group_bytes(&self, group: usize) -> u64 {
+        let chunks = self.metadata.metadata().row_group(group).columns();
+        let wanted = chunks.iter().enumerate();
+        wanted
+            .filter(|&(ix, _)| self.mask.leaf_included(ix))
+            .map(|(_, chunk)| chunk.compressed_size().max(0) as u64)
+            .sum()
+    }
+
     /// Begins to read row group `group`.
     pub(super) fn read_group(&self, group: usize) -> Result<ParquetRecordBatchReader, Trouble> {
         guarded(&self.path, &self.input, || {

@@ -1,8 +1,13 @@
 //! The framing of TFRecord files: `u64 length, u32 masked CRC32C of it, data, u32 masked CRC32C of
 //! it`, little-endian.
 //!
-//! Lengths are checked against the file before a byte is allocated. A damaged length ends the file,
-//! since nothing says where the next record starts; damaged data costs only its own record.
+//! A length allocates nothing by itself: it is checked against the file, or, where the length of
+//! the whole is not known (a compressed file), memory grows with the data that come. A damaged
+//! length ends the file, since nothing says where the next record starts; damaged data costs only
+//! its own record.
+//!
+//! The CRC32C of the whole file comes with it: that of a record's data is computed anyway, and the
+//! CRCs of pieces give the CRC of the whole. What follows a damaged length is read for that alone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,11 +15,21 @@ use std::path::Path;
 
 use prost::bytes::Bytes;
 
+use super::damage::defect_of;
 use crate::cpu_time::{Stage, lap};
 use crate::error::Defect;
 
-const HEADER_BYTES: u64 = 12;
+pub(super) const HEADER_BYTES: u64 = 12;
 const FOOTER_BYTES: u64 = 4;
+
+/// A longer record is no time step: with lidar and all cameras one has some megabytes.
+const MAX_RECORD_BYTES: u64 = 1 << 30;
+
+/// What is reserved for a record before anything says that its data are there.
+const UNSEEN_BYTES: u64 = 1 << 20;
+
+/// Bytes read at once of what only the file's checksum needs.
+const PIECE_BYTES: u64 = 1 << 18;
 
 /// One record whose checksums hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +38,13 @@ pub struct Record {
     pub offset: u64,
     /// Its data.
     pub data: Bytes,
+}
+
+impl Record {
+    /// Its length in the file.
+    pub(super) fn framed_bytes(&self) -> u64 {
+        HEADER_BYTES + self.data.len() as u64 + FOOTER_BYTES
+    }
 }
 
 /// What stands at one place of the file.
@@ -34,6 +56,8 @@ pub enum Event {
     Lost {
         /// Position of its length field.
         offset: u64,
+        /// From there to the next record, or to the end of the file.
+        unread_bytes: u64,
         /// Why.
         defect: Defect,
     },
@@ -42,8 +66,23 @@ pub enum Event {
 /// Iterator over the records of one file. An I/O error ends it.
 pub struct Records<R> {
     input: R,
-    offset: u64,
-    file_bytes: u64,
+    /// Where the next byte is.
+    position: u64,
+    /// Where the file ends, if that is known before it is read.
+    end: Option<u64>,
+    /// Where the record begins that is read.
+    start: u64,
+    /// Of all bytes up to the position.
+    crc: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// All was read.
+    Done,
+    Failed,
 }
 
 impl Records<File> {
@@ -61,74 +100,164 @@ impl Records<File> {
 impl<R: Read> Records<R> {
     /// Reads records from `input`, which holds `file_bytes` bytes.
     pub fn new(input: R, file_bytes: u64) -> Self {
+        Self::up_to(input, Some(file_bytes))
+    }
+
+    /// Reads records from `input` up to its end, wherever that is.
+    pub fn of_unknown_length(input: R) -> Self {
+        Self::up_to(input, None)
+    }
+
+    fn up_to(input: R, end: Option<u64>) -> Self {
         Self {
             input,
-            offset: 0,
-            file_bytes,
+            position: 0,
+            end,
+            start: 0,
+            crc: 0,
+            state: State::Reading,
         }
     }
 
-    fn read_event(&mut self) -> io::Result<Event> {
-        let offset = self.offset;
-        let left = self.file_bytes - offset;
-        if left < HEADER_BYTES {
-            return Ok(self.lose_rest(
-                "truncated-tfrecord",
-                format!("{left} bytes are left, a record header has 12"),
-            ));
-        }
-        let mut header = [0; HEADER_BYTES as usize];
-        self.input.read_exact(&mut header)?;
-        let Some(length) = parse_header(&header) else {
-            return Ok(self.lose_rest(
-                "bad-length-crc",
-                "the checksum of the record's length does not hold".into(),
-            ));
-        };
-        let framed = length.checked_add(HEADER_BYTES + FOOTER_BYTES);
-        let Some(framed) = framed.filter(|&bytes| bytes <= left) else {
-            let detail = format!(
-                "the record claims {length} bytes, {} are left",
-                left - HEADER_BYTES
-            );
-            return Ok(self.lose_rest("truncated-tfrecord", detail));
-        };
+    /// Length and CRC32C of the file, once the last record is read.
+    pub fn checksum(&self) -> Option<(u64, u32)> {
+        (self.state == State::Done).then_some((self.position, self.crc))
+    }
 
-        let mut data = Vec::with_capacity((length + FOOTER_BYTES) as usize);
-        self.input
-            .by_ref()
-            .take(length + FOOTER_BYTES)
-            .read_to_end(&mut data)?;
-        if data.len() as u64 != length + FOOTER_BYTES {
+    /// `None` where the file ends as it should.
+    fn read_event(&mut self) -> io::Result<Option<Event>> {
+        self.start = self.position;
+        let mut header = [0; HEADER_BYTES as usize];
+        let got = self.fill(&mut header)?;
+        if got == 0 {
+            return Ok(None);
+        }
+        if (got as u64) < HEADER_BYTES {
+            let detail = format!("{got} bytes are left, a record header has 12");
+            return self.lose_rest("truncated-tfrecord", detail).map(Some);
+        }
+        let Some(length) = parse_header(&header) else {
+            let detail = "the checksum of the record's length does not hold".to_owned();
+            return self.lose_rest("bad-length-crc", detail).map(Some);
+        };
+        let wanted = length.saturating_add(FOOTER_BYTES);
+        match self.end.map(|end| end - self.position) {
+            Some(left) if left < wanted => self.lose_claimed(length, left).map(Some),
+            _ if length > MAX_RECORD_BYTES => self.lose_large(length).map(Some),
+            _ => self.read_data(length).map(Some),
+        }
+    }
+
+    fn read_data(&mut self, length: u64) -> io::Result<Event> {
+        let wanted = length + FOOTER_BYTES;
+        let reserved = self.end.map_or(wanted.min(UNSEEN_BYTES), |_| wanted);
+        let mut data = Vec::with_capacity(reserved as usize);
+        let read = self.input.by_ref().take(wanted).read_to_end(&mut data);
+        self.position += data.len() as u64;
+        lap(Stage::Read);
+        if read.is_err() || (data.len() as u64) < wanted {
+            self.crc = crc32c::crc32c_append(self.crc, &data);
+            read?;
+            self.check_end()?;
+            return self.lose_claimed(length, data.len() as u64);
+        }
+        let footer = data.split_off(length as usize);
+        let data_crc = crc32c::crc32c(&data);
+        let crc = crc32c::crc32c_combine(self.crc, data_crc, data.len());
+        self.crc = crc32c::crc32c_append(crc, &footer);
+        lap(Stage::Crc);
+        if masked(data_crc).to_le_bytes() != footer[..] {
+            let detail = format!("the checksum of the record's {length} bytes does not hold");
+            return Ok(self.lost(Defect::new("bad-data-crc", detail)));
+        }
+        Ok(Event::Record(Record {
+            offset: self.start,
+            data: data.into(),
+        }))
+    }
+
+    fn lose_claimed(&mut self, length: u64, left: u64) -> io::Result<Event> {
+        let detail = format!("the record claims {length} bytes, {left} are left");
+        self.lose_rest("truncated-tfrecord", detail)
+    }
+
+    /// Passes over a record that is too large to be held in memory.
+    fn lose_large(&mut self, length: u64) -> io::Result<Event> {
+        let wanted = length.saturating_add(FOOTER_BYTES);
+        let got = self.pass(wanted)?;
+        if got < wanted {
+            return self.lose_claimed(length, got);
+        }
+        let detail = format!("a record of {length} bytes");
+        Ok(self.lost(Defect::new("too-large", detail)))
+    }
+
+    fn lose_rest(&mut self, reason: &'static str, detail: String) -> io::Result<Event> {
+        let left = self.end.map_or(u64::MAX, |end| end - self.position);
+        if let Err(error) = self.pass(left) {
+            // The file around the records is damaged, too: it ends there.
+            defect_of(error)?;
+        }
+        self.state = State::Done;
+        Ok(self.lost(Defect::new(reason, detail)))
+    }
+
+    fn lost(&self, defect: Defect) -> Event {
+        Event::Lost {
+            offset: self.start,
+            unread_bytes: self.position - self.start,
+            defect,
+        }
+    }
+
+    /// Reads up to `count` bytes for the checksum alone, and says how many there were.
+    fn pass(&mut self, count: u64) -> io::Result<u64> {
+        let before = self.position;
+        let mut piece = vec![0; count.min(PIECE_BYTES) as usize];
+        loop {
+            let left = count - (self.position - before);
+            let wanted = left.min(PIECE_BYTES) as usize;
+            if self.fill(&mut piece[..wanted])? == 0 {
+                return Ok(self.position - before);
+            }
+        }
+    }
+
+    /// Fills `buffer` as far as there are bytes, and says how many there were.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.map_or(u64::MAX, |end| end - self.position);
+        let wanted = left.min(buffer.len() as u64) as usize;
+        let mut got = 0;
+        let mut result = Ok(());
+        while got < wanted {
+            match self.input.read(&mut buffer[got..wanted]) {
+                Ok(0) => break,
+                Ok(read) => got += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.position += got as u64;
+        self.crc = crc32c::crc32c_append(self.crc, &buffer[..got]);
+        result?;
+        if got < wanted {
+            self.check_end()?;
+        }
+        Ok(got)
+    }
+
+    /// The input has ended here; it may.
+    fn check_end(&self) -> io::Result<()> {
+        if self.end.is_some_and(|end| self.position < end) {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the file shrank while it was read",
             ));
         }
-        self.offset += framed;
-        let footer = data.split_off(length as usize);
-        lap(Stage::Read);
-        let holds = masked_crc(&data).to_le_bytes() == footer[..];
-        lap(Stage::Crc);
-        if !holds {
-            let detail = format!("the checksum of the record's {length} bytes does not hold");
-            return Ok(Event::Lost {
-                offset,
-                defect: Defect::new("bad-data-crc", detail),
-            });
-        }
-        Ok(Event::Record(Record {
-            offset,
-            data: data.into(),
-        }))
-    }
-
-    fn lose_rest(&mut self, reason: &'static str, detail: String) -> Event {
-        let offset = std::mem::replace(&mut self.offset, self.file_bytes);
-        Event::Lost {
-            offset,
-            defect: Defect::new(reason, detail),
-        }
+        Ok(())
     }
 }
 
@@ -136,14 +265,19 @@ impl<R: Read> Iterator for Records<R> {
     type Item = io::Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.offset == self.file_bytes {
+        if self.state != State::Reading {
             return None;
         }
-        let event = self.read_event();
-        if event.is_err() {
-            self.offset = self.file_bytes;
+        let event = self.read_event().or_else(|error| {
+            let Defect { reason, detail } = defect_of(error)?;
+            self.lose_rest(reason, detail).map(Some)
+        });
+        match &event {
+            Ok(Some(_)) => {}
+            Ok(None) => self.state = State::Done,
+            Err(_) => self.state = State::Failed,
         }
-        Some(event)
+        event.transpose()
     }
 }
 
@@ -158,115 +292,12 @@ pub(crate) fn parse_header(header: &[u8; HEADER_BYTES as usize]) -> Option<u64> 
 /// TFRecord's checksum: CRC32C, rotated and offset so that a CRC of data that holds CRCs stays a
 /// good check.
 pub fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes)
-        .rotate_right(15)
-        .wrapping_add(0xA282_EAD8)
+    masked(crc32c::crc32c(bytes))
+}
+
+fn masked(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn framed(data: &[u8]) -> Vec<u8> {
-        let length = (data.len() as u64).to_le_bytes();
-        [
-            &length[..],
-            &masked_crc(&length).to_le_bytes(),
-            data,
-            &masked_crc(data).to_le_bytes(),
-        ]
-        .concat()
-    }
-
-    fn three() -> Vec<u8> {
-        [framed(b"first"), framed(b""), framed(&[7; 1000])].concat()
-    }
-
-    fn read(bytes: &[u8]) -> Vec<Event> {
-        Records::new(bytes, bytes.len() as u64)
-            .map(|event| event.unwrap())
-            .collect()
-    }
-
-    /// Offsets of good records, and offsets and reasons of lost ones.
-    fn summary(bytes: &[u8]) -> Vec<(u64, &'static str)> {
-        let events = read(bytes).into_iter();
-        events
-            .map(|event| match event {
-                Event::Record(record) => (record.offset, "ok"),
-                Event::Lost { offset, defect } => (offset, defect.reason),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn records_come_back_with_their_offsets() {
-        assert_eq!(summary(&three()), [(0, "ok"), (21, "ok"), (37, "ok")]);
-        assert_eq!(summary(b""), []);
-    }
-
-    #[test]
-    fn the_tfrecord_crate_reads_the_same() {
-        let bytes = three();
-        let theirs =
-            tfrecord::RecordIter::<Vec<u8>, _>::from_reader(&bytes[..], Default::default());
-        let theirs: Vec<Vec<u8>> = theirs.map(|record| record.unwrap()).collect();
-        let ours = read(&bytes).into_iter().map(|event| match event {
-            Event::Record(record) => record.data.to_vec(),
-            Event::Lost { .. } => panic!("a good record was lost"),
-        });
-        assert_eq!(ours.collect::<Vec<_>>(), theirs);
-    }
-
-    #[test]
-    fn a_flipped_length_ends_the_file() {
-        for at in [21, 25, 30] {
-            let mut bytes = three();
-            bytes[at] ^= 4;
-            assert_eq!(
-                summary(&bytes),
-                [(0, "ok"), (21, "bad-length-crc")],
-                "byte {at}"
-            );
-        }
-    }
-
-    #[test]
-    fn flipped_data_costs_one_record() {
-        for at in [12, 16, 17, 20] {
-            let mut bytes = three();
-            bytes[at] ^= 1;
-            assert_eq!(
-                summary(&bytes),
-                [(0, "bad-data-crc"), (21, "ok"), (37, "ok")],
-                "byte {at}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_named() {
-        let bytes = three();
-        for len in [1, 11, 12, 20, 22, 36, 38, bytes.len() - 1] {
-            let (_, last) = *summary(&bytes[..len]).last().unwrap();
-            assert_eq!(last, "truncated-tfrecord", "{len} bytes");
-        }
-    }
-
-    #[test]
-    fn a_length_of_terabytes_allocates_nothing() {
-        for length in [1u64 << 42, u64::MAX] {
-            let length = length.to_le_bytes();
-            let bytes = [&length[..], &masked_crc(&length).to_le_bytes(), b"data"].concat();
-            assert_eq!(summary(&bytes), [(0, "truncated-tfrecord")]);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_end_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(read(&bytes).len() <= bytes.len());
-        }
-    }
-}
+mod tests;

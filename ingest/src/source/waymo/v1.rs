@@ -1,198 +1,156 @@
-//! Version 1: TFRecord files whose records are `Frame` messages, one a time step.
+//! TFRecord files: those of version 1, a file a drive and a record a time step, and those of the
+//! end-to-end release.
 //!
 //! Records are read whole, for their checksum; of the message only the declared fields are decoded,
-//! and JPEGs stay where they were read.
+//! and JPEGs stay where they were read. A place in a compressed file is one in what it unpacks to.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::io::Read;
+use std::vec;
 
-use prost::Message;
-use prost::bytes::Bytes;
-
-use super::drive::{Drive, camera, split_of};
-use super::messages::{CameraImage, Frame};
+use super::frame::images;
+use super::place::{LostMembers, TfRecord};
 use super::tfrecord::{Event, Records};
+use super::unpacked::{self, Packed};
 use crate::cpu_time::{Stage, lap};
-use crate::error::{Defect, Error, Result};
-use crate::source::item::{Item, SourceImage};
+use crate::error::{Defect, Error, Result, Trouble};
+use crate::source::item::{Checksum, Item, Items, SourceImage};
+use crate::source::naming::source_name;
 
-/// The images of the file at `path`, which is stored under the name `input`; only those of
-/// `cameras` unless empty.
+/// The images of a file that is stored under the name `input`; only those of `cameras` unless
+/// empty.
+///
+/// # Errors
+/// If it cannot be opened.
 pub(crate) fn items<'a>(
-    path: &'a Path,
+    file: &'a TfRecord,
     input: &'a str,
     cameras: &'a BTreeSet<String>,
-) -> Result<impl Iterator<Item = Result<Item>> + 'a> {
-    let records = Records::open(path).map_err(Error::io("open", path))?;
-    let split = split_of(path);
-    let mut offset_before = 0;
-    Ok(records.flat_map(move |event| {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return vec![Err(Error::io("read", path)(error))],
+) -> Result<Items<'a>> {
+    let unpacked = match unpacked::open(&file.place) {
+        Ok(unpacked) => unpacked,
+        Err(Trouble::Run(error)) => return Err(error),
+        Err(Trouble::Item(defect)) => {
+            let bytes = file.place.path().metadata().map_or(0, |file| file.len());
+            let lost = Item::lost(format!("{input}@0"), bytes, defect);
+            return Ok(Items::new(std::iter::once(Ok(lost))));
+        }
+    };
+    let checksum = Checksum::default();
+    let frames = Frames {
+        file,
+        input,
+        cameras,
+        records: match unpacked.len {
+            Some(len) => Records::new(unpacked.reader, len),
+            None => Records::of_unknown_length(unpacked.reader),
+        },
+        packed: unpacked.packed,
+        checksum: checksum.clone(),
+        is_empty: true,
+        done_before: 0,
+        ready: Vec::new().into_iter(),
+    };
+    Ok(Items::with_checksum(frames, checksum))
+}
+
+/// What is lost in an archive that is stored under the name `input`. Of one that ends too early it
+/// is known how much is there that is not read.
+pub(crate) fn lost_members<'a>(lost: &'a LostMembers, input: &'a str) -> Result<Items<'a>> {
+    let archive = &lost.archive;
+    let opened = archive.reopen()?;
+    let items = lost.members.iter().filter_map(move |&ix| {
+        let defect = archive.file(ix, &opened).err()?;
+        let place = archive.relative(ix);
+        let (_, offset) = place.rsplit_once('@').unwrap_or_default();
+        let rest = match (defect.reason, offset.parse()) {
+            ("truncated-archive", Ok(offset)) => opened.len().saturating_sub(offset),
+            _ => 0,
         };
-        let (offset, found) = match event {
-            Event::Lost { offset, defect } => (offset, Err(defect)),
+        Some(Ok(Item::lost(source_name(input, &place), rest, defect)))
+    });
+    Ok(Items::new(items))
+}
+
+/// The images of one file, record by record.
+struct Frames<'a> {
+    file: &'a TfRecord,
+    input: &'a str,
+    cameras: &'a BTreeSet<String>,
+    records: Records<Box<dyn Read>>,
+    /// What was read of the file, if it is compressed.
+    packed: Option<Packed>,
+    checksum: Checksum,
+    /// Whether nothing stood in the file so far.
+    is_empty: bool,
+    /// Bytes of the file that items before these account for.
+    done_before: u64,
+    /// Items of the record that was read last.
+    ready: vec::IntoIter<Item>,
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.next() {
+                return Some(Ok(item));
+            }
+            let is_empty = std::mem::replace(&mut self.is_empty, false);
+            match self.records.next() {
+                None if is_empty => return Some(Ok(Item::of_empty_file(self.input))),
+                None => return self.end().err().map(Err),
+                Some(Ok(event)) => self.ready = self.items(event).into_iter(),
+                Some(Err(error)) => {
+                    return Some(Err(Error::io("read", self.file.place.path())(error)));
+                }
+            }
+        }
+    }
+}
+
+impl Frames<'_> {
+    fn end(&mut self) -> Result<()> {
+        let checksum = match (&self.packed, self.checksum.get()) {
+            (_, Some(known)) => Some(known),
+            (None, None) => self.records.checksum(),
+            (Some(packed), None) => packed.checksum(&self.file.place)?,
+        };
+        self.checksum.set(checksum);
+        Ok(())
+    }
+
+    fn items(&mut self, event: Event) -> Vec<Item> {
+        let (offset, record_bytes, found) = match event {
+            Event::Lost {
+                offset,
+                unread_bytes,
+                defect,
+            } => (offset, unread_bytes, Err(defect)),
             Event::Record(record) => (
                 record.offset,
-                images(record.data, split.as_deref(), cameras),
+                record.framed_bytes(),
+                images(record.data, self.file.split, self.cameras),
             ),
         };
         lap(Stage::Parse);
-        let source = format!("{input}@{offset}");
+        let source = format!("{}@{offset}", self.input);
+        let image = |content: Result<SourceImage, Defect>| Item {
+            content: content.map(|image| image.at(&source)),
+            source: source.clone(),
+            weight: 0,
+            unread_bytes: 0,
+        };
         let mut items: Vec<Item> = match found {
-            Ok(images) => images
-                .into_iter()
-                .map(|content| Item {
-                    source: source.clone(),
-                    weight: 0,
-                    unread_bytes: 0,
-                    content: content.map(|image| image.at(&source)),
-                })
-                .collect(),
-            Err(defect) => vec![Item {
-                source,
-                weight: 0,
-                unread_bytes: 0,
-                content: Err(defect),
-            }],
+            Ok(images) => images.into_iter().map(image).collect(),
+            Err(defect) => vec![Item::lost(source, record_bytes, defect)],
         };
         // All bytes up to this record are done with its first item.
         if let Some(first) = items.first_mut() {
-            first.weight = offset - std::mem::replace(&mut offset_before, offset);
+            let done = self.packed.as_ref().map_or(offset, Packed::bytes);
+            first.weight = done - std::mem::replace(&mut self.done_before, done);
         }
-        items.into_iter().map(Ok).collect()
-    }))
-}
-
-/// The images of one `Frame` message.
-fn images(
-    record: Bytes,
-    split: Option<&str>,
-    cameras: &BTreeSet<String>,
-) -> Result<Vec<Result<SourceImage, Defect>>, Defect> {
-    let frame =
-        Frame::decode(record).map_err(|error| Defect::new("bad-protobuf", error.to_string()))?;
-    if frame.images.is_empty() {
-        return Ok(Vec::new());
-    }
-    let context = frame.context.unwrap_or_default();
-    let (Some(segment), Some(timestamp)) = (context.name, frame.timestamp_micros) else {
-        return Err(Defect::new(
-            "bad-protobuf",
-            "the frame has images but no context name or timestamp",
-        ));
-    };
-    let stats = context.stats.unwrap_or_default();
-    let drive = Drive {
-        split,
-        segment: &segment,
-        stats: &stats,
-        cameras,
-    };
-    let images = frame
-        .images
-        .into_iter()
-        .filter_map(|CameraImage { name, image }| {
-            let camera = camera(&name.unwrap_or_default().to_string());
-            camera
-                .map(|camera| drive.image(timestamp, camera, image.unwrap_or_default()))
-                .transpose()
-        });
-    Ok(images.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::Data;
-    use crate::source::waymo::CAMERAS;
-    use crate::source::waymo::messages::{Context, Stats};
-
-    fn frame(cameras: &[i32]) -> Frame {
-        let stats = Stats {
-            time_of_day: Some("Day".into()),
-            location: Some("location_sf".into()),
-            weather: Some(String::new()),
-        };
-        let image = |&camera: &i32| CameraImage {
-            name: Some(camera),
-            image: Some(Bytes::from_static(b"jpeg")),
-        };
-        Frame {
-            context: Some(Context {
-                name: Some("drive".into()),
-                stats: Some(stats),
-            }),
-            timestamp_micros: Some(7),
-            images: cameras.iter().map(image).collect(),
-        }
-    }
-
-    fn read(frame: &Frame, cameras: &[&str]) -> Result<Vec<Result<SourceImage, Defect>>, Defect> {
-        let cameras = cameras.iter().map(|&camera| camera.to_owned()).collect();
-        images(frame.encode_to_vec().into(), Some("training"), &cameras)
-    }
-
-    #[test]
-    fn a_frame_yields_one_image_a_camera() {
-        let images = read(&frame(&[1, 2, 3, 4, 5, 6, 7, 8]), &[]).unwrap();
-        let ids: Vec<_> = images
-            .iter()
-            .map(|image| image.as_ref().unwrap().meta.frame_id.as_str())
-            .collect();
-        assert_eq!(ids, CAMERAS.map(|camera| format!("drive/7/{camera}")));
-        let meta = &images[2].as_ref().unwrap().meta;
-        assert_eq!(
-            (meta.time_of_day.as_deref(), meta.weather.as_deref()),
-            (Some("Day"), None)
-        );
-        assert_eq!(
-            (meta.split.as_deref(), meta.segment.as_deref()),
-            (Some("training"), Some("drive"))
-        );
-    }
-
-    #[test]
-    fn only_wanted_cameras_appear() {
-        let images = read(&frame(&[1, 2, 3]), &["FRONT_RIGHT", "FRONT"]).unwrap();
-        let cameras = images
-            .into_iter()
-            .map(|image| image.unwrap().meta.camera.unwrap());
-        assert_eq!(cameras.collect::<Vec<_>>(), ["FRONT", "FRONT_RIGHT"]);
-    }
-
-    #[test]
-    fn unknown_cameras_and_nameless_frames_are_defects() {
-        let images = read(&frame(&[9, 1]), &[]).unwrap();
-        assert_eq!(images[0].as_ref().unwrap_err().reason, "unknown-camera");
-        assert!(images[1].is_ok());
-        let nameless = Frame {
-            context: None,
-            ..frame(&[1])
-        };
-        assert_eq!(read(&nameless, &[]).unwrap_err().reason, "bad-protobuf");
-        assert_eq!(
-            read(
-                &Frame {
-                    context: None,
-                    ..frame(&[])
-                },
-                &[]
-            )
-            .unwrap()
-            .len(),
-            0
-        );
-    }
-
-    #[test]
-    fn jpegs_are_slices_of_the_record() {
-        let record = Bytes::from(frame(&[1]).encode_to_vec());
-        let images = images(record.clone(), None, &BTreeSet::new()).unwrap();
-        let Data::Bytes(jpeg) = &images[0].as_ref().unwrap().data else {
-            panic!("not bytes")
-        };
-        assert!(record.as_ptr_range().contains(&jpeg.as_ptr()));
+        items
     }
 }

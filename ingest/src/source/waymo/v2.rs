@@ -10,25 +10,21 @@
 //! few rows at a time: none holds its page longer than needed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use host::file_name::is_hidden;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use prost::bytes::Bytes;
 
-use super::drive::{Drive, camera, split_of};
+use super::drive::{Drive, camera};
 use super::messages::Stats;
+use super::place::{self, CameraImages};
 use super::table::{Table, Wanted, bad};
 use crate::cpu_time::{Stage, lap};
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::source::item::{Item, SourceImage};
-use crate::source::naming::short_name;
-
-/// Folder of the component.
-const COMPONENT: &str = "camera_image";
 
 const SEGMENT: &str = "key.segment_context_name";
 const TIMESTAMP: &str = "key.frame_timestamp_micros";
@@ -57,31 +53,11 @@ fn is_text(data_type: &DataType) -> bool {
     *data_type == DataType::Utf8
 }
 
-pub(super) fn has_parquet_name(name: &str) -> bool {
-    !is_hidden(name) && name.ends_with(".parquet")
-}
-
-/// Whether `path` is called like a Parquet file.
-pub(super) fn is_parquet(path: &Path) -> bool {
-    has_parquet_name(&short_name(path, 1))
-}
-
-/// Whether `path` lies in a folder of this component.
-pub(super) fn is_camera_image(path: &Path) -> bool {
-    short_name(path, 2)
-        .strip_prefix(COMPONENT)
-        .is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// A file of this component's folder is data: if it is damaged, the report says so. Another one
-/// must have its columns.
+/// A Parquet file whose place does not say what it holds must have this component's columns.
 ///
 /// # Errors
 /// If it cannot be read, or has not.
 pub(super) fn check_is_camera_image(path: &Path) -> Result<()> {
-    if is_camera_image(path) {
-        return Ok(());
-    }
     match Table::open(path, &IMAGE_COLUMNS) {
         Ok(_) => Ok(()),
         Err(Trouble::Run(error)) => Err(error),
@@ -96,26 +72,41 @@ pub(super) fn check_is_camera_image(path: &Path) -> Result<()> {
     }
 }
 
-/// The images of the file at `path`, which is stored under the name `input`; only those of
-/// `cameras` unless empty.
+/// The images of a file that is stored under the name `input`; only those of `cameras` unless
+/// empty.
 pub(crate) fn items<'a>(
-    path: &'a Path,
+    file: &'a CameraImages,
     input: &'a str,
     cameras: &'a BTreeSet<String>,
 ) -> Result<impl Iterator<Item = Result<Item>> + 'a> {
+    let path = &file.path;
+    let file_bytes = path.metadata().map_or(0, |file| file.len());
     let mut lost = Vec::new();
-    let table = or_lost(
-        Table::open(path, &IMAGE_COLUMNS),
-        input.to_owned(),
+    let opened = match place::open_readable(path) {
+        Ok(_) if file_bytes == 0 => {
+            lost.push(Item::of_empty_file(input));
+            None
+        }
+        Ok(_) => or_lost(
+            Table::open(path, &IMAGE_COLUMNS),
+            input.to_owned(),
+            file_bytes,
+            &mut lost,
+        )?,
+        Err(trouble) => or_lost(Err(trouble), format!("{input}@0"), file_bytes, &mut lost)?,
+    };
+    let stats = or_lost(
+        stats_beside(path),
+        format!("stats of {input}"),
+        0,
         &mut lost,
-    )?;
-    let stats =
-        or_lost(stats_beside(path), format!("stats of {input}"), &mut lost)?.unwrap_or_default();
-    let rows = table.map(|table| Rows {
+    )?
+    .unwrap_or_default();
+    let rows = opened.map(|table| Rows {
         group_rows: table.group_rows(),
         table,
         input,
-        split: split_of(path),
+        split: file.split,
         cameras,
         stats,
         group: 0,
@@ -129,22 +120,18 @@ pub(crate) fn items<'a>(
     Ok(lost.into_iter().map(Ok).chain(found))
 }
 
-/// Takes damage as an item of `source` that is lost.
+/// Takes damage as an item of `source` that is lost, and with it `unread_bytes` of images.
 fn or_lost<T>(
     found: Result<T, Trouble>,
     source: String,
+    unread_bytes: u64,
     lost: &mut Vec<Item>,
 ) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(Trouble::Run(error)) => Err(error),
         Err(Trouble::Item(defect)) => {
-            lost.push(Item {
-                source,
-                weight: 0,
-                unread_bytes: 0,
-                content: Err(defect),
-            });
+            lost.push(Item::lost(source, unread_bytes, defect));
             Ok(None)
         }
     }
@@ -153,13 +140,7 @@ fn or_lost<T>(
 /// The circumstances of every drive that the `stats` file beside `path` names. They are the same in
 /// all rows of a drive.
 fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let name = absolute.file_name().unwrap_or_default();
-    let root = absolute
-        .parent()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("/"));
-    let path = root.join("stats").join(name);
+    let path = place_of_stats(path);
     let mut stats = HashMap::new();
     if !path.exists() {
         return Ok(stats);
@@ -188,6 +169,24 @@ fn stats_beside(path: &Path) -> Result<HashMap<String, Stats>, Trouble> {
     Ok(stats)
 }
 
+/// `stats/a.parquet` of `camera_image/a.parquet`; beside `training_camera_image_a.parquet`, which
+/// is what a browser calls it, `training_stats_a.parquet`.
+fn place_of_stats(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = absolute.file_name().unwrap_or_default();
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let text = name.to_string_lossy();
+    match text.split_once("_camera_image_") {
+        Some((split, drive)) if !folder.ends_with("camera_image") => {
+            folder.join(format!("{split}_stats_{drive}"))
+        }
+        _ => {
+            let root = folder.parent().unwrap_or(Path::new("/"));
+            root.join("stats").join(name)
+        }
+    }
+}
+
 /// A column of text or integers as text.
 fn text(batch: &RecordBatch, name: &str) -> StringArray {
     let column = batch
@@ -203,7 +202,7 @@ fn text(batch: &RecordBatch, name: &str) -> StringArray {
 struct Rows<'a> {
     table: Table,
     input: &'a str,
-    split: Option<String>,
+    split: Option<&'static str>,
     cameras: &'a BTreeSet<String>,
     stats: HashMap<String, Stats>,
     group_rows: Vec<u64>,
@@ -258,19 +257,17 @@ impl Rows<'_> {
     }
 
     fn lose_rest_of_group(&mut self, defect: &Defect) -> Item {
-        let (source, first) = (self.source(self.row), self.row);
+        let (source, first, group) = (self.source(self.row), self.row, self.group);
         self.end_group();
+        let lost_rows = self.row - first;
         let detail = format!(
             "rows {first} to {} are lost: {}",
             self.row.max(first + 1) - 1,
             defect.detail
         );
-        Item {
-            source,
-            weight: 0,
-            unread_bytes: 0,
-            content: Err(bad(detail)),
-        }
+        let share = lost_rows as f64 / self.group_rows[group].max(1) as f64;
+        let unread_bytes = self.table.group_bytes(group) as f64 * share;
+        Item::lost(source, unread_bytes as u64, bad(detail))
     }
 
     fn source(&self, row: u64) -> String {
@@ -318,13 +315,14 @@ impl Rows<'_> {
         let unknown = Stats::default();
         let stats = self.stats.get(segment).unwrap_or(&unknown);
         let drive = Drive {
-            split: self.split.as_deref(),
+            split: self.split,
+            context: segment,
             segment,
             stats,
             cameras: self.cameras,
         };
         drive
-            .image(timestamp, camera, jpeg)
+            .image(Some(timestamp), camera, jpeg)
             .map(|image| image.at(source))
     }
 }

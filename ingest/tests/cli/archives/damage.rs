@@ -73,25 +73,43 @@ fn damage_in_archives_costs_what_it_hits_and_is_listed_with_its_place() {
 }
 
 #[test]
-fn an_archive_that_has_changed_is_refused() {
+fn an_archive_that_has_changed_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let (archive, set) = (dir.path().join("in/x.tar"), dir.path().join("set"));
     let files = images("", 5);
     write(&archive, &tar_of(&files));
     ingest_json("images", &archive, &set, &[]);
-    let before = tree(&set);
     let renamed = [&files[..4], &[("other.jpg".to_owned(), files[4].1.clone())]].concat();
     for changed in [files[..4].to_vec(), images("", 6), renamed] {
         write(&archive, &tar_of(&changed));
-        let output = ingest_to("images", &archive, &set, &[]);
-        assert_eq!(output.status.code(), Some(1));
-        assert!(
-            stderr(&output).contains("added to or removed from"),
-            "{}",
-            stderr(&output)
-        );
+        let again = ingest_json("images", &archive, &set, &[]);
+        assert_eq!(again["frames_written"], changed.len());
+        let fresh = dir.path().join("fresh");
+        ingest_json("images", &archive, &fresh, &[]);
+        assert_same_tree(&set, &fresh);
+        fs::remove_dir_all(&fresh).unwrap();
     }
-    assert_eq!(tree(&set), before);
+}
+
+#[test]
+fn a_whole_archive_is_not_given_up_for_a_part_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, set) = (dir.path().join("in/x.tar"), dir.path().join("set"));
+    let whole = tar_of(&images("", 5));
+    write(&archive, &whole);
+    ingest_json("images", &archive, &set, &[]);
+    let before = tree(&set.join("frames"));
+    write(&archive, &whole[..whole.len() / 2]);
+    let output = ingest_to("images", &archive, &set, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("in/x.tar"), "{}", stderr(&output));
+    assert_eq!(tree(&set.join("frames")), before);
+    write(&archive, &whole);
+    let again = ingest_json("images", &archive, &set, &[]);
+    assert_eq!(
+        (&again["frames_kept"], &again["frames_written"]),
+        (&json!(5), &json!(0))
+    );
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! The shards that a set has already, by their footers.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use schemas::catalog::{Catalog, shard_paths};
+use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardId, ShardReader, Skipped};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::Result;
+
+/// Reasons for which an input is read again next time, whatever its size: what it lacks may have
+/// arrived. Images of a folder are not among them: theirs is found out file by file.
+const INCOMPLETE: [&str; 11] = [
+    "bad-data-crc",
+    "bad-length-crc",
+    "bad-parquet",
+    "compression-bomb",
+    "damaged-archive",
+    "damaged-compression",
+    "damaged-member",
+    "incomplete-archive",
+    "truncated-archive",
+    "truncated-tfrecord",
+    "unreadable-input",
+];
+
+/// A finished shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    /// Which input, and which items of it.
+    pub(crate) id: ShardId,
+    /// What the input was; format 2 does not say.
+    pub(crate) input: Option<InputRecord>,
+    pub(crate) settings: Settings,
+    /// The data set of its frames, if it has any.
+    dataset: Option<String>,
+    /// Whether something of the input was missing.
+    pub(crate) is_incomplete: bool,
+}
+
+impl Finished {
+    fn of(shard: &ShardReader) -> Result<Self> {
+        let dataset = match shard.input() {
+            Some(input) => Some(input.dataset.clone()),
+            None => shard
+                .rows()?
+                .first()
+                .map(|frame| frame.meta.dataset.clone()),
+        };
+        Ok(Self {
+            id: shard.id().clone(),
+            input: shard.input().cloned(),
+            settings: shard.settings().clone(),
+            dataset,
+            is_incomplete: is_incomplete(shard),
+        })
+    }
+
+    /// Whether it holds frames of `dataset`, or none at all.
+    pub(crate) fn may_be_of(&self, dataset: &str) -> bool {
+        self.dataset.as_deref().is_none_or(|own| own == dataset)
+    }
+}
+
+/// Whether what was skipped of `input` is missing because something of the input is.
+pub(crate) fn is_lack(skipped: &Skipped, input: &str) -> bool {
+    let is_empty_input =
+        || skipped.reason == "empty-file" && skipped.source == format!("{input}@0");
+    INCOMPLETE.contains(&&skipped.reason[..]) || is_empty_input()
+}
+
+pub(super) fn is_incomplete(shard: &ShardReader) -> bool {
+    let input = &shard.id().input;
+    shard
+        .skipped()
+        .iter()
+        .any(|skipped| is_lack(skipped, input))
+}
+
+/// All finished shards of a set, by file name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Existing {
+    pub(crate) shards: BTreeMap<String, Finished>,
+    /// What the catalog says of shards that are gone.
+    pub(crate) gone: BTreeMap<String, Option<InputRecord>>,
+}
+
+impl Existing {
+    /// Those of the set in `dir`, which need not be there yet.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let mut existing = Self::default();
+        for path in paths(dir)? {
+            let finished = Finished::of(&ShardReader::open(&path)?)?;
+            existing.shards.insert(name(&path), finished);
+        }
+        if let Ok(catalog) = Catalog::open_even_if_stale(dir) {
+            let gone = catalog
+                .shards()
+                .iter()
+                .filter(|info| !existing.shards.contains_key(&info.name));
+            existing.gone = gone
+                .map(|info| (info.name.clone(), info.input.clone()))
+                .collect();
+        }
+        Ok(existing)
+    }
+
+    /// Whether `dir` has these shards still, and no others.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub(crate) fn is_up_to_date(&self, dir: &Path) -> Result<bool> {
+        Ok(paths(dir)?
+            .iter()
+            .map(|path| name(path))
+            .eq(self.shards.keys().cloned()))
+    }
+
+    /// What is known of the input that was given as `root`, from a shard that is there or was.
+    pub(crate) fn record_of(&self, dataset: &str, root: &str) -> Option<&InputRecord> {
+        let there = self
+            .shards
+            .values()
+            .filter_map(|shard| shard.input.as_ref());
+        let mut records = there.chain(self.gone.values().flatten());
+        records.find(|record| record.dataset == dataset && record.root == root)
+    }
+
+    /// XXH3-64 of where every item was read that shards of format 2 hold of whole parts of SODA10M,
+    /// whose splits are inputs of their own now.
+    ///
+    /// # Errors
+    /// If a shard cannot be read.
+    pub(crate) fn stored_in_parts(&self, dir: &Path) -> Result<HashSet<u64>> {
+        const PARTS: [&str; 4] = ["Labeled", "labeled", "Unlabel", "unlabel"];
+        let mut stored = HashSet::new();
+        let hash = |source: &str| xxh3_64(source.as_bytes());
+        for (name, shard) in &self.shards {
+            if shard.input.is_none() && PARTS.contains(&&shard.id.input[..]) {
+                let shard = ShardReader::open(&dir.join(FRAMES_DIR).join(name))?;
+                stored.extend(shard.rows()?.iter().map(|row| hash(&row.meta.source)));
+                stored.extend(shard.skipped().iter().map(|skipped| hash(&skipped.source)));
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Names and footers of the shards of the input `input`.
+    pub(crate) fn of_input<'a>(
+        &'a self,
+        input: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Finished)> {
+        self.shards
+            .iter()
+            .filter(move |(_, shard)| shard.id.input == input)
+    }
+}
+
+fn paths(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+    match dir.join(FRAMES_DIR).is_dir() {
+        true => Ok(shard_paths(dir)?),
+        false => Ok(Vec::new()),
+    }
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

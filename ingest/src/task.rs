@@ -1,0 +1,33 @@
+//! A job and the input that it is of: what a run plans, writes and compares.
+
+use std::sync::Arc;
+
+use schemas::shard::InputRecord;
+
+use crate::source::Job;
+
+/// One shard to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) job: Job,
+    /// The input as it was given; of no certain size.
+    pub(crate) input: Arc<InputRecord>,
+    /// Whether a finished shard of it lacks nothing: one that lacks something does not replace it.
+    pub(crate) replaces_whole: bool,
+}
+
+impl Task {
+    /// Name of the shard's file.
+    pub(crate) fn file_name(&self) -> String {
+        self.job.id.file_name()
+    }
+
+    /// The input as it is now, if its CRC32C is `checksum`.
+    pub(crate) fn record(&self, checksum: Option<(u64, u32)>) -> InputRecord {
+        InputRecord {
+            bytes: checksum.map(|(bytes, _)| bytes).or(self.job.bytes()),
+            crc32c: checksum.map(|(_, crc32c)| crc32c),
+            ..(*self.input).clone()
+        }
+    }
+}
