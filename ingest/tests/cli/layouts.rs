@@ -11,7 +11,7 @@ use std::path::Path;
 use schemas::geom::Size;
 use serde_json::{Value, json};
 
-use crate::support::{frames_of, ingest, ingest_json, ingest_to, jpeg, skipped_in, stderr, tree};
+use crate::support::{frames_of, ingest, ingest_json, ingest_to, jpeg, skipped_in, stderr};
 
 /// Writes images that differ.
 fn write(root: &Path, files: &[&str]) {
