@@ -17,6 +17,9 @@ use crate::source::{Dataset, Job, PassedOverFiles, Search};
 /// Folders of one input that are told apart.
 const MAX_FOLDERS: usize = 12;
 
+/// Longer names of folders move what stands behind them.
+const MAX_NAME_WIDTH: usize = 48;
+
 /// Different values that are counted.
 const MAX_VALUES: usize = 10_000;
 
@@ -26,6 +29,8 @@ const NUM_EXAMPLES: usize = 3;
 /// What a run would read.
 #[derive(Clone, Debug, Serialize)]
 pub struct DryRun {
+    /// Options that say which files are read.
+    pub options: Vec<String>,
     /// Files that would be read: images, or files of many frames.
     pub files: u64,
     /// The same by input, in the order of their names.
@@ -113,6 +118,7 @@ impl DryRun {
             .map(|(input, looked)| looked.finish(input))
             .collect();
         Self {
+            options: search.selection.options(),
             files: inputs.iter().map(|input| input.files).sum(),
             inputs,
             stored: search.num_stored,
@@ -228,6 +234,17 @@ impl DryFolder {
     }
 }
 
+impl DryFolder {
+    /// How it is called in a table: nothing where the input has no other.
+    fn name(&self, input: &DryInput) -> String {
+        match (self.folder.as_str(), input.folders.len()) {
+            ("", 1) => String::new(),
+            ("", _) => "./  ".to_owned(),
+            (folder, _) => format!("{folder}/  "),
+        }
+    }
+}
+
 impl Values {
     fn add(&mut self, value: Option<String>) {
         if let Some(value) = value
@@ -262,13 +279,15 @@ impl fmt::Display for DryRun {
         )?;
         for input in &self.inputs {
             writeln!(f, "  {}   {}", input.input, input.path.display())?;
-            let width = input
+            let names: Vec<String> = input
                 .folders
                 .iter()
-                .map(|folder| folder.folder.chars().count() + 1);
-            let width = width.max().unwrap_or_default().min(48);
-            for folder in &input.folders {
-                writeln!(f, "    {:<width$}  {folder}", format!("{}/", folder.folder))?;
+                .map(|folder| folder.name(input))
+                .collect();
+            let width = names.iter().map(|name| name.chars().count()).max();
+            let width = width.unwrap_or_default().min(MAX_NAME_WIDTH);
+            for (name, folder) in names.iter().zip(&input.folders) {
+                writeln!(f, "    {name:<width$}{folder}")?;
             }
         }
         if self.stored > 0 {

@@ -40,7 +40,7 @@ impl Selection {
     }
 
     /// The options that stand for this selection.
-    pub fn options(&self) -> Vec<String> {
+    pub(crate) fn options(&self) -> Vec<String> {
         let options = |option: &str, globs: &[Glob]| -> Vec<String> {
             globs
                 .iter()

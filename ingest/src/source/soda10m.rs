@@ -134,7 +134,8 @@ fn jobs_in_folder(
         .flat_map(|((input, name), (chosen, above))| {
             let (first, _) = chosen.get(0);
             let path = listing.relative(first);
-            let folder = listing.root().join(path.get(..above).unwrap_or_default());
+            let mut folder = listing.root().to_owned();
+            folder.extend(path.get(..above.saturating_sub(1)));
             let files = Files::of_folder(listing.clone(), chosen, folder, name);
             cut(Dataset::Soda10m, files, &input, tags)
         });

@@ -11,7 +11,7 @@ use std::path::Path;
 use schemas::geom::Size;
 use serde_json::{Value, json};
 
-use crate::support::{frames_of, ingest, ingest_json, ingest_to, jpeg, skipped_in, stderr, tree};
+use crate::support::{frames_of, ingest, ingest_json, ingest_to, jpeg, skipped_in, stderr};
 
 /// Writes images that differ.
 fn write(root: &Path, files: &[&str]) {
@@ -274,9 +274,6 @@ fn one_bad_entry_never_ends_a_run() {
         assert_eq!(names(&set).len(), 4);
     }
     assert_eq!(skipped_in(&set), expected);
-    let again = ingest_json("soda10m", &input, &set, &["--max-bad", "2"]);
-    assert_eq!(again["frames_written"], if is_closed { 1 } else { 0 });
-    assert!(!tree(&set).is_empty());
 }
 
 #[test]
