@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use schemas::frame::FrameMeta;
 use schemas::geom::Size;
+use serde_json::Value;
 
 use crate::support::{
     StoredFrame, assert_refused, assert_same_tree, framed, frames_of, ingest, ingest_json,
