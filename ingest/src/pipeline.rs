@@ -19,7 +19,7 @@ use crate::cpu_time::{self, Stage, StageTimes, lap};
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
-use crate::source::{Item, Job, SourceImage, read};
+use crate::source::{Item, Items, Job, SourceImage, read};
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
 const STEPS_PER_THREAD: usize = 6;
@@ -138,8 +138,10 @@ struct Stopped;
 
 impl Reader {
     fn run(mut self, jobs: &[Job], settings: &Settings) -> StageTimes {
+        // What these items keep open, the next job may go on with.
+        let mut before = None;
         for (ix, job) in jobs.iter().enumerate() {
-            if self.read_job(ix, job, settings).is_err() {
+            if self.read_job(ix, job, settings, &mut before).is_err() {
                 break;
             }
         }
@@ -147,13 +149,20 @@ impl Reader {
         cpu_time::collect()
     }
 
-    fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
+    fn read_job<'a>(
+        &mut self,
+        ix: usize,
+        job: &'a Job,
+        settings: &'a Settings,
+        before: &mut Option<Items<'a>>,
+    ) -> Result<(), Stopped> {
         self.send_step(Step::Begin(ix))?;
-        let items = match job.open(settings) {
+        let mut items = match job.open(settings) {
             Ok(items) => items,
             Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
         };
-        for item in items {
+        *before = None;
+        for item in items.by_ref() {
             match item {
                 Ok(item) => {
                     let number = self.number()?;
@@ -162,6 +171,7 @@ impl Reader {
                 Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
             }
         }
+        *before = Some(items);
         self.send_step(Step::End)
     }
 

@@ -6,14 +6,14 @@ use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 use schemas::shard::ShardId;
 
-use super::archive::Opened;
+use super::archive::{Archive, Opened};
 use super::dataset::Dataset;
 use super::files::Files;
 use super::item::{Data, Item, Items, SourceImage};
 use super::naming::source_name;
 use super::tags::Tags;
 use super::{images, soda10m};
-use crate::error::Result;
+use crate::error::{Defect, Result, Trouble};
 
 /// The items of the shard `id`.
 ///
@@ -32,7 +32,7 @@ pub(super) fn items<'a>(
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
     Ok(Box::new((id.first_item..end).map(move |ix| {
-        Ok(item(dataset, files, tags, input, ix, opened.as_ref()))
+        item(dataset, files, tags, input, ix, opened.as_ref())
     })))
 }
 
@@ -43,22 +43,38 @@ fn item(
     input: &str,
     ix: u64,
     opened: Option<&Arc<Opened>>,
-) -> Item {
+) -> Result<Item> {
     let relative = files.relative(ix);
     let source = source_name(input, &relative);
     let data = match (files, opened) {
-        (Files::Archive(archive), Some(opened)) => archive.file(ix, opened).map(Data::Member),
+        (Files::Archive(archive), Some(opened)) => member(archive, ix, opened)?,
         _ => Ok(Data::File(files.path().join(&relative))),
     };
     let content = data.map(|data| SourceImage {
         meta: meta(dataset, input, &relative, &source, tags),
         data,
     });
-    Item {
+    Ok(Item {
         source,
         weight: 1,
-        unread_bytes: 0,
+        unread_bytes: match files {
+            Files::Archive(archive) => archive.unread_bytes(ix),
+            Files::Folder(_) => 0,
+        },
         content,
+    })
+}
+
+/// The file that item `ix` of an archive is. What can only be read in its order is read here.
+fn member(archive: &Archive, ix: u64, opened: &Arc<Opened>) -> Result<Result<Data, Defect>> {
+    let file = match archive.file(ix, opened) {
+        Ok(file) if file.is_sequential() => file,
+        other => return Ok(other.map(Data::Member)),
+    };
+    match file.read() {
+        Ok(bytes) => Ok(Ok(Data::Bytes(bytes))),
+        Err(Trouble::Item(defect)) => Ok(Err(defect)),
+        Err(Trouble::Run(error)) => Err(error),
     }
 }
 

@@ -18,6 +18,10 @@ const IMAGE_ENDINGS: [&str; 9] = [
 /// What becomes of the file at `path` in a folder or archive of images.
 pub(super) fn choose(path: &str) -> Choice {
     let name = path.rsplit('/').next().unwrap_or(path);
+    let is_waste = |name: &str| is_hidden(name) || matches!(name, "__MACOSX" | "@eaDir");
+    if let Some(hidden) = path.split('/').find(|name| is_waste(name)) {
+        return Choice::PassOver("hidden", hidden.chars().take(1).collect());
+    }
     match () {
         () if is_image(name) => Choice::Item,
         () if is_tag_file(name) => Choice::TagFile,
