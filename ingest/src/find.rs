@@ -35,6 +35,7 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
         existing,
         search: Search {
             tag_files: request.tag_files.clone(),
+            index_dir: Some(request.out.join(INDEX_DIR)),
             selection: request.selection.clone(),
             stored: existing.stored_in_parts(&request.out)?,
             ..Search::default()
@@ -54,6 +55,9 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
     tasks.retain(|_| are_wanted.next().unwrap_or(true));
     Ok(Found { tasks, search })
 }
+
+/// Where the indexes of archives are kept in a set.
+const INDEX_DIR: &str = ".ingest.index";
 
 struct Finder<'a> {
     request: &'a Request,

@@ -6,13 +6,13 @@ use schemas::frame::FrameMeta;
 use schemas::geom::Size;
 use schemas::shard::ShardId;
 
-use super::archive::Opened;
+use super::archive::{Archive, Opened};
 use super::dataset::Dataset;
 use super::files::Files;
 use super::item::{Data, Item, Items, SourceImage};
 use super::tags::Tags;
 use super::{images, soda10m};
-use crate::error::Result;
+use crate::error::{Defect, Result, Trouble};
 
 /// The items of the shard `id`.
 ///
@@ -31,7 +31,7 @@ pub(super) fn items<'a>(
     let end = id.end_item.unwrap_or(files.len());
     let input = id.input.as_str();
     Ok(Items::new((id.first_item..end).map(move |place| {
-        Ok(item(dataset, files, tags, input, place, opened.as_ref()))
+        item(dataset, files, tags, input, place, opened.as_ref())
     })))
 }
 
@@ -42,20 +42,35 @@ fn item(
     input: &str,
     place: u64,
     opened: Option<&Arc<Opened>>,
-) -> Item {
+) -> Result<Item> {
     let data = match (files.archive(), opened) {
-        (Some(archive), Some(opened)) => archive.file(files.ix(place), opened).map(Data::Member),
+        (Some(archive), Some(opened)) => member(archive, files.ix(place), opened)?,
         _ => files.file(place).map(Data::File),
     };
     let content = data.map(|data| SourceImage {
         meta: meta(dataset, files, tags, input, place),
         data,
     });
-    Item {
+    Ok(Item {
         source: files.source(place),
         weight: 1,
-        unread_bytes: 0,
+        unread_bytes: files
+            .archive()
+            .map_or(0, |archive| archive.unread_bytes(files.ix(place))),
         content,
+    })
+}
+
+/// The file that item `ix` of an archive is. What can only be read in its order is read here.
+fn member(archive: &Archive, ix: u64, opened: &Arc<Opened>) -> Result<Result<Data, Defect>> {
+    let file = match archive.file(ix, opened) {
+        Ok(file) if file.is_sequential() => file,
+        other => return Ok(other.map(Data::Member)),
+    };
+    match file.read() {
+        Ok(bytes) => Ok(Ok(Data::Bytes(bytes))),
+        Err(Trouble::Item(defect)) => Ok(Err(defect)),
+        Err(Trouble::Run(error)) => Err(error),
     }
 }
 

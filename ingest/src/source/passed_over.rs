@@ -34,6 +34,17 @@ pub struct PassedOverFiles {
 impl PassedOver {
     /// Counts the file at `place`, which is of this `kind`.
     pub(crate) fn add(&mut self, reason: &'static str, kind: impl Into<String>, place: &str) {
+        self.add_many(reason, kind, 1, place);
+    }
+
+    /// Counts `count` files of one `kind`, of which the first is at `place`.
+    pub(crate) fn add_many(
+        &mut self,
+        reason: &'static str,
+        kind: impl Into<String>,
+        count: u64,
+        place: &str,
+    ) {
         let mut key = (reason, kind.into());
         if self.0.len() >= MAX_KINDS && !self.0.contains_key(&key) {
             key.1 = "other kinds".to_owned();
@@ -42,7 +53,7 @@ impl PassedOver {
         if tally.count == 0 {
             place.clone_into(&mut tally.first);
         }
-        tally.count += 1;
+        tally.count += count;
     }
 
     /// Number of files.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::naming::short_name;
+use super::new_index::NewIndex;
 use super::passed_over::PassedOver;
 use super::selection::Selection;
 
@@ -16,6 +17,8 @@ pub struct Search {
     pub tag_files: Vec<PathBuf>,
     /// Where the indexes of archives are kept from one run to the next.
     pub index_dir: Option<PathBuf>,
+    /// Indexes that were made, to be kept there.
+    pub(crate) new_indexes: Vec<NewIndex>,
     /// Files that a person adds and leaves out.
     pub selection: Selection,
     /// XXH3-64 of the names in rows and reports (`source`) of items that the set holds under inputs
