@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use schemas::shard::InputRecord;
+use schemas::inputs::GivenInput;
 
 use crate::error::Result;
 use crate::output::{Existing, holds_another};
@@ -35,6 +35,9 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
         existing,
         search: Search {
             tag_files: request.tag_files.clone(),
+            index_dir: Some(request.out.join(INDEX_DIR)),
+            selection: request.selection.clone(),
+            stored: existing.stored_in_parts(&request.out)?,
             ..Search::default()
         },
         tasks: Vec::new(),
@@ -53,6 +56,9 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
     Ok(Found { tasks, search })
 }
 
+/// Where the indexes of archives are kept in a set.
+const INDEX_DIR: &str = ".ingest.index";
+
 struct Finder<'a> {
     request: &'a Request,
     existing: &'a Existing,
@@ -65,11 +71,11 @@ impl Finder<'_> {
     fn add(&mut self, input: &Input, name: Option<String>) -> Result<()> {
         let dataset = self.request.dataset;
         let root = root_of(&input.path);
-        let known = self.existing.record_of(dataset.name(), &root);
+        let known = self.existing.given.of_root(dataset.name(), &root);
         let is_fixed = input.name.is_some() || known.is_some() || dataset == Dataset::Waymo;
         let mut name = match known {
             _ if input.name.is_some() => input.name.clone(),
-            Some(record) => record.name.clone(),
+            Some(given) => given.name.clone(),
             None => name,
         };
         let mut longer = longer_names(&input.path);
@@ -104,17 +110,17 @@ impl Finder<'_> {
             name: name.clone(),
             ..self.search.clone()
         };
-        let record = Arc::new(InputRecord {
+        let jobs = self.request.dataset.jobs(&input.path, &mut search)?;
+        let given = Arc::new(GivenInput {
             dataset: self.request.dataset.name().to_owned(),
             root: root.to_owned(),
             name,
             options: self.request.options(),
-            ..InputRecord::default()
+            inputs: jobs.iter().map(|job| job.id.input.clone()).collect(),
         });
-        let jobs = self.request.dataset.jobs(&input.path, &mut search)?;
         let task = |job: Job| Task {
             job,
-            input: record.clone(),
+            given: given.clone(),
             replaces_whole: false,
         };
         Ok((jobs.into_iter().map(task).collect(), search))

@@ -21,6 +21,7 @@
 mod checksum;
 mod cpu_time;
 pub mod demo;
+mod dry_run;
 mod error;
 pub mod fidelity;
 mod find;
@@ -41,6 +42,7 @@ mod task;
 pub mod verify;
 
 pub use cpu_time::StageTimes;
+pub use dry_run::{DryFolder, DryInput, DryRun, Values, dry_run};
 pub use error::{Defect, Error, Result, Trouble};
 pub use max_bad::MaxBad;
 pub use plan::Part;

@@ -22,7 +22,7 @@ use crate::output::{Output, is_lack};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
 use crate::request::Request;
-use crate::source::{Item, Job, SourceImage, read};
+use crate::source::{Item, Items, Job, SourceImage, read};
 use crate::task::Task;
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
@@ -154,8 +154,10 @@ struct Stopped;
 
 impl Reader {
     fn run(mut self, tasks: &[Task], settings: &Settings) -> StageTimes {
+        // What these items keep open, the next job may go on with.
+        let mut before = None;
         for (ix, task) in tasks.iter().enumerate() {
-            if self.read_job(ix, &task.job, settings).is_err() {
+            if self.read_job(ix, &task.job, settings, &mut before).is_err() {
                 break;
             }
         }
@@ -163,13 +165,20 @@ impl Reader {
         cpu_time::collect()
     }
 
-    fn read_job(&mut self, ix: usize, job: &Job, settings: &Settings) -> Result<(), Stopped> {
+    fn read_job<'a>(
+        &mut self,
+        ix: usize,
+        job: &'a Job,
+        settings: &'a Settings,
+        before: &mut Option<Items<'a>>,
+    ) -> Result<(), Stopped> {
         self.send_step(Step::Begin(ix))?;
         let mut items = match job.open(settings) {
             Ok(items) => items,
             Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
         };
-        for item in &mut items {
+        *before = None;
+        for item in items.by_ref() {
             match item {
                 Ok(item) => {
                     let number = self.number()?;
@@ -178,7 +187,9 @@ impl Reader {
                 Err(error) => return self.send_step(Step::Failed(error)).and(Err(Stopped)),
             }
         }
-        self.send_step(Step::End(items.checksum()))
+        let checksum = items.checksum();
+        *before = Some(items);
+        self.send_step(Step::End(checksum))
     }
 
     fn send_step(&mut self, step: Step) -> Result<(), Stopped> {
@@ -388,7 +399,7 @@ impl Writer<'_> {
         if let Some(lack) = shard
             .skipped
             .iter()
-            .find(|skipped| task.replaces_whole && is_lack(&skipped.reason))
+            .find(|skipped| task.replaces_whole && is_lack(skipped, &task.job.id.input))
         {
             self.written.frames -= shard.writer.num_frames();
             self.written.damaged_inputs.push(damaged_input(task, lack));

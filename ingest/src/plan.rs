@@ -106,7 +106,7 @@ mod tests {
         };
         Task {
             job,
-            input: Default::default(),
+            given: Default::default(),
             replaces_whole: false,
         }
     }

@@ -6,7 +6,7 @@ use schemas::shard::Settings;
 
 use crate::max_bad::MaxBad;
 use crate::plan::Part;
-use crate::source::{Dataset, Input, root_of};
+use crate::source::{Dataset, Input, Selection, root_of};
 
 /// What to ingest, and how.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Request {
     pub inputs: Vec<Input>,
     /// JSON files of tags, besides those that lie with the images.
     pub tag_files: Vec<PathBuf>,
+    /// Files that a person adds and leaves out.
+    pub selection: Selection,
     /// Folder of the set.
     pub out: PathBuf,
     /// What decides the set's bytes.
@@ -35,8 +37,11 @@ impl Request {
     /// The options that say which files of an input are read, as they stand on a command line.
     pub(crate) fn options(&self) -> Vec<String> {
         let tag_files = self.tag_files.iter();
-        tag_files
-            .flat_map(|path| ["--tags".to_owned(), root_of(path)])
+        let tags = tag_files.flat_map(|path| ["--tags".to_owned(), root_of(path)]);
+        let cameras: Vec<String> = self.settings.cameras.iter().cloned().collect();
+        let cameras = (!cameras.is_empty()).then(|| ["--cameras".to_owned(), cameras.join(",")]);
+        tags.chain(self.selection.options())
+            .chain(cameras.into_iter().flatten())
             .collect()
     }
 
@@ -46,6 +51,7 @@ impl Request {
             dataset,
             inputs,
             tag_files: Vec::new(),
+            selection: Selection::default(),
             out: out.into(),
             settings: Settings::default(),
             part: Part::WHOLE,

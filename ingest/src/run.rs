@@ -15,7 +15,7 @@ use crate::plan::{Part, of_part, plan};
 use crate::progress::Progress;
 use crate::report::{Report, remove_part_reports};
 use crate::request::Request;
-use crate::source::Search;
+use crate::source::{NewIndex, Search};
 use crate::summary::Summary;
 use crate::task::Task;
 
@@ -37,6 +37,8 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
         false => Compare::Sizes,
     };
     let mut sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
+    search.new_indexes.iter().for_each(NewIndex::write);
+    output.remember(&plan)?;
     output.note_replacing(&sorted.replaced)?;
 
     let started = Instant::now();
@@ -63,6 +65,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
     };
     let mut summary = Summary::of(request, &of_inputs, &written, seconds, report);
     summary.passed_over = search.passed_over.files();
+    summary.frames_kept += search.num_stored;
     summary.notices = search.notices;
     summary.damaged_inputs.append(&mut sorted.damaged_inputs);
     Ok(summary)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemas::inputs::GivenInput;
 use schemas::shard::InputRecord;
 
 use crate::source::Job;
@@ -10,8 +11,8 @@ use crate::source::Job;
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) job: Job,
-    /// The input as it was given; of no certain size.
-    pub(crate) input: Arc<InputRecord>,
+    /// The argument that names its input.
+    pub(crate) given: Arc<GivenInput>,
     /// Whether a finished shard of it lacks nothing: one that lacks something does not replace it.
     pub(crate) replaces_whole: bool,
 }
@@ -27,7 +28,7 @@ impl Task {
         InputRecord {
             bytes: checksum.map(|(bytes, _)| bytes).or(self.job.bytes()),
             crc32c: checksum.map(|(_, crc32c)| crc32c),
-            ..(*self.input).clone()
+            dataset: self.given.dataset.clone(),
         }
     }
 }

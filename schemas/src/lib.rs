@@ -9,6 +9,7 @@ pub mod frame;
 pub mod geom;
 pub mod imagenet;
 pub mod index;
+pub mod inputs;
 pub mod selection;
 pub mod shard;
 mod table;

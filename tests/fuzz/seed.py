@@ -5,6 +5,7 @@ seed.py stored SET CORPUS          out of a set that `ingest images` made
 """
 
 import contextlib
+import gzip
 import io
 import json
 import struct
@@ -156,7 +157,12 @@ def archives(jpeg):
                 info = tarfile.TarInfo(path)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
+            for kind, target in [(tarfile.LNKTYPE, next(iter(members))), (tarfile.SYMTYPE, "HT_TRAIN_000001_SH_000.jpg")]:
+                info = tarfile.TarInfo("labeled/train/link" + kind.decode() + ".jpg")
+                info.type, info.linkname = kind, target
+                tar.addfile(info)
         yield name, b"\0" + out.getvalue()
+        yield name + "_gzip", b"\2" + gzip.compress(out.getvalue())
     for name, method in [("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)]:
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", method) as archive:

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ingest::source::{Dataset, Input, waymo};
+use ingest::source::{Dataset, Input, Selection, waymo};
 use ingest::{MaxBad, Part, Request};
 use schemas::shard::{Chroma, Settings};
 
@@ -40,14 +40,19 @@ pub(crate) enum Command {
     #[command(after_help = format!("Examples:
   ingest soda10m --out shards/                      reads data/soda10m
   ingest soda10m /data/SSLAD-2D --out shards/
+  ingest soda10m /data/soda10m --dry-run              any folder that holds the downloads
   ingest soda10m /data/SSLAD-2D/unlabel/image_0 /data/SSLAD-2D/unlabel/image_2 --out shards/
   ingest soda10m /data/image_0.tar.part* --tags /data/unlabel_tags.json --out shards/
 
 {ARCHIVES}
 
 Tags: JSON files with a list of {{file_name, city, location, period, weather}}, alone or as the images of COCO \
-annotations. They are found in the input and, for an archive or a part of the set, beside it. The period becomes \
-time_of_day. Shards that are finished are not written again when tags change."))]
+annotations, or such an object a line. They are found in the input and, for an archive or a part of the set, beside it; \
+JSON that cannot be read is passed over, unless --tags names it. The period becomes time_of_day. Shards that are \
+finished are not written again when tags change.
+
+Every split (labeled/train, unlabel/image_0, …) is an input of its own, however deep it lies, so a set grows as \
+downloads arrive. --dry-run shows them."))]
     Soda10m {
         /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and
         /// .zip files.
@@ -57,6 +62,8 @@ time_of_day. Shards that are finished are not written again when tags change."))
         #[arg(long, value_name = "FILE")]
         tags: Vec<PathBuf>,
         #[command(flatten)]
+        patterns: Patterns,
+        #[command(flatten)]
         options: Options,
     },
     /// Any folder tree or archive of images (ImageNet, BDD100K, Cityscapes, nuScenes, …).
@@ -64,16 +71,20 @@ time_of_day. Shards that are finished are not written again when tags change."))
   ingest images /data/imagenet --out shards/     train/n01440764/x.JPEG: split train, segment n01440764
   ingest images /data/bdd100k/images /data/nuscenes/samples --out shards/ --max-bad 20
   ingest images /data/ILSVRC2012_img_train.tar /data/leftImg8bit_trainvaltest.zip --out shards/
+  ingest images /data/cityscapes --exclude rightImg8bit --dry-run
 
 {ARCHIVES}
 
 Folder names: the first that is train, val, test or the like is the split, the others are the segment; an archive \
-counts as a folder. File names of nuScenes say segment, camera and time. Pictures of labels (*_labelIds.png and the like \
-of Cityscapes, *_train_id.png of BDD100K) are passed over; do not give folders of other ones, like colour maps."))]
+counts as a folder. Paths of nuScenes, nuImages, Argoverse, ONCE, KITTI, PandaSet and BDD100K say segment, camera and \
+time, names of Cityscapes the city. Pictures of labels, depth and disparity are passed over by the names of files and \
+folders (gtFine, labels, masks, …) in which these sets keep them; --dry-run shows which, --include reads them."))]
     Images {
         /// Folders of JPEG and PNG files, .tar and .zip files.
         #[arg(required = true)]
         input: Vec<PathBuf>,
+        #[command(flatten)]
+        patterns: Patterns,
         #[command(flatten)]
         options: Options,
     },
@@ -158,6 +169,30 @@ is to give all of them:
   x.tar.partaa x.tar.partab …    or .aa, x.taraa: by letter, from aa, without a gap
 A .tar inside a .tar counts as a folder. Compressed tars (.tgz) are refused, and passed over in folders.";
 
+/// Which files are read.
+#[derive(Debug, Args)]
+pub(crate) struct Patterns {
+    /// Read also what a rule passes over (pictures of labels; hidden and other files, if the
+    /// pattern names them). A name of a file or folder, or a path below the input or in an archive:
+    /// 'gtFine', '*_mask.png', 'train/**/depth'. May be given several times; other files are read
+    /// as without it.
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Do not read what matches, whatever --include says. May be given several times.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+impl Patterns {
+    /// The selection that they stand for.
+    ///
+    /// # Errors
+    /// If one is no pattern.
+    pub(super) fn selection(&self) -> ingest::Result<Selection> {
+        Selection::new(&self.include, &self.exclude)
+    }
+}
+
 /// Options of every data set.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -190,6 +225,10 @@ pub(crate) struct Options {
     /// that differ. Reads every input.
     #[arg(long)]
     recheck: bool,
+    /// Say what would be read, by folder and kind, and what would be passed over and why. Nothing is
+    /// written.
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub(super) json: bool,
@@ -232,6 +271,7 @@ impl Options {
             dataset,
             inputs: inputs.into_iter().map(Input::of_argument).collect(),
             tag_files: Vec::new(),
+            selection: Selection::default(),
             out: self.out,
             settings: Settings {
                 levels: levels.into_iter().collect(),

@@ -31,11 +31,25 @@ pub(super) fn run(command: Command) -> Result<u8> {
         Command::Soda10m {
             input,
             tags,
+            patterns,
             options,
-        } => ingest_set(options, Dataset::Soda10m, input, |request| {
-            request.tag_files = tags;
-        }),
-        Command::Images { input, options } => ingest_set(options, Dataset::Images, input, |_| {}),
+        } => {
+            let selection = patterns.selection()?;
+            ingest_set(options, Dataset::Soda10m, input, |request| {
+                request.tag_files = tags;
+                request.selection = selection;
+            })
+        }
+        Command::Images {
+            input,
+            patterns,
+            options,
+        } => {
+            let selection = patterns.selection()?;
+            ingest_set(options, Dataset::Images, input, |request| {
+                request.selection = selection;
+            })
+        }
         Command::Demo(args) => print(&demo::run(&args)?, args.json),
         Command::Catalog { shards, json } => rebuild_catalog(&shards, json),
         Command::Inspect {
@@ -94,9 +108,12 @@ fn ingest_set(
     inputs: Vec<PathBuf>,
     adapt: impl FnOnce(&mut Request),
 ) -> Result<u8> {
-    let json = options.json;
+    let (json, is_dry) = (options.json, options.dry_run);
     let mut request = options.into_request(dataset, inputs);
     adapt(&mut request);
+    if is_dry {
+        return print(&ingest::dry_run(&request)?, json);
+    }
     let mut shown = Shown::new();
     let summary = ingest::run(&request, &mut |progress| shown.show(progress));
     shown.clear();

@@ -23,6 +23,7 @@ use sampler::random::crop::draw_pair;
 use sampler::random::rng::{Purpose, Stream};
 use schemas::catalog::Catalog;
 use schemas::geom::choose_level;
+use schemas::inputs::GivenInputs;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
 
 use crate::error::{Defect, Error, Result, Trouble};
@@ -129,16 +130,14 @@ fn stored_jobs(catalog: &Catalog, inputs: &[Input]) -> Result<Vec<StoredJob>> {
 
 /// The jobs of `path`, read as the data set that its shards are of.
 fn jobs_in_set(catalog: &Catalog, input: &Input) -> Result<Vec<Job>> {
-    let root = root_of(&input.path);
+    let (root, given) = (root_of(&input.path), GivenInputs::read(catalog.dir()));
     let mut found = Vec::new();
     for dataset in Dataset::ALL {
-        let mut records = catalog
-            .shards()
-            .iter()
-            .filter_map(|info| info.input.as_ref());
-        let known = records.find(|record| record.dataset == dataset.name() && record.root == root);
         let mut search = Search {
-            name: known.map_or(input.name.clone(), |record| record.name.clone()),
+            name: match given.of_root(dataset.name(), &root) {
+                Some(given) => given.name.clone(),
+                None => input.name.clone(),
+            },
             ..Search::default()
         };
         // What is no input of this data set is one of another.

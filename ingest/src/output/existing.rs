@@ -1,16 +1,18 @@
 //! The shards that a set has already, by their footers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use schemas::catalog::{Catalog, shard_paths};
-use schemas::shard::{InputRecord, Settings, ShardId, ShardReader, Skipped};
+use schemas::catalog::shard_paths;
+use schemas::inputs::GivenInputs;
+use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardId, ShardReader, Skipped};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::Result;
 
 /// Reasons for which an input is read again next time, whatever its size: what it lacks may have
 /// arrived. Images of a folder are not among them: theirs is found out file by file.
-const INCOMPLETE: [&str; 12] = [
+const INCOMPLETE: [&str; 11] = [
     "bad-data-crc",
     "bad-length-crc",
     "bad-parquet",
@@ -18,7 +20,6 @@ const INCOMPLETE: [&str; 12] = [
     "damaged-archive",
     "damaged-compression",
     "damaged-member",
-    "empty-input",
     "incomplete-archive",
     "truncated-archive",
     "truncated-tfrecord",
@@ -53,7 +54,7 @@ impl Finished {
             input: shard.input().cloned(),
             settings: shard.settings().clone(),
             dataset,
-            is_incomplete: is_incomplete(shard.skipped()),
+            is_incomplete: is_incomplete(shard),
         })
     }
 
@@ -63,21 +64,27 @@ impl Finished {
     }
 }
 
-/// Whether an item that was skipped for this reason is missing because something of its input is.
-pub(crate) fn is_lack(reason: &str) -> bool {
-    INCOMPLETE.contains(&reason)
+/// Whether what was skipped of `input` is missing because something of the input is.
+pub(crate) fn is_lack(skipped: &Skipped, input: &str) -> bool {
+    let is_empty_input =
+        || skipped.reason == "empty-file" && skipped.source == format!("{input}@0");
+    INCOMPLETE.contains(&&skipped.reason[..]) || is_empty_input()
 }
 
-pub(super) fn is_incomplete(skipped: &[Skipped]) -> bool {
-    skipped.iter().any(|skipped| is_lack(&skipped.reason))
+pub(super) fn is_incomplete(shard: &ShardReader) -> bool {
+    let input = &shard.id().input;
+    shard
+        .skipped()
+        .iter()
+        .any(|skipped| is_lack(skipped, input))
 }
 
 /// All finished shards of a set, by file name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Existing {
     pub(crate) shards: BTreeMap<String, Finished>,
-    /// What the catalog says of shards that are gone.
-    pub(crate) gone: BTreeMap<String, Option<InputRecord>>,
+    /// Where their inputs lay, and those of shards that are gone.
+    pub(crate) given: GivenInputs,
 }
 
 impl Existing {
@@ -86,19 +93,13 @@ impl Existing {
     /// # Errors
     /// If one cannot be read.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let mut existing = Self::default();
+        let mut existing = Self {
+            given: GivenInputs::read(dir),
+            ..Self::default()
+        };
         for path in paths(dir)? {
             let finished = Finished::of(&ShardReader::open(&path)?)?;
             existing.shards.insert(name(&path), finished);
-        }
-        if let Ok(catalog) = Catalog::open_even_if_stale(dir) {
-            let gone = catalog
-                .shards()
-                .iter()
-                .filter(|info| !existing.shards.contains_key(&info.name));
-            existing.gone = gone
-                .map(|info| (info.name.clone(), info.input.clone()))
-                .collect();
         }
         Ok(existing)
     }
@@ -114,14 +115,23 @@ impl Existing {
             .eq(self.shards.keys().cloned()))
     }
 
-    /// What is known of the input that was given as `root`, from a shard that is there or was.
-    pub(crate) fn record_of(&self, dataset: &str, root: &str) -> Option<&InputRecord> {
-        let there = self
-            .shards
-            .values()
-            .filter_map(|shard| shard.input.as_ref());
-        let mut records = there.chain(self.gone.values().flatten());
-        records.find(|record| record.dataset == dataset && record.root == root)
+    /// XXH3-64 of where every item was read that shards of format 2 hold of whole parts of SODA10M,
+    /// whose splits are inputs of their own now.
+    ///
+    /// # Errors
+    /// If a shard cannot be read.
+    pub(crate) fn stored_in_parts(&self, dir: &Path) -> Result<HashSet<u64>> {
+        const PARTS: [&str; 4] = ["Labeled", "labeled", "Unlabel", "unlabel"];
+        let mut stored = HashSet::new();
+        let hash = |source: &str| xxh3_64(source.as_bytes());
+        for (name, shard) in &self.shards {
+            if shard.input.is_none() && PARTS.contains(&&shard.id.input[..]) {
+                let shard = ShardReader::open(&dir.join(FRAMES_DIR).join(name))?;
+                stored.extend(shard.rows()?.iter().map(|row| hash(&row.meta.source)));
+                stored.extend(shard.skipped().iter().map(|skipped| hash(&skipped.source)));
+            }
+        }
+        Ok(stored)
     }
 
     /// Names and footers of the shards of the input `input`.
@@ -136,7 +146,7 @@ impl Existing {
 }
 
 fn paths(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
-    match dir.join(schemas::shard::FRAMES_DIR).is_dir() {
+    match dir.join(FRAMES_DIR).is_dir() {
         true => Ok(shard_paths(dir)?),
         false => Ok(Vec::new()),
     }

@@ -9,12 +9,15 @@ mod state;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use schemas::inputs::{GivenInput, GivenInputs};
 use schemas::shard::{FRAMES_DIR, Settings};
 
 use crate::error::{Error, Result};
 use crate::plan::Part;
 use crate::source::Dataset;
+use crate::task::Task;
 use journal::Journal;
 use lock::was_taken;
 
@@ -56,6 +59,27 @@ impl Output {
     /// The folder of the shards.
     pub(crate) fn frames_dir(&self) -> PathBuf {
         self.dir.join(FRAMES_DIR)
+    }
+
+    /// Remembers what the set is given, for later runs and for advice.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(crate) fn remember(&self, plan: &[Task]) -> Result<()> {
+        let before = GivenInputs::read(&self.dir);
+        let mut all = before.clone();
+        let mut last: Option<&Arc<GivenInput>> = None;
+        for task in plan {
+            if last.is_none_or(|last| !Arc::ptr_eq(last, &task.given)) {
+                all.add((*task.given).clone());
+                last = Some(&task.given);
+            }
+        }
+        if all == before {
+            return Ok(());
+        }
+        all.write(&self.dir)
+            .map_err(Error::io("write the inputs into", &self.dir))
     }
 
     /// Notes durably that the shards of `inputs` are being replaced.

@@ -15,7 +15,7 @@ use super::existing::{Existing, Finished};
 use super::journal::Noted;
 use super::state::{Compare, State, state};
 use crate::error::{Error, Result};
-use crate::source::{Content, source_name};
+use crate::source::Content;
 use crate::task::Task;
 
 /// What is to be done.
@@ -176,7 +176,7 @@ fn input_changed(dir: &Path, shard: &str) -> Error {
 }
 
 /// Whether the set has shards under a name of `tasks` that are of another input: given as another
-/// path, and not equal in what it holds. Of shards of format 2, which know no paths, one common item
+/// path, and not equal in what it holds. Of shards of format 2, which know no sizes, one common item
 /// is enough to be taken for the same input.
 ///
 /// # Errors
@@ -188,15 +188,16 @@ pub(crate) fn holds_another(dir: &Path, existing: &Existing, tasks: &[Task]) -> 
     for input in inputs {
         let mut old = Vec::new();
         for (name, finished) in existing.of_input(input) {
-            let task = planned.get(name);
-            match (&finished.input, task) {
-                (None, _) => old.push(name),
-                (Some(record), Some(task)) if record.root == task.input.root => {}
-                (Some(_), Some(task))
-                    if state(dir, finished, task, Compare::Sizes)? == State::Same => {}
-                (Some(record), None) if tasks.iter().any(|task| task.input.root == record.root) => {
-                }
-                (Some(_), _) => return Ok(true),
+            if finished.input.is_none() {
+                old.push(name);
+                continue;
+            }
+            let is_equal = match planned.get(name) {
+                Some(task) => state(dir, finished, task, Compare::Sizes)? == State::Same,
+                None => false,
+            };
+            if !is_equal {
+                return Ok(true);
             }
         }
         if !old.is_empty() && !has_common_item(dir, &old, tasks, input)? {
@@ -218,8 +219,7 @@ fn has_common_item(dir: &Path, shards: &[&String], tasks: &[Task], input: &str) 
         || of_input.into_iter().any(|task| match &task.job.content {
             Content::Files { files, .. } => {
                 let end = task.job.id.end_item.unwrap_or(files.len());
-                (task.job.id.first_item..end)
-                    .any(|ix| sources.contains(&source_name(input, &files.relative(ix))))
+                (task.job.id.first_item..end).any(|ix| sources.contains(&files.source(ix)))
             }
             _ => true,
         }))

@@ -3,15 +3,14 @@
 //! Inputs are compared by names and sizes, or by checksums if that is asked for. What format 2 did
 //! not note cannot be compared, and is taken for unchanged.
 
-use std::fs::File;
 use std::path::Path;
 
 use schemas::frame::Origin;
 use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardReader};
 
 use super::existing::{Finished, is_incomplete};
-use crate::error::{Result, Trouble};
-use crate::source::{Content, Files, read, source_name};
+use crate::error::{Error, Result, Trouble};
+use crate::source::{Content, Files, read};
 use crate::task::Task;
 
 /// What has become of a finished shard's input.
@@ -83,17 +82,17 @@ fn state_of_files(
     let mut skipped = shard.skipped().iter().peekable();
     let id = &task.job.id;
     let end = id.end_item.unwrap_or(files.len());
-    let mut state = match is_incomplete(shard.skipped()) {
+    let mut state = match is_incomplete(shard) {
         true => State::OtherBytes,
         false => State::Same,
     };
     let mut origins = Vec::new();
     for ix in id.first_item..end {
-        let source = source_name(&id.input, &files.relative(ix));
+        let source = files.source(ix);
         let origin = if let Some(row) = rows.next_if(|row| row.meta.source == source) {
             row.origin
         } else if let Some(skipped) = skipped.next_if(|skipped| skipped.source == source) {
-            if skipped.origin.is_none() && can_be_read_now(files, ix) {
+            if skipped.origin.is_none() && files.can_be_opened(ix) {
                 state = State::OtherBytes;
             }
             skipped.origin
@@ -105,24 +104,20 @@ fn state_of_files(
     if rows.next().is_some() || skipped.next().is_some() {
         return Ok(State::OtherItems);
     }
-    let has_other_size = |(ix, origin): &(u64, Option<Origin>)| {
-        let now = files.size(*ix);
-        origin.is_some_and(|was| now.is_some_and(|now| now != was.bytes))
-    };
-    if origins.iter().any(has_other_size) {
-        return Ok(State::OtherBytes);
+    for (ix, was) in &origins {
+        if let Some(was) = was
+            && files
+                .size(*ix)
+                .map_err(Error::io("look at", files.path()))?
+                != Some(was.bytes)
+        {
+            return Ok(State::OtherBytes);
+        }
     }
     match compare {
         Compare::Checksums if state == State::Same => by_reading(task, &origins),
         _ => Ok(state),
     }
-}
-
-/// Whether a file of a folder that could not be read can be by now.
-fn can_be_read_now(files: &Files, ix: u64) -> bool {
-    files
-        .file(ix)
-        .is_some_and(|path| path.is_file() && File::open(path).is_ok())
 }
 
 /// Compares the bytes of every item with what they were.

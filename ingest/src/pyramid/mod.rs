@@ -1,7 +1,7 @@
 //! One image file -> its tile-addressable levels.
 //!
 //! Level 0 of an 8-bit YCbCr or grey JPEG is the original's own DCT coefficients, transcoded;
-//! anything else (CMYK, RGB, more bits, rotated by EXIF, PNG) is encoded again. Level k has
+//! anything else (CMYK, RGB, more bits, unfinished scans, rotated by EXIF or XMP, PNG) is encoded again. Level k has
 //! `ceil(frame / 2^k)` pixels with replicated edges, so `level_xy = frame_xy / 2^k` holds exactly.
 //! A half comes out of the JPEG decoder, which reduces each block's DCT; every further level is the
 //! one before it, halved with Lanczos' filter. Between 4:2:0 and 4:2:0 nothing is converted: luma
@@ -16,7 +16,7 @@ mod tests;
 
 use fast_image_resize::Resizer;
 use image::DynamicImage;
-use jpeg::{Defect, Encoder, Format, Jpeg, Layout, Png, Raster, Restart, Transcoder};
+use jpeg::{Defect, Encoder, Format, Jpeg, Layout, Png, Raster, Restart, Transcoder, UNFINISHED};
 use schemas::frame::{Encoding, LevelImage};
 use schemas::geom::Size;
 use schemas::shard::{Chroma, Settings};
@@ -83,15 +83,21 @@ impl Builder {
         if !jpeg.can_be_transcoded() {
             return self.build_from_image(jpeg.decode()?);
         }
+        match self.build_from_coefficients(&jpeg) {
+            Err(defect) if defect.reason == UNFINISHED => self.build_from_image(jpeg.decode()?),
+            pyramid => pyramid,
+        }
+    }
 
+    fn build_from_coefficients(&mut self, jpeg: &Jpeg<'_>) -> Result<Pyramid, Defect> {
         let mut pyramid = self.empty(jpeg.size())?;
         let mut transcoder = jpeg.transcoder()?;
         let half = match self.last_level(jpeg.size()) {
             0 => None,
-            _ => Some(self.decode_half(&mut transcoder, &jpeg)?),
+            _ => Some(self.decode_half(&mut transcoder, jpeg)?),
         };
         if let Some(ix) = self.level_ix(0) {
-            pyramid.levels[ix] = Some(self.transcode(transcoder, &jpeg)?);
+            pyramid.levels[ix] = Some(self.transcode(transcoder, jpeg)?);
         }
         if let Some(half) = half {
             self.add_reduced(half, &mut pyramid)?;

@@ -6,45 +6,18 @@ use std::sync::Arc;
 use schemas::shard::ShardId;
 
 use super::dataset::Dataset;
-use super::files::{Files, Found};
+use super::files::Files;
+use super::found::FoundArchive;
 use super::job::{Content, Job};
-use super::naming::short_name;
+use super::passed_over::PassedOver;
 use super::tags::Tags;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Consecutive items of one shard.
 const ITEMS_PER_SHARD: u64 = 2048;
 
-impl Found {
-    /// Jobs of all that was found at `path`; its folder is stored under the name `input`.
-    ///
-    /// # Errors
-    /// If there is no image.
-    pub(super) fn into_jobs(
-        self,
-        dataset: Dataset,
-        path: &Path,
-        input: &str,
-        tags: &Arc<Tags>,
-    ) -> Result<Vec<Job>> {
-        let archives = self.archives.into_iter().map(|archive| {
-            let input = short_name(archive.path(), 2);
-            cut(dataset, Files::Archive(archive), &input, tags)
-        });
-        let folder = cut(dataset, Files::Folder(self.folder), input, tags);
-        let jobs: Vec<Job> = folder.into_iter().chain(archives.flatten()).collect();
-        if jobs.is_empty() {
-            let name = dataset.name();
-            let advice = format!(
-                "`ingest {name}` looks for .jpg and .png files in it, and for .tar and .zip that hold some"
-            );
-            return Err(Error::input("it holds no images", path, advice));
-        }
-        Ok(jobs)
-    }
-}
-
-fn cut(dataset: Dataset, files: Files, input: &str, tags: &Arc<Tags>) -> Vec<Job> {
+/// Jobs of the `input` that is made of `files`.
+pub(super) fn cut(dataset: Dataset, files: Files, input: &str, tags: &Arc<Tags>) -> Vec<Job> {
     let files = Arc::new(files);
     let starts = (0..files.len()).step_by(ITEMS_PER_SHARD as usize);
     let job = |first_item: u64| {
@@ -64,4 +37,35 @@ fn cut(dataset: Dataset, files: Files, input: &str, tags: &Arc<Tags>) -> Vec<Job
         }
     };
     starts.map(job).collect()
+}
+
+/// Jobs of an archive: it is an input of its own, named `input`.
+pub(super) fn of_archive(
+    dataset: Dataset,
+    found: FoundArchive,
+    input: &str,
+    tags: &Arc<Tags>,
+) -> Vec<Job> {
+    let files = Files::of_archive(found.archive, found.chosen, input.to_owned());
+    cut(dataset, files, input, tags)
+}
+
+/// Nothing is to be read at `path`: what was looked for, and what was passed over.
+pub(super) fn no_images(dataset: Dataset, path: &Path, passed_over: &PassedOver) -> Error {
+    let name = dataset.name();
+    let files = passed_over.files();
+    let most = files
+        .iter()
+        .filter(|files| matches!(&*files.reason, "label-picture" | "excluded" | "hidden"))
+        .max_by_key(|files| files.count);
+    let others = most.map_or_else(String::new, |files| {
+        format!(
+            "; {} are passed over ({} {}), --include reads files that a pattern names",
+            files.count, files.reason, files.kind
+        )
+    });
+    let advice = format!(
+        "`ingest {name}` looks for .jpg and .png files in it, and for .tar and .zip that hold some{others}"
+    );
+    Error::input("it holds no images", path, advice)
 }

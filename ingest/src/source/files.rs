@@ -1,45 +1,40 @@
-//! The image files of an input, in folders and in archives: what SODA10M and other image sets have
-//! in common.
+//! The image files of an input, in a folder or an archive: what SODA10M and other image sets have in
+//! common.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::archive::Archive;
-use super::archive::parts::has_archive_name;
-use super::dataset::Dataset;
-use super::image_files::{choose, is_image, is_tag_file};
+use super::chosen::Chosen;
 use super::listing::Listing;
-use super::search::Search;
-use crate::error::{Error, Result};
+use super::naming::source_name;
+use crate::error::Defect;
 
 /// The image files of one input.
 #[derive(Debug)]
-pub(crate) enum Files {
-    /// Of a folder.
-    Folder(Listing),
-    /// Of an archive.
-    Archive(Archive),
+pub(crate) struct Files {
+    container: Container,
+    chosen: Chosen,
+    /// The folder, or the file or first part that is the archive.
+    path: PathBuf,
+    /// What stands in front of their paths in rows and reports.
+    name: String,
 }
 
-impl Files {
-    /// Number of items.
-    pub(crate) fn len(&self) -> u64 {
-        match self {
-            Self::Folder(listing) => listing.len(),
-            Self::Archive(archive) => archive.len(),
-        }
-    }
+/// Where files lie.
+#[derive(Clone, Debug)]
+pub(super) enum Container {
+    /// In a folder.
+    Folder(Arc<Listing>),
+    /// In an archive.
+    Archive(Arc<Archive>),
+}
 
-    /// The folder, or the file or first part that is the archive.
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::Folder(listing) => listing.root(),
-            Self::Archive(archive) => archive.first_file(),
-        }
-    }
-
-    /// Path of item `ix` in the folder or archive. What is lost in an archive is a place in it:
-    /// `@offset`.
-    pub(crate) fn relative(&self, ix: u64) -> String {
+impl Container {
+    /// Path of item `ix` in it as a text. What is lost in an archive is a place in it: `@offset`.
+    pub(super) fn relative(&self, ix: u64) -> String {
         match self {
             Self::Folder(listing) => listing.relative(ix),
             Self::Archive(archive) => archive.relative(ix),
@@ -48,80 +43,148 @@ impl Files {
 }
 
 impl Files {
+    /// The chosen files of the folder that was listed; they lie at or below `path`.
+    pub(super) fn of_folder(
+        listing: Arc<Listing>,
+        chosen: Chosen,
+        path: PathBuf,
+        name: String,
+    ) -> Self {
+        Self {
+            container: Container::Folder(listing),
+            chosen,
+            path,
+            name,
+        }
+    }
+
+    /// The chosen members of an archive.
+    pub(super) fn of_archive(archive: Archive, chosen: Chosen, name: String) -> Self {
+        Self {
+            path: archive.first_file().to_owned(),
+            container: Container::Archive(Arc::new(archive)),
+            chosen,
+            name,
+        }
+    }
+
+    /// Number of items.
+    pub(crate) fn len(&self) -> u64 {
+        self.chosen.len()
+    }
+
+    /// The folder, or the file or first part that is the archive.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The archive, if it is none of a folder.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        match &self.container {
+            Container::Folder(_) => None,
+            Container::Archive(archive) => Some(archive),
+        }
+    }
+
     /// Size of the archive, if it is one.
     pub(crate) fn archive_bytes(&self) -> Option<u64> {
-        match self {
-            Self::Folder(_) => None,
-            Self::Archive(archive) => Some(archive.bytes()),
-        }
+        self.archive().map(Archive::bytes)
     }
 
     /// What is lost of the archive as a whole, if it is one: a reason and its detail.
     pub(crate) fn lack(&self) -> Option<String> {
-        match self {
-            Self::Folder(_) => None,
-            Self::Archive(archive) => archive.lack(),
+        self.archive().and_then(Archive::lack)
+    }
+
+    /// Whether item `place` is a file of a folder that can be opened.
+    pub(crate) fn can_be_opened(&self, place: u64) -> bool {
+        let is_in_folder = self.archive().is_none();
+        let file = self.file(place).ok().filter(|_| is_in_folder);
+        file.is_some_and(|path| path.is_file() && File::open(path).is_ok())
+    }
+
+    /// Path of item `place` in the input. What is lost in an archive is a place in it: `@offset`.
+    pub(crate) fn relative(&self, place: u64) -> String {
+        let (ix, above) = self.chosen.get(place);
+        let path = self.container.relative(ix);
+        path.get(above..).unwrap_or_default().to_owned()
+    }
+
+    /// How item `place` is named in rows and reports.
+    pub(crate) fn source(&self, place: u64) -> String {
+        match self.relative(place) {
+            relative if relative.is_empty() => self.name.clone(),
+            relative => source_name(&self.name, &relative),
         }
     }
 
-    /// The file that item `ix` is, if it is one of a folder.
-    pub(crate) fn file(&self, ix: u64) -> Option<PathBuf> {
-        match self {
-            Self::Folder(listing) => Some(listing.root().join(listing.relative(ix))),
-            Self::Archive(_) => None,
+    /// Whether item `place` is no image, but a place where something is lost.
+    pub(super) fn is_lost(&self, place: u64) -> bool {
+        match &self.container {
+            Container::Folder(listing) => listing.lost(self.ix(place)).is_some(),
+            Container::Archive(archive) => archive.bytes_of(self.ix(place)).is_none(),
         }
     }
 
-    /// Size of item `ix`, if it can be known without reading it.
-    pub(crate) fn size(&self, ix: u64) -> Option<u64> {
-        match self {
-            Self::Folder(_) => Some(self.file(ix)?.metadata().ok()?.len()),
-            Self::Archive(archive) => archive.member_bytes(ix),
+    /// Number of item `place` in the archive.
+    pub(super) fn ix(&self, place: u64) -> u64 {
+        self.chosen.get(place).0
+    }
+
+    /// The file that item `place` of a folder is.
+    ///
+    /// # Errors
+    /// What is wrong at its place, if it is no file.
+    pub(super) fn file(&self, place: u64) -> Result<PathBuf, Defect> {
+        let ix = self.ix(place);
+        match &self.container {
+            Container::Folder(listing) => match listing.lost(ix) {
+                Some(defect) => Err(defect.clone()),
+                None => Ok(listing.file(ix)),
+            },
+            Container::Archive(archive) => Ok(archive.first_file().to_owned()),
+        }
+    }
+
+    /// Bytes of item `place`; `None` of what cannot be read.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub(crate) fn size(&self, place: u64) -> io::Result<Option<u64>> {
+        if let Some(archive) = self.archive() {
+            return Ok(archive.bytes_of(self.ix(place)));
+        }
+        let Ok(path) = self.file(place) else {
+            return Ok(None);
+        };
+        match path.metadata() {
+            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(_) if path.is_symlink() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// What is at a path that is an input.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// The images of the folder.
-    pub(crate) folder: Listing,
-    /// The archive, or those in the folder.
-    pub(crate) archives: Vec<Archive>,
-    /// JSON files in the folder.
-    pub(crate) tag_files: Vec<PathBuf>,
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Finds the image files and archives at `path`, a folder or an archive or a part of one.
-///
-/// # Errors
-/// If it is none of them, or cannot be read.
-pub(super) fn find(dataset: Dataset, path: &Path, search: &mut Search) -> Result<Found> {
-    if path.is_dir() {
-        let [folder, archives, tag_files] = Listing::by_kind(
-            path,
-            [&is_image, &has_archive_name, &|name| is_tag_file(name)],
-        )?;
-        let archives = Archive::open_all(archives.paths(), &choose, search)?;
-        return Ok(Found {
-            folder,
-            archives,
-            tag_files: tag_files.paths().collect(),
-        });
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_files_and_of_links_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "12345").unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("c")).unwrap();
+        let listing = Arc::new(Listing::with(dir.path(), &|_| true).unwrap());
+        let chosen = Chosen::all(listing.len());
+        let files = Files::of_folder(listing, chosen, dir.path().to_owned(), "d".to_owned());
+        let sizes: Vec<_> = (0..3).map(|ix| files.size(ix).unwrap()).collect();
+        assert_eq!(sizes, [Some(5), Some(5), None]);
+        fs::remove_file(dir.path().join("a")).unwrap();
+        assert!(files.size(0).is_err());
+        assert_eq!(files.source(1), "d/b");
     }
-    if !Archive::may_be(path) {
-        let advice = format!(
-            "`ingest {}` reads folders of JPEG and PNG files, .tar and .zip",
-            dataset.name()
-        );
-        return Err(Error::input(
-            "this is neither a folder nor an archive",
-            path,
-            advice,
-        ));
-    }
-    Ok(Found {
-        archives: vec![Archive::open(path, &choose, search)?],
-        ..Found::default()
-    })
 }

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use super::archive::parts;
 use super::dataset::Dataset;
+use super::driving_paths;
 use super::facts::Facts;
-use super::files::find;
+use super::file_jobs::{cut, no_images, of_archive};
+use super::files::Files;
+use super::found::find;
 use super::job::Job;
-use super::naming::short_name;
 use super::search::Search;
+use super::tags::Tags;
+use super::unpacked::{key, places, settle};
 use crate::error::Result;
 
 /// Folder names that are a split.
-const SPLITS: [&str; 8] = [
+const SPLITS: [&str; 10] = [
     "train",
     "training",
     "val",
@@ -22,24 +26,52 @@ const SPLITS: [&str; 8] = [
     "test",
     "testing",
     "trainval",
+    "train_extra",
+    "minival",
 ];
 
-/// Cuts the image files at `path` into jobs.
+/// Cuts the image files at `path` into jobs. What lies in an archive and unpacked beside it is read
+/// once.
 ///
 /// # Errors
 /// If `path` is no folder and no archive, cannot be read, or holds no image.
 pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
-    let found = find(Dataset::Images, path, search)?;
-    found.into_jobs(Dataset::Images, path, &short_name(path, 1), &Arc::default())
+    let mut found = find(Dataset::Images, path, search)?;
+    let root = found.listing.root().to_owned();
+    let places =
+        |archive: &Path, member: &str| places(&root, archive, member).map(|path| key(&path));
+    settle(
+        &mut found,
+        &key,
+        &|found, member| places(found.archive.path(), member).to_vec(),
+        search,
+    );
+    let (tags, name) = (Arc::<Tags>::default(), search.name_of_folder(path));
+    let files = Files::of_folder(
+        found.listing,
+        found.in_folder,
+        path.to_owned(),
+        name.clone(),
+    );
+    let mut jobs = cut(Dataset::Images, files, &name, &tags);
+    for archive in found.archives {
+        let input = search.name_of_archive(path, archive.archive.path());
+        jobs.extend(of_archive(Dataset::Images, archive, &input, &tags));
+    }
+    match jobs.is_empty() {
+        true => Err(no_images(Dataset::Images, path, &search.passed_over)),
+        false => Ok(jobs),
+    }
 }
 
 /// The first folder named like a split is the split, the others together are the segment:
 /// `train/n01440764/x.JPEG` is split `train`, segment `n01440764`. Where no folder inside the input
 /// is a split, the input may be: the folder `bdd100k/train`, the archive `ILSVRC2012_img_val.tar`
-/// or one in a folder `val`. An archive whose images are in no folder is a folder itself. File
-/// names of nuScenes say drive, camera and time.
+/// or one in a folder `val`. An archive whose images are in no folder is a folder itself. Paths of
+/// known driving sets say drive, camera, time and city.
 pub(super) fn facts(input: &str, relative: &str) -> Facts {
-    let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let known = known_facts(input, relative);
+    let (folders, _) = relative.rsplit_once('/').unwrap_or(("", relative));
     let mut folders: Vec<&str> = folders
         .split('/')
         .filter(|folder| !folder.is_empty())
@@ -55,26 +87,31 @@ pub(super) fn facts(input: &str, relative: &str) -> Facts {
         .next()
         .filter(|name| split_of_input(name).is_none());
     let archive = last.and_then(parts::stem);
-    let folders = if folders.is_empty() {
+    let mut folders = if folders.is_empty() {
         Vec::from_iter(archive)
     } else {
         folders
     };
+    // A camera is no part of the drive.
+    folders.retain(|folder| known.camera.as_deref() != Some(folder));
     let segment = (!folders.is_empty()).then(|| folders.join("/"));
-    match nuscenes(name) {
-        Some((drive, camera, micros)) => Facts {
-            split,
-            segment: Some(drive.to_owned()),
-            camera: Some(camera.to_owned()),
-            timestamp_micros: Some(micros),
-            ..Facts::default()
-        },
-        None => Facts {
-            split,
-            segment,
-            ..Facts::default()
-        },
+    Facts {
+        split: known.split.or(split),
+        segment: known.segment.or(segment),
+        ..known
     }
+}
+
+/// What the layouts of driving sets say, from the folders of the input on.
+fn known_facts(input: &str, relative: &str) -> Facts {
+    let (folders, name) = relative.rsplit_once('/').unwrap_or(("", relative));
+    let folders: Vec<&str> = input
+        .split('/')
+        .chain(folders.split('/'))
+        .filter(|folder| !folder.is_empty())
+        .map(without_ending)
+        .collect();
+    driving_paths::facts(&folders, name).unwrap_or_default()
 }
 
 /// A tar inside an archive stands for a folder.
@@ -93,14 +130,6 @@ fn split_of_input(name: &str) -> Option<String> {
     let is_archive = parts::stem(name).is_some();
     let mut words = without_ending(name).split(|c: char| is_archive && !c.is_ascii_alphanumeric());
     words.find(|word| is_split(word)).map(str::to_owned)
-}
-
-/// `n015-2018-07-24-11-22-45+0800__CAM_BACK__1532402927637525.jpg`: drive, camera, microseconds.
-fn nuscenes(name: &str) -> Option<(&str, &str, i64)> {
-    let (stem, _) = name.rsplit_once('.')?;
-    let (drive, rest) = stem.split_once("__")?;
-    let (camera, micros) = rest.split_once("__")?;
-    Some((drive, camera, micros.parse().ok()?)).filter(|_| camera.starts_with("CAM_"))
 }
 
 #[cfg(test)]
@@ -159,8 +188,53 @@ mod tests {
         );
         assert_eq!(facts.camera.as_deref(), Some("CAM_BACK_LEFT"));
         assert_eq!(facts.timestamp_micros, Some(1_532_402_927_647_423));
-        assert_eq!(nuscenes("a__LIDAR_TOP__12.jpg"), None);
-        assert_eq!(nuscenes("a__CAM_FRONT__x.jpg"), None);
+    }
+
+    #[test]
+    fn layouts_of_driving_sets_go_before_folders() {
+        let of = |input: &str, relative: &str| {
+            let facts = facts(input, relative);
+            [facts.split, facts.segment, facts.camera, facts.city].map(Option::unwrap_or_default)
+        };
+        for (input, relative, expected) in [
+            (
+                "sensor",
+                "val/0a13/sensors/cameras/ring_front_left/315966265649927216.jpg",
+                ["val", "0a13", "ring_front_left", ""],
+            ),
+            (
+                "ring_front_left",
+                "315966265649927216.jpg",
+                ["", "", "", ""],
+            ),
+            (
+                "kitti",
+                "training/image_2/000000.png",
+                ["training", "", "image_2", ""],
+            ),
+            (
+                "kitti",
+                "data_object/testing/image_2/000000.png",
+                ["testing", "data_object", "image_2", ""],
+            ),
+            (
+                "leftImg8bit",
+                "train_extra/bayreuth/bayreuth_000000_000019_leftImg8bit.png",
+                ["train_extra", "bayreuth", "", "bayreuth"],
+            ),
+            (
+                "bdd100k",
+                "images/100k/val/b1c66a42-6f7d68ca.jpg",
+                ["val", "b1c66a42-6f7d68ca", "", ""],
+            ),
+            (
+                "data/train-000.tar",
+                "10b8/sensors/cameras/stereo_front_left/315966265649927216.jpg",
+                ["train", "10b8", "stereo_front_left", ""],
+            ),
+        ] {
+            assert_eq!(of(input, relative), expected, "{input}/{relative}");
+        }
     }
 
     #[test]

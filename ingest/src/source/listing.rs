@@ -1,58 +1,102 @@
 //! The files of a folder tree that are wanted, in a fixed order.
 //!
 //! Entries are sorted by name in each folder, and subfolders are entered in place, so that the
-//! order depends on names alone. Ten million names fit into half a gigabyte.
+//! order depends on names alone. Ten million names fit into half a gigabyte. A folder that cannot
+//! be entered is an item at its place that says so. A link back to a folder around it is not
+//! followed.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use host::file_name::is_hidden;
+use host::file_name::{is_hidden, text_of};
 
+use super::passed_over::PassedOver;
 use super::path_list::PathList;
-use crate::error::{Error, Result};
+use crate::error::{Defect, Error, Result};
 
-/// Deeper trees are taken for a loop of symbolic links (of which Linux follows 40).
-const MAX_DEPTH: usize = 32;
+/// An entry of a folder, by its path below the folder that is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry<'a> {
+    Folder(&'a str),
+    File(&'a str),
+}
 
-/// A sorted list of files below one folder.
+/// What is done with an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sorted {
+    /// A file joins the list of this number, a folder is entered.
+    Take(usize),
+    /// It is not read, for this reason; the text says what kind of entry it is.
+    PassOver(&'static str, String),
+}
+
+/// A sorted list of files below one folder, and of places in it where something is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     root: PathBuf,
     names: PathList,
+    /// What is wrong with items that are no files, ascending.
+    lost: Vec<(u64, Defect)>,
 }
 
 impl Listing {
-    /// Lists the files below `root` whose name `accepts`.
+    /// Lists the files below `root` whose name `accepts`. Hidden folders are not entered.
     ///
     /// # Errors
-    /// If a folder cannot be read, a name is not UTF-8, or the tree is deeper than 32 folders.
+    /// If a folder cannot be read.
     pub(crate) fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
-        let [listing] = Self::by_kind(root, [accepts])?;
-        Ok(listing)
+        let sort = |entry: Entry<'_>| {
+            let (Entry::Folder(path) | Entry::File(path)) = entry;
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let is_taken = match entry {
+                Entry::Folder(_) => !is_hidden(name),
+                Entry::File(_) => accepts(name),
+            };
+            match is_taken {
+                true => Sorted::Take(0),
+                false => Sorted::PassOver("other-file", String::new()),
+            }
+        };
+        let [listing] = Self::sorted(root, &sort, &mut PassedOver::default())?;
+        match listing.lost.first() {
+            Some((ix, _)) => Err(Error::io("list", listing.file(*ix))(
+                io::ErrorKind::PermissionDenied.into(),
+            )),
+            None => Ok(listing),
+        }
     }
 
-    /// Lists the files below `root` by kind in one walk: a file is of the first kind that accepts
-    /// its name.
+    /// Sorts the files below `root` into lists in one walk. What is passed over is counted. A place
+    /// where something is lost is in the first list.
     ///
     /// # Errors
-    /// As [`with`](Self::with).
-    pub(crate) fn by_kind<const N: usize>(
+    /// If `root` cannot be read, or a disk fails.
+    pub(crate) fn sorted<const N: usize>(
         root: &Path,
-        kinds: [&dyn Fn(&str) -> bool; N],
+        sort: &dyn Fn(Entry<'_>) -> Sorted,
+        passed_over: &mut PassedOver,
     ) -> Result<[Self; N]> {
         let mut walk = Walk {
             root,
-            kinds,
-            names: std::array::from_fn(|_| PathList::default()),
+            sort,
+            passed_over,
+            around: Vec::new(),
+            lists: std::array::from_fn(|_| Self {
+                root: root.to_owned(),
+                ..Self::default()
+            }),
         };
-        walk.enter("", 0)?;
-        Ok(walk.names.map(|names| Self {
-            root: root.to_owned(),
-            names,
-        }))
+        walk.enter(b"")?;
+        let mut lists = walk.lists;
+        lists.iter_mut().for_each(|list| list.names.shrink_to_fit());
+        Ok(lists)
     }
 
-    /// Number of files.
+    /// Number of items.
     pub(crate) fn len(&self) -> u64 {
         self.names.len()
     }
@@ -62,125 +106,132 @@ impl Listing {
         &self.root
     }
 
-    /// Path of item `ix` relative to the root, with `/` between components.
+    /// Path of item `ix` below the root as a text, with `/` between components.
     pub(crate) fn relative(&self, ix: u64) -> String {
-        self.names.get(ix)
+        text_of(&self.names.bytes(ix)).into_owned()
     }
 
-    /// Paths of all files.
+    /// Path of item `ix`.
+    pub(crate) fn file(&self, ix: u64) -> PathBuf {
+        self.root.join(OsStr::from_bytes(&self.names.bytes(ix)))
+    }
+
+    /// What is wrong with item `ix`, if it is no file.
+    pub(crate) fn lost(&self, ix: u64) -> Option<&Defect> {
+        let at = self.lost.binary_search_by_key(&ix, |&(ix, _)| ix).ok()?;
+        Some(&self.lost[at].1)
+    }
+
+    /// Paths of all items.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        self.names.iter().map(|relative| self.root.join(relative))
+        (0..self.len()).map(|ix| self.file(ix))
     }
 }
+
+/// Device and number of a folder.
+type FolderId = (u64, u64);
 
 struct Walk<'a, const N: usize> {
     root: &'a Path,
-    kinds: [&'a dyn Fn(&str) -> bool; N],
-    names: [PathList; N],
-}
-
-/// What an entry of a folder is.
-enum Entry {
-    Folder,
-    /// A file of this kind.
-    File(usize),
+    sort: &'a dyn Fn(Entry<'_>) -> Sorted,
+    passed_over: &'a mut PassedOver,
+    /// The folder that is listed and those around it.
+    around: Vec<FolderId>,
+    lists: [Listing; N],
 }
 
 impl<const N: usize> Walk<'_, N> {
-    fn enter(&mut self, folder: &str, depth: usize) -> Result<()> {
-        let path = self.root.join(folder);
-        if depth > MAX_DEPTH {
-            return Err(Error::input(
-                "the folder is nested too deeply",
-                path,
-                "remove links that form a loop",
-            ));
-        }
-        for (name, entry) in self.entries(&path)? {
-            match entry {
-                Entry::File(kind) => self.names[kind].push(folder, &name),
-                Entry::Folder if folder.is_empty() => self.enter(&name, depth + 1)?,
-                Entry::Folder => self.enter(&format!("{folder}/{name}"), depth + 1)?,
+    fn enter(&mut self, folder: &[u8]) -> Result<()> {
+        let path = self.root.join(OsStr::from_bytes(folder));
+        let (id, entries) = match folder_at(&path, &self.around) {
+            Ok(found) => found,
+            Err(error) if !folder.is_empty() && is_for_good(&error) => {
+                self.lose(folder, &error);
+                return Ok(());
             }
+            Err(error) => return Err(Error::io("list", path)(error)),
+        };
+        let Some(entries) = entries else {
+            self.pass_over("link-loop", "link".to_owned(), &text_of(folder));
+            return Ok(());
+        };
+        self.around.push(id);
+        for (name, is_folder) in entries {
+            self.visit(folder, &name, is_folder)?;
+        }
+        self.around.pop();
+        Ok(())
+    }
+
+    fn visit(&mut self, folder: &[u8], name: &[u8], is_folder: bool) -> Result<()> {
+        let path = match folder.is_empty() {
+            true => name.to_owned(),
+            false => [folder, b"/", name].concat(),
+        };
+        let text = text_of(&path);
+        let entry = match is_folder {
+            true => Entry::Folder(&text),
+            false => Entry::File(&text),
+        };
+        match (self.sort)(entry) {
+            Sorted::Take(_) if is_folder => self.enter(&path)?,
+            Sorted::Take(list) => self.lists[list].names.push_bytes(folder, name),
+            Sorted::PassOver(reason, kind) => self.pass_over(reason, kind, &text),
         }
         Ok(())
     }
 
-    /// The subfolders and wanted files of the folder at `path`, sorted.
-    fn entries(&self, path: &Path) -> Result<Vec<(String, Entry)>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(path).map_err(Error::io("list", path))? {
-            let entry = entry.map_err(Error::io("list", path))?;
-            let name = entry.file_name().into_string().map_err(|name| {
-                Error::input(
-                    "the file name is not UTF-8",
-                    path.join(name),
-                    "rename the file",
-                )
-            })?;
-            let kind = entry
-                .file_type()
-                .map_err(Error::io("look at", entry.path()))?;
-            // A link that leads nowhere is listed as a file, and becomes a named skip when it is
-            // opened.
-            if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
-                if !is_hidden(&name) {
-                    entries.push((name, Entry::Folder));
-                }
-            } else if let Some(kind) = self.kinds.iter().position(|accepts| accepts(&name)) {
-                entries.push((name, Entry::File(kind)));
-            }
-        }
-        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(entries)
+    fn pass_over(&mut self, reason: &'static str, kind: String, place: &str) {
+        self.passed_over.add(reason, kind, place);
     }
+
+    fn lose(&mut self, folder: &[u8], error: &io::Error) {
+        let list = &mut self.lists[0];
+        let defect = Defect::new("unreadable-folder", error.to_string());
+        list.lost.push((list.names.len(), defect));
+        let slash = folder.iter().rposition(|&byte| byte == b'/');
+        let (outer, name) = slash.map_or((&b""[..], folder), |slash| {
+            (&folder[..slash], &folder[slash + 1..])
+        });
+        list.names.push_bytes(outer, name);
+    }
+}
+
+/// Whether a folder that cannot be listed is data: one that has vanished or lies on a disk that
+/// fails is not, since a later run may read it.
+fn is_for_good(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename
+    )
+}
+
+/// Names in a folder, sorted, and whether they are folders.
+type Entries = Vec<(Vec<u8>, bool)>;
+
+/// What the folder at `path` is, and what is in it unless it is one of those `around` it.
+fn folder_at(path: &Path, around: &[FolderId]) -> io::Result<(FolderId, Option<Entries>)> {
+    let metadata = path.metadata()?;
+    let id = (metadata.dev(), metadata.ino());
+    let entries = match around.contains(&id) {
+        true => None,
+        false => Some(entries(path)?),
+    };
+    Ok((id, entries))
+}
+
+fn entries(path: &Path) -> io::Result<Entries> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
+        let is_folder = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
+        entries.push((entry.file_name().into_vec(), is_folder));
+    }
+    entries.sort_unstable();
+    Ok(entries)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn order_follows_names_and_folders_are_entered_in_place() {
-        let dir = tempfile::tempdir().unwrap();
-        for file in [
-            "b/2.jpg",
-            "b/10.jpg",
-            "a.jpg",
-            "c.PNG",
-            "b/d/x.jpeg",
-            "notes.txt",
-            "b/y.txt",
-            ".git/y.jpg",
-        ] {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        let is_text = |name: &str| name.ends_with(".txt");
-        let [texts, others] = Listing::by_kind(dir.path(), [&is_text, &|_| true]).unwrap();
-        let files = |listing: &Listing| {
-            (0..listing.len())
-                .map(|ix| listing.relative(ix))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            files(&others),
-            ["a.jpg", "b/10.jpg", "b/2.jpg", "b/d/x.jpeg", "c.PNG"]
-        );
-        assert_eq!(files(&texts), ["b/y.txt", "notes.txt"]);
-        assert_eq!(Listing::with(dir.path(), &is_text).unwrap(), texts);
-        assert_eq!(texts.paths().next(), Some(dir.path().join("b/y.txt")));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_loop_of_links_is_one_clear_error() {
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("again")).unwrap();
-        let message = Listing::with(dir.path(), &|_| true)
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("nested too deeply"), "{message}");
-    }
-}
+mod tests;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Kinds that are told apart; files may have any number of endings.
+const MAX_KINDS: usize = 1000;
+
 /// Files that are not read, by reason and kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassedOver(BTreeMap<(&'static str, String), Tally>);
@@ -31,11 +34,26 @@ pub struct PassedOverFiles {
 impl PassedOver {
     /// Counts the file at `place`, which is of this `kind`.
     pub(crate) fn add(&mut self, reason: &'static str, kind: impl Into<String>, place: &str) {
-        let tally = self.0.entry((reason, kind.into())).or_default();
+        self.add_many(reason, kind, 1, place);
+    }
+
+    /// Counts `count` files of one `kind`, of which the first is at `place`.
+    pub(crate) fn add_many(
+        &mut self,
+        reason: &'static str,
+        kind: impl Into<String>,
+        count: u64,
+        place: &str,
+    ) {
+        let mut key = (reason, kind.into());
+        if self.0.len() >= MAX_KINDS && !self.0.contains_key(&key) {
+            key.1 = "other kinds".to_owned();
+        }
+        let tally = self.0.entry(key).or_default();
         if tally.count == 0 {
             place.clone_into(&mut tally.first);
         }
-        tally.count += 1;
+        tally.count += count;
     }
 
     /// Number of files.
@@ -55,5 +73,23 @@ impl PassedOver {
                 first: tally.first.clone(),
             });
         files.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_kinds_takes_more_memory() {
+        let mut passed_over = PassedOver::default();
+        for number in 0..5000 {
+            passed_over.add("other-file", format!(".{number}"), &format!("a.{number}"));
+        }
+        assert_eq!(passed_over.count(), 5000);
+        let files = passed_over.files();
+        assert_eq!(files.len(), MAX_KINDS + 1);
+        let rest = files.last().unwrap();
+        assert_eq!((&*rest.kind, &*rest.first), ("other kinds", "a.1000"));
     }
 }

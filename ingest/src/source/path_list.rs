@@ -1,11 +1,13 @@
 //! Relative paths of many files in little memory: a name costs its bytes and eight more.
+//!
+//! Paths are bytes, as file systems keep them; those of archives are text.
 
 /// A list of relative paths with `/` between components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PathList {
     /// Folder of items from `first` on.
-    folders: Vec<(u64, String)>,
-    names: String,
+    folders: Vec<(u64, Vec<u8>)>,
+    names: Vec<u8>,
     /// End of each item's name in `names`.
     ends: Vec<u64>,
 }
@@ -13,10 +15,15 @@ pub(super) struct PathList {
 impl PathList {
     /// Appends the file `name` of `folder`; the top folder is the empty one.
     pub(super) fn push(&mut self, folder: &str, name: &str) {
+        self.push_bytes(folder.as_bytes(), name.as_bytes());
+    }
+
+    /// The same for names that may be no text.
+    pub(super) fn push_bytes(&mut self, folder: &[u8], name: &[u8]) {
         if self.folders.last().is_none_or(|(_, last)| last != folder) {
             self.folders.push((self.len(), folder.to_owned()));
         }
-        self.names.push_str(name);
+        self.names.extend_from_slice(name);
         self.ends.push(self.names.len() as u64);
     }
 
@@ -32,8 +39,13 @@ impl PathList {
         self.ends.len() as u64
     }
 
-    /// Path `ix`.
+    /// Path `ix` of a list of texts.
     pub(super) fn get(&self, ix: u64) -> String {
+        String::from_utf8_lossy(&self.bytes(ix)).into_owned()
+    }
+
+    /// Path `ix`.
+    pub(super) fn bytes(&self, ix: u64) -> Vec<u8> {
         let folder_ix = self.folders.partition_point(|(first, _)| *first <= ix) - 1;
         let folder = &self.folders[folder_ix].1;
         let at = ix as usize;
@@ -42,11 +54,12 @@ impl PathList {
         if folder.is_empty() {
             name.to_owned()
         } else {
-            format!("{folder}/{name}")
+            [folder, &b"/"[..], name].concat()
         }
     }
 
-    /// All paths.
+    /// All paths of a list of texts.
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.len()).map(|ix| self.get(ix))
     }
@@ -73,5 +86,7 @@ mod tests {
             names.push(folder, name);
         }
         assert_eq!(names.iter().collect::<Vec<_>>(), paths);
+        names.push_bytes(b"\xFF", b"\xFE.jpg");
+        assert_eq!(names.bytes(6), b"\xFF/\xFE.jpg");
     }
 }

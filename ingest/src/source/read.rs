@@ -17,7 +17,7 @@ pub fn read(data: Data) -> Result<Bytes, Trouble> {
     match data {
         Data::Bytes(bytes) => Ok(bytes),
         Data::File(path) => Ok(read_file(&path)?.into()),
-        Data::Member(file) => Ok(file.read()?.into()),
+        Data::Member(file) => Ok(file.read()?),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tags of SODA10M images: city, location, period and weather, by file name.
 //!
-//! A tag file is JSON: a list of objects with a `file_name`, or a COCO annotation file, whose
-//! `images` are that list. What is neither is passed over, whatever it holds. Files are read as
-//! streams; ten million tags take 160 MB, since the few different combinations are stored once.
+//! A tag file is JSON: a list of objects with a `file_name`, one such object a line, or a COCO
+//! annotation file, whose `images` are that list. What is neither is passed over, whatever it holds.
+//! Files are read as streams; ten million tags take 160 MB, since the few different combinations are
+//! stored once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +11,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::lenient::Lenient;
 
 /// What is known of an image. A tag that is no text is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,6 +28,9 @@ pub(crate) struct TagSet {
     pub(crate) weather: Option<String>,
 }
 
+/// What an object of one image says.
+const KEYS: [&str; 5] = ["file_name", "city", "location", "period", "weather"];
+
 /// Tags of many images.
 #[derive(Debug, Default)]
 pub(crate) struct Tags {
@@ -35,17 +41,30 @@ pub(crate) struct Tags {
 }
 
 impl Tags {
-    /// Adds the tags of a file. They replace those of earlier files, once [`finish`](Self::finish)
-    /// is called.
+    /// Adds the tags of a file, and says how many there are. They replace those of earlier files,
+    /// once [`finish`](Self::finish) is called.
     ///
     /// # Errors
-    /// If it cannot be read, or is no JSON.
-    pub(crate) fn read(&mut self, file: impl Read) -> io::Result<()> {
-        let mut json = serde_json::Deserializer::from_reader(file);
-        File(self)
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(io::Error::from)
+    /// If it cannot be read, or is no JSON. Then it adds nothing.
+    pub(crate) fn read(&mut self, file: impl Read) -> io::Result<usize> {
+        let before = self.images.len();
+        let read = self.read_values(file);
+        if read.is_err() {
+            self.images.truncate(before);
+        }
+        read.map_err(io::Error::from)?;
+        Ok(self.images.len() - before)
+    }
+
+    /// One value after the other, of which most files hold one.
+    fn read_values(&mut self, file: impl Read) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_reader(Lenient::new(file));
+        loop {
+            File(self).deserialize(&mut json)?;
+            if json.end().is_ok() {
+                return Ok(());
+            }
+        }
     }
 
     /// Makes all tags known to [`of`](Self::of).
@@ -62,7 +81,7 @@ impl Tags {
         (found == hash).then(|| &self.sets[number as usize])
     }
 
-    fn add(&mut self, image: &Value) {
+    fn add(&mut self, image: &Map<String, Value>) {
         let text = |key: &str| {
             image
                 .get(key)
@@ -115,19 +134,25 @@ impl<'de> Visitor<'de> for File<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut images: A) -> Result<(), A::Error> {
         while let Some(image) = images.next_element::<Value>()? {
-            self.0.add(&image);
+            if let Value::Object(image) = image {
+                self.0.add(&image);
+            }
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut image = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if key == "images" {
                 entries.next_value_seed(File(self.0))?;
+            } else if KEYS.contains(&key.as_str()) {
+                image.insert(key, entries.next_value()?);
             } else {
                 entries.next_value::<IgnoredAny>()?;
             }
         }
+        self.0.add(&image);
         Ok(())
     }
 
@@ -219,6 +244,39 @@ mod tests {
             r#"{"images": 3}"#,
         ] {
             assert!(tags(&[other]).images.is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn lines_marks_and_numbers_that_are_none_are_read() {
+        let a = r#"{"file_name": "a.jpg", "city": "Shanghai", "area": NaN}"#;
+        let b = r#"{"file_name": "b.jpg", "city": "Shanghai", "box": [Infinity, -Infinity]}"#;
+        for file in [
+            format!("[{a}, {b}]"),
+            format!("{a}\n{b}\n"),
+            format!("{a}\r\n\r\n{b}"),
+            format!("\u{FEFF}[{a}]\n[{b}]"),
+            format!(r#"{{"info": NaN, "images": [{a}, {b}]}}"#),
+        ] {
+            let tags = tags(&[&file]);
+            for name in ["a.jpg", "b.jpg"] {
+                let city = tags.of(name).and_then(|tags| tags.city.as_deref());
+                assert_eq!(city, Some("Shanghai"), "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_adds_nothing() {
+        let mut tags = Tags::default();
+        let image = r#"{"file_name": "a.jpg", "city": "Shanghai"}"#;
+        assert_eq!(tags.read(image.as_bytes()).unwrap(), 1);
+        for damaged in [
+            format!("[{image}, {image}"),
+            format!("{image}\n{image}\n{{"),
+        ] {
+            assert!(tags.read(damaged.as_bytes()).is_err());
+            assert_eq!(tags.images.len(), 1);
         }
     }
 

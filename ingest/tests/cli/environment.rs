@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 use schemas::geom::Size;
 
 use crate::support::{
-    assert_same_tree, command, framed, ingest_json, ingest_to, jpeg, record, stderr, tree,
-    write_waymo,
+    assert_same_tree, command, framed, frames_of, ingest_json, ingest_to, jpeg, record, skipped_in,
+    stderr, tree, write_waymo,
 };
 use testkit::bare_files;
 use testkit::traced::{Call, Moment, Traced};
@@ -287,7 +287,6 @@ fn missing_rights_are_one_line() {
     for (input, out, name) in [
         ("in", closed.clone(), "closed"),
         ("in", closed.join("inner"), "closed"),
-        ("secret", path("out"), "segment-drive_1.tfrecord"),
     ] {
         let Some(output) = run(input, &out) else {
             return;
@@ -299,6 +298,30 @@ fn missing_rights_are_one_line() {
             &[name, "Permission denied", "check the permissions"],
         );
     }
+    // Of two files one cannot be read: that is a skip, and too many of three items.
+    let Some(output) = run("secret", &path("out")) else {
+        return;
+    };
+    let message = stderr(&output);
+    assert_one_line(
+        output.status.code(),
+        &message,
+        &["1 items were skipped", "report.json"],
+    );
+    assert_eq!(
+        skipped_in(&path("out")),
+        [(
+            "secret/segment-drive_1.tfrecord@0".to_owned(),
+            "unreadable-input".to_owned()
+        )]
+    );
+    assert_eq!(frames_of(&path("out")).len(), 2);
+    with_mode(path("secret/segment-drive_1.tfrecord"), 0o644);
+    let again = ingest_json("waymo", &path("secret"), &path("out"), &[]);
+    assert_eq!(
+        (&again["frames_written"], &again["frames_kept"]),
+        (&2.into(), &2.into())
+    );
     with_mode(closed, 0o755);
 }
 

@@ -10,6 +10,8 @@ mod changed;
 mod environment;
 mod fidelity;
 mod kill;
+mod layouts;
+mod odd_image;
 mod promises;
 mod real_data;
 mod summary;

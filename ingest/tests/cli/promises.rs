@@ -57,7 +57,7 @@ fn parts_join_to_what_one_run_writes() {
     let output = ingest(["catalog".as_ref(), parts.as_os_str(), "--json".as_ref()]);
     assert_eq!(
         serde_json::from_slice::<Value>(&output.stdout).unwrap(),
-        json!({ "frames": 20, "shards": 5 })
+        json!({ "frames": 20, "shards": 5, "frames_left_out": 0, "shards_gone": 0, "frames_gone": 0 })
     );
     assert_same_tree(&whole, &parts);
 }

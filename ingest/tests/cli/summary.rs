@@ -60,7 +60,7 @@ fn stages_account_for_the_cpu_time_of_a_run() {
         &["--threads", "2"],
     );
     for (stage, ms) in stages(&summary) {
-        assert_eq!(ms > 0.0, stage != "crc", "{stage}: {summary}");
+        assert!(ms > 0.0, "{stage}: {summary}");
     }
 }
 

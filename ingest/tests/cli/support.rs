@@ -160,7 +160,8 @@ pub(crate) fn skipped_in(set: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Contents of all files below `dir` but lock files, by relative path.
+/// Contents of all files below `dir`, by relative path, but those that say what this machine does and
+/// has: locks, and where inputs lie.
 pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
@@ -171,7 +172,7 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
                     .into_iter()
                     .map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)),
             );
-        } else if !name.starts_with(".ingest.lock") {
+        } else if !name.starts_with(".ingest.") {
             found.insert(name, fs::read(entry.path()).unwrap());
         }
     }

@@ -45,6 +45,8 @@ impl Set {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
+        let inputs = ".ingest.inputs";
+        fs::copy(self.good.join(inputs), self.set.join(inputs)).unwrap();
     }
 
     /// Exit code and what is bad.

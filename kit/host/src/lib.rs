@@ -4,7 +4,7 @@
 //! * [`threads`]: how many threads a setting of 0 means.
 //! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
 //! * [`make_folder`]: so does a folder of files.
-//! * [`file_name`]: which files are hidden, and which annotate others.
+//! * [`file_name`]: which files are hidden, which annotate others, and how names are written down.
 //! * [`try_lock`], [`try_lock_shared`]: whether another process holds a file.
 //! * [`CpuTimes`], [`busy_machine`]: how busy other programs keep it.
 //! * [`panic_text`]: what a caught panic said.

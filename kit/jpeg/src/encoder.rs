@@ -40,7 +40,7 @@ impl Encoder {
     /// restart markers and without application markers (EXIF, ICC).
     ///
     /// # Errors
-    /// [`Defect`](crate::Defect) if the decoder fails or warns.
+    /// [`Defect`](crate::Defect) if the source is damaged.
     pub fn transcode(
         &mut self,
         transcoder: Transcoder<'_>,

@@ -7,11 +7,7 @@ use std::ptr::NonNull;
 use turbojpeg_sys as tj;
 
 use crate::defect::Result;
-use crate::message::{defect, is_harmless};
-
-/// Scans of a progressive file: cameras and editors write about ten, thousands are an attack on our
-/// time.
-const MAX_SCANS: c_int = 500;
+use crate::message::defect;
 
 pub(crate) struct Handle(NonNull<c_void>);
 
@@ -27,11 +23,10 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    /// One that decodes a single image. libjpeg keeps Huffman and quantisation tables, and an image
-    /// that lacks its own would be decoded with those of whichever image came before.
-    pub(crate) fn to_decode() -> Self {
+    /// One that reads the header of an image, and takes no interest in its colour profile.
+    pub(crate) fn to_read_header() -> Self {
         let mut decoder = Self::new(tj::TJINIT_TJINIT_DECOMPRESS);
-        decoder.set(tj::TJPARAM_TJPARAM_SCANLIMIT, MAX_SCANS);
+        decoder.set(tj::TJPARAM_TJPARAM_SAVEMARKERS, 0);
         decoder
     }
 
@@ -64,21 +59,18 @@ impl Handle {
         unsafe { tj::tj3Get(self.raw(), parameter as c_int) }
     }
 
-    /// Turns a return code into a result; a harmless warning is a success.
+    /// Turns a return code into a result. A warning is none: what of them is damage is decided in
+    /// reader.c, when the image is decoded.
     pub(crate) fn check(&mut self, code: c_int) -> Result<()> {
-        if code == 0 {
+        // SAFETY: the instance is alive.
+        let is_warning =
+            || unsafe { tj::tj3GetErrorCode(self.0.as_ptr()) } == tj::TJERR_TJERR_WARNING as c_int;
+        if code == 0 || is_warning() {
             return Ok(());
         }
         // SAFETY: the message is a NUL-terminated string that lives until the next call on this
         // thread.
-        let message = unsafe { CStr::from_ptr(tj::tj3GetErrorStr(self.raw())) }.to_string_lossy();
-        // SAFETY: the instance is alive.
-        let is_warning =
-            unsafe { tj::tj3GetErrorCode(self.raw()) } == tj::TJERR_TJERR_WARNING as c_int;
-        if is_warning && is_harmless(&message) {
-            Ok(())
-        } else {
-            Err(defect(&message))
-        }
+        let message = unsafe { CStr::from_ptr(tj::tj3GetErrorStr(self.raw())) };
+        Err(defect(&message.to_string_lossy()))
     }
 }

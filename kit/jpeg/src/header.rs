@@ -43,7 +43,7 @@ impl Header {
     /// # Errors
     /// [`Defect`] if it is no JPEG or one that libjpeg-turbo has no name for.
     pub(crate) fn read(jpeg: &[u8]) -> Result<Self> {
-        let mut decoder = Handle::to_decode();
+        let mut decoder = Handle::to_read_header();
         // SAFETY: pointer and length are those of a live slice.
         let code =
             unsafe { tj::tj3DecompressHeader(decoder.raw(), jpeg.as_ptr(), jpeg.len() as _) };

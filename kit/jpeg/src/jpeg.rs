@@ -1,27 +1,25 @@
 //! A JPEG of any kind, in two steps: what its headers say, then its pixels or its coefficients.
 
-use std::borrow::Cow;
-
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use schemas::geom::Size;
 
 use crate::cmyk::rgb_from_cmyk;
-use crate::decoder::{self, Scale};
+use crate::decoder;
 use crate::defect::{Defect, Result};
 use crate::header::{ColorModel, Header};
 use crate::limit::check_size;
 use crate::markers::Markers;
+use crate::orientation::orientation;
 use crate::raster::Layout;
 use crate::transcoder::Transcoder;
 
 /// A JPEG whose headers have been read.
 pub struct Jpeg<'a> {
-    bytes: Cow<'a, [u8]>,
+    bytes: &'a [u8],
     header: Header,
     mcu_width: u32,
     orientation: Orientation,
-    has_adobe_segment: bool,
 }
 
 impl<'a> Jpeg<'a> {
@@ -31,16 +29,13 @@ impl<'a> Jpeg<'a> {
     /// [`Defect`] if it is none, or has more than `max_pixels`.
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
         let markers = Markers::scan(bytes);
-        let bytes = markers.repaired(bytes);
-        let header = Header::read(&bytes)?;
+        let header = Header::read(bytes)?;
         check_size(header.size, max_pixels)?;
-        let orientation = markers.exif.and_then(Orientation::from_exif_chunk);
         Ok(Self {
             bytes,
             header,
             mcu_width: markers.mcu_width(),
-            orientation: orientation.unwrap_or(Orientation::NoTransforms),
-            has_adobe_segment: markers.adobe.is_some(),
+            orientation: orientation(markers.exif().as_deref(), markers.xmp),
         })
     }
 
@@ -65,7 +60,8 @@ impl<'a> Jpeg<'a> {
     }
 
     /// Whether its coefficients are those of an upright grey or YCbCr image of 8 bits, so that
-    /// [`transcoder`](Self::transcoder) loses nothing. Others can be decoded only.
+    /// [`transcoder`](Self::transcoder) loses nothing. Others can be decoded only, as can those of
+    /// which the transcoder says that they are [unfinished](crate::UNFINISHED).
     pub fn can_be_transcoded(&self) -> bool {
         let header = &self.header;
         header.bits == 8
@@ -78,15 +74,15 @@ impl<'a> Jpeg<'a> {
     /// A transcoder of this file, which [can be transcoded](Self::can_be_transcoded).
     ///
     /// # Errors
-    /// [`Defect`] if the decoder fails or warns.
+    /// [`Defect`] if it is damaged.
     pub fn transcoder(&self) -> Result<Transcoder<'_>> {
-        Transcoder::new(&self.bytes)
+        Transcoder::new(self.bytes)
     }
 
     /// Decodes it to upright grey or RGB of 8 bits.
     ///
     /// # Errors
-    /// [`Defect`] if the decoder fails or warns.
+    /// [`Defect`] if it is damaged.
     pub fn decode(&self) -> Result<DynamicImage> {
         let mut image = self.decode_as_stored()?;
         image.apply_orientation(self.orientation);
@@ -95,23 +91,21 @@ impl<'a> Jpeg<'a> {
 
     /// The pixels before any EXIF rotation.
     fn decode_as_stored(&self) -> Result<DynamicImage> {
-        let (jpeg, header) = (&*self.bytes, &self.header);
+        let (jpeg, header) = (self.bytes, &self.header);
         let layout = if self.is_grey() {
             Layout::Grey
         } else {
             Layout::Rgb
         };
         let pixels = match (header.color, header.bits) {
-            (ColorModel::Cmyk, 8) => {
-                rgb_from_cmyk(&decoder::decode_inks(jpeg, header)?, self.has_adobe_segment)
-            }
+            (ColorModel::Cmyk, 8) => rgb_from_cmyk(&decoder::decode_inks(jpeg, header)?),
             (ColorModel::Cmyk, bits) => {
                 return Err(Defect::new(
                     "unsupported-jpeg",
                     format!("CMYK with {bits} bits a sample"),
                 ));
             }
-            (_, 2..=8) => decoder::decode(jpeg, header, layout, Scale::Full)?,
+            (_, 2..=8) => decoder::decode(jpeg, header, layout)?,
             _ => decoder::decode_deep(jpeg, header, layout)?,
         };
         Ok(image_of(header.size, layout, pixels))
@@ -121,11 +115,9 @@ impl<'a> Jpeg<'a> {
 /// Decodes `jpeg`, a file of 8 bits, to see that nothing of it is damaged.
 ///
 /// # Errors
-/// [`Defect`] if the decoder fails or warns.
+/// [`Defect`] if it is damaged.
 pub fn check(jpeg: &[u8]) -> Result<()> {
-    let header = Header::read(jpeg)?;
-    // Grey skips the colour conversion; all entropy-coded data are decoded either way.
-    decoder::decode(jpeg, &header, Layout::Grey, Scale::Half).map(drop)
+    decoder::check(jpeg)
 }
 
 fn image_of(size: Size, layout: Layout, pixels: Vec<u8>) -> DynamicImage {

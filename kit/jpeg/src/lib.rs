@@ -11,16 +11,16 @@
 //! ```
 //!
 //! * [`decode`], [`decode_rgb`]: any JPEG or PNG to pixels, upright. CMYK, YCCK, 12 and 16 bits,
-//!   arithmetic and predictive coding, EXIF rotation: all of them.
+//!   arithmetic and predictive coding, rotation by EXIF or XMP: all of them.
 //! * [`StoredPng`]: the numbers of a PNG as they are stored, for pictures of labels.
 //! * [`check`]: whether a JPEG can be decoded without damage.
 //! * [`Jpeg`], [`Png`]: the same in two steps, for those who want the size before the pixels.
 //! * [`Transcoder`]: level 0 and the half of a JPEG out of one Huffman decoding.
 //! * [`Encoder`]: JPEGs with restart markers, from coefficients or from a [`Raster`].
 //!
-//! What a decoder warns about is a [`Defect`], because a decoder that warns has made up pixels.
-//! Warnings that cost no pixel are the exception: padding behind the last block, and oddities of
-//! headers, which are mended before the decoder sees them.
+//! A file whose decoder loses or makes up a coefficient is a [`Defect`]. A warning that costs none
+//! is not: padding, oddities of headers, a missing end (reader.c has the list). Pixels and
+//! orientation are those of Pillow.
 //!
 //! Tile-addressable JPEGs are cut and indexed by `schemas`; parts of them are decoded by `sampler`.
 
@@ -36,15 +36,19 @@ mod jpeg;
 mod limit;
 mod markers;
 mod message;
+mod orientation;
 mod picture;
 mod png;
+mod png_text;
 mod raster;
+mod reader;
 mod stored_png;
+mod tiff;
 mod transcoder;
 
 pub use image::{DynamicImage, RgbImage};
 
-pub use defect::{Defect, Result};
+pub use defect::{Defect, Result, UNFINISHED};
 pub use encoder::Encoder;
 pub use jpeg::{Jpeg, check};
 pub use picture::{Format, decode, decode_rgb};

@@ -1,16 +1,17 @@
 //! libjpeg-turbo's messages, sorted under stable reasons.
 
-use crate::defect::Defect;
+use crate::defect::{Defect, UNFINISHED};
 
 /// The defect that `message` names.
 pub(crate) fn defect(message: &str) -> Defect {
-    const REASONS: [(&str, &str); 7] = [
+    const REASONS: [(&str, &str); 8] = [
         ("Not a JPEG file", "not-a-jpeg"),
         ("Empty input file", "empty-file"),
         ("Premature end of JPEG file", "truncated-jpeg"),
         ("Corrupt JPEG data", "corrupt-jpeg"),
         ("Invalid SOS parameters", "corrupt-jpeg"),
         ("Inconsistent progression sequence", "corrupt-jpeg"),
+        ("The scans end before", UNFINISHED),
         ("Maximum supported image dimension", "too-large"),
     ];
     let reason = REASONS.iter().find(|(text, _)| message.contains(text));
@@ -18,12 +19,6 @@ pub(crate) fn defect(message: &str) -> Defect {
         reason.map_or("undecodable-jpeg", |(_, reason)| reason),
         message.trim(),
     )
-}
-
-/// Bytes between the last block and the EOI marker: every pixel has been decoded by then. Some
-/// cameras pad so.
-pub(crate) fn is_harmless(warning: &str) -> bool {
-    warning.contains("extraneous bytes before marker 0xd9")
 }
 
 #[cfg(test)]
@@ -43,16 +38,5 @@ mod tests {
             "corrupt-jpeg"
         );
         assert_eq!(reason("Unsupported marker type 0xc3"), "undecodable-jpeg");
-    }
-
-    #[test]
-    fn only_padding_before_the_end_is_harmless() {
-        assert!(is_harmless(
-            "Corrupt JPEG data: 4 extraneous bytes before marker 0xd9"
-        ));
-        assert!(!is_harmless(
-            "Corrupt JPEG data: 4 extraneous bytes before marker 0xd3"
-        ));
-        assert!(!is_harmless("Premature end of JPEG file"));
     }
 }

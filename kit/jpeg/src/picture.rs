@@ -39,7 +39,7 @@ impl Format {
 /// Decodes a JPEG or PNG of any kind to upright grey or RGB: of 8 bits, without transparency.
 ///
 /// # Errors
-/// [`Defect`] if it is none, or the decoder fails or warns.
+/// [`Defect`] if it is none, or it is damaged.
 pub fn decode(bytes: &[u8]) -> Result<DynamicImage> {
     match Format::of(bytes)? {
         Format::Jpeg => Jpeg::open(bytes, u64::MAX)?.decode(),

@@ -3,16 +3,20 @@
 use std::io::Cursor;
 
 use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 use schemas::geom::Size;
 use schemas::untrusted::caught;
 
 use crate::defect::{Defect, Result};
 use crate::limit::check_size;
+use crate::orientation::orientation;
+use crate::png_text::PngText;
 
 /// A PNG whose header has been read.
 pub struct Png<'a> {
     decoder: PngDecoder<Cursor<&'a [u8]>>,
+    orientation: Orientation,
 }
 
 impl<'a> Png<'a> {
@@ -24,7 +28,11 @@ impl<'a> Png<'a> {
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
         let decoder =
             PngDecoder::with_limits(Cursor::new(bytes), Limits::default()).map_err(broken)?;
-        let png = Self { decoder };
+        let text = PngText::scan(bytes);
+        let png = Self {
+            decoder,
+            orientation: orientation(text.exif().as_deref(), text.xmp.as_deref()),
+        };
         check_size(png.size(), max_pixels)?;
         let decoded_bytes = png.decoder.total_bytes();
         if decoded_bytes > max_pixels.saturating_mul(4) {
@@ -36,7 +44,7 @@ impl<'a> Png<'a> {
         Ok(png)
     }
 
-    /// As stored, before any EXIF rotation.
+    /// As stored, before any rotation.
     pub fn size(&self) -> Size {
         let (width, height) = self.decoder.dimensions();
         Size::new(width, height)
@@ -46,8 +54,7 @@ impl<'a> Png<'a> {
     ///
     /// # Errors
     /// [`Defect`] if it is damaged.
-    pub fn decode(mut self) -> Result<DynamicImage> {
-        let orientation = self.decoder.orientation().map_err(broken)?;
+    pub fn decode(self) -> Result<DynamicImage> {
         // Some contradictions make the library panic.
         let decoded = caught(|| DynamicImage::from_decoder(self.decoder));
         let decoded =
@@ -59,7 +66,7 @@ impl<'a> Png<'a> {
         } else {
             DynamicImage::from(decoded.into_luma8())
         };
-        image.apply_orientation(orientation);
+        image.apply_orientation(self.orientation);
         Ok(image)
     }
 }

@@ -3,44 +3,16 @@
 //
 // TurboJPEG's interface would decode twice. libjpeg's own keeps the coefficients of an image that is decoded in
 // buffered-image mode, and hands them out for transcoding afterwards (libjpeg.txt, "Really raw data: DCT
-// coefficients"). libjpeg reports errors by longjmp, which must not cross Rust frames: that is why this is C.
+// coefficients").
 //
-// Functions return 0, or -1 and leave a message. A transcoder serves one image and is closed also after an error; no
-// image can see another's tables.
+// Functions return 0, or -1 and leave a message.
 
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <jpeglib.h>
-
-#include <jerror.h>
-
-// From version 7 on, libjpeg calls the field that is set below by another name.
-_Static_assert(JPEG_LIB_VERSION < 70, "libjpeg-turbo is built with its default interface, that of libjpeg 6b");
+#include "reader.h"
 
 // Samples of a block's side at half size.
 enum { HALF_BLOCK = DCTSIZE / 2 };
-// A progressive file of a camera or an editor has about ten; one of thousands is an attack on our time.
-enum { MAX_SCANS = 500 };
-
-typedef struct {
-  struct jpeg_error_mgr pub;  // first, so that libjpeg's pointer to it is one to the whole
-  jmp_buf escape;
-  char message[JMSG_LENGTH_MAX];
-} error_manager;
-
-typedef struct {
-  const unsigned char *jpeg;
-  size_t len;
-  struct jpeg_decompress_struct source;
-  struct jpeg_compress_struct target;
-  struct jpeg_destination_mgr destination;
-  struct jpeg_progress_mgr progress;
-  error_manager error;
-} transcoder;
+// Coefficients, in zigzag order, from which a decoder tells whether to smooth a progressive file.
+enum { SMOOTHED_COEFFICIENTS = 10 };
 
 // `rows` rows of `stride` samples.
 typedef struct {
@@ -48,24 +20,6 @@ typedef struct {
   size_t stride;
   size_t rows;
 } plane;
-
-// ---- Errors: the first one leaves through `escape`
-
-static void leave(j_common_ptr image) {
-  error_manager *error = (error_manager *)image->err;
-  image->err->format_message(image, error->message);
-  longjmp(error->escape, 1);
-}
-
-// A decoder that warns has made up pixels, which is an error to us; except for bytes between the last block and the
-// EOI marker, when every pixel has been decoded. Some cameras pad so.
-static void on_message(j_common_ptr image, int level) {
-  const struct jpeg_error_mgr *error = image->err;
-  const int is_padding = error->msg_code == JWRN_EXTRANEOUS_DATA && error->msg_parm.i[1] == JPEG_EOI;
-  if (level < 0 && !is_padding) leave(image);
-}
-
-static void print_nothing(j_common_ptr image) { (void)image; }
 
 // ---- Destination: the caller's buffer, which does not grow
 
@@ -79,14 +33,6 @@ static boolean output_is_full(j_compress_ptr target) {
 
 // ---- Decoding
 
-static void limit_scans(j_common_ptr image) {
-  const struct jpeg_decompress_struct *source = (struct jpeg_decompress_struct *)image;
-  if (source->input_scan_number <= MAX_SCANS) return;
-  error_manager *error = (error_manager *)image->err;
-  snprintf(error->message, sizeof(error->message), "The image has more than %d scans", MAX_SCANS);
-  longjmp(error->escape, 1);
-}
-
 static void start_half(struct jpeg_decompress_struct *source) {
   source->buffered_image = TRUE;
   source->scale_num = 1;
@@ -96,10 +42,9 @@ static void start_half(struct jpeg_decompress_struct *source) {
 
 // A file of several scans shows nothing before the last; one of a single scan is decoded row by row, while its
 // coefficients are in the cache.
-static void start_output(struct jpeg_decompress_struct *source) {
-  if (jpeg_has_multiple_scans(source)) {
-    while (jpeg_consume_input(source) != JPEG_REACHED_EOI) limit_scans((j_common_ptr)source);
-  }
+static void start_output(reader *r) {
+  struct jpeg_decompress_struct *source = &r->source;
+  if (jpeg_has_multiple_scans(source)) kit_reader_finish(r);
   jpeg_start_output(source, source->input_scan_number);
 }
 
@@ -164,51 +109,24 @@ static void check_range(struct jpeg_decompress_struct *source, jvirt_barray_ptr 
   }
 }
 
+// A decoder smooths the blocks of a progressive file whose scans, up to its EOI marker, leave the lowest coefficients
+// unfinished. Its pixels are not those of its coefficients then.
+static void refuse_smoothed(reader *r) {
+  const struct jpeg_decompress_struct *source = &r->source;
+  if (!source->progressive_mode) return;
+  for (int c = 0; c < source->num_components; c++) {
+    for (int i = 0; i < SMOOTHED_COEFFICIENTS; i++) {
+      if (source->coef_bits[c][i] != 0) kit_reader_refuse(r, "The scans end before the coefficients are finished");
+    }
+  }
+}
+
 // ---- Interface
 
-// A transcoder of the `len` bytes at `jpeg`, which must stay until it is closed; null without memory.
-transcoder *kit_transcoder_open(const unsigned char *jpeg, size_t len) {
-  transcoder *t = calloc(1, sizeof(transcoder));
-  if (t == NULL) return NULL;
-  t->source.err = t->target.err = jpeg_std_error(&t->error.pub);
-  t->error.pub.error_exit = leave;
-  t->error.pub.emit_message = on_message;
-  t->error.pub.output_message = print_nothing;
-  t->destination.init_destination = begin_output;
-  t->destination.empty_output_buffer = output_is_full;
-  t->destination.term_destination = end_output;
-  t->progress.progress_monitor = limit_scans;
-  t->jpeg = jpeg;
-  t->len = len;
-  return t;
-}
-
-// Releases a transcoder in whatever state it is.
-void kit_transcoder_close(transcoder *t) {
-  jpeg_destroy_compress(&t->target);
-  jpeg_destroy_decompress(&t->source);
-  free(t);
-}
-
-// Why the last call failed: a string that lives until the next one.
-const char *kit_transcoder_message(const transcoder *t) { return t->error.message; }
-
-// Reads the header. It is called first, and once.
-int kit_transcoder_read_header(transcoder *t) {
-  if (setjmp(t->error.escape)) return -1;
-  jpeg_create_decompress(&t->source);
-  jpeg_create_compress(&t->target);
-  t->source.progress = &t->progress;
-  t->target.dest = &t->destination;
-  jpeg_mem_src(&t->source, t->jpeg, t->len);
-  jpeg_read_header(&t->source, TRUE);
-  return 0;
-}
-
 // Decodes a 4:2:0 image to half its size: Y, Cb and Cr, the latter two of half the size again.
-int kit_transcoder_half_planes(transcoder *t, const plane planes[3]) {
-  struct jpeg_decompress_struct *source = &t->source;
-  if (setjmp(t->error.escape)) return -1;
+int kit_reader_half_planes(reader *r, const plane planes[3]) {
+  struct jpeg_decompress_struct *source = &r->source;
+  if (setjmp(r->error.escape)) return -1;
   check_420(source);
   source->raw_data_out = TRUE;
   start_half(source);
@@ -218,21 +136,21 @@ int kit_transcoder_half_planes(transcoder *t, const plane planes[3]) {
     const size_t width = (size_t)source->comp_info[i].width_in_blocks * HALF_BLOCK;
     if (planes[i].stride < width) ERREXIT(source, JERR_BUFFER_SIZE);
   }
-  start_output(source);
+  start_output(r);
   read_planes(source, planes);
   jpeg_finish_output(source);
   return 0;
 }
 
 // Decodes an image to half its size, as interleaved samples: one a pixel (grey) or three (RGB).
-int kit_transcoder_half_pixels(transcoder *t, const plane *pixels, int is_grey) {
-  struct jpeg_decompress_struct *source = &t->source;
-  if (setjmp(t->error.escape)) return -1;
+int kit_reader_half_pixels(reader *r, const plane *pixels, int is_grey) {
+  struct jpeg_decompress_struct *source = &r->source;
+  if (setjmp(r->error.escape)) return -1;
   source->out_color_space = is_grey ? JCS_GRAYSCALE : JCS_RGB;
   start_half(source);
   const size_t width = (size_t)source->output_width * source->output_components;
   if (pixels->stride < width || pixels->rows < source->output_height) ERREXIT(source, JERR_BUFFER_SIZE);
-  start_output(source);
+  start_output(r);
   while (source->output_scanline < source->output_height) {
     JSAMPROW row = pixels->data + source->output_scanline * pixels->stride;
     jpeg_read_scanlines(source, &row, 1);
@@ -243,17 +161,22 @@ int kit_transcoder_half_pixels(transcoder *t, const plane *pixels, int is_grey) 
 
 // Writes the coefficients as a baseline JPEG with a restart marker every `restart_interval` MCUs, without application
 // markers, to the `capacity` bytes at `out`; `len` gets its length.
-int kit_transcoder_write(transcoder *t, unsigned restart_interval, unsigned char *out, size_t capacity,
-                            size_t *len) {
-  if (setjmp(t->error.escape)) return -1;
-  jvirt_barray_ptr *coefficients = jpeg_read_coefficients(&t->source);
-  check_range(&t->source, coefficients);
-  t->destination.next_output_byte = out;
-  t->destination.free_in_buffer = capacity;
-  jpeg_copy_critical_parameters(&t->source, &t->target);
-  t->target.restart_interval = restart_interval;
-  jpeg_write_coefficients(&t->target, coefficients);
-  jpeg_finish_compress(&t->target);
-  *len = capacity - t->destination.free_in_buffer;
+int kit_reader_write(reader *r, unsigned restart_interval, unsigned char *out, size_t capacity, size_t *len) {
+  if (setjmp(r->error.escape)) return -1;
+  jvirt_barray_ptr *coefficients = jpeg_read_coefficients(&r->source);
+  kit_reader_finish(r);
+  refuse_smoothed(r);
+  check_range(&r->source, coefficients);
+  r->destination.init_destination = begin_output;
+  r->destination.empty_output_buffer = output_is_full;
+  r->destination.term_destination = end_output;
+  r->destination.next_output_byte = out;
+  r->destination.free_in_buffer = capacity;
+  r->target.dest = &r->destination;
+  jpeg_copy_critical_parameters(&r->source, &r->target);
+  r->target.restart_interval = restart_interval;
+  jpeg_write_coefficients(&r->target, coefficients);
+  jpeg_finish_compress(&r->target);
+  *len = capacity - r->destination.free_in_buffer;
   return 0;
 }

@@ -108,6 +108,54 @@ fn exif_turns_a_picture_upright() {
     assert!(jpeg::decode(&turned).unwrap() == plain.rotate90());
 }
 
+/// Big-endian TIFF, one entry: orientation (0x0112), one LONG, 6: turn by 90° clockwise.
+const TURNING: &[u8] = b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0\0";
+
+#[test]
+fn xmp_turns_a_picture_upright() {
+    let plain = jpeg_of((48, 32), PixelFormat::RGB, Subsamp::None);
+    let xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation=\"6\"/>";
+    let length = (xmp.len() as u16 + 2).to_be_bytes();
+    let turned = [&plain[..2], &[0xFF, 0xE1], &length, xmp, &plain[2..]].concat();
+    let plain = jpeg::decode(&plain).unwrap();
+    assert!(jpeg::decode(&turned).unwrap() == plain.rotate90());
+}
+
+#[test]
+fn pngs_are_turned_upright_whatever_says_so() {
+    type Write = fn(&mut png::Encoder<'_, &mut Vec<u8>>);
+    let digits = || {
+        TURNING
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let written = |write: &dyn Fn(&mut png::Encoder<'_, &mut Vec<u8>>)| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 6, 4);
+        encoder.set_color(png::ColorType::Rgb);
+        write(&mut encoder);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&samples(72)).unwrap();
+        writer.finish().unwrap();
+        jpeg::decode(&bytes).unwrap()
+    };
+    let plain = written(&|_| {});
+    let profile = format!("\nexif\n{:8}\n{}\n", TURNING.len(), digits());
+    let raw = |encoder: &mut png::Encoder<'_, &mut Vec<u8>>| {
+        let name = "Raw profile type exif".to_owned();
+        encoder.add_ztxt_chunk(name, profile.clone()).unwrap();
+    };
+    let xmp: Write = |encoder| {
+        let text = "<tiff:Orientation>6</tiff:Orientation>".to_owned();
+        encoder
+            .add_itxt_chunk("XML:com.adobe.xmp".to_owned(), text)
+            .unwrap();
+    };
+    assert!(written(&raw) == plain.rotate90());
+    assert!(written(&xmp) == plain.rotate90());
+}
+
 #[test]
 fn damage_is_named() {
     let jpeg = jpeg_of((64, 64), PixelFormat::RGB, Subsamp::Sub2x2);

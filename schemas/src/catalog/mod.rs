@@ -22,6 +22,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::Length;
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::GivenInputs;
 use crate::shard::columns::{LevelFacts, Rows};
 use crate::shard::{
     FRAMES_DIR, FrameEntry, InputRecord, LevelEntry, Settings, ShardId, ShardReader, is_zero, key,
@@ -92,10 +93,7 @@ impl ShardInfo {
 
     /// What makes this shard of the set in `dir` again.
     pub fn remake(&self, settings: &Settings, dir: &Path) -> String {
-        match &self.input {
-            Some(input) => format!("run `{}`", input.command(settings, dir)),
-            None => format!("ingest {:?} again, with the same options", self.id.input),
-        }
+        GivenInputs::read(dir).remake(&self.id.input, settings, dir)
     }
 }
 

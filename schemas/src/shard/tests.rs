@@ -152,7 +152,6 @@ fn skipped_items_stand_in_the_footer() {
     let writer = ShardWriter::create(set.path(), &id("x", 0), &Settings::default()).unwrap();
     let input = InputRecord {
         dataset: "images".into(),
-        root: "/x".into(),
         bytes: Some(9),
         ..InputRecord::default()
     };

@@ -1,5 +1,6 @@
 //! Archives: any bytes are images that can be read, or named defects. The first byte of an input
 //! chooses the kind.
+//! What a file is counts for more than its name, so any of them may be any of them.
 #![no_main]
 
 use std::fs;
@@ -11,14 +12,20 @@ use ingest::source::{Dataset, Search, read};
 use libfuzzer_sys::fuzz_target;
 use schemas::shard::Settings;
 
-static FILES: LazyLock<[PathBuf; 2]> =
-    LazyLock::new(|| ["images.tar", "images.zip"].map(|name| scratch().join(name)));
+const NAMES: [&str; 4] = [
+    "images.tar",
+    "images.zip",
+    "images.tar.gz",
+    "images.tar.zst",
+];
+
+static FILES: LazyLock<[PathBuf; 4]> = LazyLock::new(|| NAMES.map(|name| scratch().join(name)));
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, archive)) = data.split_first() else {
         return;
     };
-    let path = &FILES[usize::from(kind % 2)];
+    let path = &FILES[usize::from(kind % 4)];
     fs::write(path, archive).expect("memory is written");
     // SODA10M's archives hold tag files too.
     let Ok(jobs) = Dataset::Soda10m.jobs(path, &mut Search::default()) else {

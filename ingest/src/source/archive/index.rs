@@ -3,10 +3,8 @@
 //! An image in a tar costs its name and 24 bytes, in a zip its name and 64. What cannot be read has
 //! a place in the order like an image, so that shards and reports show it.
 
-use host::file_name::is_hidden;
-
 use super::members::Members;
-use super::place::{Place, Places};
+use super::place::{Lost, Place, Places};
 use crate::error::Defect;
 use crate::source::choice::{Choice, Choose};
 use crate::source::passed_over::PassedOver;
@@ -31,7 +29,7 @@ impl Index {
         passed_over: &mut PassedOver,
     ) -> Self {
         let mut index = Self::default();
-        for ix in 0..members.names.len() {
+        for ix in 0..members.len() {
             let path = members.names.get(ix);
             let place = members.places.get(ix);
             if members.is_lost(ix) {
@@ -46,17 +44,21 @@ impl Index {
                 }
             }
         }
+        for (kind, (count, first)) in &members.replaced {
+            let first = format!("{name}/{first}");
+            passed_over.add_many("replaced-member", kind, *count, &first);
+        }
         index.names.shrink_to_fit();
         index.places.shrink_to_fit();
         index
     }
 
     /// Notes that something is lost at `place`.
-    pub(super) fn lose(&mut self, place: &str, defect: Defect) {
-        self.push(place, Err(defect));
+    pub(super) fn lose(&mut self, place: &str, lost: Lost) {
+        self.push(place, Err(lost));
     }
 
-    fn push(&mut self, path: &str, place: Result<Place, Defect>) {
+    fn push(&mut self, path: &str, place: Result<Place, Lost>) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.names.push(folder, name);
         self.places.push(place);
@@ -66,7 +68,7 @@ impl Index {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn place(&self, ix: u64) -> Result<Place, Defect> {
+    pub(super) fn place(&self, ix: u64) -> Result<Place, Lost> {
         self.places.get(ix)
     }
 
@@ -76,74 +78,52 @@ impl Index {
     }
 }
 
-/// A member's path as it would be in a folder, without `.`, `..` and a leading `/`; `None` if it is
-/// hidden.
-pub(super) fn clean_path(raw: &[u8]) -> Option<String> {
-    let raw = String::from_utf8_lossy(raw);
-    let components: Vec<&str> = raw
-        .split('/')
-        .filter(|name| !matches!(*name, "" | "." | ".."))
-        .collect();
-    let is_hidden = components.iter().any(|name| is_hidden(name));
-    (!is_hidden && !components.is_empty()).then(|| components.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::place::Span;
     use super::*;
+    use crate::error::Defect;
     use crate::source::image_files::choose;
-
-    const SOMEWHERE: Place = Place::Plain(Span {
-        offset: 512,
-        len: 9,
-    });
 
     #[test]
     fn what_is_chosen_is_kept_in_order_and_the_rest_is_counted() {
+        let somewhere = Place::Plain(Span {
+            offset: 512,
+            len: 9,
+        });
         let mut members = Members::default();
-        for path in ["a/x.jpg", "a/readme.txt", "a/tags.json", "y.PNG", "a/x.jpg"] {
-            members.add(path, Ok(SOMEWHERE));
+        for path in [
+            "a/x.jpg",
+            "a/readme.txt",
+            "a/tags.json",
+            "y.PNG",
+            "a/._x.jpg",
+        ] {
+            members.push(path, Ok(somewhere));
         }
-        members.lose("b/inner.tar@7", Defect::new("damaged-archive", ""));
+        members.lose("b/inner.tar@7", Defect::new("damaged-archive", "").into());
+        members.count_replaced("a/x.jpg");
         let mut passed_over = PassedOver::default();
         let index = Index::of(&members, "d/x.tar", &choose, &mut passed_over);
         assert_eq!(
             index.names.iter().collect::<Vec<_>>(),
-            ["a/x.jpg", "y.PNG", "a/x.jpg", "b/inner.tar@7"]
+            ["a/x.jpg", "y.PNG", "b/inner.tar@7"]
         );
-        let found: Vec<_> = (0..4)
-            .map(|ix| index.place(ix).map_err(|defect| defect.reason))
+        assert_eq!(index.place(1), Ok(somewhere));
+        assert_eq!(index.place(2).unwrap_err().defect.reason, "damaged-archive");
+        assert_eq!(index.tag_files, [("a/tags.json".to_owned(), somewhere)]);
+        let files = passed_over.files();
+        let counted: Vec<_> = files
+            .iter()
+            .map(|files| (&*files.reason, &*files.first))
             .collect();
         assert_eq!(
-            found,
+            counted,
             [
-                Ok(SOMEWHERE),
-                Ok(SOMEWHERE),
-                Err("duplicate-frame"),
-                Err("damaged-archive")
+                ("hidden", "d/x.tar/a/._x.jpg"),
+                ("other-file", "d/x.tar/a/readme.txt"),
+                ("replaced-member", "d/x.tar/a/x.jpg"),
             ]
         );
-        assert_eq!(index.tag_files, [("a/tags.json".to_owned(), SOMEWHERE)]);
-        let passed_over = passed_over.files();
-        assert_eq!(
-            (&*passed_over[0].kind, &*passed_over[0].first),
-            (".txt", "d/x.tar/a/readme.txt")
-        );
-    }
-
-    #[test]
-    fn paths_are_cleaned_and_hidden_ones_left_out() {
-        for (raw, clean) in [
-            ("./a/b.jpg", Some("a/b.jpg")),
-            ("/a//b.jpg", Some("a/b.jpg")),
-            ("../a/b.jpg", Some("a/b.jpg")),
-            ("a/._b.jpg", None),
-            (".git/b.jpg", None),
-            ("./", None),
-        ] {
-            assert_eq!(clean_path(raw.as_bytes()).as_deref(), clean, "{raw}");
-        }
-        assert_eq!(clean_path(b"a/\xFF.jpg").as_deref(), Some("a/\u{FFFD}.jpg"));
     }
 }

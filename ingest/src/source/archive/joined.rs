@@ -2,19 +2,32 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rawzip::ReaderAt;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Size and time of the last change of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Stamp {
+    pub bytes: u64,
+    pub seconds: i64,
+    pub nanoseconds: i64,
+}
+
 /// Open files, one after another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Joined {
     /// Where each begins.
-    files: Vec<(u64, File)>,
-    len: u64,
+    files: Arc<Vec<(u64, File)>>,
+    /// So many bytes are left out at the front.
+    start: u64,
+    /// Bytes of all files.
+    end: u64,
 }
 
 impl Joined {
@@ -23,29 +36,56 @@ impl Joined {
     /// # Errors
     /// If one cannot be opened.
     pub(super) fn open(paths: &[PathBuf]) -> Result<Self> {
-        let mut joined = Self {
-            files: Vec::with_capacity(paths.len()),
-            len: 0,
-        };
+        let (mut files, mut end) = (Vec::with_capacity(paths.len()), 0);
         for path in paths {
             let file = File::open(path).map_err(Error::io("open", path))?;
             let metadata = file.metadata().map_err(Error::io("look at", path))?;
-            joined.files.push((joined.len, file));
-            joined.len += metadata.len();
+            files.push((end, file));
+            end += metadata.len();
         }
-        Ok(joined)
+        Ok(Self {
+            files: Arc::new(files),
+            start: 0,
+            end,
+        })
     }
 
-    /// Bytes of all files.
+    /// The same bytes from `start` on.
+    pub(super) fn without_first(&self, start: u64) -> Self {
+        Self {
+            files: self.files.clone(),
+            start: (self.start + start).min(self.end),
+            end: self.end,
+        }
+    }
+
+    /// What tells the files from what they are when they are changed.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub(super) fn stamps(&self) -> io::Result<Vec<Stamp>> {
+        let stamp = |(_, file): &(u64, File)| {
+            let metadata = file.metadata()?;
+            Ok(Stamp {
+                bytes: metadata.len(),
+                seconds: metadata.mtime(),
+                nanoseconds: metadata.mtime_nsec(),
+            })
+        };
+        self.files.iter().map(stamp).collect()
+    }
+
+    /// Number of bytes.
     pub(super) fn len(&self) -> u64 {
-        self.len
+        self.end - self.start
     }
 }
 
 impl ReaderAt for Joined {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let offset = offset.saturating_add(self.start);
         let next = self.files.partition_point(|&(start, _)| start <= offset);
-        let end = self.files.get(next).map_or(self.len, |&(start, _)| start);
+        let end = self.files.get(next).map_or(self.end, |&(start, _)| start);
         let Some((start, file)) = next.checked_sub(1).map(|ix| &self.files[ix]) else {
             return Ok(0);
         };
@@ -80,5 +120,9 @@ mod tests {
             let beyond = joined.read_exact_at(&mut vec![0; whole.len() - start + 1], start as u64);
             assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         }
+        let mut bytes = vec![0; 7];
+        let rest = joined.without_first(1).without_first(2);
+        rest.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!((rest.len(), &bytes[..]), (7, &whole.as_bytes()[3..]));
     }
 }

@@ -1,13 +1,11 @@
 //! All members of an archive in its order, wanted or not, and the places where something is lost.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 
-use super::place::{Place, Places};
-use crate::error::Defect;
+use super::place::{Lost, Place, Places};
 use crate::source::path_list::PathList;
 
-/// The members of one archive.
+/// The members of one archive. No two have one path.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// Their paths; of what is lost, its place `@offset`, or `inner.tar@offset`.
@@ -15,21 +13,14 @@ pub(super) struct Members {
     pub places: Places,
     /// Which of them are places where something is lost, ascending.
     lost: Vec<u64>,
-    /// Hashes of the paths, to find members that are there twice.
-    seen: HashSet<u64>,
+    /// By ending, how many were replaced by a later one of the same path, and the first of them.
+    pub replaced: BTreeMap<String, (u64, String)>,
 }
 
 impl Members {
-    /// Adds the member `path`.
-    pub(super) fn add(&mut self, path: &str, place: Result<Place, Defect>) {
-        let place = place.and_then(|place| self.if_new(path, place));
-        self.push(path, place);
-    }
-
-    /// Notes that something is lost at `place`.
-    pub(super) fn lose(&mut self, place: &str, defect: Defect) {
-        self.lost.push(self.names.len());
-        self.push(place, Err(defect));
+    /// Number of members and lost places.
+    pub(super) fn len(&self) -> u64 {
+        self.names.len()
     }
 
     /// Whether `ix` is no member, but a place where something is lost.
@@ -37,22 +28,62 @@ impl Members {
         self.lost.binary_search(&ix).is_ok()
     }
 
-    fn push(&mut self, path: &str, place: Result<Place, Defect>) {
+    /// Appends the member `path`.
+    pub(super) fn push(&mut self, path: &str, place: Result<Place, Lost>) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.names.push(folder, name);
         self.places.push(place);
     }
 
-    /// Archives may hold a path twice; the first one is taken.
-    fn if_new(&mut self, path: &str, place: Place) -> Result<Place, Defect> {
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        match self.seen.insert(hasher.finish()) {
-            true => Ok(place),
-            false => Err(Defect::new(
-                "duplicate-frame",
-                format!("{path:?} is in this archive already"),
-            )),
+    /// Notes that something is lost at `place`.
+    pub(super) fn lose(&mut self, place: &str, lost: Lost) {
+        self.lost.push(self.len());
+        self.push(place, Err(lost));
+    }
+
+    /// Counts a member that a later one replaces.
+    pub(super) fn count_replaced(&mut self, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let kind = format!(".{}", ending.to_lowercase());
+        let tally = self.replaced.entry(kind).or_default();
+        if tally.0 == 0 {
+            path.clone_into(&mut tally.1);
         }
+        tally.0 += 1;
+    }
+
+    /// Appends what stands at `ix` of `other`.
+    pub(super) fn copy(&mut self, other: &Self, ix: u64) {
+        let (path, place) = (other.names.get(ix), other.places.get(ix));
+        match place {
+            Err(lost) if other.is_lost(ix) => self.lose(&path, lost),
+            place => self.push(&path, place),
+        }
+    }
+
+    /// The same members in the order in which their contents lie, so that one pass reads them all:
+    /// links stand beside what they lead to.
+    pub(super) fn in_order_of_places(self) -> Self {
+        let mut last = 0;
+        let mut order: Vec<(u64, u64)> = Vec::new();
+        for ix in 0..self.len() {
+            if let Ok(Place::Plain(span)) = self.places.get(ix) {
+                last = span.offset;
+            }
+            order.push((last, ix));
+        }
+        if order.is_sorted() {
+            return self;
+        }
+        order.sort_unstable();
+        let mut sorted = Self {
+            replaced: self.replaced.clone(),
+            ..Self::default()
+        };
+        for (_, ix) in order {
+            sorted.copy(&self, ix);
+        }
+        sorted
     }
 }

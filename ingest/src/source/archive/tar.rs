@@ -1,26 +1,31 @@
 //! The members of a tar, found by going from header to header: contents are not read.
 //!
-//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. Folders, links and
-//! devices are passed over. A tar inside the tar is entered in place (ImageNet's is a tar of tars),
-//! one inside that is not.
+//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. Folders and devices are
+//! passed over, links lead to what they name. A tar inside the tar is entered in place (ImageNet's
+//! is a tar of tars), one inside that is not. Sparse files are named and not read: no picture is
+//! one.
 //!
 //! A header whose checksum is wrong is one lost item; the walk goes on at the next block that is a
 //! header. A member that is longer than the archive is one lost item, and the last.
 
+mod attributes;
+mod header;
+
 use std::io;
 use std::ops::ControlFlow;
 
-use rawzip::ReaderAt;
-use tar::{EntryType, GnuExtSparseHeader, Header, PaxExtensions};
+use tar::{EntryType, GnuExtSparseHeader, Header};
 
-use super::index::clean_path;
-use super::joined::Joined;
-use super::members::Members;
+use super::forward::Forward;
+use super::gather::Gather;
+use super::magic::{self, Format};
+use super::names::{clean_unix, target_of};
 use super::parts;
 use super::place::{Place, Span};
 use crate::error::Defect;
-
-const BLOCK_BYTES: u64 = 512;
+use attributes::Attributes;
+pub(super) use header::{BLOCK_BYTES, is_header};
+use header::{Kind, has_right_checksum, kind};
 
 /// Zeros after the last member: tars are padded to a multiple of this or less.
 const MAX_PADDING_BYTES: u64 = 1 << 20;
@@ -31,47 +36,50 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// Bytes that are read at once when a header is looked for.
 const SCAN_BYTES: u64 = 1 << 18;
 
-/// Adds the members of the tar in `bytes` to `members`.
+/// Adds the members of the tar in `bytes` to `gather`.
 ///
 /// # Errors
 /// If reading fails. Damage is none.
-pub(super) fn index(bytes: &Joined, members: &mut Members) -> io::Result<()> {
+pub(super) fn index(bytes: &mut dyn Forward, gather: &mut Gather) -> io::Result<()> {
     Walk {
         bytes,
-        members,
+        gather,
         path: String::new(),
         start: 0,
-        end: bytes.len(),
+        limit: u64::MAX,
         at: 0,
         next: Attributes::default(),
+        global: Attributes::default(),
+        is_cut: false,
     }
     .run()
 }
 
-/// What extension headers say of the next member.
-#[derive(Default)]
-struct Attributes {
-    path: Option<Vec<u8>>,
-    size: Option<u64>,
-}
-
 struct Walk<'a> {
-    bytes: &'a Joined,
-    members: &'a mut Members,
+    bytes: &'a mut dyn Forward,
+    gather: &'a mut Gather,
     /// Of the tar inside the archive, if this is one.
     path: String,
     start: u64,
-    end: u64,
+    /// It ends here, if the archive does not end before.
+    limit: u64,
     /// Where the next header is.
     at: u64,
+    /// Of the next member.
     next: Attributes,
+    /// Of all that follow.
+    global: Attributes,
+    /// Whether it was found that its end is missing.
+    is_cut: bool,
 }
 
 /// What stands where a header should be.
 enum Block {
     Header(Box<Header>),
     Zeros,
-    Damage(&'static str),
+    Damage(String),
+    /// It is no tar, but this.
+    Other(Format),
     End,
 }
 
@@ -82,9 +90,18 @@ impl Walk<'_> {
     fn run(&mut self) -> io::Result<()> {
         loop {
             let flow = match self.block(self.at)? {
-                Block::End => Flow::Break(()),
+                Block::End => {
+                    if self.bytes.fault().is_some() && !self.is_inner() {
+                        self.lose_end("truncated-archive", "it ends before its end")?;
+                    }
+                    Flow::Break(())
+                }
                 Block::Zeros => self.pass_zeros()?,
-                Block::Damage(detail) => self.pass_damage(detail)?,
+                Block::Damage(detail) => self.pass_damage(&detail)?,
+                Block::Other(format) => {
+                    self.lose_end("damaged-archive", &magic::not_a_tar(format))?;
+                    Flow::Break(())
+                }
                 Block::Header(header) => self.pass_header(&header)?,
             };
             if flow.is_break() {
@@ -93,18 +110,35 @@ impl Walk<'_> {
         }
     }
 
-    fn block(&self, at: u64) -> io::Result<Block> {
-        if at >= self.end {
+    fn is_inner(&self) -> bool {
+        !self.path.is_empty()
+    }
+
+    /// `end`, or the end of the tar if it comes first.
+    fn reach(&mut self, end: u64) -> io::Result<u64> {
+        self.bytes.reach(end.min(self.limit))
+    }
+
+    fn block(&mut self, at: u64) -> io::Result<Block> {
+        let end = self.reach(at.saturating_add(BLOCK_BYTES))?;
+        if end <= at {
             return Ok(Block::End);
         }
-        if self.end - at < BLOCK_BYTES {
-            return Ok(Block::Damage("the archive ends inside a header"));
-        }
         let mut header = Box::new(Header::new_old());
-        self.bytes.read_exact_at(header.as_mut_bytes(), at)?;
+        let found = &mut header.as_mut_bytes()[..(end - at) as usize];
+        self.bytes.read_exact_at(found, at)?;
+        let other = magic::of(found).filter(|_| at == self.start);
+        if let Some(format) = other.filter(|_| !has_right_checksum(&header)) {
+            return Ok(Block::Other(format));
+        }
         Ok(match () {
+            () if end - at < BLOCK_BYTES => {
+                Block::Damage("the archive ends inside a header".to_owned())
+            }
             () if header.as_bytes().iter().all(|&byte| byte == 0) => Block::Zeros,
-            () if !has_right_checksum(&header) => Block::Damage("the header's checksum is wrong"),
+            () if !has_right_checksum(&header) => {
+                Block::Damage("the header's checksum is wrong".to_owned())
+            }
             () => Block::Header(header),
         })
     }
@@ -113,11 +147,10 @@ impl Walk<'_> {
     fn pass_zeros(&mut self) -> io::Result<Flow> {
         let Some(after) = self.find_block(self.at, |block| block.iter().any(|&byte| byte != 0))?
         else {
-            if self.end - self.at > MAX_PADDING_BYTES {
-                self.lose(
-                    "truncated-archive",
-                    "all that follows is zeros: it was not copied completely",
-                );
+            let end = self.reach(u64::MAX)?;
+            let detail = "all that follows is zeros: it was not copied completely";
+            if end - self.at > MAX_PADDING_BYTES || self.bytes.fault().is_some() {
+                self.lose_end("truncated-archive", detail)?;
             }
             return Ok(Flow::Break(()));
         };
@@ -130,7 +163,6 @@ impl Walk<'_> {
 
     /// Goes on at the next header.
     fn pass_damage(&mut self, detail: &str) -> io::Result<Flow> {
-        self.lose("damaged-archive", detail);
         self.next = Attributes::default();
         let is_header = |block: &[u8]| {
             let header = Header::from_byte_slice(block);
@@ -138,44 +170,104 @@ impl Walk<'_> {
         };
         Ok(match self.find_block(self.at + BLOCK_BYTES, is_header)? {
             Some(next) => {
+                let defect = Defect::new("damaged-archive", detail);
+                self.gather.lose(&self.place(), defect, next - self.at);
                 self.at = next;
                 Flow::Continue(())
             }
-            None => Flow::Break(()),
+            None => {
+                self.lose_end("damaged-archive", detail)?;
+                Flow::Break(())
+            }
         })
     }
 
     fn pass_header(&mut self, header: &Header) -> io::Result<Flow> {
-        let kind = header.entry_type();
-        let is_extension = kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-            || kind.is_pax_local_extensions()
-            || kind.is_pax_global_extensions();
-        let stated = self
-            .next
-            .size
-            .filter(|_| !is_extension)
-            .map_or_else(|| header.entry_size().ok(), Some);
-        let Some(size) = stated else {
+        let kind = kind(header);
+        let stated = match kind {
+            Kind::Extension => None,
+            _ => self.next.size.or(self.global.size),
+        };
+        let stated = stated.map_or_else(|| header.entry_size().ok(), Some);
+        let Some(mut size) = stated else {
             return self.pass_damage("the header's size is no number");
         };
         let offset = self.data_offset(header)?;
-        let Some(end) = offset.checked_add(size).filter(|&end| end <= self.end) else {
-            let path = String::from_utf8_lossy(&self.take_path(header)).into_owned();
-            self.lose(
-                "truncated-archive",
-                &format!("the archive ends inside {path:?}"),
-            );
-            return Ok(Flow::Break(()));
-        };
-        if is_extension {
-            if size > MAX_EXTENSION_BYTES {
-                return self.pass_damage("the extension header is too long");
+        let mut kind = kind;
+        if matches!(kind, Kind::Link { .. } | Kind::Other) && size > 0 {
+            // Some programs state the size of what a link leads to, others store that.
+            match self.block(offset)? {
+                Block::Damage(_) if kind == (Kind::Link { is_hard: true }) => kind = Kind::File,
+                Block::Damage(_) => {}
+                Block::Header(_) | Block::Zeros | Block::Other(_) | Block::End => size = 0,
             }
-            self.take_extension(kind, offset, size)?;
-        } else {
-            self.take_member(header, offset, size)?;
+        }
+        let end = offset.checked_add(size);
+        if kind == Kind::File && self.is_tar(header) {
+            return self.enter(header, offset, end.unwrap_or(u64::MAX));
+        }
+        match end {
+            Some(end) if self.reach(end)? == end => self.pass_data(header, kind, offset, end),
+            _ => self.cut(header),
+        }
+    }
+
+    fn pass_data(
+        &mut self,
+        header: &Header,
+        kind: Kind,
+        offset: u64,
+        end: u64,
+    ) -> io::Result<Flow> {
+        if kind != Kind::Extension {
+            self.take_member(header, kind, offset, end - offset);
             self.next = Attributes::default();
+        } else if end - offset > MAX_EXTENSION_BYTES {
+            return self.pass_damage("the extension header is too long");
+        } else {
+            self.take_extension(header.entry_type(), offset, end - offset)?;
+        }
+        self.at = self.start + (end - self.start).next_multiple_of(BLOCK_BYTES);
+        Ok(Flow::Continue(()))
+    }
+
+    /// The archive ends inside the member at `header`.
+    fn cut(&mut self, header: &Header) -> io::Result<Flow> {
+        let path = clean_unix(&self.raw_path(header)).unwrap_or_default();
+        let detail = format!("the archive ends inside {path:?}");
+        self.lose_end("truncated-archive", &detail)?;
+        Ok(Flow::Break(()))
+    }
+
+    fn is_tar(&self, header: &Header) -> bool {
+        let path = clean_unix(&self.raw_path(header));
+        let is_sparse = self.next.sparse.is_some();
+        !self.is_inner() && !is_sparse && path.is_some_and(|path| parts::is_inner_tar(&path))
+    }
+
+    /// Goes through the tar that the member at `header` is.
+    fn enter(&mut self, header: &Header, offset: u64, end: u64) -> io::Result<Flow> {
+        let path = clean_unix(&self.raw_path(header)).unwrap_or_default();
+        let mut inner = Walk {
+            bytes: self.bytes,
+            gather: self.gather,
+            path,
+            start: offset,
+            limit: end,
+            at: offset,
+            next: Attributes::default(),
+            global: Attributes::default(),
+            is_cut: false,
+        };
+        inner.run()?;
+        let is_cut = inner.is_cut;
+        self.next = Attributes::default();
+        if self.reach(end)? < end {
+            self.is_cut = is_cut;
+            return match is_cut {
+                true => Ok(Flow::Break(())),
+                false => self.cut(header),
+            };
         }
         self.at = self.start + (end - self.start).next_multiple_of(BLOCK_BYTES);
         Ok(Flow::Continue(()))
@@ -183,11 +275,11 @@ impl Walk<'_> {
 
     /// Where the data of the member at `header` begin: after its header, and its map if it is
     /// sparse.
-    fn data_offset(&self, header: &Header) -> io::Result<u64> {
+    fn data_offset(&mut self, header: &Header) -> io::Result<u64> {
         let mut offset = self.at + BLOCK_BYTES;
         let is_sparse = header.entry_type().is_gnu_sparse();
         let mut is_extended = is_sparse && header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
-        while is_extended && offset + BLOCK_BYTES <= self.end {
+        while is_extended && self.reach(offset + BLOCK_BYTES)? == offset + BLOCK_BYTES {
             let mut map = GnuExtSparseHeader::new();
             self.bytes.read_exact_at(map.as_mut_bytes(), offset)?;
             is_extended = map.is_extended();
@@ -199,89 +291,100 @@ impl Walk<'_> {
     fn take_extension(&mut self, kind: EntryType, offset: u64, size: u64) -> io::Result<()> {
         let mut data = vec![0; size as usize];
         self.bytes.read_exact_at(&mut data, offset)?;
-        if kind.is_gnu_longname() {
-            data.truncate(
-                data.iter()
-                    .position(|&byte| byte == 0)
-                    .unwrap_or(data.len()),
-            );
-            self.next.path = Some(data);
-        } else if kind.is_pax_local_extensions() {
-            for extension in PaxExtensions::new(&data).filter_map(Result::ok) {
-                match extension.key_bytes() {
-                    b"path" => self.next.path = Some(extension.value_bytes().to_owned()),
-                    b"size" => {
-                        self.next.size = extension.value().ok().and_then(|size| size.parse().ok())
-                    }
-                    _ => {}
-                }
-            }
+        match kind.as_byte() {
+            b'L' => self.next.path = Some(attributes::until_zero(data)),
+            b'K' => self.next.link = Some(attributes::until_zero(data)),
+            b'g' => self.global.take(&data),
+            _ => self.next.take(&data),
         }
         Ok(())
     }
 
-    fn take_path(&mut self, header: &Header) -> Vec<u8> {
-        self.next
-            .path
-            .take()
+    fn raw_path(&self, header: &Header) -> Vec<u8> {
+        let of = |attributes: &Attributes| {
+            let sparse = attributes.sparse.clone().flatten();
+            sparse.or_else(|| attributes.path.clone())
+        };
+        of(&self.next)
+            .or_else(|| of(&self.global))
             .unwrap_or_else(|| header.path_bytes().into_owned())
     }
 
-    fn take_member(&mut self, header: &Header, offset: u64, size: u64) -> io::Result<()> {
-        let Some(path) = clean_path(&self.take_path(header)) else {
-            return Ok(());
+    fn raw_link(&self, header: &Header) -> Vec<u8> {
+        let stated = self.next.link.clone().or_else(|| self.global.link.clone());
+        stated.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned())
+    }
+
+    fn full_path(&self, raw: &[u8]) -> Option<String> {
+        let path = clean_unix(raw)?;
+        Some(match self.is_inner() {
+            true => format!("{}/{path}", self.path),
+            false => path,
+        })
+    }
+
+    fn take_member(&mut self, header: &Header, kind: Kind, offset: u64, size: u64) {
+        let raw = self.raw_path(header);
+        let Some(path) = self.full_path(&raw) else {
+            return;
         };
-        let is_inner = !self.path.is_empty();
-        let full_path = if is_inner {
-            format!("{}/{path}", self.path)
-        } else {
-            path
-        };
-        match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous
-                if !is_inner && parts::is_tar(&full_path) =>
-            {
-                Walk {
-                    bytes: self.bytes,
-                    members: self.members,
-                    path: full_path,
-                    start: offset,
-                    end: offset + size,
-                    at: offset,
-                    next: Attributes::default(),
-                }
-                .run()
+        let unsupported = |detail: &str| Err(Defect::new("unsupported-member", detail));
+        match kind {
+            // As programs before ustar mark a folder.
+            Kind::File if raw.ends_with(b"/") && size == 0 => {}
+            Kind::File if self.next.sparse.is_some() => {
+                self.gather
+                    .add(&path, unsupported("it is stored as a sparse file"));
             }
-            EntryType::Regular | EntryType::Continuous => {
-                self.members
-                    .add(&full_path, Ok(Place::Plain(Span { offset, len: size })));
-                Ok(())
+            Kind::File => {
+                let span = Span { offset, len: size };
+                self.gather.add(&path, Ok(Place::Plain(span)));
             }
-            EntryType::GNUSparse => {
-                self.members.add(
-                    &full_path,
-                    Err(Defect::new(
-                        "unsupported-member",
-                        "it is stored as a sparse file",
-                    )),
-                );
-                Ok(())
+            Kind::Unreadable(detail) => self.gather.add(&path, unsupported(detail)),
+            Kind::Link { is_hard } => {
+                let raw = self.raw_link(header);
+                let target = match is_hard {
+                    true => self.full_path(&raw),
+                    false => target_of(&path, &raw),
+                };
+                self.gather.add_link(&path, target, is_hard);
             }
-            _ => Ok(()),
+            Kind::Extension | Kind::Other => {}
         }
     }
 
-    fn lose(&mut self, reason: &'static str, detail: &str) {
-        let place = format!("{}@{}", self.path, self.at - self.start);
-        self.members.lose(&place, Defect::new(reason, detail));
+    /// Notes that from here on nothing can be read.
+    fn lose_end(&mut self, reason: &'static str, detail: &str) -> io::Result<()> {
+        self.is_cut = true;
+        let unread = self.reach(u64::MAX)?.saturating_sub(self.at);
+        let (defect, unread) = match self.bytes.fault() {
+            Some((fault, unread)) => {
+                let detail = format!("{}: {detail}", fault.detail);
+                (Defect::new(fault.reason, detail), unread)
+            }
+            None => (Defect::new(reason, detail), unread),
+        };
+        self.gather.lose(&self.place(), defect, unread);
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        format!("{}@{}", self.path, self.at - self.start)
     }
 
     /// The first whole block from `from` on that `is_wanted`.
-    fn find_block(&self, from: u64, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Option<u64>> {
+    fn find_block(
+        &mut self,
+        from: u64,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Option<u64>> {
         let mut at = from;
         let mut buffer = vec![0; SCAN_BYTES as usize];
-        while at + BLOCK_BYTES <= self.end {
-            let len = (self.end - at).min(SCAN_BYTES) as usize;
+        loop {
+            let len = self.reach(at + SCAN_BYTES)?.saturating_sub(at) as usize;
+            if len < BLOCK_BYTES as usize {
+                return Ok(None);
+            }
             self.bytes.read_exact_at(&mut buffer[..len], at)?;
             let blocks = buffer[..len].chunks_exact(BLOCK_BYTES as usize);
             if let Some(ix) = blocks.into_iter().position(&is_wanted) {
@@ -289,18 +392,7 @@ impl Walk<'_> {
             }
             at += SCAN_BYTES;
         }
-        Ok(None)
     }
-}
-
-/// The sum of a header's bytes, its own field taken for spaces.
-fn has_right_checksum(header: &Header) -> bool {
-    const FIELD: std::ops::Range<usize> = 148..156;
-    let bytes = header.as_bytes().iter().enumerate();
-    let sum: u32 = bytes
-        .map(|(ix, &byte)| u32::from(if FIELD.contains(&ix) { b' ' } else { byte }))
-        .sum();
-    header.cksum().is_ok_and(|stated| stated == sum)
 }
 
 #[cfg(test)]

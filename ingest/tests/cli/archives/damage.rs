@@ -48,7 +48,6 @@ fn damage_in_archives_costs_what_it_hits_and_is_listed_with_its_place() {
     let expected = [
         (format!("in/header.tar@{}", starts[1]), "damaged-archive"),
         (format!("in/cut.tar@{}", starts[3]), "truncated-archive"),
-        ("in/twice.tar/train/0001.jpg".into(), "duplicate-frame"),
         ("in/member.zip/train/0002.jpg".into(), "damaged-member"),
         ("in/cut.zip@0".into(), "damaged-archive"),
         ("in/page.zip@0".into(), "damaged-archive"),
@@ -60,11 +59,14 @@ fn damage_in_archives_costs_what_it_hits_and_is_listed_with_its_place() {
             .map(|(place, reason)| (place, reason.to_owned()))
             .collect()
     );
-    let summary = ingest_json("images", &path("in"), &set, &["--max-bad", "6"]);
+    let before = tree(&set);
+    let summary = ingest_json("images", &path("in"), &set, &["--max-bad", "5"]);
     assert_eq!(
         (&summary["frames_kept"], &summary["frames_written"]),
-        (&json!(3 + 3 + 4 + 3), &json!(0))
+        (&json!(4), &json!(3 + 3 + 3)),
+        "what lacks something is read again"
     );
+    assert_eq!(tree(&set), before);
     assert!(
         ingest(["verify".as_ref(), set.as_os_str()])
             .status
@@ -117,7 +119,7 @@ fn archives_that_cannot_be_read_are_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| -> PathBuf { dir.path().join(name) };
     let tar = tar_of(&images("", 1));
-    for name in ["x.tar.part00", "x.tar.part02", "y.tgz", "z.tar.gz"] {
+    for name in ["x.tar.part00", "x.tar.part02", "y.tar.bz2", "z.7z"] {
         write(&path(name), &tar);
     }
     write(
@@ -129,8 +131,8 @@ fn archives_that_cannot_be_read_are_one_line() {
     for command in ["images", "soda10m"] {
         for (name, expected) in [
             ("x.tar.part00", ["missing", "x.tar.part01"]),
-            ("y.tgz", ["compressed", "gzip -dk"]),
-            ("z.tar.gz", ["compressed", "gzip -dk"]),
+            ("y.tar.bz2", ["compressed", "bunzip2 -k"]),
+            ("z.7z", ["compressed", "7z x"]),
             ("labels.tar", ["holds no images", ".zip"]),
             ("empty.tar", ["holds no images", ".zip"]),
             ("notes.txt", ["neither a folder nor an archive", ".zip"]),

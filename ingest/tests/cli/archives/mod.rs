@@ -1,6 +1,7 @@
 //! Archives hold what a folder holds: the same rows, the same bytes, the same skips.
 
 mod damage;
+mod downloads;
 mod soda10m;
 
 use std::collections::BTreeMap;

@@ -169,27 +169,17 @@ fn tags_lie_in_an_archive_beside_it_or_elsewhere() {
 }
 
 #[test]
-fn damaged_tags_are_one_line_and_in_an_archive_a_skip() {
+fn damaged_tags_are_one_line_where_they_are_named_and_else_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (mut splits, _) = soda10m("unlabel", "labeled");
     let torn = &tag_list()[..50];
     let path = |name: &str| dir.path().join(name);
     splits[1].push(("SSLAD-2D/tags.json".to_owned(), torn.to_vec()));
     write(&path("in/image_1.tar"), &tar_of(&splits[1]));
-    let summary = ingest_json(
-        "soda10m",
-        &path("in/image_1.tar"),
-        &path("set"),
-        &["--max-bad", "1"],
-    );
+    write(&path("in/tags.json"), torn);
+    let summary = ingest_json("soda10m", &path("in/image_1.tar"), &path("set"), &[]);
     assert_eq!(summary["frames_written"], 4);
-    assert_eq!(
-        skipped(&path("set")),
-        BTreeMap::from([(
-            "in/image_1.tar/SSLAD-2D/tags.json".into(),
-            "bad-tags".into()
-        )])
-    );
+    assert_eq!(skipped(&path("set")), BTreeMap::new());
 
     write(&path("torn.json"), torn);
     for (name, expected) in [("torn.json", "damaged"), ("none.json", "No such file")] {
