@@ -8,7 +8,7 @@ use schemas::shard::ShardId;
 use super::dataset::Dataset;
 use super::files::Files;
 use super::tags::Tags;
-use super::waymo::place::{CameraImages, LostMembers, TfRecord};
+use super::waymo::place::{CameraImages, LostPlaces, TfRecord};
 use crate::error::Result;
 
 /// The input of one shard, and its items in it.
@@ -29,8 +29,8 @@ pub(crate) enum Content {
     TfRecord(TfRecord),
     /// All of one Parquet file of camera images.
     CameraImages(CameraImages),
-    /// What is lost in one archive of TFRecord files.
-    LostMembers(LostMembers),
+    /// What is lost in a folder or archive of TFRecord files.
+    LostPlaces(LostPlaces),
     /// The job's range of the image files of a folder or archive.
     Files {
         /// How names become metadata.
@@ -48,7 +48,7 @@ impl Job {
         match &self.content {
             Content::TfRecord(file) => file.place.path(),
             Content::CameraImages(file) => &file.path,
-            Content::LostMembers(lost) => lost.archive.first_file(),
+            Content::LostPlaces(lost) => &lost.path,
             Content::Files { files, .. } => files.path(),
         }
     }
@@ -57,7 +57,7 @@ impl Job {
     pub(crate) fn bytes(&self) -> Option<u64> {
         match &self.content {
             Content::TfRecord(_) | Content::CameraImages(_) => Some(self.weight),
-            Content::LostMembers(lost) => Some(lost.archive.bytes()),
+            Content::LostPlaces(lost) => lost.bytes,
             Content::Files { files, .. } => files.archive_bytes(),
         }
     }
@@ -69,7 +69,7 @@ impl Job {
     pub(crate) fn crc32c(&self) -> Result<Option<u32>> {
         match &self.content {
             Content::TfRecord(file) => file.place.crc32c(),
-            Content::CameraImages(_) | Content::LostMembers(_) | Content::Files { .. } => Ok(None),
+            Content::CameraImages(_) | Content::LostPlaces(_) | Content::Files { .. } => Ok(None),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use host::file_name::{is_hidden, text_of};
+use host::file_name::text_of;
 
 use super::passed_over::PassedOver;
 use super::path_list::PathList;
@@ -48,12 +48,13 @@ impl Listing {
     ///
     /// # Errors
     /// If a folder cannot be read.
+    #[cfg(test)]
     pub(crate) fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
         let sort = |entry: Entry<'_>| {
             let (Entry::Folder(path) | Entry::File(path)) = entry;
             let name = path.rsplit('/').next().unwrap_or(path);
             let is_taken = match entry {
-                Entry::Folder(_) => !is_hidden(name),
+                Entry::Folder(_) => !host::file_name::is_hidden(name),
                 Entry::File(_) => accepts(name),
             };
             match is_taken {

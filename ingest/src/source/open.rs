@@ -47,7 +47,7 @@ impl Job {
             Content::CameraImages(file) => {
                 waymo::v2::items(file, &self.id.input, &settings.cameras).map(Items::new)
             }
-            Content::LostMembers(lost) => waymo::v1::lost_members(lost, &self.id.input),
+            Content::LostPlaces(lost) => Ok(waymo::v1::lost_places(lost, &self.id.input)),
             Content::Files {
                 dataset,
                 files,

@@ -57,7 +57,9 @@ impl<R: Read> Guarded<R> {
     }
 
     fn read_inner(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(inner) = &mut self.inner else {
+        // Zstandard's decoder takes an empty read for an error.
+        let inner = self.inner.as_mut().filter(|_| !buffer.is_empty());
+        let Some(inner) = inner else {
             return Ok(0);
         };
         let read = inner.read(buffer).map_err(|error| match error.kind() {

@@ -13,17 +13,18 @@ use schemas::shard::ShardId;
 
 use super::names::{self, Kind, drive_of, kind_of};
 use super::peek::{First, peek};
-use super::place::{CameraImages, LostMembers, Place, TfRecord};
+use super::place::{CameraImages, LostPlaces, Place, TfRecord};
 use super::split::{names_of_root, split_of};
 use super::tfrecord::{HEADER_BYTES, parse_header};
-use super::{unpacked, v2};
-use crate::error::{Error, Result};
+use super::{compressed, v2};
+use crate::error::{Defect, Error, Result};
 use crate::source::archive::Archive;
 use crate::source::choice::Choice;
 use crate::source::job::{Content, Job};
-use crate::source::listing::Listing;
+use crate::source::listing::{Entry, Listing, Sorted};
 use crate::source::naming::{short_name, source_name};
 use crate::source::search::Search;
+use crate::source::system_files;
 
 /// Files of the motion data set are counted under this reason.
 pub(super) const MOTION: &str = "motion-dataset";
@@ -43,54 +44,75 @@ pub fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
 
 fn jobs_of_folder(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     let root = names_of_root(path);
-    let listing = Listing::with(path, &|_| true)?;
+    let sort = |entry: Entry<'_>| sort(&root, entry);
+    let [files, archives] = Listing::sorted(path, &sort, &mut search.passed_over)?;
+    let archives = Archive::open_all(archives.paths(), &choose_member, search)?;
     let mut found = Found::new(search);
-    let mut archives = Vec::new();
-    for ix in 0..listing.len() {
-        let relative = listing.relative(ix);
-        let file = path.join(&relative);
-        let place = source_name(&root, &relative);
-        match kind_of(&place) {
-            Kind::Archive => archives.push(file),
-            kind => found.add_file(file, &place, kind),
+    let mut lost = Vec::new();
+    for ix in 0..files.len() {
+        let relative = files.relative(ix);
+        match files.lost(ix) {
+            Some(defect) => lost.push((relative, defect.clone(), 0)),
+            None => found.add_file(files.file(ix), &root, &relative),
         }
     }
-    for archive in found.open_archives(archives.into_iter())? {
-        let relative = archive.path().strip_prefix(path).unwrap_or(archive.path());
-        let place = source_name(&root, &relative.to_string_lossy());
-        found.add_archive(archive, &place)?;
+    found.add_lost(short_name(path, 1), path, None, lost);
+    for archive in archives {
+        let below = archive.path().strip_prefix(path).unwrap_or(archive.path());
+        let relative = below.to_string_lossy().into_owned();
+        found.add_archive(archive, &root, &relative)?;
     }
     found.jobs_of(path)
+}
+
+/// Files come first, archives second.
+fn sort(root: &str, entry: Entry<'_>) -> Sorted {
+    match entry {
+        Entry::Folder(path) => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            match system_files::reason(name) {
+                Some((reason, kind)) => Sorted::PassOver(reason, format!("{kind}/")),
+                None => Sorted::Take(0),
+            }
+        }
+        Entry::File(path) => match kind_of(&source_name(root, path)) {
+            Kind::TfRecord | Kind::CameraImages => Sorted::Take(0),
+            Kind::Archive => Sorted::Take(1),
+            Kind::Other(reason, kind) => Sorted::PassOver(reason, kind),
+        },
+    }
 }
 
 fn jobs_of_file(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     // Where links lead, as its shard is called.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = names_of_root(real.parent().unwrap_or(Path::new("/")));
-    let place = source_name(&folder, &short_name(&real, 1));
+    let root = names_of_root(real.parent().unwrap_or(Path::new("/")));
+    let name = short_name(&real, 1);
+    let kind = kind_of(&source_name(&root, &name));
+    if kind == Kind::Archive {
+        let archive = Archive::open(path, &choose_member, search)?;
+        let mut found = Found::new(search);
+        found.add_archive(archive, &root, &name)?;
+        return found.jobs_of(path);
+    }
     let mut found = Found::new(search);
-    match kind_of(&place) {
-        Kind::Archive => {
-            for archive in found.open_archives(std::iter::once(path.to_owned()))? {
-                found.add_archive(archive, &place)?;
-            }
-            return found.jobs_of(path);
+    match kind {
+        Kind::Other("partial-download", kind) => {
+            found.pass_over("partial-download", &kind, &name);
         }
-        kind @ (Kind::TfRecord | Kind::CameraImages | Kind::Other("partial-download", _)) => {
-            found.add_file(path.to_owned(), &place, kind);
-        }
-        Kind::Other(..) if place.ends_with(".parquet") => {
+        Kind::Other(..) if name.ends_with(".parquet") => {
             v2::check_is_camera_image(path)?;
-            found.add_file(path.to_owned(), &place, Kind::CameraImages);
+            found.add_camera_images(path, &root, &name);
         }
-        Kind::Other(..) if begins_like_tfrecord(path) => {
-            found.add_file(path.to_owned(), &place, Kind::TfRecord);
+        Kind::Other(reason, kind) if !begins_like_tfrecord(path) => {
+            if !names::is_beside_data(&name) {
+                let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
+                return Err(Error::input("this is not a TFRecord file", path, advice));
+            }
+            found.pass_over(reason, &kind, &name);
         }
-        kind if names::is_beside_data(&place) => found.add_file(path.to_owned(), &place, kind),
-        _ => {
-            let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
-            return Err(Error::input("this is not a TFRecord file", path, advice));
-        }
+        Kind::CameraImages => found.add_camera_images(path, &root, &name),
+        _ => found.add_tfrecord(path, &root, &name),
     }
     Ok(found.jobs)
 }
@@ -103,7 +125,7 @@ pub(super) const WHAT_IS_READ: &str = "TFRecord files of Waymo Open Dataset v1 a
 /// A file whose name does not say what it holds may at least begin like it.
 fn begins_like_tfrecord(path: &Path) -> bool {
     let mut header = [0; HEADER_BYTES as usize];
-    let unpacked = unpacked::open(&Place::File(path.to_owned()));
+    let unpacked = compressed::open(&Place::File(path.to_owned()));
     unpacked.is_ok_and(|mut file| {
         file.reader.read_exact(&mut header).is_ok() && parse_header(&header).is_some()
     })
@@ -125,37 +147,43 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Takes a file that is called `place`, with the folders that count in front.
-    fn add_file(&mut self, path: PathBuf, place: &str, kind: Kind) {
-        match kind {
-            Kind::TfRecord => {
-                let job = self.file_job(&path, |path| {
-                    Content::TfRecord(tfrecord(Place::File(path), place))
-                });
-                self.add_unless_motion(job, place);
-            }
-            Kind::CameraImages => {
-                let job = self.file_job(&path, |path| {
-                    Content::CameraImages(CameraImages {
-                        path,
-                        split: split_of(place),
-                        drive: drive_of(place).map(str::to_owned),
-                    })
-                });
-                self.jobs.push(job);
-            }
-            Kind::Other(reason, kind) => self.search.passed_over.add(reason, kind, place),
-            Kind::Archive => {}
+    fn pass_over(&mut self, reason: &'static str, kind: &str, place: &str) {
+        self.search.passed_over.add(reason, kind, place);
+    }
+
+    /// Takes the file called `relative` in a folder of which the names `root` count.
+    fn add_file(&mut self, path: PathBuf, root: &str, relative: &str) {
+        match kind_of(&source_name(root, relative)) {
+            Kind::CameraImages => self.add_camera_images(&path, root, relative),
+            _ => self.add_tfrecord(&path, root, relative),
         }
     }
 
-    fn file_job(&self, path: &Path, content: impl FnOnce(PathBuf) -> Content) -> Job {
+    fn add_camera_images(&mut self, path: &Path, root: &str, relative: &str) {
+        let name = source_name(root, relative);
+        let file = CameraImages {
+            path: path.to_owned(),
+            split: split_of(&name),
+            drive: drive_of(&name).map(str::to_owned),
+        };
+        let job = self.file_job(path, Content::CameraImages(file));
+        self.jobs.push(job);
+    }
+
+    fn add_tfrecord(&mut self, path: &Path, root: &str, relative: &str) {
+        let file = tfrecord(Place::File(path.to_owned()), &source_name(root, relative));
+        let first = peek(&file.place);
+        let job = self.file_job(path, Content::TfRecord(file));
+        self.add_unless_motion(job, first, relative);
+    }
+
+    fn file_job(&self, path: &Path, content: Content) -> Job {
         // Folder and file name where links lead: the same however the path was given, and drives
         // are named uniquely. A link that leads nowhere is called as it is.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Job {
             id: self.id(short_name(&real, 2)),
-            content: content(path.to_owned()),
+            content,
             weight: path.metadata().map_or(0, |file| file.len()),
         }
     }
@@ -172,61 +200,78 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn add_unless_motion(&mut self, mut job: Job, place: &str) {
-        if let Content::TfRecord(file) = &mut job.content {
-            match peek(&file.place) {
-                First::Frame(context) => file.context = context,
-                First::Motion => {
-                    self.num_motion += 1;
-                    self.search.passed_over.add(MOTION, "TFRecord", place);
-                    return;
-                }
+    fn add_unless_motion(&mut self, mut job: Job, first: First, place: &str) {
+        match (&mut job.content, first) {
+            (Content::TfRecord(file), First::Frame(context)) => file.context = context,
+            (_, First::Frame(_)) => {}
+            (_, First::Motion) => {
+                self.num_motion += 1;
+                self.pass_over(MOTION, "TFRecord", place);
+                return;
             }
         }
         self.jobs.push(job);
     }
 
-    fn open_archives(&mut self, paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Archive>> {
-        Archive::open_all(paths, &choose_member, self.search)
-    }
-
-    /// Takes the TFRecord files in an archive that is called `place`.
-    fn add_archive(&mut self, archive: Archive, place: &str) -> Result<()> {
+    /// Takes the TFRecord files in the archive called `relative` in a folder of which the names
+    /// `root` count.
+    fn add_archive(&mut self, archive: Archive, root: &str, relative: &str) -> Result<()> {
         let archive = Arc::new(archive);
+        let name = source_name(root, relative);
         let opened = archive.reopen()?;
-        let mut names = HashSet::new();
+        let mut inputs = HashSet::new();
         let mut lost = Vec::new();
         for ix in 0..archive.len() {
-            let Ok(member) = archive.file(ix, &opened) else {
-                lost.push(ix);
-                continue;
+            let member = archive.relative(ix);
+            let file = match archive.file(ix, &opened) {
+                Ok(file) => file,
+                Err(defect) => {
+                    lost.push((member, defect, archive.unread_bytes(ix)));
+                    continue;
+                }
             };
-            let relative = archive.relative(ix);
-            let mut input = input_of_member(place, &relative);
-            if !names.insert(input.clone()) {
-                input = source_name(place, &relative);
+            let mut input = input_of_member(&name, &member);
+            if !inputs.insert(input.clone()) {
+                input = source_name(&name, &member);
             }
+            let place = Place::Member(archive.clone(), ix);
+            // What is compressed as a whole is not unpacked once more for a look.
+            let first = match file.is_sequential() {
+                true => First::Frame(None),
+                false => peek(&place),
+            };
             let job = Job {
                 id: self.id(input),
-                content: Content::TfRecord(tfrecord(
-                    Place::Member(archive.clone(), ix),
-                    &source_name(place, &relative),
-                )),
-                weight: member.len(),
+                content: Content::TfRecord(tfrecord(place, &source_name(&name, &member))),
+                weight: file.len(),
             };
-            self.add_unless_motion(job, &source_name(place, &relative));
+            self.add_unless_motion(job, first, &source_name(relative, &member));
         }
-        if !lost.is_empty() {
-            self.jobs.push(Job {
-                id: self.id(short_name(archive.path(), 2)),
-                weight: lost.len() as u64,
-                content: Content::LostMembers(LostMembers {
-                    archive,
-                    members: lost,
-                }),
-            });
-        }
+        let (input, bytes) = (short_name(archive.path(), 2), archive.bytes());
+        self.add_lost(input, archive.first_file(), Some(bytes), lost);
         Ok(())
+    }
+
+    /// Takes what is lost in a folder or an archive, which becomes a shard without frames.
+    fn add_lost(
+        &mut self,
+        input: String,
+        path: &Path,
+        bytes: Option<u64>,
+        places: Vec<(String, Defect, u64)>,
+    ) {
+        if !places.is_empty() {
+            let job = Job {
+                id: self.id(input),
+                weight: places.len() as u64,
+                content: Content::LostPlaces(LostPlaces {
+                    path: path.to_owned(),
+                    bytes,
+                    places,
+                }),
+            };
+            self.jobs.push(job);
+        }
     }
 
     /// # Errors

@@ -5,6 +5,7 @@
 //! shows in its name. Either way a file is one drive and becomes one shard, and a frame has the
 //! same name in both. A file of the end-to-end release holds moments of many drives.
 
+mod compressed;
 mod damage;
 mod drive;
 mod find;
@@ -17,7 +18,6 @@ mod split;
 mod table;
 pub mod tfrecord;
 pub(super) mod twice;
-mod unpacked;
 pub(super) mod v1;
 pub(super) mod v2;
 

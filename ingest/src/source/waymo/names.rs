@@ -6,9 +6,8 @@
 
 use std::path::Path;
 
-use host::file_name::is_hidden;
-
 use crate::source::archive::parts::has_archive_name;
+use crate::source::system_files;
 
 /// Folder of the one component of version 2 that is read.
 pub(super) const COMPONENT: &str = "camera_image";
@@ -63,12 +62,14 @@ pub(super) enum Kind {
 pub(super) fn kind_of(path: &str) -> Kind {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folders.rsplit('/').next().unwrap_or_default();
+    if let Some((reason, kind)) = system_files::reason(name) {
+        return Kind::Other(reason, kind.to_owned());
+    }
     match () {
-        () if is_hidden(name) => Kind::Other("hidden", ending(name)),
         () if is_tfrecord(name) => Kind::TfRecord,
         () if name.ends_with(".parquet") => kind_of_parquet(folder, name),
-        () if has_archive_name(name) => Kind::Archive,
         () if is_partial(name) => Kind::Other("partial-download", ending(name)),
+        () if has_archive_name(name) => Kind::Archive,
         () => Kind::Other("other-file", ending(name)),
     }
 }
@@ -121,7 +122,7 @@ fn is_partial(name: &str) -> bool {
 fn ending(name: &str) -> String {
     match Path::new(name).extension() {
         Some(ending) => format!(".{}", ending.to_string_lossy()),
-        None => "no ending".to_owned(),
+        None => "no usual ending".to_owned(),
     }
 }
 
@@ -207,8 +208,8 @@ mod tests {
             ("a.tfrecord_tmp", "other-file", ".tfrecord_tmp"),
             ("a.tfrecord.tmp", "other-file", ".tmp"),
             ("a.tfrecord-1-of-2", "other-file", ".tfrecord-1-of-2"),
-            (".tfrecord", "hidden", "no ending"),
-            ("LICENSE", "other-file", "no ending"),
+            (".tfrecord", "hidden", ".*"),
+            ("LICENSE", "other-file", "no usual ending"),
             ("lidar/a.parquet", "other-component", "lidar/*.parquet"),
             (
                 "x/stats/camera_image.parquet",

@@ -6,9 +6,9 @@
 
 use std::io::Read;
 
+use super::compressed;
 use super::place::Place;
 use super::tfrecord::{HEADER_BYTES, parse_header};
-use super::unpacked;
 
 /// How far it is looked.
 const PEEK_BYTES: u64 = 4096;
@@ -33,7 +33,7 @@ pub(super) enum First {
 /// Looks at the file at `place`. What cannot be read is taken for a frame, and reported when it is.
 pub(super) fn peek(place: &Place) -> First {
     let mut head = Vec::new();
-    if let Ok(unpacked) = unpacked::open(place) {
+    if let Ok(unpacked) = compressed::open(place) {
         // All that came before an error counts.
         let _ = unpacked.reader.take(PEEK_BYTES).read_to_end(&mut head);
     }

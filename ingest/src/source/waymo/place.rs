@@ -45,13 +45,15 @@ pub(crate) struct CameraImages {
     pub(crate) drive: Option<String>,
 }
 
-/// What is lost in an archive whose members are TFRecord files.
+/// What is lost in a folder or an archive of TFRecord files.
 #[derive(Clone, Debug)]
-pub(crate) struct LostMembers {
-    /// The archive.
-    pub(crate) archive: Arc<Archive>,
-    /// Which of its items.
-    pub(crate) members: Vec<u64>,
+pub(crate) struct LostPlaces {
+    /// The folder or archive.
+    pub(crate) path: PathBuf,
+    /// Size of the archive.
+    pub(crate) bytes: Option<u64>,
+    /// Where, why, and how many bytes.
+    pub(crate) places: Vec<(String, Defect, u64)>,
 }
 
 /// The bytes of a file, and how many there are if that is certain.
@@ -137,8 +139,8 @@ fn open_member(archive: &Archive, ix: u64, offset: u64) -> Result<Bytes, Trouble
         .path()
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
-    // What a zip says of a member's length is not certain, a tar says where it lies.
-    Ok(match is_zip {
+    // A tar says where a member lies. What has to be decompressed may turn out to be damaged.
+    Ok(match is_zip || member.is_sequential() {
         true => Bytes {
             reader: Box::new(Guarded::new(reader, "damaged-member", member.len())),
             len: None,

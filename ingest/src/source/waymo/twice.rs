@@ -163,7 +163,7 @@ fn drive(job: &Job) -> Option<&str> {
     match &job.content {
         Content::TfRecord(file) => file.drive.as_deref(),
         Content::CameraImages(file) => file.drive.as_deref(),
-        Content::LostMembers(_) | Content::Files { .. } => None,
+        Content::LostPlaces(_) | Content::Files { .. } => None,
     }
 }
 
@@ -183,7 +183,7 @@ fn form(job: &Job) -> Option<Form> {
             Place::File(_) => Form::Compressed,
         }),
         Content::CameraImages(_) => Some(Form::Parquet),
-        Content::LostMembers(_) | Content::Files { .. } => None,
+        Content::LostPlaces(_) | Content::Files { .. } => None,
     }
 }
 

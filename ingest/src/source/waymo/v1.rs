@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::vec;
 
+use super::compressed::{self, Packed};
 use super::frame::images;
-use super::place::{LostMembers, TfRecord};
+use super::place::{LostPlaces, TfRecord};
 use super::tfrecord::{Event, Records};
-use super::unpacked::{self, Packed};
 use crate::cpu_time::{Stage, lap};
 use crate::error::{Defect, Error, Result, Trouble};
 use crate::source::item::{Checksum, Item, Items, SourceImage};
@@ -27,7 +27,7 @@ pub(crate) fn items<'a>(
     input: &'a str,
     cameras: &'a BTreeSet<String>,
 ) -> Result<Items<'a>> {
-    let unpacked = match unpacked::open(&file.place) {
+    let unpacked = match compressed::open(&file.place) {
         Ok(unpacked) => unpacked,
         Err(Trouble::Run(error)) => return Err(error),
         Err(Trouble::Item(defect)) => {
@@ -54,22 +54,12 @@ pub(crate) fn items<'a>(
     Ok(Items::with_checksum(frames, checksum))
 }
 
-/// What is lost in an archive that is stored under the name `input`. Of one that ends too early it
-/// is known how much is there that is not read.
-pub(crate) fn lost_members<'a>(lost: &'a LostMembers, input: &'a str) -> Result<Items<'a>> {
-    let archive = &lost.archive;
-    let opened = archive.reopen()?;
-    let items = lost.members.iter().filter_map(move |&ix| {
-        let defect = archive.file(ix, &opened).err()?;
-        let place = archive.relative(ix);
-        let (_, offset) = place.rsplit_once('@').unwrap_or_default();
-        let rest = match (defect.reason, offset.parse()) {
-            ("truncated-archive", Ok(offset)) => opened.len().saturating_sub(offset),
-            _ => 0,
-        };
-        Some(Ok(Item::lost(source_name(input, &place), rest, defect)))
-    });
-    Ok(Items::new(items))
+/// What is lost in a folder or an archive that is stored under the name `input`.
+pub(crate) fn lost_places<'a>(lost: &'a LostPlaces, input: &'a str) -> Items<'a> {
+    Items::new(lost.places.iter().map(move |(place, defect, bytes)| {
+        let source = source_name(input, place);
+        Ok(Item::lost(source, *bytes, defect.clone()))
+    }))
 }
 
 /// The images of one file, record by record.

@@ -91,12 +91,12 @@ fn what_lies_beside_data_is_counted() {
     assert_eq!(
         counts,
         [
-            ("hidden", ".tfrecord", 1, "w/.x.tfrecord"),
-            ("other-component", "lidar/*.parquet", 1, "w/lidar/a.parquet"),
-            ("other-file", ".idx", 2, "w/a.tfrecord.idx"),
-            ("other-file", "no ending", 1, "w/LICENSE"),
-            ("partial-download", ".gstmp", 1, "w/c.tfrecord_.gstmp"),
-            ("partial-download", ".part", 1, "w/d.tfrecord.part"),
+            ("hidden", ".*", 1, ".x.tfrecord"),
+            ("other-component", "lidar/*.parquet", 1, "lidar/a.parquet"),
+            ("other-file", ".idx", 2, "a.tfrecord.idx"),
+            ("other-file", "no usual ending", 1, "LICENSE"),
+            ("partial-download", ".gstmp", 1, "c.tfrecord_.gstmp"),
+            ("partial-download", ".part", 1, "d.tfrecord.part"),
         ]
     );
 }

@@ -4,13 +4,13 @@
 //! more than [`limit`] says is taken for a bomb, and is read no further.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
-use super::damage::Guarded;
+use super::damage::{Guarded, defect_of};
 use super::place::{Bytes, Place};
 use crate::error::{Error, Result, Trouble};
 
@@ -82,11 +82,16 @@ impl Packed {
 /// # Errors
 /// As [`Place::open`].
 pub(super) fn open(place: &Place) -> Result<Unpacked, Trouble> {
+    let Bytes { mut reader, len } = place.open(0)?;
     let mut head = Vec::new();
-    let begin = place.open(0)?;
-    // What cannot be read here cannot be read later, and is reported then.
-    let _ = begin.reader.take(ZSTD.len() as u64).read_to_end(&mut head);
-    let Bytes { reader, len } = place.open(0)?;
+    let mut begin = reader.by_ref().take(ZSTD.len() as u64);
+    let read = begin.read_to_end(&mut head);
+    read.map_err(|error| trouble(error, place))?;
+    let reader = match place {
+        // A file of its own is read as nothing but a file, which is quicker.
+        Place::File(_) => place.open(0)?.reader,
+        Place::Member(..) => Box::new(Cursor::new(head.clone()).chain(reader)),
+    };
     if !head.starts_with(&GZIP) && !head.starts_with(&ZSTD) {
         return Ok(Unpacked {
             reader,
@@ -116,6 +121,14 @@ pub(super) fn open(place: &Place) -> Result<Unpacked, Trouble> {
         len: None,
         packed: Some(packed),
     })
+}
+
+/// Whose fault it is that the file at `place` cannot be read.
+fn trouble(error: io::Error, place: &Place) -> Trouble {
+    match defect_of(error) {
+        Ok(defect) => defect.into(),
+        Err(error) => Error::io("read", place.path())(error).into(),
+    }
 }
 
 /// Counts what is read.
