@@ -166,13 +166,16 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
+        if name.starts_with(".ingest.") {
+            continue;
+        }
         if entry.path().is_dir() {
             found.extend(
                 tree(&entry.path())
                     .into_iter()
                     .map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)),
             );
-        } else if !name.starts_with(".ingest.") {
+        } else {
             found.insert(name, fs::read(entry.path()).unwrap());
         }
     }

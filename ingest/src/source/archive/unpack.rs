@@ -87,6 +87,10 @@ impl Unpacker {
 
 impl Read for Unpacker {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            // Zstandard's decoder takes that for an error.
+            return Ok(0);
+        }
         let read = match &mut self.decoder {
             Decoder::Gzip(decoder) => read_gzip(decoder, buffer)?,
             Decoder::Zstd(decoder) => decoder.read(buffer)?,
@@ -104,7 +108,7 @@ impl Read for Unpacker {
 fn read_gzip(decoder: &mut Option<Box<GzDecoder<Input>>>, buffer: &mut [u8]) -> io::Result<usize> {
     while let Some(member) = decoder {
         let read = member.read(buffer)?;
-        if read > 0 || buffer.is_empty() {
+        if read > 0 {
             return Ok(read);
         }
         let input = member.get_mut();
