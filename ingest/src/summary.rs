@@ -156,7 +156,7 @@ impl Summary {
             return Ok(());
         }
         let count: u64 = self.passed_over.iter().map(|files| files.count).sum();
-        writeln!(f, "passed   over {count} files that are not read")?;
+        writeln!(f, "not read {count} files")?;
         let mut kinds: Vec<&PassedOverFiles> = self.passed_over.iter().collect();
         kinds.sort_by_key(|files| std::cmp::Reverse(files.count));
         for files in kinds.iter().take(SHOWN_KINDS) {

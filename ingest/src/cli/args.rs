@@ -20,14 +20,19 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Waymo Open Dataset: TFRecord files (v1), folders of them, patterns.
+    /// Waymo Open Dataset: TFRecord files (v1, end-to-end), Parquet (v2), their archives, folders.
     #[command(after_help = "Examples:
   ingest waymo --out shards/                        reads data/waymo
   ingest waymo /data/waymo/training --out shards/ --cameras FRONT,FRONT_LEFT
   ingest waymo '/data/waymo/training/segment-1*.tfrecord' --out shards/ --threads 32
-  ingest waymo /data/waymo --out /net/shards --part 3/8      then `ingest catalog /net/shards`")]
+  ingest waymo /data/archived_files/training/training_0000.tar --out shards/
+  ingest waymo /data/waymo --out /net/shards --part 3/8      then `ingest catalog /net/shards`
+
+Read are *.tfrecord and *.tfrecord-NNNNN-of-NNNNN, also as .gz, .zst or in a .tar, and camera_image/*.parquet. The \
+split is what folders from the given one on, and the file's name, say. A drive that lies there twice is read once. \
+Motion files hold no images and are passed over.")]
     Waymo {
-        /// TFRecord files, folders and patterns.
+        /// TFRecord and Parquet files, tars of them, folders and patterns.
         #[arg(default_value = "data/waymo")]
         input: Vec<PathBuf>,
         /// Keep only these cameras.
@@ -55,7 +60,7 @@ Every split (labeled/train, unlabel/image_0, …) is an input of its own, howeve
 downloads arrive. --dry-run shows them."))]
     Soda10m {
         /// The set's folder (SSLAD-2D), one of its parts, any folder of street scenes, .tar and
-        /// .zip files.
+        /// .zip files; NAME=PATH stores a folder of street scenes under a name.
         #[arg(default_value = "data/soda10m")]
         input: Vec<PathBuf>,
         /// JSON file of tags that lies elsewhere; may be given several times.
@@ -80,7 +85,7 @@ counts as a folder. Paths of nuScenes, nuImages, Argoverse, ONCE, KITTI, PandaSe
 time, names of Cityscapes the city. Pictures of labels, depth and disparity are passed over by the names of files and \
 folders (gtFine, labels, masks, …) in which these sets keep them; --dry-run shows which, --include reads them."))]
     Images {
-        /// Folders of JPEG and PNG files, .tar and .zip files.
+        /// Folders of JPEG and PNG files, .tar and .zip files; NAME=PATH stores one under a name.
         #[arg(required = true)]
         input: Vec<PathBuf>,
         #[command(flatten)]
@@ -166,8 +171,9 @@ const ARCHIVES: &str = "\
 Archives: .tar and .zip are read where they lie, also those in folders. Parts of one are joined, and to give one part \
 is to give all of them:
   x.tar.part00 x.tar.part01 …    or .00, .001, .part-1: by number, from 0 or 1, without a gap
-  x.tar.partaa x.tar.partab …    or .aa, x.taraa: by letter, from aa, without a gap
-A .tar inside a .tar counts as a folder. Compressed tars (.tgz) are refused, and passed over in folders.";
+  x.tar.partaa x.tar.partab …    or .aa, x.taraa, of any length: as `split` counts, without a gap
+A .tar inside a .tar counts as a folder. Tars compressed by gzip or zstd (.tgz, .tar.zst) are read too, one after the \
+other; other compressed ones are passed over.";
 
 /// Which files are read.
 #[derive(Debug, Args)]

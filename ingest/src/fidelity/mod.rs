@@ -27,7 +27,7 @@ use schemas::inputs::GivenInputs;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
 
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::source::{Dataset, Input, Job, Search, expand, read, root_of};
+use crate::source::{Dataset, Input, Job, Search, Selection, expand, read, root_of};
 
 pub use report::{Distribution, Fidelity, LevelFidelity, Measured, Sample};
 pub use views::{Comparison, write_contact_sheet};
@@ -133,11 +133,12 @@ fn jobs_in_set(catalog: &Catalog, input: &Input) -> Result<Vec<Job>> {
     let (root, given) = (root_of(&input.path), GivenInputs::read(catalog.dir()));
     let mut found = Vec::new();
     for dataset in Dataset::ALL {
+        let known = given.of_root(dataset.name(), &root);
         let mut search = Search {
-            name: match given.of_root(dataset.name(), &root) {
-                Some(given) => given.name.clone(),
-                None => input.name.clone(),
-            },
+            name: known.map_or(input.name.clone(), |given| given.name.clone()),
+            selection: known.map_or_else(Selection::default, |given| {
+                Selection::of_options(&given.options)
+            }),
             ..Search::default()
         };
         // What is no input of this data set is one of another.

@@ -54,6 +54,17 @@ impl Selection {
         .concat()
     }
 
+    /// The selection that `options` stand for, among others.
+    pub(crate) fn of_options(options: &[String]) -> Self {
+        let patterns = |prefix: &str| -> Vec<String> {
+            let texts = options
+                .iter()
+                .filter_map(|option| option.strip_prefix(prefix));
+            texts.map(str::to_owned).collect()
+        };
+        Self::new(&patterns("--include="), &patterns("--exclude=")).unwrap_or_default()
+    }
+
     /// The pattern that leaves out the file or folder at `path`.
     pub(super) fn excludes(&self, path: &str) -> Option<&str> {
         let glob = self.exclude.iter().find(|glob| glob.matches(path, false))?;
@@ -182,5 +193,8 @@ mod tests {
         let selection = selection(&["a/"], &["b", "c"]);
         let options = ["--include=a/", "--exclude=b", "--exclude=c"];
         assert_eq!(selection.options(), options);
+        let mut among = vec!["--tags".to_owned(), "x".to_owned()];
+        among.extend(selection.options());
+        assert_eq!(Selection::of_options(&among), selection);
     }
 }

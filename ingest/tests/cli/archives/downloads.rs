@@ -45,7 +45,7 @@ fn compressed_archives_hold_what_is_in_them_whatever_they_are_called() {
         ("zip.tar", zip_of(&files, CompressionMethod::STORE)),
     ] {
         write(&path(name), &bytes);
-        let set = dir.path().join(name).with_extension("set");
+        let set = dir.path().join(format!("{name}.set"));
         let summary = ingest_json("images", &path(name), &set, &["--threads", "2"]);
         assert_eq!(summary["frames_written"], 2_063, "{name}");
         assert_eq!(summary["shards_written"], 2, "{name}");
@@ -58,7 +58,7 @@ fn compressed_archives_hold_what_is_in_them_whatever_they_are_called() {
         );
         // Any part of a run reads the rows that it is to write.
         for part in ["1/2", "0/2"] {
-            let parts = dir.path().join(name).with_extension("parts");
+            let parts = dir.path().join(format!("{name}.parts"));
             ingest_json("images", &path(name), &parts, &["--part", part]);
         }
     }
@@ -67,7 +67,8 @@ fn compressed_archives_hold_what_is_in_them_whatever_they_are_called() {
 #[test]
 fn a_cut_download_has_what_is_in_front_of_the_cut() {
     let dir = tempfile::tempdir().unwrap();
-    let files = images("", 6);
+    // Zstandard packs blocks of 128 KiB, of which a part cannot be read.
+    let files = images("", 120);
     let tar = tar_of(&files);
     for (name, bytes, reason) in [
         ("a.tar.gz", gzip(&tar), "truncated-archive"),
@@ -86,7 +87,7 @@ fn a_cut_download_has_what_is_in_front_of_the_cut() {
                 .starts_with(&format!("in/{name}@"))
         );
         let kept = rows(&set).len();
-        assert!((1..6).contains(&kept), "{kept}");
+        assert!((1..120).contains(&kept), "{kept}");
     }
 }
 

@@ -3,7 +3,7 @@
 use tar::Header;
 
 /// Everything in a tar is a multiple of it.
-pub(in crate::source::archive) const BLOCK_BYTES: u64 = 512;
+pub(crate) const BLOCK_BYTES: u64 = 512;
 
 /// What a header is the header of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
