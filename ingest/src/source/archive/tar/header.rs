@@ -35,7 +35,7 @@ pub(super) fn kind(header: &Header) -> Kind {
 }
 
 /// Whether `block` is the header of a member.
-pub(in crate::source::archive) fn is_header(block: &[u8]) -> bool {
+pub(crate) fn is_header(block: &[u8]) -> bool {
     block.len() as u64 == BLOCK_BYTES && has_right_checksum(Header::from_byte_slice(block))
 }
 
