@@ -158,7 +158,7 @@ impl Files {
             return Ok(None);
         };
         match path.metadata() {
-            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(_) if path.is_symlink() => Ok(None),
             Err(error) => Err(error),
@@ -171,6 +171,8 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::source::listing::{Entry, Sorted};
+    use crate::source::passed_over::PassedOver;
 
     #[test]
     fn sizes_are_those_of_files_and_of_links_to_them() {
@@ -178,7 +180,9 @@ mod tests {
         fs::write(dir.path().join("a"), "12345").unwrap();
         std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("c")).unwrap();
-        let listing = Arc::new(Listing::with(dir.path(), &|_| true).unwrap());
+        let all = |_: Entry<'_>| Sorted::Take(0);
+        let [listing] = Listing::sorted(dir.path(), &all, &mut PassedOver::default()).unwrap();
+        let listing = Arc::new(listing);
         let chosen = Chosen::all(listing.len());
         let files = Files::of_folder(listing, chosen, dir.path().to_owned(), "d".to_owned());
         let sizes: Vec<_> = (0..3).map(|ix| files.size(ix).unwrap()).collect();

@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use host::file_name::{is_hidden, text_of};
+use host::file_name::text_of;
 
 use super::passed_over::PassedOver;
 use super::path_list::PathList;
@@ -44,32 +44,6 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Lists the files below `root` whose name `accepts`. Hidden folders are not entered.
-    ///
-    /// # Errors
-    /// If a folder cannot be read.
-    pub(crate) fn with(root: &Path, accepts: &dyn Fn(&str) -> bool) -> Result<Self> {
-        let sort = |entry: Entry<'_>| {
-            let (Entry::Folder(path) | Entry::File(path)) = entry;
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let is_taken = match entry {
-                Entry::Folder(_) => !is_hidden(name),
-                Entry::File(_) => accepts(name),
-            };
-            match is_taken {
-                true => Sorted::Take(0),
-                false => Sorted::PassOver("other-file", String::new()),
-            }
-        };
-        let [listing] = Self::sorted(root, &sort, &mut PassedOver::default())?;
-        match listing.lost.first() {
-            Some((ix, _)) => Err(Error::io("list", listing.file(*ix))(
-                io::ErrorKind::PermissionDenied.into(),
-            )),
-            None => Ok(listing),
-        }
-    }
-
     /// Sorts the files below `root` into lists in one walk. What is passed over is counted. A place
     /// where something is lost is in the first list.
     ///

@@ -17,13 +17,14 @@ use super::place::{CameraImages, LostMembers, Place, TfRecord};
 use super::split::{names_of_root, split_of};
 use super::tfrecord::{HEADER_BYTES, parse_header};
 use super::{unpacked, v2};
-use crate::error::{Error, Result};
+use crate::error::{Defect, Error, Result};
 use crate::source::archive::Archive;
 use crate::source::choice::Choice;
 use crate::source::job::{Content, Job};
-use crate::source::listing::Listing;
+use crate::source::listing::{Entry, Listing, Sorted};
 use crate::source::naming::{short_name, source_name};
 use crate::source::search::Search;
+use crate::source::system_files;
 
 /// Files of the motion data set are counted under this reason.
 pub(super) const MOTION: &str = "motion-dataset";
@@ -43,13 +44,16 @@ pub fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
 
 fn jobs_of_folder(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     let root = names_of_root(path);
-    let listing = Listing::with(path, &|_| true)?;
+    let listing = list(path, search)?;
     let mut found = Found::new(search);
     let mut archives = Vec::new();
     for ix in 0..listing.len() {
-        let relative = listing.relative(ix);
-        let file = path.join(&relative);
+        let (file, relative) = (listing.file(ix), listing.relative(ix));
         let place = source_name(&root, &relative);
+        if let Some(defect) = listing.lost(ix) {
+            found.lose_folder(&file, &place, defect);
+            continue;
+        }
         match kind_of(&place) {
             Kind::Archive => archives.push(file),
             kind => found.add_file(file, &place, kind),
@@ -61,6 +65,22 @@ fn jobs_of_folder(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         found.add_archive(archive, &place)?;
     }
     found.jobs_of(path)
+}
+
+/// All files below `path`, but those that systems and programs leave.
+fn list(path: &Path, search: &mut Search) -> Result<Listing> {
+    let sort = |entry: Entry<'_>| {
+        let Entry::Folder(folder) = entry else {
+            return Sorted::Take(0);
+        };
+        let name = folder.rsplit('/').next().unwrap_or(folder);
+        match system_files::reason(name) {
+            Some((reason, kind)) => Sorted::PassOver(reason, format!("{kind}/")),
+            None => Sorted::Take(0),
+        }
+    };
+    let [listing] = Listing::sorted(path, &sort, &mut search.passed_over)?;
+    Ok(listing)
 }
 
 fn jobs_of_file(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
@@ -147,6 +167,17 @@ impl<'a> Found<'a> {
             Kind::Other(reason, kind) => self.search.passed_over.add(reason, kind, place),
             Kind::Archive => {}
         }
+    }
+
+    /// Says that a folder cannot be entered: nobody knows which drives are in it.
+    fn lose_folder(&mut self, path: &Path, place: &str, defect: &Defect) {
+        self.search.passed_over.add(defect.reason, "folder", place);
+        let notice = format!(
+            "{}: nothing in it is read: {}; check the permissions",
+            path.display(),
+            defect.detail
+        );
+        self.search.notices.push(notice);
     }
 
     fn file_job(&self, path: &Path, content: impl FnOnce(PathBuf) -> Content) -> Job {
