@@ -104,12 +104,12 @@ fn jobs_of_file(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
             v2::check_is_camera_image(path)?;
             found.add_camera_images(path, &root, &name);
         }
-        Kind::Other(reason, kind) if !begins_like_tfrecord(path) => {
-            if !names::is_beside_data(&name) {
-                let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
-                return Err(Error::input("this is not a TFRecord file", path, advice));
-            }
+        Kind::Other(reason, kind) if names::is_beside_data(&name) => {
             found.pass_over(reason, &kind, &name);
+        }
+        Kind::Other(..) if !begins_like_tfrecord(path) => {
+            let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
+            return Err(Error::input("this is not a TFRecord file", path, advice));
         }
         Kind::CameraImages => found.add_camera_images(path, &root, &name),
         _ => found.add_tfrecord(path, &root, &name),

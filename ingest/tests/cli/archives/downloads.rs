@@ -12,9 +12,16 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// Rows with the names of another archive.
+/// Rows with the names of another archive, whose stem is the segment of images in no other folder.
 fn renamed(rows: Vec<Row>, from: &str, to: &str) -> Vec<Row> {
+    let stem = |name: &str| {
+        let (_, name) = name.split_once('/').unwrap();
+        name.split('.').next().map(str::to_owned)
+    };
     let rename = |(mut meta, levels): Row| {
+        if meta.segment == stem(from) {
+            meta.segment = stem(to);
+        }
         meta.source = meta.source.replacen(from, to, 1);
         meta.frame_id = meta.frame_id.replacen(from, to, 1);
         (meta, levels)
