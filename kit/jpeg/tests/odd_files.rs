@@ -9,8 +9,8 @@ use testkit::coefficients;
 use turbojpeg::Transform;
 
 const SIZE: Size = Size {
-    width: 160,
-    height: 96,
+    width: 96,
+    height: 64,
 };
 
 /// A baseline JPEG, without restart markers or with one every four MCUs.
@@ -306,8 +306,6 @@ fn lost_data_are_named() {
     assert_eq!(reason(&junk), "corrupt-jpeg", "a whole interval too much");
     let clean = progressive();
     let scan = markers(&clean).into_iter().rev().nth(1).unwrap();
-    let junk = with(&clean, marker(&clean[..], 0xDA), &[]);
-    assert_eq!(junk, clean);
     let tables = markers(&clean).into_iter().filter(|&at| at < scan);
     let tables = tables
         .filter(|&at| clean[at + 1] == 0xC4)

@@ -50,7 +50,12 @@ pub(crate) fn stem(name: &str) -> Option<&str> {
 /// Whether the member `path` is a tar inside a tar that is entered.
 pub(super) fn is_inner_tar(path: &str) -> bool {
     let is_waste = |name: &str| is_hidden(name) || name == "__MACOSX";
-    path.to_ascii_lowercase().ends_with(".tar") && !path.split('/').any(is_waste)
+    let ending = path
+        .len()
+        .checked_sub(4)
+        .and_then(|start| path.get(start..));
+    let is_tar = ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".tar"));
+    is_tar && !path.split('/').any(is_waste)
 }
 
 /// Ending of an archive that is not read, and the command that unpacks it.
