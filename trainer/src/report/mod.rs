@@ -19,4 +19,4 @@ pub use pictures::Pictures;
 pub(crate) use probe::ProbeBeside;
 pub use progress::Progress;
 pub(crate) use progress::cpu_shares;
-pub use warnings::Warnings;
+pub(crate) use warnings::Warnings;

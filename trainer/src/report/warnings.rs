@@ -17,7 +17,7 @@ const STARVING_ABOVE: f64 = 0.25;
 
 /// Watches one run; says each thing once.
 #[derive(Debug, Default)]
-pub struct Warnings {
+pub(crate) struct Warnings {
     /// Whether the first row has passed, whose steps waited for the loader to fill its slots.
     has_begun: bool,
     told_collapse: bool,
@@ -26,7 +26,7 @@ pub struct Warnings {
 
 impl Warnings {
     /// Lines worth telling about a row.
-    pub fn of(&mut self, row: &Row) -> Vec<String> {
+    pub(crate) fn of(&mut self, row: &Row) -> Vec<String> {
         let mut lines = Vec::new();
         let signs = collapse_signs(row);
         if !signs.is_empty() && !self.told_collapse {

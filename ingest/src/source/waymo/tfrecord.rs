@@ -104,7 +104,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads records from `input` up to its end, wherever that is.
-    pub fn of_unknown_length(input: R) -> Self {
+    pub(crate) fn of_unknown_length(input: R) -> Self {
         Self::up_to(input, None)
     }
 
