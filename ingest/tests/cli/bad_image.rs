@@ -122,15 +122,11 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             cut(segment(&good, 0xDB) + 10),
             "truncated-jpeg",
         ),
-        (
-            "cut_in_frame_header.jpg",
-            cut(frame + 5),
-            "undecodable-jpeg",
-        ),
+        ("cut_in_frame_header.jpg", cut(frame + 5), "truncated-jpeg"),
         (
             "cut_in_huffman_table.jpg",
             cut(segment(&good, 0xC4) + 9),
-            "undecodable-jpeg",
+            "truncated-jpeg",
         ),
         ("cut_before_scan.jpg", cut(scan), "truncated-jpeg"),
         ("cut_in_scan.jpg", cut(middle), "truncated-jpeg"),
@@ -159,6 +155,11 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "two_components.jpg",
             two_components(&good),
+            "undecodable-jpeg",
+        ),
+        (
+            "junk_and_hierarchical.jpg",
+            [&good[..frame], &[7, 7], &process(0xC5)[frame..]].concat(),
             "undecodable-jpeg",
         ),
         ("claimed_progressive.jpg", process(0xC2), "undecodable-jpeg"),

@@ -16,7 +16,9 @@ const SIZE: Size = Size {
 
 /// Position of the first marker of this code, which no byte in front of it looks like.
 fn marker(jpeg: &[u8], code: u8) -> usize {
-    jpeg.windows(2).position(|pair| pair == [0xFF, code]).unwrap()
+    jpeg.windows(2)
+        .position(|pair| pair == [0xFF, code])
+        .unwrap()
 }
 
 fn with(jpeg: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
@@ -35,7 +37,10 @@ fn with_restarts() -> Vec<u8> {
     let pixels: Vec<u8> = (0..SIZE.area()).map(|ix| (ix % 251) as u8).collect();
     let raster = Raster::from_pixels(SIZE, Layout::Grey, 8, &pixels);
     let mut encoder = Encoder::new();
-    encoder.encode(&raster, 90, false, Restart(8)).unwrap().to_vec()
+    encoder
+        .encode(&raster, 90, false, Restart(8))
+        .unwrap()
+        .to_vec()
 }
 
 /// Odd files and the clean one that each was made from.
@@ -58,7 +63,10 @@ fn odd_files() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let restart = marker(&restarts, 0xD0);
     let of_restarts = [
         ("zeros_before_restart", with(&restarts, restart, &[0, 0])),
-        ("fill_before_restart", with(&restarts, restart, &[0xFF, 0xFF])),
+        (
+            "fill_before_restart",
+            with(&restarts, restart, &[0xFF, 0xFF]),
+        ),
     ];
     let of_plain = of_plain.map(|(name, odd)| (name, odd, plain.clone()));
     let of_restarts = of_restarts.map(|(name, odd)| (name, odd, restarts.clone()));

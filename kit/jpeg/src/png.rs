@@ -1,5 +1,6 @@
 //! PNG files, through the `image` crate.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::png::PngDecoder;
@@ -15,7 +16,7 @@ use crate::png_text::PngText;
 
 /// A PNG whose header has been read.
 pub struct Png<'a> {
-    decoder: PngDecoder<Cursor<&'a [u8]>>,
+    decoder: PngDecoder<Cursor<Cow<'a, [u8]>>>,
     orientation: Orientation,
 }
 
@@ -26,9 +27,9 @@ impl<'a> Png<'a> {
     /// [`Defect`] if it is damaged, has more than `max_pixels`, or more than four times as many
     /// bytes when decoded.
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Result<Self> {
-        let decoder =
-            PngDecoder::with_limits(Cursor::new(bytes), Limits::default()).map_err(broken)?;
         let text = PngText::scan(bytes);
+        let file = Cursor::new(with_end(bytes, &text));
+        let decoder = PngDecoder::with_limits(file, Limits::default()).map_err(broken)?;
         let png = Self {
             decoder,
             orientation: orientation(text.exif().as_deref(), text.xmp.as_deref()),
@@ -68,6 +69,17 @@ impl<'a> Png<'a> {
         };
         image.apply_orientation(self.orientation);
         Ok(image)
+    }
+}
+
+/// The file, with its last chunk if that is all it lacks: whether its pixels are whole is for the
+/// decoder to say.
+fn with_end<'a>(bytes: &'a [u8], text: &PngText<'_>) -> Cow<'a, [u8]> {
+    const END: &[u8] = b"\0\0\0\0IEND\xAE\x42\x60\x82";
+    if text.lacks_end {
+        Cow::Owned([bytes, END].concat())
+    } else {
+        Cow::Borrowed(bytes)
     }
 }
 

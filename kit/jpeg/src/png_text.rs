@@ -21,6 +21,8 @@ pub(crate) struct PngText<'a> {
     raw_profile: Option<Cow<'a, [u8]>>,
     /// The XMP text.
     pub(crate) xmp: Option<Cow<'a, [u8]>>,
+    /// The file ends behind a whole chunk, and its last chunk is missing.
+    pub(crate) lacks_end: bool,
 }
 
 impl<'a> PngText<'a> {
@@ -31,7 +33,10 @@ impl<'a> PngText<'a> {
         let mut rest = png.get(SIGNATURE_BYTES..).unwrap_or_default();
         while let Some((name, body, behind)) = next_chunk(rest) {
             match &name {
-                b"IEND" => break,
+                b"IEND" => {
+                    found.lacks_end = false;
+                    break;
+                }
                 b"eXIf" => found.exif = Some(body),
                 b"tEXt" => found.read_plain(body),
                 b"zTXt" => found.read_compressed(body),
@@ -39,6 +44,7 @@ impl<'a> PngText<'a> {
                 _ => {}
             }
             rest = behind;
+            found.lacks_end = rest.is_empty();
         }
         found
     }
@@ -102,7 +108,7 @@ fn next_chunk(bytes: &[u8]) -> Option<([u8; 4], &[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (name, rest) = rest.split_first_chunk()?;
     let (body, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    Some((*name, body, rest.get(CRC_BYTES..).unwrap_or_default()))
+    Some((*name, body, rest.get(CRC_BYTES..)?))
 }
 
 fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -224,6 +230,16 @@ mod tests {
             exif_of(&[exif(1), exif(2), (b"IEND", vec![]), exif(3)]),
             Some(vec![2])
         );
+    }
+
+    #[test]
+    fn a_missing_end_is_told_from_a_cut() {
+        let pixels = || (b"IDAT", vec![7; 20]);
+        let lacks_end = |png: &[u8]| PngText::scan(png).lacks_end;
+        assert!(lacks_end(&png(&[pixels()])));
+        assert!(!lacks_end(&png(&[pixels(), (b"IEND", vec![])])));
+        let cut = png(&[pixels()]);
+        assert!((8..cut.len()).all(|len| !lacks_end(&cut[..len])));
     }
 
     #[test]

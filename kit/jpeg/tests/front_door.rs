@@ -108,6 +108,18 @@ fn exif_turns_a_picture_upright() {
     assert!(jpeg::decode(&turned).unwrap() == plain.rotate90());
 }
 
+#[test]
+fn a_png_without_its_last_chunk_is_whole_if_its_pixels_are() {
+    const END_BYTES: usize = 12;
+    let image = image::GrayImage::from_raw(33, 31, samples(33 * 31)).unwrap();
+    let png = png_of(&image.into());
+    let without_end = &png[..png.len() - END_BYTES];
+    assert!(jpeg::decode(without_end) == jpeg::decode(&png));
+    for len in 0..without_end.len() {
+        assert!(jpeg::decode(&png[..len]).is_err(), "{len} bytes");
+    }
+}
+
 /// Big-endian TIFF, one entry: orientation (0x0112), one LONG, 6: turn by 90° clockwise.
 const TURNING: &[u8] = b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0\0";
 
