@@ -2,7 +2,7 @@
 
     conformance.py INGEST FOLDER...
 
-INGEST is the program, FOLDER one conformance set each: a folder of JPEGs and PNGs. Every set is ingested at level 0 with
+INGEST is the program, FOLDER one conformance set each: a folder of JPEGs and PNGs. Every set is ingested at level 0 in
 the best quality there is, and every file is opened with Pillow. A file is in one of these rows:
 
     equal       both read it, and the pixels agree: to the bit where ingest keeps the DCT coefficients, else by PSNR
@@ -12,8 +12,8 @@ the best quality there is, and every file is opened with Pillow. A file is in on
     refused     neither reads it
     passed over ingest does not take a file of this name for an image
 
-Pillow's pixels are those after `ImageOps.exif_transpose` and `convert("RGB")`. One departs from that: Pillow clips 16 bits
-of grey to 8, ingest keeps the upper ones, and so does this script. At the end `ingest verify` reads each set.
+Pillow's pixels are those after `ImageOps.exif_transpose` and `convert("RGB")`. One departs from that: Pillow clips 16
+bits of grey to 8, ingest keeps the upper ones, and so does this script. At the end `ingest verify` reads each set.
 """
 
 import argparse

@@ -157,6 +157,11 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             two_components(&good),
             "undecodable-jpeg",
         ),
+        (
+            "junk_and_hierarchical.jpg",
+            [&good[..frame], &[7, 7], &process(0xC5)[frame..]].concat(),
+            "undecodable-jpeg",
+        ),
         ("claimed_progressive.jpg", process(0xC2), "undecodable-jpeg"),
         ("claimed_lossless.jpg", process(0xC3), "undecodable-jpeg"),
         ("claimed_arithmetic.jpg", process(0xC9), "undecodable-jpeg"),

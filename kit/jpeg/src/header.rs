@@ -8,6 +8,7 @@ use turbojpeg_sys as tj;
 
 use crate::defect::{Defect, Result};
 use crate::handle::Handle;
+use crate::reader::Reader;
 
 /// How the samples of a JPEG are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +62,9 @@ impl Header {
             side(decoder.get(tj::TJPARAM_TJPARAM_JPEGHEIGHT)),
         );
         if size.area() == 0 {
-            return Err(Defect::new(
-                "truncated-jpeg",
-                "the file ends before its image begins",
-            ));
+            // TurboJPEG takes an error for a warning if one came before it.
+            Reader::open(jpeg)?;
+            return Err(Defect::new("undecodable-jpeg", "its header has no size"));
         }
         Ok(Self {
             size,

@@ -4,10 +4,11 @@ use crate::defect::{Defect, UNFINISHED};
 
 /// The defect that `message` names.
 pub(crate) fn defect(message: &str) -> Defect {
-    const REASONS: [(&str, &str); 8] = [
+    const REASONS: [(&str, &str); 9] = [
         ("Not a JPEG file", "not-a-jpeg"),
         ("Empty input file", "empty-file"),
         ("Premature end of JPEG file", "truncated-jpeg"),
+        ("contains no image", "truncated-jpeg"),
         ("Corrupt JPEG data", "corrupt-jpeg"),
         ("Invalid SOS parameters", "corrupt-jpeg"),
         ("Inconsistent progression sequence", "corrupt-jpeg"),
