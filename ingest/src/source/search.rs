@@ -17,6 +17,11 @@ pub struct Search {
     pub tag_files: Vec<PathBuf>,
     /// Where the indexes of archives are kept from one run to the next.
     pub index_dir: Option<PathBuf>,
+    /// Whether those that are kept there are made again.
+    pub(crate) distrusts_indexes: bool,
+    /// File names of the set's shards that lack nothing: what several inputs hold is read where it
+    /// was read before.
+    pub(crate) finished: HashSet<String>,
     /// Indexes that were made, to be kept there.
     pub(crate) new_indexes: Vec<NewIndex>,
     /// Files that a person adds and leaves out.
