@@ -5,7 +5,7 @@
 //! paths that they were given as, so the same path has the same name in every run. Another path of
 //! that name is the same input only if it holds the same: it was moved. Else it gets a longer name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
             index_dir: Some(request.out.join(INDEX_DIR)),
             selection: request.selection.clone(),
             stored: existing.stored_in_parts(&request.out)?,
+            finished: existing.whole(),
+            distrusts_indexes: request.recheck,
             ..Search::default()
         },
         tasks: Vec::new(),
@@ -81,7 +83,9 @@ impl Finder<'_> {
         let mut longer = longer_names(&input.path);
         loop {
             let (tasks, search) = self.search_for(input, &root, name.clone())?;
-            let is_taken = !is_fixed && holds_another(&self.request.out, self.existing, &tasks)?;
+            let is_taken = !is_fixed
+                && (self.is_planned(&tasks)
+                    || holds_another(&self.request.out, self.existing, &tasks)?);
             match longer.next().filter(|_| is_taken) {
                 Some(next) => name = Some(next),
                 None => {
@@ -90,7 +94,8 @@ impl Finder<'_> {
                     if let Some(name) = name.filter(|_| !is_fixed) {
                         let path = input.path.display();
                         let notice = format!(
-                            "{path} is stored as {name:?}, to tell it from another input of that name"
+                            "{path} is stored as {name:?}, to tell it from another input of that name; \
+                             NAME=PATH gives it the name of one that it is to replace"
                         );
                         self.search.notices.push(notice);
                     }
@@ -98,6 +103,12 @@ impl Finder<'_> {
                 }
             }
         }
+    }
+
+    /// Whether an input before has one of the names.
+    fn is_planned(&self, tasks: &[Task]) -> bool {
+        let names: HashSet<String> = self.tasks.iter().map(Task::file_name).collect();
+        tasks.iter().any(|task| names.contains(&task.file_name()))
     }
 
     fn search_for(
@@ -121,7 +132,7 @@ impl Finder<'_> {
         let task = |job: Job| Task {
             job,
             given: given.clone(),
-            replaces_whole: false,
+            replaces: None,
         };
         Ok((jobs.into_iter().map(task).collect(), search))
     }

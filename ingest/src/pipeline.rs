@@ -18,7 +18,7 @@ use schemas::shard::{Settings, ShardWriter, Skipped};
 
 use crate::cpu_time::{self, Stage, StageTimes, lap};
 use crate::error::{Defect, Error, Result, Trouble};
-use crate::output::{Output, is_lack};
+use crate::output::{Lacks, Output, first_lack};
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
 use crate::request::Request;
@@ -37,8 +37,8 @@ pub(crate) struct Written {
     pub(crate) frames: u64,
     /// Items of their inputs that were skipped.
     pub(crate) skipped: u64,
-    /// Inputs that lack something by now, whose shards of before are kept; a line each.
-    pub(crate) damaged_inputs: Vec<String>,
+    /// Inputs that lack something by now, whose shards of before are kept, and a line about each.
+    pub(crate) damaged_inputs: BTreeMap<String, String>,
     /// Encoded image bytes read, skipped ones included.
     pub(crate) image_bytes_in: u64,
     /// Bytes of the shard files.
@@ -396,13 +396,16 @@ impl Writer<'_> {
     fn end(&mut self, checksum: Option<(u64, u32)>) -> Result<()> {
         let shard = self.open.take().expect("a shard ends after its beginning");
         let task = &self.tasks[shard.ix];
-        if let Some(lack) = shard
-            .skipped
-            .iter()
-            .find(|skipped| task.replaces_whole && is_lack(skipped, &task.job.id.input))
+        let input = &task.job.id.input;
+        let lacks = Lacks::of(&shard.skipped, input);
+        if task
+            .replaces
+            .is_some_and(|before| lacks.is_more_than(before))
         {
             self.written.frames -= shard.writer.num_frames();
-            self.written.damaged_inputs.push(damaged_input(task, lack));
+            self.written
+                .damaged_inputs
+                .insert(input.clone(), damaged_input(task, &shard.skipped));
             self.progress.add_shard(shard.weight_left, 0);
             return Ok(());
         }
@@ -423,12 +426,18 @@ impl Writer<'_> {
     }
 }
 
-fn damaged_input(task: &Task, lack: &Skipped) -> String {
-    let path = task.job.path().display();
-    let Skipped { reason, detail, .. } = lack;
-    format!(
-        "{path} lacks something by now ({reason}: {detail}); its frames of before are kept: fetch it again"
-    )
+fn damaged_input(task: &Task, skipped: &[Skipped]) -> String {
+    let (path, input) = (task.job.path().display(), &task.job.id.input);
+    let lack = first_lack(skipped, input).map_or_else(String::new, |lack| {
+        let Skipped {
+            source,
+            reason,
+            detail,
+            ..
+        } = lack;
+        format!(" ({reason} at {source}: {detail})")
+    });
+    format!("{path} lacks something by now{lack}; its frames of before are kept: fetch it again")
 }
 
 impl OpenShard {

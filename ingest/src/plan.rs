@@ -107,7 +107,7 @@ mod tests {
         Task {
             job,
             given: Default::default(),
-            replaces_whole: false,
+            replaces: None,
         }
     }
 

@@ -44,9 +44,18 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
     let started = Instant::now();
     let written = write_shards(&sorted.pending, &mut output, request, on_progress)?;
     let seconds = started.elapsed().as_secs_f64();
-    output.remove(&sorted.obsolete)?;
+    let obsolete: Vec<String> = sorted
+        .obsolete
+        .iter()
+        .filter(|name| {
+            let input = &existing.shards[*name].id.input;
+            !written.damaged_inputs.contains_key(input)
+        })
+        .cloned()
+        .collect();
+    output.remove(&obsolete)?;
 
-    let is_unchanged = written.shards == 0 && sorted.obsolete.is_empty();
+    let is_unchanged = written.shards == 0 && obsolete.is_empty();
     let (of_inputs, report) = match request.part.is_whole() {
         true => {
             let catalog = up_to_date_catalog(output.dir(), is_unchanged)?;
@@ -57,7 +66,8 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
         }
         false => {
             let paths = shards.iter().map(|name| output.frames_dir().join(name));
-            let paths: Vec<PathBuf> = paths.collect();
+            // Those of inputs that are damaged by now may be others than were planned.
+            let paths: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
             let report = Report::of_shards(&paths)?.with_passed_over(search.passed_over.files());
             let path = report.write(output.dir(), request.part)?;
             (report, path)
@@ -156,9 +166,13 @@ pub struct RebuiltCatalog {
     pub frames_gone: u64,
 }
 
-/// The catalog, built again unless the set `is_unchanged` and it holds.
+/// The catalog, built again unless the set `is_unchanged` and it holds. A run that was killed may
+/// have left notes for it.
 fn up_to_date_catalog(dir: &Path, is_unchanged: bool) -> Result<Catalog> {
-    if is_unchanged && let Ok(catalog) = Catalog::open(dir) {
+    if is_unchanged
+        && Noted::read(dir)?.is_empty()
+        && let Ok(catalog) = Catalog::open(dir)
+    {
         return Ok(catalog);
     }
     rebuild(dir)

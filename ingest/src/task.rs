@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemas::inputs::GivenInput;
 use schemas::shard::InputRecord;
 
+use crate::output::Lacks;
 use crate::source::Job;
 
 /// One shard to be.
@@ -13,8 +14,8 @@ pub(crate) struct Task {
     pub(crate) job: Job,
     /// The argument that names its input.
     pub(crate) given: Arc<GivenInput>,
-    /// Whether a finished shard of it lacks nothing: one that lacks something does not replace it.
-    pub(crate) replaces_whole: bool,
+    /// What the finished shard lacks that it is to replace: one that lacks more does not.
+    pub(crate) replaces: Option<Lacks>,
 }
 
 impl Task {

@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// Reasons for which an input is read again next time, whatever its size: what it lacks may have
 /// arrived. Images of a folder are not among them: theirs is found out file by file.
-const INCOMPLETE: [&str; 11] = [
+const INCOMPLETE: [&str; 12] = [
     "bad-data-crc",
     "bad-length-crc",
     "bad-parquet",
@@ -23,6 +23,7 @@ const INCOMPLETE: [&str; 11] = [
     "incomplete-archive",
     "truncated-archive",
     "truncated-tfrecord",
+    "unreadable-folder",
     "unreadable-input",
 ];
 
@@ -36,8 +37,37 @@ pub(crate) struct Finished {
     pub(crate) settings: Settings,
     /// The data set of its frames, if it has any.
     dataset: Option<String>,
-    /// Whether something of the input was missing.
-    pub(crate) is_incomplete: bool,
+    /// Its rows.
+    pub(crate) frames: u64,
+    /// What of the input was missing.
+    pub(crate) lacks: Lacks,
+}
+
+/// How much of an input is missing, though it may come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// Places where a file or archive is damaged or cut off.
+    places: u64,
+    /// Files of a folder that are empty or cannot be opened: on a disk that is not there, perhaps.
+    files: u64,
+}
+
+impl Lacks {
+    /// What `skipped` of `input` says.
+    pub(crate) fn of(skipped: &[Skipped], input: &str) -> Self {
+        let count = |is_wanted: &dyn Fn(&Skipped) -> bool| {
+            skipped.iter().filter(|skipped| is_wanted(skipped)).count() as u64
+        };
+        Self {
+            places: count(&|skipped| is_lack(skipped, input)),
+            files: count(&is_missing_file),
+        }
+    }
+
+    /// Whether what lacks `self` must not replace what lacks `before`.
+    pub(crate) fn is_more_than(self, before: Self) -> bool {
+        self.files > before.files || (self.places > 0 && before.places == 0)
+    }
 }
 
 impl Finished {
@@ -54,8 +84,14 @@ impl Finished {
             input: shard.input().cloned(),
             settings: shard.settings().clone(),
             dataset,
-            is_incomplete: is_incomplete(shard),
+            frames: shard.num_frames(),
+            lacks: Lacks::of(shard.skipped(), &shard.id().input),
         })
+    }
+
+    /// Whether something of its input was missing, so that it is read again.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.lacks.places > 0
     }
 
     /// Whether it holds frames of `dataset`, or none at all.
@@ -65,18 +101,20 @@ impl Finished {
 }
 
 /// Whether what was skipped of `input` is missing because something of the input is.
-pub(crate) fn is_lack(skipped: &Skipped, input: &str) -> bool {
+fn is_lack(skipped: &Skipped, input: &str) -> bool {
     let is_empty_input =
         || skipped.reason == "empty-file" && skipped.source == format!("{input}@0");
     INCOMPLETE.contains(&&skipped.reason[..]) || is_empty_input()
 }
 
-pub(super) fn is_incomplete(shard: &ShardReader) -> bool {
-    let input = &shard.id().input;
-    shard
-        .skipped()
-        .iter()
-        .any(|skipped| is_lack(skipped, input))
+fn is_missing_file(skipped: &Skipped) -> bool {
+    matches!(&skipped.reason[..], "unreadable-file" | "empty-file")
+}
+
+/// What of `skipped` is missing, for a message.
+pub(crate) fn first_lack<'a>(skipped: &'a [Skipped], input: &str) -> Option<&'a Skipped> {
+    let is_missing = |skipped: &&Skipped| is_lack(skipped, input) || is_missing_file(skipped);
+    skipped.iter().find(is_missing)
 }
 
 /// All finished shards of a set, by file name.
@@ -132,6 +170,15 @@ impl Existing {
             }
         }
         Ok(stored)
+    }
+
+    /// File names of the shards that lack nothing.
+    pub(crate) fn whole(&self) -> HashSet<String> {
+        let whole = self
+            .shards
+            .iter()
+            .filter(|(_, shard)| !shard.is_incomplete());
+        whole.map(|(name, _)| name.clone()).collect()
     }
 
     /// Names and footers of the shards of the input `input`.

@@ -36,6 +36,11 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
+    /// Whether nothing is noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.made.is_empty() && self.replacing.is_empty()
+    }
+
     /// Reads all journals in `dir`. A line that a crash has torn is none.
     ///
     /// # Errors

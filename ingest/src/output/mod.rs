@@ -21,7 +21,7 @@ use crate::task::Task;
 use journal::Journal;
 use lock::was_taken;
 
-pub(crate) use existing::{Existing, is_lack};
+pub(crate) use existing::{Existing, Lacks, first_lack};
 pub(crate) use journal::{Noted, clear};
 pub(crate) use lock::Lock;
 pub(crate) use sorting::{Sorted, holds_another};

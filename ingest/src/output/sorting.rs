@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use rayon::prelude::*;
+use schemas::inputs::GivenInput;
 use schemas::shard::{FRAMES_DIR, ShardReader};
 
 use super::existing::{Existing, Finished};
@@ -47,28 +48,8 @@ impl Sorted {
         let noted = Noted::read(dir)?;
         let replaced = Replaced::of(existing, &noted, plan);
         let damaged = damaged_inputs(existing, plan);
-        let (plan, own) = (without(plan.to_vec(), &damaged), without(own, &damaged));
-        let planned: HashMap<String, &Task> =
-            plan.iter().map(|task| (task.file_name(), task)).collect();
-        let inputs: HashSet<&str> = plan.iter().map(|task| &task.job.id.input[..]).collect();
-        let mut sorted = Self {
-            damaged_inputs: damaged.into_values().collect(),
-            ..Self::default()
-        };
-        for (name, finished) in &existing.shards {
-            let is_planned = planned
-                .get(name)
-                .is_some_and(|task| task.job.id == finished.id);
-            if is_planned || !inputs.contains(&finished.id.input[..]) {
-                continue;
-            }
-            if !replaced.has(&finished.id.input) {
-                return Err(input_changed(dir, name));
-            }
-            if !planned.contains_key(name) {
-                sorted.obsolete.push(name.clone());
-            }
-        }
+        let obsolete = obsolete(dir, existing, plan, &damaged, &replaced)?;
+        let own = without(own, &damaged);
         let states: Vec<Result<Option<State>>> = own
             .par_iter()
             .map(|task| {
@@ -78,27 +59,72 @@ impl Sorted {
                     .transpose()
             })
             .collect();
-        let mut inputs = BTreeSet::new();
+        let mut sorted = Self {
+            damaged_inputs: damaged.into_values().collect(),
+            obsolete,
+            ..Self::default()
+        };
+        let obsolete = sorted.obsolete.iter().map(|name| &existing.shards[name].id);
+        let mut inputs: BTreeSet<String> = obsolete.map(|id| id.input.clone()).collect();
         for (mut task, state) in own.into_iter().zip(states) {
             let state = state?;
-            let finished = existing.shards.get(&task.file_name());
-            task.replaces_whole = finished.is_some_and(|finished| !finished.is_incomplete);
             if state == Some(State::Same) {
                 continue;
             }
             if state == Some(State::OtherItems) && !replaced.has(&task.job.id.input) {
                 return Err(input_changed(dir, &task.file_name()));
             }
-            if state.is_some() {
+            if let Some(finished) = existing.shards.get(&task.file_name()) {
                 inputs.insert(task.job.id.input.clone());
+                task.replaces = Some(finished.lacks);
             }
             sorted.pending.push(task);
         }
-        let obsolete = sorted.obsolete.iter().map(|name| &existing.shards[name].id);
-        inputs.extend(obsolete.map(|id| id.input.clone()));
         sorted.replaced = inputs.into_iter().collect();
         Ok(sorted)
     }
+}
+
+/// Finished shards that no input has any more: of an input that has been replaced as a whole, or of
+/// a place below what was given that could not be read and is whole now.
+fn obsolete(
+    dir: &Path,
+    existing: &Existing,
+    plan: &[Task],
+    damaged: &BTreeMap<String, String>,
+    replaced: &Replaced<'_>,
+) -> Result<Vec<String>> {
+    let planned: HashMap<String, &Task> =
+        plan.iter().map(|task| (task.file_name(), task)).collect();
+    let inputs: HashSet<&str> = plan.iter().map(|task| &task.job.id.input[..]).collect();
+    let mut given: Vec<&GivenInput> = plan.iter().map(|task| &*task.given).collect();
+    given.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    let was_given = |input: &str| {
+        given.iter().any(|given| {
+            let known = existing.given.of_root(&given.dataset, &given.root);
+            known.is_some_and(|known| known.inputs.iter().any(|own| own == input))
+        })
+    };
+    let mut found = Vec::new();
+    for (name, finished) in &existing.shards {
+        let (id, task) = (&finished.id, planned.get(name));
+        if damaged.contains_key(&id.input) || task.is_some_and(|task| task.job.id == *id) {
+            continue;
+        }
+        if !inputs.contains(&id.input[..]) {
+            if finished.frames == 0 && finished.is_incomplete() && was_given(&id.input) {
+                found.push(name.clone());
+            }
+            continue;
+        }
+        if !replaced.has(&id.input) {
+            return Err(input_changed(dir, name));
+        }
+        if task.is_none() {
+            found.push(name.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Archives that lack something by now though their finished shards lack nothing, and what to say of
@@ -112,7 +138,7 @@ fn damaged_inputs(existing: &Existing, plan: &[Task]) -> BTreeMap<String, String
         let Some(lack) = files.lack() else { continue };
         let input = &task.job.id.input;
         let mut finished = existing.of_input(input).peekable();
-        if finished.peek().is_some() && finished.all(|(_, shard)| !shard.is_incomplete) {
+        if finished.peek().is_some() && finished.all(|(_, shard)| !shard.is_incomplete()) {
             let path = task.job.path().display();
             let line = format!(
                 "{path} lacks something by now ({lack}); its frames of before are kept: fetch it again"
@@ -141,7 +167,7 @@ impl<'a> Replaced<'a> {
             let was = shard.input.as_ref().and_then(|record| record.bytes);
             let now = bytes_now.get(&shard.id.input[..]).copied().flatten();
             let is_one_file = was.is_some() && now.is_some();
-            is_one_file || shard.is_incomplete || noted.replacing.contains(&shard.id.input)
+            is_one_file || shard.is_incomplete() || noted.replacing.contains(&shard.id.input)
         };
         let shards = existing.shards.values();
         Self(

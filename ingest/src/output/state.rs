@@ -8,7 +8,7 @@ use std::path::Path;
 use schemas::frame::Origin;
 use schemas::shard::{FRAMES_DIR, InputRecord, Settings, ShardReader};
 
-use super::existing::{Finished, is_incomplete};
+use super::existing::Finished;
 use crate::error::{Error, Result, Trouble};
 use crate::source::{Content, Files, read};
 use crate::task::Task;
@@ -52,9 +52,9 @@ pub(crate) fn state(
     match &task.job.content {
         Content::Files { files, .. } => {
             let shard = ShardReader::open(&dir.join(FRAMES_DIR).join(task.file_name()))?;
-            state_of_files(&shard, task, files, compare)
+            state_of_files(&shard, finished, task, files, compare)
         }
-        _ if finished.is_incomplete => Ok(State::OtherBytes),
+        _ if finished.is_incomplete() => Ok(State::OtherBytes),
         _ if compare == Compare::Checksums => by_checksum(task, record),
         _ => Ok(State::Same),
     }
@@ -73,6 +73,7 @@ fn by_checksum(task: &Task, record: Option<&InputRecord>) -> Result<State> {
 /// Compares a folder's or an archive's files item by item, in their order.
 fn state_of_files(
     shard: &ShardReader,
+    finished: &Finished,
     task: &Task,
     files: &Files,
     compare: Compare,
@@ -82,7 +83,7 @@ fn state_of_files(
     let mut skipped = shard.skipped().iter().peekable();
     let id = &task.job.id;
     let end = id.end_item.unwrap_or(files.len());
-    let mut state = match is_incomplete(shard) {
+    let mut state = match finished.is_incomplete() {
         true => State::OtherBytes,
         false => State::Same,
     };

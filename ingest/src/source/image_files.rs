@@ -10,9 +10,9 @@ use super::system_files;
 /// An image file larger than this is no photograph.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Endings of files that are JPEGs or PNGs.
-const READ_ENDINGS: [&str; 9] = [
-    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "png",
+/// Endings of files that are JPEGs or PNGs; an MPO is a JPEG of a stereo camera or a phone.
+const READ_ENDINGS: [&str; 10] = [
+    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "mpo", "png",
 ];
 
 /// Endings of pictures of other formats. They are taken, so that each becomes a named skip and none
@@ -138,6 +138,7 @@ mod tests {
             "a.b.png",
             "a.jfif",
             "a.PJP",
+            "a.MPO",
             "a.tiff",
             "a.heic",
             "aachen_000000_000019_leftImg8bit.png",

@@ -237,6 +237,69 @@ mod tests {
         }
     }
 
+    fn write_tar(path: &Path, member: &str, content: &str) {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder
+            .append_data(&mut header, member, content.as_bytes())
+            .unwrap();
+        std::fs::write(path, builder.into_inner().unwrap()).unwrap();
+    }
+
+    /// Inputs of the jobs, and why files are passed over.
+    fn inputs(path: &Path, search: &mut Search) -> (Vec<String>, Vec<String>) {
+        let jobs = jobs(path, search).unwrap().into_iter();
+        let passed_over = search.passed_over.files().into_iter();
+        (
+            jobs.map(|job| job.id.input).collect(),
+            passed_over.map(|files| files.reason).collect(),
+        )
+    }
+
+    #[test]
+    fn a_file_of_the_name_of_a_member_and_of_another_size_is_another_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("d");
+        let image = "image_2/000000.jpg";
+        std::fs::create_dir_all(root.join("image_2")).unwrap();
+        std::fs::write(root.join(image), "of training").unwrap();
+        for (content, expected, passed_over) in [
+            ("of training", &["d"][..], &["unpacked-archive"][..]),
+            ("testing", &["d", "d/testing.tar"], &[]),
+        ] {
+            write_tar(&root.join("testing.tar"), image, content);
+            let mut search = Search::default();
+            let found = inputs(&root, &mut search);
+            assert_eq!(found.0, expected);
+            assert_eq!(found.1, passed_over);
+            assert_eq!(search.notices.len(), passed_over.len());
+        }
+    }
+
+    #[test]
+    fn an_archive_that_the_set_was_made_of_stays_when_it_is_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("d");
+        std::fs::create_dir(&root).unwrap();
+        write_tar(&root.join("x.tar"), "a.jpg", "a");
+        let first = jobs(&root, &mut Search::default()).unwrap();
+        let mut search = Search {
+            finished: first.iter().map(|job| job.id.file_name()).collect(),
+            ..Search::default()
+        };
+        std::fs::create_dir(root.join("x")).unwrap();
+        std::fs::write(root.join("x/a.jpg"), "a").unwrap();
+        let found = inputs(&root, &mut search);
+        assert_eq!(found.0, ["d/x.tar"]);
+        assert_eq!(found.1, ["in-archive"]);
+        let [notice] = &search.notices[..] else {
+            panic!("{:?}", search.notices)
+        };
+        assert!(notice.contains("the set was made of it"), "{notice}");
+        assert_eq!(inputs(&root, &mut Search::default()).0, ["d"]);
+    }
+
     #[test]
     fn a_file_that_is_no_archive_and_a_folder_without_images_are_named() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,11 @@
 //! Which pictures are annotations of others, by the layouts of driving sets: Cityscapes, BDD100K,
-//! Mapillary Vistas, nuScenes, KITTI, IDD, ApolloScape, A2D2, ACDC, WildDash, CamVid, VOC, ADE20K.
+//! Mapillary Vistas, nuScenes, KITTI, IDD, ApolloScape, A2D2, ACDC, WildDash, CamVid, VOC, ADE20K,
+//! CULane, TuSimple, WoodScape, KITTI-360, Virtual KITTI 2, DrivingStereo, Foggy Cityscapes.
 //!
 //! A rule is the end of a name or the name of a folder. Names of folders count only for pictures
 //! without loss: a JPEG is no map of classes. Common words like `labels` count only where no folder
-//! of images lies further in (`labels/images/x.png` is an image).
+//! of images lies further in (`labels/images/x.png` is an image), and words that streets and drives
+//! are called by, like `seg`, only beside another word.
 
 use host::file_name::is_annotation;
 
@@ -25,10 +27,7 @@ const NAMES: [(&str, &str); 12] = [
 ];
 
 /// The same, for pictures without loss only.
-const LOSSLESS_NAMES: [(&str, &str); 12] = [
-    ("*_bin", "_bin"),
-    ("*_mask", "_mask"),
-    ("*_masks", "_masks"),
+const LOSSLESS_NAMES: [(&str, &str); 9] = [
     ("*_label", "_label"),
     ("*_labels", "_labels"),
     ("*_depth", "_depth"),
@@ -41,11 +40,10 @@ const LOSSLESS_NAMES: [(&str, &str); 12] = [
 ];
 
 /// Folders that hold nothing but annotations, wherever they lie.
-const FOLDERS: [&str; 41] = [
+const FOLDERS: [&str; 51] = [
     "gtFine",
     "gtCoarse",
     "gtFinePanopticMaps",
-    "disparity",
     "drivable_maps",
     "color_labels",
     "bitmasks",
@@ -68,7 +66,8 @@ const FOLDERS: [&str; 41] = [
     "viz_flow_occ",
     "obj_map",
     "proj_depth",
-    "panoptic",
+    "velodyne_raw",
+    "groundtruth_depth",
     "panoptic_maps",
     "instancemap",
     "SegmentationClass",
@@ -77,6 +76,16 @@ const FOLDERS: [&str; 41] = [
     "SegmentationObject",
     "classSegmentation",
     "instanceSegmentation",
+    "forwardFlow",
+    "backwardFlow",
+    "forwardSceneFlow",
+    "backwardSceneFlow",
+    "laneseg_label_w16",
+    "laneseg_label_w16_test",
+    "seg_label",
+    "semantic_annotations",
+    "instance_annotations",
+    "gtLabels",
     "trainannot",
     "valannot",
     "testannot",
@@ -84,6 +93,9 @@ const FOLDERS: [&str; 41] = [
     "LabelsDC",
     "basemap",
 ];
+
+/// How names of such folders end.
+const FOLDER_ENDS: [&str; 2] = ["-disparity-map", "-depth-map"];
 
 /// Folders that hold annotations where no folder of [`IMAGES`] lies inside them.
 const WORDS: [&str; 32] = [
@@ -97,7 +109,6 @@ const WORDS: [&str; 32] = [
     "semantics",
     "semseg",
     "sem_seg",
-    "seg",
     "seg_mask",
     "seg_masks",
     "segmentation",
@@ -110,16 +121,20 @@ const WORDS: [&str; 32] = [
     "depths",
     "depth_map",
     "depth_maps",
+    "disparity",
     "disparities",
-    "gt",
+    "panoptic",
+    "confidence",
     "ground_truth",
     "groundtruth",
     "optical_flow",
     "optflow",
-    "normals",
     "lane_mask",
     "lane_masks",
 ];
+
+/// The same, where the path has another such word, or the file's name says `_gt_`.
+const UNSURE_WORDS: [&str; 3] = ["seg", "gt", "normals"];
 
 /// Folders of images.
 const IMAGES: [&str; 25] = [
@@ -172,8 +187,9 @@ pub(super) fn rule(path: &str) -> Option<String> {
         .find(|(_, end)| lower.ends_with(end))
         .map(|&(rule, _)| rule.to_owned());
     by_name
+        .or_else(|| rule_of_unsure_name(folders, &lower).map(str::to_owned))
         .or_else(|| is_camvid(stem).then(|| "CamVid *_L".to_owned()))
-        .or_else(|| rule_of_folders(folders))
+        .or_else(|| rule_of_folders(folders, &lower))
         .or_else(|| is_map(folders, stem).then(|| "maps/".to_owned()))
 }
 
@@ -198,7 +214,40 @@ fn annotation_len(stem: &str) -> usize {
     }
 }
 
-fn rule_of_folders(folders: &str) -> Option<String> {
+/// Names that say nothing alone: `recycle_bin.png` and `face_mask.png` are images.
+fn rule_of_unsure_name(folders: &str, stem: &str) -> Option<&'static str> {
+    if stem.contains("_transmittance_") {
+        return Some("*_transmittance_*");
+    }
+    let (before, last) = stem.rsplit_once('_')?;
+    let has_folder = |is_it: fn(&str) -> bool| folders.split('/').any(is_it);
+    let is_mask = || is_frame(before) || has_folder(is_of_masks);
+    match last {
+        "bin" if has_folder(|folder| folder.eq_ignore_ascii_case("label")) => Some("*_bin"),
+        "mask" if is_mask() => Some("*_mask"),
+        "masks" if is_mask() => Some("*_masks"),
+        _ => None,
+    }
+}
+
+/// Whether a name looks like a frame's: a number ends it, or a long one is in it.
+fn is_frame(stem: &str) -> bool {
+    let is_long_number = |word: &str| {
+        word.len() > 4
+            && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && word.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    let mut words = stem.split(|sign: char| !sign.is_ascii_alphanumeric());
+    stem.ends_with(|sign: char| sign.is_ascii_digit()) || words.any(is_long_number)
+}
+
+fn is_of_masks(folder: &str) -> bool {
+    let folder = folder.to_ascii_lowercase();
+    let ends = ["_masks", "-masks"];
+    matches!(&*folder, "mask" | "masks") || ends.iter().any(|end| folder.ends_with(end))
+}
+
+fn rule_of_folders(folders: &str, stem: &str) -> Option<String> {
     let find = |list: &[&'static str], folder: &str| {
         let known = list.iter().find(|known| folder.eq_ignore_ascii_case(known));
         known.copied()
@@ -208,11 +257,22 @@ fn rule_of_folders(folders: &str) -> Option<String> {
     if let Some(folder) = components.find_map(|folder| find(&FOLDERS, folder)) {
         return Some(rule(folder));
     }
+    let end_of = |folder: &str| {
+        let folder = folder.to_ascii_lowercase();
+        FOLDER_ENDS.into_iter().find(|end| folder.ends_with(end))
+    };
+    if let Some(end) = folders.split('/').find_map(end_of) {
+        return Some(format!("*{end}/"));
+    }
+    let is_word =
+        |folder: &&str| find(&WORDS, folder).is_some() || find(&UNSURE_WORDS, folder).is_some();
+    let is_sure = stem.contains("_gt_") || folders.split('/').filter(is_word).count() > 1;
     for folder in folders.rsplit('/') {
         if find(&IMAGES, folder).is_some() {
             return None;
         }
-        if let Some(folder) = find(&WORDS, folder) {
+        let unsure = || find(&UNSURE_WORDS, folder).filter(|_| is_sure);
+        if let Some(folder) = find(&WORDS, folder).or_else(unsure) {
             return Some(rule(folder));
         }
     }
@@ -304,7 +364,53 @@ mod tests {
                 "annotations/",
             ),
             ("comma10k/masks/0000_x.png", "masks/"),
-            ("a_mask.GIF", "*_mask"),
+            ("29bb3ece3180_11_mask.GIF", "*_mask"),
+            ("aachen_000000_000019_leftImg8bit_mask.png", "*_mask"),
+            ("train_masks/a_mask.png", "*_mask"),
+            ("masks/images/a_masks.png", "*_masks"),
+            ("labels/train/seg/0001.png", "seg/"),
+            ("labels/camera/seg/0001.png", "seg/"),
+            ("gt/normals/0001.png", "normals/"),
+            ("gt/fog/train/GOPR0475/x_gt_other.png", "gt/"),
+            ("disparity/train/aachen/a.png", "disparity/"),
+            (
+                "laneseg_label_w16/driver_23_30frame/05151640_0419.MP4/00000.png",
+                "laneseg_label_w16/",
+            ),
+            ("seg_label/0531/1492626047222176976/20.png", "seg_label/"),
+            ("semantic_annotations/0_FV.png", "semantic_annotations/"),
+            ("instance_annotations/0_FV.png", "instance_annotations/"),
+            ("woodscape/gtLabels/0_FV.png", "gtLabels/"),
+            (
+                "train/d_sync/proj_raw/velodyne_raw/image_02/5.png",
+                "velodyne_raw/",
+            ),
+            (
+                "val_selection_cropped/groundtruth_depth/5.png",
+                "groundtruth_depth/",
+            ),
+            (
+                "data_2d_semantics/train/d_sync/image_00/confidence/5.png",
+                "confidence/",
+            ),
+            (
+                "Scene01/clone/frames/forwardFlow/Camera_0/flow_00000.png",
+                "forwardFlow/",
+            ),
+            (
+                "Scene01/clone/frames/backwardSceneFlow/Camera_0/x.png",
+                "backwardSceneFlow/",
+            ),
+            (
+                "Scene01/clone/frames/classSegmentation/Camera_0/x.png",
+                "classSegmentation/",
+            ),
+            ("train-disparity-map/2018/x.png", "*-disparity-map/"),
+            ("test-depth-map/2018/x.png", "*-depth-map/"),
+            (
+                "train/aachen/a_leftImg8bit_transmittance_beta_0.005.png",
+                "*_transmittance_*",
+            ),
             ("a/Depth/x.tiff", "depth/"),
             ("a_labelTrainIds.jpg", "*_labelTrainIds"),
         ] {
@@ -332,6 +438,20 @@ mod tests {
             "camera/cam_front_center/x_camera_frontcenter_1.png",
             "mask/x.jpeg",
             "x_depth.jpg",
+            "recycle_bin.png",
+            "face_mask.png",
+            "unmasked/covid19_face_mask.png",
+            "drive/seg/0001.png",
+            "street/normals/drive1/0001.png",
+            "drive_7/gt/cam0/0001.png",
+            "panoptic/images/x.png",
+            "disparity/images/x.png",
+            "confidence/images/x.png",
+            "seg_label/0531/1.jpg",
+            "driver_23_30frame/05151640_0419.MP4/00000.png",
+            "Scene01/clone/frames/rgb/Camera_0/rgb_00000.png",
+            "train-left-image/2018/x.png",
+            "train/aachen/a_leftImg8bit_foggy_beta_0.005.png",
             "a.png",
         ] {
             assert_eq!(rule(path), None, "{path}");

@@ -3,8 +3,10 @@
 //! Entries are sorted by name in each folder, and subfolders are entered in place, so that the
 //! order depends on names alone. Ten million names fit into half a gigabyte. A folder that cannot
 //! be entered is an item at its place that says so. A link back to a folder around it is not
-//! followed.
+//! followed, and no folder is entered through a link twice: folders that link to each other would
+//! take factorial time. A folder is also read by its own name, whether or not links lead to it.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -86,12 +88,13 @@ impl Listing {
             sort,
             passed_over,
             around: Vec::new(),
+            linked: HashSet::new(),
             lists: std::array::from_fn(|_| Self {
                 root: root.to_owned(),
                 ..Self::default()
             }),
         };
-        walk.enter(b"")?;
+        walk.enter(b"", false)?;
         let mut lists = walk.lists;
         lists.iter_mut().for_each(|list| list.names.shrink_to_fit());
         Ok(lists)
@@ -138,13 +141,15 @@ struct Walk<'a, const N: usize> {
     passed_over: &'a mut PassedOver,
     /// The folder that is listed and those around it.
     around: Vec<FolderId>,
+    /// Folders that were entered through links.
+    linked: HashSet<FolderId>,
     lists: [Listing; N],
 }
 
 impl<const N: usize> Walk<'_, N> {
-    fn enter(&mut self, folder: &[u8]) -> Result<()> {
+    fn enter(&mut self, folder: &[u8], is_link: bool) -> Result<()> {
         let path = self.root.join(OsStr::from_bytes(folder));
-        let (id, entries) = match folder_at(&path, &self.around) {
+        let (id, look) = match self.look(&path, is_link) {
             Ok(found) => found,
             Err(error) if !folder.is_empty() && is_for_good(&error) => {
                 self.lose(folder, &error);
@@ -152,30 +157,52 @@ impl<const N: usize> Walk<'_, N> {
             }
             Err(error) => return Err(Error::io("list", path)(error)),
         };
-        let Some(entries) = entries else {
-            self.pass_over("link-loop", "link".to_owned(), &text_of(folder));
-            return Ok(());
+        let entries = match look {
+            Look::New(entries) => entries,
+            Look::Again(reason, kind) => {
+                self.pass_over(reason, kind.to_owned(), &text_of(folder));
+                return Ok(());
+            }
         };
+        if is_link {
+            self.linked.insert(id);
+        }
         self.around.push(id);
-        for (name, is_folder) in entries {
-            self.visit(folder, &name, is_folder)?;
+        for (name, kind) in entries {
+            self.visit(folder, &name, kind)?;
         }
         self.around.pop();
         Ok(())
     }
 
-    fn visit(&mut self, folder: &[u8], name: &[u8], is_folder: bool) -> Result<()> {
+    /// What the folder at `path` is, and what is in it if it is to be entered.
+    fn look(&self, path: &Path, is_link: bool) -> io::Result<(FolderId, Look)> {
+        let metadata = path.metadata()?;
+        let id = (metadata.dev(), metadata.ino());
+        let look = if self.around.contains(&id) {
+            Look::Again("link-loop", "link")
+        } else if is_link && self.linked.contains(&id) {
+            Look::Again("linked-again", "folder")
+        } else {
+            Look::New(entries(path)?)
+        };
+        Ok((id, look))
+    }
+
+    fn visit(&mut self, folder: &[u8], name: &[u8], kind: Kind) -> Result<()> {
         let path = match folder.is_empty() {
             true => name.to_owned(),
             false => [folder, b"/", name].concat(),
         };
         let text = text_of(&path);
-        let entry = match is_folder {
-            true => Entry::Folder(&text),
-            false => Entry::File(&text),
+        let entry = match kind {
+            Kind::File => Entry::File(&text),
+            Kind::Folder | Kind::LinkedFolder => Entry::Folder(&text),
         };
         match (self.sort)(entry) {
-            Sorted::Take(_) if is_folder => self.enter(&path)?,
+            Sorted::Take(_) if kind != Kind::File => {
+                self.enter(&path, kind == Kind::LinkedFolder)?;
+            }
             Sorted::Take(list) => self.lists[list].names.push_bytes(folder, name),
             Sorted::PassOver(reason, kind) => self.pass_over(reason, kind, &text),
         }
@@ -207,18 +234,23 @@ fn is_for_good(error: &io::Error) -> bool {
     )
 }
 
-/// Names in a folder, sorted, and whether they are folders.
-type Entries = Vec<(Vec<u8>, bool)>;
+/// What an entry of a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    File,
+    Folder,
+    /// A link that leads to a folder.
+    LinkedFolder,
+}
 
-/// What the folder at `path` is, and what is in it unless it is one of those `around` it.
-fn folder_at(path: &Path, around: &[FolderId]) -> io::Result<(FolderId, Option<Entries>)> {
-    let metadata = path.metadata()?;
-    let id = (metadata.dev(), metadata.ino());
-    let entries = match around.contains(&id) {
-        true => None,
-        false => Some(entries(path)?),
-    };
-    Ok((id, entries))
+/// Names in a folder, sorted, and what they are.
+type Entries = Vec<(Vec<u8>, Kind)>;
+
+/// What is found when a folder is to be entered.
+enum Look {
+    New(Entries),
+    /// It is not entered again, for this reason; the text says what kind of entry it is.
+    Again(&'static str, &'static str),
 }
 
 fn entries(path: &Path) -> io::Result<Entries> {
@@ -227,8 +259,14 @@ fn entries(path: &Path) -> io::Result<Entries> {
         let entry = entry?;
         let kind = entry.file_type()?;
         // A link that leads nowhere is listed as a file, and becomes a named skip when it is opened.
-        let is_folder = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
-        entries.push((entry.file_name().into_vec(), is_folder));
+        let kind = if kind.is_dir() {
+            Kind::Folder
+        } else if kind.is_symlink() && entry.path().is_dir() {
+            Kind::LinkedFolder
+        } else {
+            Kind::File
+        };
+        entries.push((entry.file_name().into_vec(), kind));
     }
     entries.sort_unstable();
     Ok(entries)

@@ -1,11 +1,14 @@
 //! Archives beside what was unpacked of them: every image is read once.
 //!
-//! An archive of which all images lie unpacked is passed over. Of one of which only some do, the
-//! archive is read, and those files are passed over. It takes eight bytes for each file of the
-//! folder, while the archives are looked at.
+//! An image lies unpacked if a file at its place has its size: folders of one layout hold other
+//! images under the same names. An archive of which all images lie unpacked is passed over, unless
+//! the set was made of it. Of one of which only some do, the archive is read. The files of an
+//! archive that is read are passed over. It takes sixteen bytes for each file of the folder, while
+//! the archives are looked at.
 
 use std::path::Path;
 
+use schemas::shard::ShardId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::archive::parts;
@@ -31,47 +34,74 @@ pub(super) fn settle(
     let listing = found.listing.clone();
     let files = found.in_folder.iter();
     let files = files.filter(|&(ix, _)| listing.lost(ix).is_none());
-    let mut keys: Vec<u64> = files
-        .map(|(ix, _)| of_file(&listing.relative(ix)))
+    let mut keys: Vec<(u64, u64)> = files
+        .map(|(ix, _)| (of_file(&listing.relative(ix)), ix))
         .collect();
     keys.sort_unstable();
+    let files_of = |key: u64| {
+        let start = keys.partition_point(|&(other, _)| other < key);
+        let files = keys[start..].iter();
+        files
+            .take_while(move |&&(other, _)| other == key)
+            .map(|&(_, ix)| ix)
+    };
+    let has_bytes = |ix: u64, bytes: u64| {
+        let metadata = listing.file(ix).metadata();
+        metadata.is_ok_and(|metadata| metadata.len() == bytes)
+    };
     let mut in_archives: Vec<u64> = Vec::new();
     found.archives.retain(|archive| {
         let mut unpacked = Vec::new();
         let (mut num_images, mut num_unpacked) = (0, 0);
         for (ix, _) in archive.chosen.iter() {
-            if archive.archive.bytes_of(ix).is_none() {
+            let Some(bytes) = archive.archive.bytes_of(ix) else {
                 continue;
-            }
+            };
             num_images += 1;
             let before = unpacked.len();
             let places = of_member(archive, &archive.archive.relative(ix)).into_iter();
-            unpacked.extend(places.filter(|key| keys.binary_search(key).is_ok()));
+            let files = places.flat_map(files_of);
+            unpacked.extend(files.filter(|&file| has_bytes(file, bytes)));
             num_unpacked += u64::from(unpacked.len() > before);
         }
         if num_unpacked == 0 {
             return true;
         }
-        let is_unpacked = num_unpacked == num_images;
-        note(
-            archive.archive.path(),
-            listing.root(),
-            is_unpacked,
-            num_unpacked,
-            search,
-        );
-        if !is_unpacked {
+        let (path, root) = (archive.archive.path(), listing.root());
+        let why_archive = match num_unpacked == num_images {
+            false => Some("but not all"),
+            true if is_in_set(path, root, search) => Some("but the set was made of it"),
+            true => None,
+        };
+        note(path, root, why_archive, num_unpacked, search);
+        if why_archive.is_some() {
             in_archives.append(&mut unpacked);
         }
-        !is_unpacked
+        why_archive.is_some()
     });
-    leave_out(found, of_file, in_archives, search);
+    leave_out(found, in_archives, search);
 }
 
-fn note(archive: &Path, root: &Path, is_unpacked: bool, count: u64, search: &mut Search) {
+/// Whether the set holds the first shard of the archive at `path`.
+fn is_in_set(path: &Path, root: &Path, search: &Search) -> bool {
+    let first = ShardId {
+        input: search.name_of_archive(root, path),
+        first_item: 0,
+        end_item: None,
+    };
+    search.finished.contains(&first.file_name())
+}
+
+/// Says where images are read; `why_archive` says why in the archive, if there.
+fn note(archive: &Path, root: &Path, why_archive: Option<&str>, count: u64, search: &mut Search) {
     let below = archive.strip_prefix(root).unwrap_or(archive);
     let place = below.to_string_lossy();
-    if is_unpacked {
+    if let Some(why) = why_archive {
+        search.notices.push(format!(
+            "{}: {count} of its images lie unpacked beside it, {why}: they are read from the archive",
+            archive.display()
+        ));
+    } else {
         search
             .passed_over
             .add("unpacked-archive", "archive", &place);
@@ -79,29 +109,19 @@ fn note(archive: &Path, root: &Path, is_unpacked: bool, count: u64, search: &mut
             "{}: all its images lie unpacked beside it ({count}): they are read there, the archive is not",
             archive.display()
         ));
-    } else {
-        search.notices.push(format!(
-            "{}: {count} of its images lie unpacked beside it, but not all: they are read from the archive",
-            archive.display()
-        ));
     }
 }
 
-fn leave_out(
-    found: &mut Found,
-    of_file: &dyn Fn(&str) -> u64,
-    mut in_archives: Vec<u64>,
-    search: &mut Search,
-) {
+fn leave_out(found: &mut Found, mut in_archives: Vec<u64>, search: &mut Search) {
     if in_archives.is_empty() {
         return;
     }
     in_archives.sort_unstable();
     let listing = found.listing.clone();
     found.in_folder = found.in_folder.filtered(|ix| {
-        let path = listing.relative(ix);
-        let is_in_archive = in_archives.binary_search(&of_file(&path)).is_ok();
+        let is_in_archive = in_archives.binary_search(&ix).is_ok();
         if is_in_archive {
+            let path = listing.relative(ix);
             search.passed_over.add("in-archive", "file", &path);
         }
         !is_in_archive

@@ -11,7 +11,8 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// Bytes to which a compressed text may grow: more than any EXIF or XMP, little for an attack.
+/// Bytes to which the compressed texts of one file may grow together: more than any EXIF or XMP,
+/// little for an attack.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// EXIF and XMP of a PNG.
@@ -23,6 +24,8 @@ pub(crate) struct PngText<'a> {
     pub(crate) xmp: Option<Cow<'a, [u8]>>,
     /// The file ends behind a whole chunk, and its last chunk is missing.
     pub(crate) lacks_end: bool,
+    /// Bytes to which compressed texts have grown.
+    inflated_bytes: u64,
 }
 
 impl<'a> PngText<'a> {
@@ -64,13 +67,13 @@ impl<'a> PngText<'a> {
         if name == b"exif" {
             self.exif = Some(text);
         } else {
-            self.keep(name, || Some(Cow::Borrowed(text)));
+            self.keep(name, |_| Some(Cow::Borrowed(text)));
         }
     }
 
     fn read_compressed(&mut self, body: &'a [u8]) {
         if let Some((name, [0, text @ ..])) = split_at_zero(body) {
-            self.keep(name, || inflated(text).map(Cow::Owned));
+            self.keep(name, |grown| inflated(text, grown).map(Cow::Owned));
         }
     }
 
@@ -82,21 +85,22 @@ impl<'a> PngText<'a> {
         let Some((_translated, text)) = translated else {
             return;
         };
-        self.keep(name, || match (is_compressed, method) {
+        self.keep(name, |grown| match (is_compressed, method) {
             (0, _) => Some(Cow::Borrowed(text)),
-            (_, 0) => inflated(text).map(Cow::Owned),
+            (_, 0) => inflated(text, grown).map(Cow::Owned),
             _ => None,
         });
     }
 
-    /// Keeps a text if it is one of those looked for; `text` is read only then.
-    fn keep(&mut self, name: &[u8], text: impl FnOnce() -> Option<Cow<'a, [u8]>>) {
+    /// Keeps a text if it is one of those looked for; `text` is read only then, and
+    /// counts the bytes to which it grows.
+    fn keep(&mut self, name: &[u8], text: impl FnOnce(&mut u64) -> Option<Cow<'a, [u8]>>) {
         let place = match name {
             b"XML:com.adobe.xmp" => &mut self.xmp,
             b"Raw profile type exif" => &mut self.raw_profile,
             _ => return,
         };
-        if let Some(text) = text() {
+        if let Some(text) = text(&mut self.inflated_bytes) {
             *place = Some(text);
         }
     }
@@ -116,11 +120,14 @@ fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
+/// The text, if the file's texts have not `grown` too large with it.
+fn inflated(compressed: &[u8], grown: &mut u64) -> Option<Vec<u8>> {
+    let left = MAX_TEXT_BYTES.checked_sub(*grown)?;
     let mut text = Vec::new();
-    let mut decoder = ZlibDecoder::new(compressed).take(MAX_TEXT_BYTES + 1);
-    decoder.read_to_end(&mut text).ok()?;
-    (text.len() as u64 <= MAX_TEXT_BYTES).then_some(text)
+    let mut decoder = ZlibDecoder::new(compressed).take(left + 1);
+    let read = decoder.read_to_end(&mut text);
+    *grown += text.len() as u64;
+    read.ok().filter(|_| *grown <= MAX_TEXT_BYTES).map(|_| text)
 }
 
 /// The bytes of a raw profile: three lines (empty, its name, its length), then pairs of digits. One
@@ -240,6 +247,23 @@ mod tests {
         assert!(!lacks_end(&png(&[pixels(), (b"IEND", vec![])])));
         let cut = png(&[pixels()]);
         assert!((8..cut.len()).all(|len| !lacks_end(&cut[..len])));
+    }
+
+    #[test]
+    fn texts_of_one_file_share_what_they_may_grow_to() {
+        let chunk = |sign: u8, len: usize| {
+            let text = deflated(&vec![sign; len]);
+            (b"zTXt", [b"XML:com.adobe.xmp\0\0", &text[..]].concat())
+        };
+        let half = MAX_TEXT_BYTES as usize / 2;
+        for (chunks, expected) in [
+            ([chunk(b'a', half), chunk(b'b', half)], b'b'),
+            ([chunk(b'a', half), chunk(b'b', half + 1)], b'a'),
+        ] {
+            assert_eq!(xmp_of(&chunks), Some(vec![expected; half]));
+        }
+        let [a, b] = [chunk(b'a', half), chunk(b'b', half + 1)];
+        assert_eq!(xmp_of(&[a, b, chunk(b'c', 1)]), Some(vec![b'a'; half]));
     }
 
     #[test]

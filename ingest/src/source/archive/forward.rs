@@ -3,6 +3,7 @@
 //! A tar is: header after header, with a short look back at most. What is compressed as a whole can
 //! be read in no other way, and what lies on a disk is read ahead where members are small.
 
+use std::fmt;
 use std::io;
 
 use rawzip::ReaderAt;
@@ -12,6 +13,25 @@ use crate::error::Defect;
 
 /// So far back at least a walk may look.
 pub(super) const MIN_LOOK_BACK_BYTES: u64 = 2 << 20;
+
+/// The walk looks back too far.
+#[derive(Debug)]
+pub(super) struct TooFarBack;
+
+impl fmt::Display for TooFarBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the walk looks back too far")
+    }
+}
+
+impl std::error::Error for TooFarBack {}
+
+impl TooFarBack {
+    /// Whether `error` is it.
+    pub(super) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
 
 /// Bytes that are walked through.
 pub(super) trait Forward {
@@ -24,7 +44,7 @@ pub(super) trait Forward {
     /// Reads bytes that were reached.
     ///
     /// # Errors
-    /// If that fails.
+    /// If that fails; [`TooFarBack`] if they are gone.
     fn read_exact_at(&mut self, buffer: &mut [u8], at: u64) -> io::Result<()>;
 
     /// Why the bytes end where they end, if that is no good end; and how many cannot be read for

@@ -38,7 +38,10 @@ impl Index {
             }
             match choose(&path) {
                 Choice::Item => index.push(&path, place),
-                Choice::TagFile => index.tag_files.extend(place.map(|place| (path, place))),
+                Choice::TagFile => match place {
+                    Ok(place) => index.tag_files.push((path, place)),
+                    Err(lost) => index.lose(&path, lost),
+                },
                 Choice::PassOver(reason, kind) => {
                     passed_over.add(reason, kind, &format!("{name}/{path}"));
                 }
@@ -101,16 +104,18 @@ mod tests {
         ] {
             members.push(path, Ok(somewhere));
         }
+        members.push("a/bad.json", Err(Defect::new("damaged-member", "").into()));
         members.lose("b/inner.tar@7", Defect::new("damaged-archive", "").into());
         members.count_replaced("a/x.jpg");
         let mut passed_over = PassedOver::default();
         let index = Index::of(&members, "d/x.tar", &choose, &mut passed_over);
         assert_eq!(
             index.names.iter().collect::<Vec<_>>(),
-            ["a/x.jpg", "y.PNG", "b/inner.tar@7"]
+            ["a/x.jpg", "y.PNG", "a/bad.json", "b/inner.tar@7"]
         );
         assert_eq!(index.place(1), Ok(somewhere));
-        assert_eq!(index.place(2).unwrap_err().defect.reason, "damaged-archive");
+        assert_eq!(index.place(2).unwrap_err().defect.reason, "damaged-member");
+        assert_eq!(index.place(3).unwrap_err().defect.reason, "damaged-archive");
         assert_eq!(index.tag_files, [("a/tags.json".to_owned(), somewhere)]);
         let files = passed_over.files();
         let counted: Vec<_> = files

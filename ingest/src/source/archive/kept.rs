@@ -21,7 +21,7 @@ use crate::error::Defect;
 use crate::source::new_index::NewIndex;
 
 /// Of the file and of how members are found: another one is made again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A larger index is made again each time.
 const MAX_BYTES: u64 = 16 << 30;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::place::{Lost, Place, Places};
 use crate::source::path_list::PathList;
 
-/// The members of one archive. No two have one path.
+/// The members of one archive. No two have one path; lost places may have one name.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// Their paths; of what is lost, its place `@offset`, or `inner.tar@offset`.

@@ -115,7 +115,7 @@ impl Archive {
     fn index(whole: Whole, choose: Choose<'_>, search: &mut Search) -> Result<Self> {
         let bytes = Arc::new(Joined::open(&whole.files)?);
         let kept = search.index_dir.as_ref().map(|dir| Kept::of(dir, &whole));
-        let members = members(&whole, &bytes, kept.as_ref());
+        let members = members(&whole, &bytes, kept.as_ref(), search.distrusts_indexes);
         let (kind, members, new) = members.map_err(Error::io("read", &whole.path))?;
         search.new_indexes.extend(new);
         let name = short_name(&whole.path, 2);
@@ -164,8 +164,17 @@ impl Archive {
 
     /// Why the archive is not whole, if it is not.
     pub(crate) fn lack(&self) -> Option<String> {
-        let is_lack = |reason| matches!(reason, "truncated-archive" | "damaged-archive");
-        let defect = self.index.defects().find(|defect| is_lack(defect.reason))?;
+        const LACKS: [&str; 7] = [
+            "compression-bomb",
+            "damaged-archive",
+            "damaged-compression",
+            "empty-file",
+            "incomplete-archive",
+            "truncated-archive",
+            "unreadable-file",
+        ];
+        let mut defects = self.index.defects();
+        let defect = defects.find(|defect| LACKS.contains(&defect.reason))?;
         Some(format!("{}: {}", defect.reason, defect.detail))
     }
 
@@ -264,9 +273,11 @@ fn members(
     whole: &Whole,
     bytes: &Arc<Joined>,
     kept: Option<&Kept>,
+    is_distrusted: bool,
 ) -> io::Result<(Kind, Members, Option<NewIndex>)> {
     let stamps = bytes.stamps()?;
-    if let Some(found) = kept.and_then(|kept| kept.read(&stamps)) {
+    let trusted = kept.filter(|_| !is_distrusted);
+    if let Some(found) = trusted.and_then(|kept| kept.read(&stamps)) {
         return Ok((found.0, found.1, None));
     }
     let kind = Kind::of(whole, bytes)?;

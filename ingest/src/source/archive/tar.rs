@@ -1,9 +1,9 @@
 //! The members of a tar, found by going from header to header: contents are not read.
 //!
-//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. Folders and devices are
-//! passed over, links lead to what they name. A tar inside the tar is entered in place (ImageNet's
-//! is a tar of tars), one inside that is not. Sparse files are named and not read: no picture is
-//! one.
+//! Names by ustar, GNU (`L`) and PAX (`path`); sizes by ustar, GNU and PAX. What PAX says of all
+//! members at once is no name and no size of one, and not used. Folders and devices are passed over,
+//! links lead to what they name. A tar inside the tar is entered in place (ImageNet's is a tar of
+//! tars), one inside that is not. Sparse files are named and not read: no picture is one.
 //!
 //! A header whose checksum is wrong is one lost item; the walk goes on at the next block that is a
 //! header. A member that is longer than the archive is one lost item, and the last.
@@ -16,10 +16,10 @@ use std::ops::ControlFlow;
 
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
-use super::forward::Forward;
+use super::forward::{Forward, TooFarBack};
 use super::gather::Gather;
 use super::magic::{self, Format};
-use super::names::{clean_unix, target_of};
+use super::names::{MAX_TARGET_BYTES, clean_unix, target_of};
 use super::parts;
 use super::place::{Place, Span};
 use crate::error::Defect;
@@ -33,6 +33,12 @@ const MAX_PADDING_BYTES: u64 = 1 << 20;
 /// A longer name or list of attributes is damage.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
+/// A member with a longer path is named and not read: no system has such paths.
+const MAX_PATH_BYTES: usize = MAX_TARGET_BYTES;
+
+/// So much is shown of it.
+const SHOWN_PATH_CHARS: usize = 100;
+
 /// Bytes that are read at once when a header is looked for.
 const SCAN_BYTES: u64 = 1 << 18;
 
@@ -41,7 +47,7 @@ const SCAN_BYTES: u64 = 1 << 18;
 /// # Errors
 /// If reading fails. Damage is none.
 pub(super) fn index(bytes: &mut dyn Forward, gather: &mut Gather) -> io::Result<()> {
-    Walk {
+    let mut walk = Walk {
         bytes,
         gather,
         path: String::new(),
@@ -49,10 +55,14 @@ pub(super) fn index(bytes: &mut dyn Forward, gather: &mut Gather) -> io::Result<
         limit: u64::MAX,
         at: 0,
         next: Attributes::default(),
-        global: Attributes::default(),
         is_cut: false,
+    };
+    match walk.run() {
+        Err(error) if TooFarBack::is(&error) => {
+            walk.lose_end("damaged-archive", &error.to_string())
+        }
+        done => done,
     }
-    .run()
 }
 
 struct Walk<'a> {
@@ -67,8 +77,6 @@ struct Walk<'a> {
     at: u64,
     /// Of the next member.
     next: Attributes,
-    /// Of all that follow.
-    global: Attributes,
     /// Whether it was found that its end is missing.
     is_cut: bool,
 }
@@ -97,7 +105,7 @@ impl Walk<'_> {
                     Flow::Break(())
                 }
                 Block::Zeros => self.pass_zeros()?,
-                Block::Damage(detail) => self.pass_damage(&detail)?,
+                Block::Damage(detail) => self.pass_damage(self.at + BLOCK_BYTES, &detail)?,
                 Block::Other(format) => {
                     self.lose_end("damaged-archive", &magic::not_a_tar(format))?;
                     Flow::Break(())
@@ -158,17 +166,17 @@ impl Walk<'_> {
             self.at = after;
             return Ok(Flow::Continue(()));
         }
-        self.pass_damage("zeros stand where a header should be")
+        self.pass_damage(after, "zeros stand where a header should be")
     }
 
-    /// Goes on at the next header.
-    fn pass_damage(&mut self, detail: &str) -> io::Result<Flow> {
+    /// Goes on at the next header from `from` on.
+    fn pass_damage(&mut self, from: u64, detail: &str) -> io::Result<Flow> {
         self.next = Attributes::default();
         let is_header = |block: &[u8]| {
             let header = Header::from_byte_slice(block);
             (header.as_ustar().is_some() || header.as_gnu().is_some()) && has_right_checksum(header)
         };
-        Ok(match self.find_block(self.at + BLOCK_BYTES, is_header)? {
+        Ok(match self.find_block(from, is_header)? {
             Some(next) => {
                 let defect = Defect::new("damaged-archive", detail);
                 self.gather.lose(&self.place(), defect, next - self.at);
@@ -186,12 +194,17 @@ impl Walk<'_> {
         let kind = kind(header);
         let stated = match kind {
             Kind::Extension => None,
-            _ => self.next.size.or(self.global.size),
+            _ => self.next.size,
         };
         let stated = stated.map_or_else(|| header.entry_size().ok(), Some);
         let Some(mut size) = stated else {
-            return self.pass_damage("the header's size is no number");
+            return self.pass_damage(self.at + BLOCK_BYTES, "the header's size is no number");
         };
+        if kind == Kind::Extension && size > MAX_EXTENSION_BYTES {
+            // Its end may lie farther ahead than can be looked back.
+            let detail = "the extension header is too long";
+            return self.pass_damage(self.at + BLOCK_BYTES, detail);
+        }
         let offset = self.data_offset(header)?;
         let mut kind = kind;
         if matches!(kind, Kind::Link { .. } | Kind::Other) && size > 0 {
@@ -222,8 +235,6 @@ impl Walk<'_> {
         if kind != Kind::Extension {
             self.take_member(header, kind, offset, end - offset);
             self.next = Attributes::default();
-        } else if end - offset > MAX_EXTENSION_BYTES {
-            return self.pass_damage("the extension header is too long");
         } else {
             self.take_extension(header.entry_type(), offset, end - offset)?;
         }
@@ -242,7 +253,8 @@ impl Walk<'_> {
     fn is_tar(&self, header: &Header) -> bool {
         let path = clean_unix(&self.raw_path(header));
         let is_sparse = self.next.sparse.is_some();
-        !self.is_inner() && !is_sparse && path.is_some_and(|path| parts::is_inner_tar(&path))
+        let is_named_so = |path: String| path.len() <= MAX_PATH_BYTES && parts::is_inner_tar(&path);
+        !self.is_inner() && !is_sparse && path.is_some_and(is_named_so)
     }
 
     /// Goes through the tar that the member at `header` is.
@@ -256,7 +268,6 @@ impl Walk<'_> {
             limit: end,
             at: offset,
             next: Attributes::default(),
-            global: Attributes::default(),
             is_cut: false,
         };
         inner.run()?;
@@ -294,24 +305,21 @@ impl Walk<'_> {
         match kind.as_byte() {
             b'L' => self.next.path = Some(attributes::until_zero(data)),
             b'K' => self.next.link = Some(attributes::until_zero(data)),
-            b'g' => self.global.take(&data),
+            b'g' => {}
             _ => self.next.take(&data),
         }
         Ok(())
     }
 
     fn raw_path(&self, header: &Header) -> Vec<u8> {
-        let of = |attributes: &Attributes| {
-            let sparse = attributes.sparse.clone().flatten();
-            sparse.or_else(|| attributes.path.clone())
-        };
-        of(&self.next)
-            .or_else(|| of(&self.global))
+        let sparse = self.next.sparse.clone().flatten();
+        sparse
+            .or_else(|| self.next.path.clone())
             .unwrap_or_else(|| header.path_bytes().into_owned())
     }
 
     fn raw_link(&self, header: &Header) -> Vec<u8> {
-        let stated = self.next.link.clone().or_else(|| self.global.link.clone());
+        let stated = self.next.link.clone();
         stated.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned())
     }
 
@@ -332,6 +340,11 @@ impl Walk<'_> {
         match kind {
             // As programs before ustar mark a folder.
             Kind::File if raw.ends_with(b"/") && size == 0 => {}
+            Kind::Extension | Kind::Other => {}
+            _ if path.len() > MAX_PATH_BYTES => {
+                let place = unsupported(&format!("its path has {} bytes", path.len()));
+                self.gather.add(&self.shown(&path), place);
+            }
             Kind::File if self.next.sparse.is_some() => {
                 self.gather
                     .add(&path, unsupported("it is stored as a sparse file"));
@@ -343,14 +356,28 @@ impl Walk<'_> {
             Kind::Unreadable(detail) => self.gather.add(&path, unsupported(detail)),
             Kind::Link { is_hard } => {
                 let raw = self.raw_link(header);
+                if raw.len() > MAX_TARGET_BYTES {
+                    let detail = format!("it is a link to a path of {} bytes", raw.len());
+                    self.gather.add(&path, unsupported(&detail));
+                    return;
+                }
                 let target = match is_hard {
                     true => self.full_path(&raw),
                     false => target_of(&path, &raw),
                 };
                 self.gather.add_link(&path, target, is_hard);
             }
-            Kind::Extension | Kind::Other => {}
         }
+    }
+
+    /// What is shown of a path that is too long: its beginning, the place of its header, which tells
+    /// it from others, and its ending.
+    fn shown(&self, path: &str) -> String {
+        let begin: String = path.chars().take(SHOWN_PATH_CHARS).collect();
+        let ending = path.rsplit_once('.').map(|(_, ending)| ending);
+        let ending = ending.filter(|ending| ending.len() <= 8 && !ending.contains('/'));
+        let ending = ending.map_or_else(String::new, |ending| format!(".{ending}"));
+        format!("{begin}…@{}{ending}", self.at)
     }
 
     /// Notes that from here on nothing can be read.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::forward::{Forward, MIN_LOOK_BACK_BYTES};
+use super::forward::{Forward, MIN_LOOK_BACK_BYTES, TooFarBack};
 use super::unpack::{Unpacker, fault};
 use crate::error::Defect;
 
@@ -64,7 +64,7 @@ impl Forward for Unrolled {
     fn read_exact_at(&mut self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let start = at.checked_sub(self.start).map(|start| start as usize);
         let found = start.and_then(|start| self.window.get(start..start + buffer.len()));
-        let found = found.ok_or_else(|| io::Error::other("the walk looks back too far"))?;
+        let found = found.ok_or_else(|| io::Error::other(TooFarBack))?;
         buffer.copy_from_slice(found);
         Ok(())
     }

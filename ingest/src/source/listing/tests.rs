@@ -74,6 +74,29 @@ fn a_link_back_is_not_followed_and_deep_trees_are_read() {
 }
 
 #[test]
+fn folders_that_link_to_each_other_are_entered_once_through_links() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in 0..6 {
+        write(dir.path(), &[&format!("{folder}/x.jpg")]);
+        for other in (0..6).filter(|&other| other != folder) {
+            let link = dir.path().join(format!("{folder}/to_{other}"));
+            symlink(format!("../{other}"), link).unwrap();
+        }
+    }
+    let mut passed_over = PassedOver::default();
+    let [_, found] = Listing::sorted(dir.path(), &texts_and_others, &mut passed_over).unwrap();
+    // Each folder by its name and once by a link; of five links in each of those, six are entered.
+    assert_eq!(found.len(), 12);
+    assert_eq!(passed_over.count(), 12 * 5 - 6);
+    let files = passed_over.files();
+    let kinds = files.iter().map(|files| (&*files.reason, &*files.kind));
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [("link-loop", "link"), ("linked-again", "folder")]
+    );
+}
+
+#[test]
 fn names_that_are_no_utf_8_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let name = OsStr::from_bytes(b"caf\xE9/stra\xDFe.jpg");

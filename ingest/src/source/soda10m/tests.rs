@@ -69,12 +69,12 @@ fn tags_come_before_names() {
     assert_eq!(facts, expected);
 }
 
-/// Writes empty files, and archives of them.
+/// Writes files of one byte.
 fn write(root: &Path, files: &[&str]) {
     for file in files {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "").unwrap();
+        fs::write(path, "x").unwrap();
     }
 }
 

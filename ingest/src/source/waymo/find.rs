@@ -221,6 +221,7 @@ impl<'a> Found<'a> {
         let opened = archive.reopen()?;
         let mut inputs = HashSet::new();
         let mut lost = Vec::new();
+        let mut is_all_motion = true;
         for ix in 0..archive.len() {
             let member = archive.relative(ix);
             let file = match archive.file(ix, &opened) {
@@ -235,11 +236,13 @@ impl<'a> Found<'a> {
                 input = source_name(&name, &member);
             }
             let place = Place::Member(archive.clone(), ix);
-            // What is compressed as a whole is not unpacked once more for a look.
-            let first = match file.is_sequential() {
+            // What is compressed as a whole is not unpacked once more for a look, unless it is, as
+            // far as it was looked at, none of the data that would be read.
+            let first = match file.is_sequential() && !is_all_motion {
                 true => First::Frame(None),
                 false => peek(&place),
             };
+            is_all_motion &= first == First::Motion;
             let job = Job {
                 id: self.id(input),
                 content: Content::TfRecord(tfrecord(place, &source_name(&name, &member))),

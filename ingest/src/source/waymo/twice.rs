@@ -2,14 +2,15 @@
 //!
 //! The same drive may lie there in both versions, beside the archive that it came from, or in two
 //! folders. That shows in names, before the work; what first frames say of their drives can only
-//! tell files of one name apart. Of several the one is taken that is quickest to read and says
-//! most: a plain TFRecord file, else one in an archive, else a compressed one, else version 2,
-//! which may lack the circumstances of the drive. An empty file comes last, a longer one before a
-//! shorter, of which a download may have been broken off.
+//! tell files of one name apart. Of several the one is taken that the set has already, so that none
+//! is stored twice over time; else the one that is quickest to read and says most: a plain TFRecord
+//! file or one in an archive, else a compressed one, else version 2, which may lack the
+//! circumstances of the drive. An empty file comes last, a longer one before a shorter, of which a
+//! download may have been broken off.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::find::{MOTION, WHAT_IS_READ, only_motion};
 use super::names::without_compression;
@@ -101,7 +102,7 @@ fn read_already(jobs: &[&Job], search: &mut Search) -> HashSet<usize> {
     let mut twice = Twice::default();
     for (name, group) in by_drive {
         for mut files in same_drive(jobs, group) {
-            files.sort_by_cached_key(|&ix| rank(jobs[ix]));
+            files.sort_by_cached_key(|&ix| rank(jobs[ix], &search.finished));
             dropped.extend(drop_given_twice(jobs, &mut files));
             let [best, others @ ..] = &files[..] else {
                 continue;
@@ -187,11 +188,16 @@ fn form(job: &Job) -> Option<Form> {
     }
 }
 
-fn rank(job: &Job) -> (bool, Option<Form>, Reverse<u64>, String, PathBuf) {
+/// Where the job stands among those of its drive. The sizes of a plain file and of one in an archive
+/// can be compared.
+fn rank(job: &Job, finished: &HashSet<String>) -> impl Ord + use<> {
+    let form = form(job);
     (
+        !finished.contains(&job.id.file_name()),
         job.weight == 0,
-        form(job),
+        form.map(|form| form.max(Form::InArchive)),
         Reverse(job.weight),
+        form,
         job.id.input.clone(),
         job.path().to_owned(),
     )

@@ -1,4 +1,4 @@
-//! What extension headers say of the next member, or of all that follow.
+//! What extension headers say of the next member.
 
 /// The attributes of a member that are used.
 #[derive(Debug, Default)]

@@ -2,6 +2,9 @@
 
 use tar::Builder;
 
+use super::super::joined::Joined;
+use super::super::unpack::{Coding, Unpacker};
+use super::super::unrolled::Unrolled;
 use super::*;
 use crate::source::choice::Choice;
 use crate::source::image_files::choose;
@@ -23,8 +26,13 @@ impl Forward for Memory<'_> {
 
 /// The image members and what is lost of the tar `bytes`.
 fn indexed(bytes: &[u8]) -> Vec<String> {
+    indexed_by(&mut Memory(bytes), bytes)
+}
+
+/// The same, from what reads them.
+fn indexed_by(forward: &mut dyn Forward, bytes: &[u8]) -> Vec<String> {
     let mut gather = Gather::default();
-    index(&mut Memory(bytes), &mut gather).unwrap();
+    index(forward, &mut gather).unwrap();
     let found = gather.finish();
     let describe = |ix| {
         let path = found.names.get(ix);
@@ -279,9 +287,9 @@ fn foreign_letters_are_told_apart_and_the_last_of_one_path_wins() {
 }
 
 #[test]
-fn global_attributes_hold_for_all_and_sizes_may_be_binary() {
+fn global_names_and_sizes_are_not_used_and_sizes_may_be_binary() {
     let mut global = header(0);
-    let record = b"20 linkpath=c/a.jpg\n";
+    let record = b"20 linkpath=nothing\n14 path=x.jpg\n10 size=7\n";
     global.set_size(record.len() as u64);
     global.set_entry_type(EntryType::XGlobalHeader);
     global.set_path("pax_global_header").unwrap();
@@ -293,7 +301,7 @@ fn global_attributes_hold_for_all_and_sizes_may_be_binary() {
     binary.set_path("c/a.jpg").unwrap();
     binary.set_cksum();
     builder.append(&binary, b"12345".as_slice()).unwrap();
-    link(&mut builder, EntryType::Link, "l.jpg", "nothing");
+    link(&mut builder, EntryType::Link, "l.jpg", "c/a.jpg");
     binary.as_old_mut().size = [0xFF; 12];
     binary.set_cksum();
     builder.append(&binary, b"".as_slice()).unwrap();
@@ -472,4 +480,102 @@ fn what_is_no_tar_is_one_lost_item() {
         ["@0: damaged-archive"]
     );
     assert_eq!(indexed(b""), Vec::<String>::new());
+}
+
+/// A gzipped tar, unpacked as it is walked through.
+fn indexed_unrolled(bytes: &[u8]) -> Vec<String> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    io::Write::write_all(&mut encoder, bytes).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), encoder.finish().unwrap()).unwrap();
+    let joined = Joined::open(&[file.path().to_owned()]).unwrap();
+    let unpacker = Unpacker::begin(&joined.into(), Coding::Gzip).unwrap();
+    indexed_by(&mut Unrolled::new(unpacker), bytes)
+}
+
+#[test]
+fn damage_longer_than_can_be_looked_back_is_one_lost_place() {
+    let (first, second) = (tar_of(&[("a.jpg", "a")]), tar_of(&[("b.jpg", "b")]));
+    let (zeros, junk) = (vec![0_u8; 10 << 20], vec![b'j'; 512]);
+    let mut long = header(10 << 20);
+    long.set_entry_type(EntryType::GNULongName);
+    long.set_path("long").unwrap();
+    long.set_cksum();
+    let mut with_long = builder();
+    append(&mut with_long, "a.jpg", "a");
+    with_long
+        .append(&long, vec![b'n'; 10 << 20].as_slice())
+        .unwrap();
+    append(&mut with_long, "b.jpg", "b");
+    let lost = ["a.jpg = a", "@1024: damaged-archive", "b.jpg = b"];
+    for (bytes, expected) in [
+        ([&first[..], &zeros, &junk].concat(), &lost[..2]),
+        ([&first[..], &zeros, &junk, &second].concat(), &lost),
+        (with_long.into_inner().unwrap(), &lost),
+    ] {
+        assert_eq!(indexed(&bytes), expected);
+        assert_eq!(indexed_unrolled(&bytes), expected);
+    }
+}
+
+/// Bytes of which all but the first ones are gone when they are asked for.
+struct Forgetful<'a>(Memory<'a>);
+
+impl Forward for Forgetful<'_> {
+    fn reach(&mut self, end: u64) -> io::Result<u64> {
+        self.0.reach(end)
+    }
+
+    fn read_exact_at(&mut self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        match at < 1024 {
+            true => self.0.read_exact_at(buffer, at),
+            false => Err(io::Error::other(TooFarBack)),
+        }
+    }
+}
+
+#[test]
+fn a_look_back_too_far_ends_the_archive_and_not_the_run() {
+    let bytes = tar_of(&[("a.jpg", "a"), ("b.jpg", "b")]);
+    assert_eq!(
+        indexed_by(&mut Forgetful(Memory(&bytes)), &bytes),
+        ["a.jpg = a", "@1024: damaged-archive"]
+    );
+}
+
+#[test]
+fn paths_that_no_system_has_cost_no_memory_and_are_named() {
+    let long = format!("{}.jpg", "n".repeat(1 << 19));
+    // Six digits and what is around the path.
+    let record = format!("{} path={long}\n", 6 + " path=\n".len() + long.len());
+    let mut global = header(record.len());
+    global.set_entry_type(EntryType::XGlobalHeader);
+    global.set_path("pax_global_header").unwrap();
+    global.set_cksum();
+    let mut builder = builder();
+    builder.append(&global, record.as_bytes()).unwrap();
+    append(&mut builder, "a.jpg", "a");
+    for _ in 0..2 {
+        builder
+            .append_pax_extensions([("path", long.as_bytes())])
+            .unwrap();
+        append(&mut builder, "b.jpg", "b");
+    }
+    builder
+        .append_pax_extensions([("linkpath", long.as_bytes())])
+        .unwrap();
+    link(&mut builder, EntryType::Link, "l.jpg", "short");
+    append(&mut builder, "c.jpg", "c");
+    let found = indexed(&builder.into_inner().unwrap());
+    assert_eq!(found.len(), 5);
+    let (first, second) = (&found[1], &found[2]);
+    assert_eq!(
+        [&found[0], &found[3], &found[4]],
+        ["a.jpg = a", "l.jpg: unsupported-member", "c.jpg = c"]
+    );
+    assert_ne!(first, second);
+    for shown in [first, second] {
+        assert!(shown.starts_with("nnn") && shown.len() < 200, "{shown}");
+        assert!(shown.ends_with(".jpg: unsupported-member"), "{shown}");
+    }
 }

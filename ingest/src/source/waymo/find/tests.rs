@@ -161,16 +161,21 @@ fn splits_come_from_below_the_input_and_not_from_above() {
     }
 }
 
-#[test]
-fn files_of_the_motion_data_set_are_passed_over_and_named_if_there_is_nothing_else() {
+/// A file of the motion data set.
+fn motion() -> Vec<u8> {
     let scenario: Vec<u8> = [0.0_f64, 0.1, 0.2]
         .iter()
         .flat_map(|time| [&[0x09][..], &time.to_le_bytes()].concat())
         .collect();
+    framed(&scenario)
+}
+
+#[test]
+fn files_of_the_motion_data_set_are_passed_over_and_named_if_there_is_nothing_else() {
     let dir = folder(&[]);
     for ix in 0..2 {
         let name = format!("motion/training.tfrecord-0000{ix}-of-00002");
-        put(&dir, &name, &framed(&scenario));
+        put(&dir, &name, &motion());
     }
     let message = found(dir.path()).unwrap_err().to_string();
     assert!(message.contains("motion data set"), "{message}");
@@ -180,6 +185,32 @@ fn files_of_the_motion_data_set_are_passed_over_and_named_if_there_is_nothing_el
     put(&dir, "a.tfrecord", &framed(b"anything"));
     let (jobs, passed_over) = found(dir.path()).unwrap();
     assert_eq!(jobs.len(), 1);
+    assert_eq!((&*passed_over[0].reason, passed_over[0].count), (MOTION, 2));
+}
+
+#[test]
+fn a_compressed_archive_of_the_motion_data_set_is_passed_over() {
+    let tar_gz = |files: &[(&str, Vec<u8>)]| {
+        let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut builder = tar::Builder::new(packed);
+        for (name, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            builder
+                .append_data(&mut header, name, &content[..])
+                .unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap()
+    };
+    let dir = folder(&[]);
+    let two = [("a.tfrecord", motion()), ("b.tfrecord", motion())];
+    put(&dir, "w/x.tar.gz", &tar_gz(&two));
+    let message = found(&dir.path().join("w")).unwrap_err().to_string();
+    assert!(message.contains("motion data set"), "{message}");
+    let frames = [("c.tfrecord", framed(b"anything"))];
+    put(&dir, "w/x.tar.gz", &tar_gz(&[&two[..], &frames].concat()));
+    let (jobs, passed_over) = found(&dir.path().join("w")).unwrap();
+    assert_eq!(jobs, [("w/c.tfrecord".to_owned(), None)]);
     assert_eq!((&*passed_over[0].reason, passed_over[0].count), (MOTION, 2));
 }
 

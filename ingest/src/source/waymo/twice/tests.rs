@@ -1,6 +1,10 @@
+use std::sync::Arc;
+
 use schemas::shard::ShardId;
 
 use super::*;
+use crate::source::archive::Archive;
+use crate::source::choice::Choice;
 use crate::source::waymo::names::drive_of;
 use crate::source::waymo::place::{CameraImages, TfRecord};
 
@@ -77,6 +81,56 @@ fn an_empty_or_shorter_file_is_not_preferred() {
     assert_eq!(taken(&[(a, 4, None), (b, 5, None)]).0, [b]);
     assert_eq!(taken(&[(a, 5, None), (b, 5, None)]).0, [a]);
     assert_eq!(taken(&[(a, 0, None), (v2, 5, None)]).0, [v2]);
+}
+
+/// The job of a file of `weight` bytes in a tar in `dir`.
+fn job_in_tar(dir: &Path, name: &str, weight: u64) -> Job {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(weight);
+    let content = vec![7_u8; weight as usize];
+    builder
+        .append_data(&mut header, name, &content[..])
+        .unwrap();
+    let path = dir.join("x.tar");
+    std::fs::write(&path, builder.into_inner().unwrap()).unwrap();
+    let archive = Archive::open(&path, &|_| Choice::Item, &mut Search::default()).unwrap();
+    let mut job = job(&format!("x/{name}"), weight, None);
+    if let Content::TfRecord(file) = &mut job.content {
+        file.place = Place::Member(Arc::new(archive), 0);
+    }
+    job
+}
+
+#[test]
+fn of_a_plain_file_and_one_in_an_archive_the_longer_one_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_tar = job_in_tar(dir.path(), "segment-1.tfrecord", 5);
+    for (plain, weight, expected) in [
+        ("a/segment-1.tfrecord", 4, "x/segment-1.tfrecord"),
+        ("a/segment-1.tfrecord", 5, "a/segment-1.tfrecord"),
+        ("z/segment-1.tfrecord", 5, "z/segment-1.tfrecord"),
+        ("a/segment-1.tfrecord.gz", 9, "x/segment-1.tfrecord"),
+    ] {
+        let jobs = [job(plain, weight, None), in_tar.clone()];
+        let taken = settled(&jobs, &mut Search::default());
+        assert_eq!(taken, [expected], "{plain} of {weight} bytes");
+    }
+}
+
+#[test]
+fn a_drive_that_the_set_has_stays_what_it_was_made_of() {
+    let jobs = [
+        "v1/segment-1.tfrecord",
+        "gz/segment-1.tfrecord.gz",
+        "v2/camera_image/1.parquet",
+    ]
+    .map(|path| job(path, 5, None));
+    for made_of in &jobs {
+        let mut search = Search::default();
+        search.finished.insert(made_of.id.file_name());
+        assert_eq!(settled(&jobs, &mut search), [&*made_of.id.input]);
+    }
 }
 
 #[test]
