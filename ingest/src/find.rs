@@ -12,7 +12,7 @@ use std::sync::Arc;
 use schemas::inputs::GivenInput;
 
 use crate::error::Result;
-use crate::output::{Existing, holds_another};
+use crate::output::{Existing, holds_another, refuse_namesake};
 use crate::request::Request;
 use crate::source::{Dataset, Input, Job, Search, expand, root_of, short_name};
 use crate::task::Task;
@@ -83,6 +83,9 @@ impl Finder<'_> {
         let mut longer = longer_names(&input.path);
         loop {
             let (tasks, search) = self.search_for(input, &root, name.clone())?;
+            if dataset == Dataset::Waymo {
+                refuse_namesake(&self.request.out, self.existing, &tasks)?;
+            }
             let is_taken = !is_fixed
                 && (self.is_planned(&tasks)
                     || holds_another(&self.request.out, self.existing, &tasks)?);

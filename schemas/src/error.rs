@@ -86,25 +86,24 @@ pub enum Error {
         dir: PathBuf,
     },
     /// A shard that the catalog lists is not there.
-    #[error(
-        "shard {name:?} is gone from {dir:?}; {remake}, or go on without its {frames} frames: `ingest catalog {}`",
-        dir.display()
-    )]
+    #[error("shard {name:?} is gone from {dir:?}; {remake}{or_without}")]
     Gone {
         /// Its file name.
         name: String,
         /// What makes it again.
         remake: String,
-        /// How many frames it held.
-        frames: u64,
+        /// How to go on without its frames, if there are others.
+        or_without: String,
         /// The set.
         dir: PathBuf,
     },
     /// There is no set of shards in this folder.
-    #[error("no shards in {dir:?} ({detail}); make them with `ingest waymo INPUT --out {}`", dir.display())]
+    #[error("no shards in {dir:?} ({detail}); make them with {make}")]
     NoShards {
         /// What was looked for and not found.
         detail: &'static str,
+        /// The commands that make them.
+        make: String,
         /// The folder.
         dir: PathBuf,
     },

@@ -66,10 +66,15 @@ impl GivenInputs {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
-    /// Adds `given`, in the place of what was given as the same path before; its inputs of then stay.
+    /// Adds `given`, in the place of what was given as the same path under the same name before; its
+    /// inputs of then stay.
     pub fn add(&mut self, mut given: GivenInput) {
-        let is_same =
-            |known: &GivenInput| (&known.dataset, &known.root) == (&given.dataset, &given.root);
+        let key = |given: &GivenInput| {
+            let (dataset, root) = (given.dataset.clone(), given.root.clone());
+            (dataset, root, given.name.clone())
+        };
+        let own = key(&given);
+        let is_same = |known: &GivenInput| key(known) == own;
         if let Some(ix) = self.0.iter().position(is_same) {
             given.inputs.extend(self.0.remove(ix).inputs);
         }
@@ -92,9 +97,9 @@ impl GivenInputs {
         host::publish(&temporary, &path)
     }
 
-    /// What was given as `root` to the command of `dataset`.
+    /// What was given as `root` to the command of `dataset`, the last time.
     pub fn of_root(&self, dataset: &str, root: &str) -> Option<&GivenInput> {
-        let mut all = self.0.iter();
+        let mut all = self.0.iter().rev();
         all.find(|given| given.dataset == dataset && given.root == root)
     }
 
@@ -102,6 +107,12 @@ impl GivenInputs {
     pub fn with(&self, input: &str) -> impl Iterator<Item = &GivenInput> {
         let has = move |given: &&GivenInput| given.inputs.iter().any(|own| own == input);
         self.0.iter().rev().filter(has)
+    }
+
+    /// The commands that make all of the set in `dir` again.
+    pub fn commands(&self, settings: &Settings, dir: &Path) -> Vec<String> {
+        let all = self.0.iter();
+        all.map(|given| given.command(settings, dir)).collect()
     }
 
     /// What makes the shards of `input` again, as a person is told it.

@@ -24,7 +24,7 @@ use lock::was_taken;
 pub(crate) use existing::{Existing, Lacks, first_lack};
 pub(crate) use journal::{Noted, clear};
 pub(crate) use lock::Lock;
-pub(crate) use sorting::{Sorted, holds_another};
+pub(crate) use sorting::{Sorted, holds_another, refuse_namesake};
 pub(crate) use state::Compare;
 
 /// A set of shards that this process may write to, until it is dropped.

@@ -233,6 +233,33 @@ pub(crate) fn holds_another(dir: &Path, existing: &Existing, tasks: &[Task]) -> 
     Ok(false)
 }
 
+/// Refuses a file of Waymo's whose shard the set has of another file: one of the same name and
+/// folder, given as another path, of other bytes, and the name says no drive.
+///
+/// # Errors
+/// If there is one, or a shard cannot be read.
+pub(crate) fn refuse_namesake(dir: &Path, existing: &Existing, tasks: &[Task]) -> Result<()> {
+    for task in tasks.iter().filter(|task| !task.job.names_its_drive()) {
+        let Some(finished) = existing.shards.get(&task.file_name()) else {
+            continue;
+        };
+        let mut known = existing.given.with(&task.job.id.input).peekable();
+        let Some(first) = known.peek().map(|given| given.root.clone()) else {
+            continue;
+        };
+        let is_known = known.any(|given| given.root == task.given.root);
+        let is_there = Path::new(&first).exists();
+        if !is_known && is_there && state(dir, finished, task, Compare::Sizes)? != State::Same {
+            return Err(Error::SameName {
+                name: task.job.id.input.clone(),
+                first: first.into(),
+                second: task.job.path().to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn has_common_item(dir: &Path, shards: &[&String], tasks: &[Task], input: &str) -> Result<bool> {
     let mut sources = HashSet::new();
     for name in shards {

@@ -54,8 +54,13 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         name.clone(),
     );
     let mut jobs = cut(Dataset::Images, files, &name, &tags);
-    for archive in found.archives {
-        let input = search.name_of_archive(path, archive.archive.path());
+    let paths: Vec<(&Path, &Path)> = found
+        .archives
+        .iter()
+        .map(|found| (found.archive.path(), found.archive.first_file()))
+        .collect();
+    let names = search.names_of_archives(path, &paths);
+    for (archive, input) in found.archives.into_iter().zip(names) {
         jobs.extend(of_archive(Dataset::Images, archive, &input, &tags));
     }
     match jobs.is_empty() {

@@ -62,6 +62,14 @@ impl Job {
         }
     }
 
+    /// Whether the name of its file says which drive it holds, or that matters to none.
+    pub(crate) fn names_its_drive(&self) -> bool {
+        match &self.content {
+            Content::TfRecord(file) => file.drive.is_some(),
+            _ => true,
+        }
+    }
+
     /// CRC32C of its input as it is now, if that is one file of which shards are made as a whole.
     ///
     /// # Errors

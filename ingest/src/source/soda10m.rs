@@ -48,8 +48,13 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
 
     let num_stored = search.num_stored;
     let mut jobs = jobs_in_folder(&found, &layout, &tags, search);
-    for mut archive in found.archives {
-        let input = search.name_of_archive(path, archive.archive.path());
+    let paths: Vec<(&Path, &Path)> = found
+        .archives
+        .iter()
+        .map(|found| (found.archive.path(), found.archive.first_file()))
+        .collect();
+    let names = search.names_of_archives(path, &paths);
+    for (mut archive, input) in found.archives.into_iter().zip(names) {
         let source = |ix| format!("{input}/{}", archive.archive.relative(ix));
         archive.chosen = archive
             .chosen

@@ -18,7 +18,7 @@ use std::thread;
 
 use crossbeam::channel::unbounded;
 use host::file_name::is_hidden;
-use schemas::catalog::{Catalog, shard_paths};
+use schemas::catalog::{Catalog, no_shards, shard_paths};
 use schemas::shard::FRAMES_DIR;
 
 use crate::error::{Error, Result};
@@ -34,12 +34,7 @@ pub use verdict::{Problem, Verdict};
 pub fn verify(dir: &Path, threads: usize) -> Result<Verdict> {
     let paths = shard_paths(dir)?;
     if paths.is_empty() {
-        let detail = "its frames/ folder is empty";
-        return Err(schemas::Error::NoShards {
-            detail,
-            dir: dir.to_owned(),
-        }
-        .into());
+        return Err(no_shards(dir, "its frames/ folder is empty").into());
     }
     let (catalog, mut bad) = match catalog::open(dir) {
         Ok(catalog) => (Some(catalog), Vec::new()),

@@ -321,3 +321,202 @@ fn cameras_are_a_matter_of_one_data_set() {
         stderr(&output)
     );
 }
+
+#[test]
+fn an_archive_that_is_empty_by_now_costs_no_shard() {
+    let (_dir, input, set) = places();
+    let mut tar = tar::Builder::new(Vec::new());
+    let small = jpeg(Size::new(16, 16), 1);
+    for ix in 0..2_050 {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(small.len() as u64);
+        tar.append_data(&mut header, format!("{ix}.jpg"), &small[..])
+            .unwrap();
+    }
+    let (archive, whole) = (input.join("x.tar"), tar.into_inner().unwrap());
+    fs::write(&archive, &whole).unwrap();
+    ingest_json("images", &archive, &set, &[]);
+    for (bytes, part) in [
+        (0, "0/1"),
+        (whole.len() / 3, "1/2"),
+        (whole.len() / 3, "0/1"),
+    ] {
+        fs::write(&archive, &whole[..bytes]).unwrap();
+        let output = ingest_to("images", &archive, &set, &["--part", part]);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(
+            message.contains("its frames of before are kept"),
+            "{message}"
+        );
+        assert_good(&set, 2_050);
+    }
+}
+
+#[test]
+fn a_disk_that_is_not_there_costs_no_frame() {
+    let (dir, input, set) = places();
+    let disk = dir.path().join("disk");
+    write_images(&disk, 0..3);
+    for seed in 0..3 {
+        let name = format!("{seed}.jpg");
+        std::os::unix::fs::symlink(disk.join(&name), input.join(&name)).unwrap();
+    }
+    ingest_json("images", &input, &set, &[]);
+    fs::rename(&disk, dir.path().join("away")).unwrap();
+    let output = ingest_to("images", &input, &set, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("are kept"), "{}", stderr(&output));
+    assert_good(&set, 3);
+    fs::rename(dir.path().join("away"), &disk).unwrap();
+    assert_eq!(ingest_json("images", &input, &set, &[])["frames_kept"], 3);
+    fs::write(disk.join("1.jpg"), "").unwrap();
+    assert_eq!(
+        ingest_to("images", &input, &set, &[]).status.code(),
+        Some(1)
+    );
+    assert_good(&set, 3);
+}
+
+#[test]
+fn a_shard_of_the_same_size_is_adopted_after_parts() {
+    let (_dir, input, set) = places();
+    write_images(&input, 0..2);
+    ingest_json("images", &input, &set, &[]);
+    let file = input.join("1.jpg");
+    let mut bytes = fs::read(&file).unwrap();
+    // What lies behind the image changes nothing but its checksum.
+    bytes.push(1);
+    fs::write(&file, &bytes).unwrap();
+    ingest_json("images", &input, &set, &[]);
+    *bytes.last_mut().unwrap() = 2;
+    fs::write(&file, &bytes).unwrap();
+    for part in ["0/2", "1/2"] {
+        ingest_json("images", &input, &set, &["--recheck", "--part", part]);
+    }
+    ingest_json("images", &input, &set, &[]);
+    assert_good(&set, 2);
+}
+
+#[test]
+fn splits_of_one_name_are_told_apart_by_the_folders_around_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for (ix, place) in ["p1", "p2", "p3"].iter().enumerate() {
+        let seed = 10 * ix as u32;
+        write_images(&path(place).join("unlabel/image_0"), seed..seed + 2);
+    }
+    let set = path("set");
+    ingest_json("soda10m", &path("p1"), &set, &[]);
+    assert_eq!(
+        ingest_json("soda10m", &path("p2"), &set, &[])["frames_written"],
+        2
+    );
+    let named = format!("third={}", path("p3").display());
+    assert_eq!(
+        ingest_json("soda10m", Path::new(&named), &set, &[])["frames_written"],
+        2
+    );
+    assert_good(&set, 6);
+    let ids: Vec<String> = frames_of(&set).into_keys().collect();
+    assert!(
+        ids.iter().all(|id| id.starts_with("unlabel/image_0/")),
+        "{ids:?}"
+    );
+    for place in ["p1", "p2", "p3"] {
+        assert_eq!(
+            ingest_json("soda10m", &path(place), &set, &[])["frames_kept"],
+            2,
+            "{place}"
+        );
+    }
+}
+
+#[test]
+fn archives_of_one_name_below_one_folder_are_told_apart() {
+    let (_dir, input, set) = places();
+    for (ix, folder) in ["d1/cam", "d2/cam"].iter().enumerate() {
+        fs::create_dir_all(input.join(folder)).unwrap();
+        let mut tar =
+            tar::Builder::new(fs::File::create(input.join(folder).join("x.tar")).unwrap());
+        let image = jpeg(Size::new(300, 240), ix as u32);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(image.len() as u64);
+        tar.append_data(&mut header, "0.jpg", &image[..]).unwrap();
+        tar.finish().unwrap();
+    }
+    assert_eq!(
+        ingest_json("images", &input, &set, &[])["frames_written"],
+        2
+    );
+    assert_eq!(ingest_json("images", &input, &set, &[])["frames_kept"], 2);
+    assert_good(&set, 2);
+}
+
+#[test]
+fn a_set_without_shards_says_what_made_them() {
+    let (_dir, input, set) = places();
+    write_images(&input, 0..2);
+    ingest_json("images", &input, &set, &[]);
+    let again = format!("other={}", input.display());
+    ingest_to("images", Path::new(&again), &set, &["--max-bad", "100%"]);
+    let before = crate::support::tree(&set);
+    for path in shard_paths(&set).unwrap() {
+        fs::remove_file(path).unwrap();
+    }
+    for command in ["verify", "catalog"] {
+        let output = ingest([command.as_ref(), set.as_os_str()]);
+        let message = stderr(&output);
+        assert!(message.contains("ingest images other="), "{message}");
+        if command == "catalog" {
+            follow(&message[message.find('`').unwrap()..], &set);
+        }
+    }
+    assert_eq!(crate::support::tree(&set), before);
+}
+
+#[test]
+fn another_file_of_that_name_does_not_take_the_place_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    for (folder, steps) in [("a", 2), ("b", 3)] {
+        let folder = dir.path().join(folder).join("training");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(
+            folder.join("x.tfrecord"),
+            drive(&format!("drive_{steps}"), steps),
+        )
+        .unwrap();
+    }
+    ingest_json("waymo", &dir.path().join("a/training"), &set, &[]);
+    let output = ingest_to("waymo", &dir.path().join("b/training"), &set, &[]);
+    assert!(
+        stderr(&output).contains("both named"),
+        "{}",
+        stderr(&output)
+    );
+    assert_good(&set, 4);
+}
+
+#[test]
+fn a_repaired_archive_of_drives_leaves_no_skip_behind() {
+    let (_dir, input, set) = places();
+    let mut tar = tar::Builder::new(Vec::new());
+    for name in ["drive_0", "drive_1"] {
+        let bytes = drive(name, 2);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        let path = format!("segment-{name}_with_camera_labels.tfrecord");
+        tar.append_data(&mut header, path, &bytes[..]).unwrap();
+    }
+    let whole = tar.into_inner().unwrap();
+    let archive = input.join("training_0000.tar");
+    fs::write(&archive, &whole[..whole.len() * 2 / 3]).unwrap();
+    ingest_to("waymo", &input, &set, &[]);
+    assert!(!skipped_in(&set).is_empty());
+    fs::write(&archive, &whole).unwrap();
+    ingest_json("waymo", &input, &set, &[]);
+    assert_eq!(skipped_in(&set), []);
+    assert_good(&set, 8);
+    assert_as_made_anew("waymo", &input, &set, &[]);
+}

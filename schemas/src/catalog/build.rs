@@ -13,7 +13,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::{
-    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text,
+    BATCH_ROWS, CATALOG_CHECKSUM_FILE, CATALOG_FILE, Catalog, ShardInfo, checksum_text, no_shards,
     shard_paths, temporary_path,
 };
 use crate::shard::columns::LevelFacts;
@@ -46,10 +46,9 @@ pub fn build(dir: &Path) -> Result<Catalog> {
 /// catalog, and nobody made it again.
 pub fn rebuild(dir: &Path, made: &HashMap<String, u32>) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
-    let first = paths.first().ok_or(Error::NoShards {
-        detail: "its frames/ folder is empty",
-        dir: dir.to_owned(),
-    })?;
+    let first = paths
+        .first()
+        .ok_or_else(|| no_shards(dir, "its frames/ folder is empty"))?;
     let settings = ShardReader::open(first)?.settings().clone();
     let temporary = temporary_path(dir);
     let before = Catalog::open_even_if_stale(dir).ok();

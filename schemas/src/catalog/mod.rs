@@ -120,10 +120,7 @@ pub fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>> {
         } else {
             "there is no such folder"
         };
-        return Err(Error::NoShards {
-            detail,
-            dir: dir.to_owned(),
-        });
+        return Err(no_shards(dir, detail));
     }
     let listed = fs::read_dir(&frames).map_err(Error::io("list", &frames))?;
     let mut paths: Vec<PathBuf> = listed
@@ -136,6 +133,22 @@ pub fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>> {
     });
     paths.sort();
     Ok(paths)
+}
+
+/// That there is no shard in `dir`, and what makes some: the commands that made those of before, if
+/// that is known.
+pub fn no_shards(dir: &Path, detail: &'static str) -> Error {
+    let settings = Catalog::open_even_if_stale(dir).map(|catalog| catalog.settings);
+    let commands = GivenInputs::read(dir).commands(&settings.unwrap_or_default(), dir);
+    let make = match commands[..] {
+        [] => format!("`ingest waymo INPUT --out {}`", dir.display()),
+        _ => format!("`{}`", commands.join("`, `")),
+    };
+    Error::NoShards {
+        detail,
+        make,
+        dir: dir.to_owned(),
+    }
 }
 
 /// An open catalog.
@@ -373,7 +386,14 @@ fn check_shards(catalog: &Catalog, found: &[PathBuf]) -> Result<()> {
             return Err(Error::Gone {
                 name: info.name.clone(),
                 remake: info.remake(&catalog.settings, &catalog.dir),
-                frames: info.frames,
+                or_without: match found.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        ", or go on without its {} frames: `ingest catalog {}`",
+                        info.frames,
+                        catalog.dir.display()
+                    ),
+                },
                 dir: catalog.dir.clone(),
             });
         };

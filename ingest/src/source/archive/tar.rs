@@ -196,7 +196,7 @@ impl Walk<'_> {
             Kind::Extension => None,
             _ => self.next.size,
         };
-        let stated = stated.map_or_else(|| header.entry_size().ok(), Some);
+        let stated = stated.or_else(|| header::size(header));
         let Some(mut size) = stated else {
             return self.pass_damage(self.at + BLOCK_BYTES, "the header's size is no number");
         };

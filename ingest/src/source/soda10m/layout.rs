@@ -73,6 +73,8 @@ impl Place {
 pub(super) struct Layout {
     /// Folders from the file system's root to it.
     root: Vec<String>,
+    /// Its name, if that is to be another one than its own.
+    name: Option<String>,
 }
 
 impl Layout {
@@ -80,11 +82,10 @@ impl Layout {
     pub(super) fn of(root: &Path, name: Option<&str>) -> Self {
         let whole = short_name(root, usize::MAX);
         let names = whole.split('/').filter(|name| !name.is_empty());
-        let mut root: Vec<String> = names.map(str::to_owned).collect();
-        if let (Some(last), Some(name)) = (root.last_mut(), name) {
-            name.clone_into(last);
+        Self {
+            root: names.map(str::to_owned).collect(),
+            name: name.map(str::to_owned),
         }
-        Self { root }
     }
 
     /// Where the file at `path` below the root belongs.
@@ -99,8 +100,12 @@ impl Layout {
         let names: Vec<&str> = self.root.iter().map(String::as_str).chain(below).collect();
         let place = |start: usize, end: usize, is_loose: bool| {
             let above = &names[num_above..end.max(num_above)];
+            let own = names[start..end].join("/");
             Place {
-                name: names[start..end].join("/"),
+                name: match &self.name {
+                    Some(given) => format!("{given}/{own}"),
+                    None => own,
+                },
                 above: above.iter().map(|name| name.len() + 1).sum(),
                 is_loose,
             }
@@ -113,7 +118,11 @@ impl Layout {
         if let Some(split) = (num_above..names.len()).rfind(is_split) {
             return place(split, split + 1, false);
         }
-        place(num_above.saturating_sub(1), num_above, false)
+        let whole = place(num_above.saturating_sub(1), num_above, false);
+        Place {
+            name: self.name.clone().unwrap_or(whole.name),
+            ..whole
+        }
     }
 
     /// A folder above the one that was given may be called so by chance: where the spelling is not

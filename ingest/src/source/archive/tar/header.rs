@@ -39,6 +39,15 @@ pub(crate) fn is_header(block: &[u8]) -> bool {
     block.len() as u64 == BLOCK_BYTES && has_right_checksum(Header::from_byte_slice(block))
 }
 
+/// Bytes of a member. A field that is left empty, as in labels, is 0.
+pub(super) fn size(header: &Header) -> Option<u64> {
+    let is_empty = |field: &[u8]| field.iter().all(|byte| matches!(byte, 0 | b' '));
+    match header.entry_size() {
+        Ok(size) => Some(size),
+        Err(_) => is_empty(&header.as_old().size).then_some(0),
+    }
+}
+
 /// The sum of a header's bytes, its own field taken for spaces.
 pub(super) fn has_right_checksum(header: &Header) -> bool {
     const FIELD: std::ops::Range<usize> = 148..156;
