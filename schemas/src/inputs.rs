@@ -112,13 +112,25 @@ impl GivenInputs {
     /// The commands that make all of the set in `dir` again.
     pub fn commands(&self, settings: &Settings, dir: &Path) -> Vec<String> {
         let all = self.0.iter();
-        all.map(|given| given.command(settings, dir)).collect()
+        all.map(|given| self.command(given, settings, dir))
+            .collect()
+    }
+
+    /// The command of `given`. Its own name is said where the same path has another one by now.
+    fn command(&self, given: &GivenInput, settings: &Settings, dir: &Path) -> String {
+        let last = self.of_root(&given.dataset, &given.root);
+        let mut named = given.clone();
+        if last.is_some_and(|last| last.name != given.name) && given.name.is_none() {
+            let own = Path::new(&given.root).file_name();
+            named.name = own.map(|name| name.to_string_lossy().into_owned());
+        }
+        named.command(settings, dir)
     }
 
     /// What makes the shards of `input` again, as a person is told it.
     pub fn remake(&self, input: &str, settings: &Settings, dir: &Path) -> String {
         match self.with(input).next() {
-            Some(given) => format!("run `{}`", given.command(settings, dir)),
+            Some(given) => format!("run `{}`", self.command(given, settings, dir)),
             None => format!("ingest {input:?} again, with the same options"),
         }
     }

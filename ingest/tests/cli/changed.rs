@@ -203,6 +203,8 @@ fn a_reader_that_misses_a_shard_says_what_makes_it_again() {
     write_images(&input, 0..2);
     let name = format!("it's new={}", input.display());
     ingest_json("images", Path::new(&name), &set, &["--quality", "90"]);
+    write_images(&dir.path().join("z"), 4..5);
+    ingest_json("images", &dir.path().join("z"), &set, &["--quality", "90"]);
     let before = crate::support::tree(&set);
     fs::remove_file(&shard_paths(&set).unwrap()[0]).unwrap();
     let output = ingest(["inspect".as_ref(), set.as_os_str()]);
@@ -211,7 +213,6 @@ fn a_reader_that_misses_a_shard_says_what_makes_it_again() {
     assert!(other.contains("`ingest catalog "), "{message}");
     follow(&advice[advice.find("run `").unwrap()..], &set);
     assert_eq!(crate::support::tree(&set), before);
-    drop(dir);
 }
 
 #[test]
@@ -335,14 +336,14 @@ fn an_archive_that_is_empty_by_now_costs_no_shard() {
     }
     let (archive, whole) = (input.join("x.tar"), tar.into_inner().unwrap());
     fs::write(&archive, &whole).unwrap();
-    ingest_json("images", &archive, &set, &[]);
+    ingest_json("images", &input, &set, &[]);
     for (bytes, part) in [
         (0, "0/1"),
         (whole.len() / 3, "1/2"),
         (whole.len() / 3, "0/1"),
     ] {
         fs::write(&archive, &whole[..bytes]).unwrap();
-        let output = ingest_to("images", &archive, &set, &["--part", part]);
+        let output = ingest_to("images", &input, &set, &["--part", part]);
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{message}");
         assert!(

@@ -104,18 +104,23 @@ fn jobs_of_file(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
             v2::check_is_camera_image(path)?;
             found.add_camera_images(path, &root, &name);
         }
-        Kind::Other(reason, kind) if names::is_beside_data(&name) => {
+        Kind::Other(reason, kind)
+            if NEVER_DATA.contains(&&kind[..]) || !begins_like_tfrecord(path) =>
+        {
+            if !names::is_beside_data(&name) {
+                let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
+                return Err(Error::input("this is not a TFRecord file", path, advice));
+            }
             found.pass_over(reason, &kind, &name);
-        }
-        Kind::Other(..) if !begins_like_tfrecord(path) => {
-            let advice = format!("`ingest waymo` reads {WHAT_IS_READ}");
-            return Err(Error::input("this is not a TFRecord file", path, advice));
         }
         Kind::CameraImages => found.add_camera_images(path, &root, &name),
         _ => found.add_tfrecord(path, &root, &name),
     }
     Ok(found.jobs)
 }
+
+/// Endings of files beside data that are none, whatever they begin with.
+const NEVER_DATA: [&str; 6] = [".crc", ".idx", ".index", ".md5", ".sha1", ".sha256"];
 
 /// What the command reads, for messages.
 pub(super) const WHAT_IS_READ: &str = "TFRecord files of Waymo Open Dataset v1 and of its end-to-end release \
