@@ -37,8 +37,8 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
             tag_files: request.tag_files.clone(),
             index_dir: Some(request.out.join(INDEX_DIR)),
             selection: request.selection.clone(),
-            stored: existing.stored_in_parts(&request.out)?,
-            finished: existing.whole(),
+            stored: Arc::new(existing.stored_in_parts(&request.out)?),
+            finished: Arc::new(existing.whole()),
             distrusts_indexes: request.recheck,
             ..Search::default()
         },

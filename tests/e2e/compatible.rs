@@ -85,8 +85,11 @@ fn a_set_of_format_2_is_read_verified_and_extended() {
     );
 }
 
-/// Every frame of the set in `dir` by its shard's name: metadata, and the JPEGs of its levels.
-fn frames(dir: &Path) -> Vec<(String, FrameMeta, Vec<Option<Vec<u8>>>)> {
+/// Its shard's name, its metadata, and the JPEGs of its levels.
+type StoredFrame = (String, FrameMeta, Vec<Option<Vec<u8>>>);
+
+/// Every frame of the set in `dir`.
+fn frames(dir: &Path) -> Vec<StoredFrame> {
     let mut found = Vec::new();
     for path in shard_paths(dir).unwrap() {
         let shard = ShardReader::open(&path).unwrap();

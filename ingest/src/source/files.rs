@@ -158,7 +158,7 @@ impl Files {
             return Ok(None);
         };
         match path.metadata() {
-            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(_) if path.is_symlink() => Ok(None),
             Err(error) => Err(error),

@@ -290,7 +290,7 @@ mod tests {
         write_tar(&root.join("x.tar"), "a.jpg", "a");
         let first = jobs(&root, &mut Search::default()).unwrap();
         let mut search = Search {
-            finished: first.iter().map(|job| job.id.file_name()).collect(),
+            finished: Arc::new(first.iter().map(|job| job.id.file_name()).collect()),
             ..Search::default()
         };
         std::fs::create_dir(root.join("x")).unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,7 +22,7 @@ pub struct Search {
     pub(crate) distrusts_indexes: bool,
     /// File names of the set's shards that lack nothing: what several inputs hold is read where it
     /// was read before.
-    pub(crate) finished: HashSet<String>,
+    pub(crate) finished: Arc<HashSet<String>>,
     /// Indexes that were made, to be kept there.
     pub(crate) new_indexes: Vec<NewIndex>,
     /// Files that a person adds and leaves out.
@@ -29,7 +30,7 @@ pub struct Search {
     /// XXH3-64 of the names in rows and reports (`source`) of items that the set holds under inputs
     /// that are whole folders, which are cut into inputs of their own now (SODA10M: the inputs
     /// without a slash in their name). They are left out.
-    pub stored: HashSet<u64>,
+    pub stored: Arc<HashSet<u64>>,
     /// How many of them were found.
     pub num_stored: u64,
     /// Name under which the input is to be stored, if not its own.

@@ -251,7 +251,7 @@ fn one_bad_entry_never_ends_a_run() {
     std::os::unix::fs::symlink("nowhere", input.join("b/dead.jpg")).unwrap();
     fs::write(input.join("foreign.json"), "{\"a\": [1, }").unwrap();
     let closed = input.join("c/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let is_closed = fs::read_dir(&closed).is_err();
     let seen = dry_run("soda10m", &input, &[]);
     ingest_json("soda10m", &input, &set, &["--max-bad", "2"]);

@@ -15,7 +15,7 @@ const SIZE: Size = Size {
 
 /// A baseline JPEG, without restart markers or with one every four MCUs.
 fn baseline(restart: Restart) -> Vec<u8> {
-    let pixel = |x: u32, y: u32| [(x * 5 ^ y) as u8, (x / 3 + y * 2) as u8, (x * y) as u8];
+    let pixel = |x: u32, y: u32| [((x * 5) ^ y) as u8, (x / 3 + y * 2) as u8, (x * y) as u8];
     let pixels: Vec<u8> = (0..SIZE.height)
         .flat_map(|y| (0..SIZE.width).flat_map(move |x| pixel(x, y)))
         .collect();
@@ -298,10 +298,9 @@ fn lost_data_are_named() {
     assert_eq!(reason(&junk), "corrupt-jpeg", "a whole interval too much");
     let clean = progressive();
     let scan = markers(&clean).into_iter().rev().nth(1).unwrap();
-    let tables = markers(&clean).into_iter().filter(|&at| at < scan);
-    let tables = tables
-        .filter(|&at| clean[at + 1] == 0xC4)
-        .next_back()
+    let tables = markers(&clean)
+        .into_iter()
+        .rfind(|&at| at < scan && clean[at + 1] == 0xC4)
         .unwrap();
     let junk = with(&clean, tables, &[0x55; 20]);
     assert_eq!(reason(&junk), "corrupt-jpeg", "junk behind a scan");

@@ -132,7 +132,7 @@ mod tests {
     fn reading_ahead_changes_no_byte() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        let bytes: Vec<u8> = (0..700_000_u32).map(|ix| (ix * ix >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..700_000_u32).map(|ix| ((ix * ix) >> 7) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
         let joined = Joined::open(&[path]).unwrap();
         let mut ahead = Ahead::new(&joined);

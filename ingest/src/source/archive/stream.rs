@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn contents() -> Vec<u8> {
-        (0..900_000_u32).map(|ix| (ix * ix >> 9) as u8).collect()
+        (0..900_000_u32).map(|ix| ((ix * ix) >> 9) as u8).collect()
     }
 
     fn packed() -> [(Coding, Vec<u8>); 2] {

@@ -267,7 +267,7 @@ fn items_that_the_set_holds_under_whole_parts_are_left_out() {
     );
     let root = short_name(dir.path(), 1);
     let stored = |sources: &[&str]| Search {
-        stored: sources.iter().map(|source| unpacked::key(source)).collect(),
+        stored: Arc::new(sources.iter().map(|source| unpacked::key(source)).collect()),
         ..Search::default()
     };
     let old = format!("{root}/image_1/UNLABEL_01_BJ_000_3.jpg");
@@ -282,7 +282,7 @@ fn items_that_the_set_holds_under_whole_parts_are_left_out() {
     );
     assert_eq!(search.num_stored, 2);
     let mut all = stored(&["unlabel/image_0/UNLABEL_01_BJ_000_1.jpg"]);
-    all.stored.extend(&search.stored);
+    Arc::make_mut(&mut all.stored).extend(search.stored.iter());
     assert_eq!(jobs(dir.path(), &mut all).unwrap().len(), 0);
 }
 

@@ -30,8 +30,11 @@ fn put(dir: &tempfile::TempDir, file: &str, content: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
-/// Names of the jobs' shards and their splits, and what is passed over.
-fn found(path: &Path) -> Result<(Vec<(String, Option<&'static str>)>, Vec<PassedOverFiles>)> {
+/// Name and split of every job, and what was passed over.
+type Seen = (Vec<(String, Option<&'static str>)>, Vec<PassedOverFiles>);
+
+/// What is found at `path`.
+fn found(path: &Path) -> Result<Seen> {
     let mut search = Search::default();
     let found = jobs(path, &mut search)?.into_iter();
     let jobs = found.map(|job| {
