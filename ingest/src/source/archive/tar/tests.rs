@@ -142,6 +142,12 @@ fn folders_and_hidden_files_are_passed_over() {
     builder
         .append_data(&mut old, "y.jpg/", io::empty())
         .unwrap();
+    let mut label = Header::new_gnu();
+    label.as_old_mut().size = [0; 12];
+    label.set_entry_type(EntryType::new(b'V'));
+    label.set_path("label.jpg").unwrap();
+    label.set_cksum();
+    builder.append(&label, io::empty()).unwrap();
     for path in [
         ".hidden.jpg",
         "__MACOSX/._a.jpg",
