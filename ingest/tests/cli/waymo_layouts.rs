@@ -292,6 +292,24 @@ fn motion_files_are_named_and_other_files_beside_them_read() {
 }
 
 #[test]
+fn a_file_of_other_messages_is_a_named_skip() {
+    let dir = tempfile::tempdir().unwrap();
+    let example = framed(b"\x0A\x0F\x0A\x0D\x0A\x0Bimage/width");
+    put(&dir.path().join("in/a.tfrecord"), &example.repeat(3));
+    let out = dir.path().join("out");
+    ingest_json(
+        "waymo",
+        &dir.path().join("in"),
+        &out,
+        &["--max-bad", "100%"],
+    );
+    assert_eq!(
+        skipped_in(&out),
+        [("in/a.tfrecord@0".to_owned(), "no-frames".to_owned())]
+    );
+}
+
+#[test]
 fn splits_are_those_of_the_bucket_and_of_nothing_above_the_input() {
     let dir = tempfile::tempdir().unwrap();
     // The folder of the project is no split.

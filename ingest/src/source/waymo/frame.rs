@@ -21,25 +21,26 @@ pub(super) type Images = Vec<Result<SourceImage, Defect>>;
 const IMAGE_BEGINNINGS: [&[u8]; 3] = [&[0xFF, 0xD8, 0xFF], b"\x89PNG", b"RIFF"];
 
 /// The images of one record; only those of `cameras` unless empty. A frame without images has none.
+/// `None` if it is a message that has nothing of a frame, not even a time.
 ///
 /// # Errors
-/// [`Defect`] if it is no frame, or does not say of what drive and time.
+/// [`Defect`] if it is no message, or does not say of what drive and time.
 pub(super) fn images(
     record: Bytes,
     split: Option<&str>,
     cameras: &BTreeSet<String>,
-) -> Result<Images, Defect> {
+) -> Result<Option<Images>, Defect> {
     let frame = Frame::decode(record.clone());
     if let Ok(frame) = &frame
         && !frame.images.is_empty()
     {
-        return images_of_drive(frame, split, cameras);
+        return images_of_drive(frame, split, cameras).map(Some);
     }
     if let Some(frame) = end_to_end(record) {
-        return Ok(images_of_moment(&frame, split, cameras));
+        return Ok(Some(images_of_moment(&frame, split, cameras)));
     }
     match frame {
-        Ok(_) => Ok(Vec::new()),
+        Ok(frame) => Ok(frame.timestamp_micros.map(|_| Vec::new())),
         Err(error) => Err(Defect::new("bad-protobuf", error.to_string())),
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn items<'a>(
         packed: unpacked.packed,
         checksum: checksum.clone(),
         is_empty: true,
+        is_foreign: true,
         done_before: 0,
         ready: Vec::new().into_iter(),
     };
@@ -73,6 +74,8 @@ struct Frames<'a> {
     checksum: Checksum,
     /// Whether nothing stood in the file so far.
     is_empty: bool,
+    /// Whether no record was a frame, or lost.
+    is_foreign: bool,
     /// Bytes of the file that items before these account for.
     done_before: u64,
     /// Items of the record that was read last.
@@ -89,7 +92,8 @@ impl Iterator for Frames<'_> {
             }
             let is_empty = std::mem::replace(&mut self.is_empty, false);
             match self.records.next() {
-                None if is_empty => return Some(Ok(Item::of_empty_file(self.input))),
+                None if is_empty => return Some(Ok(self.empty())),
+                None if std::mem::take(&mut self.is_foreign) => return Some(Ok(self.foreign())),
                 None => return self.end().err().map(Err),
                 Some(Ok(event)) => self.ready = self.items(event).into_iter(),
                 Some(Err(error)) => {
@@ -101,6 +105,20 @@ impl Iterator for Frames<'_> {
 }
 
 impl Frames<'_> {
+    /// What stands for all items of a file without content.
+    fn empty(&mut self) -> Item {
+        self.is_foreign = false;
+        Item::of_empty_file(self.input)
+    }
+
+    /// What stands for all items of a file that holds other messages.
+    fn foreign(&self) -> Item {
+        let bytes = self.records.checksum().map_or(0, |(bytes, _)| bytes);
+        let detail = "none of its records is a frame of Waymo Open Dataset";
+        let defect = Defect::new("no-frames", detail);
+        Item::lost(format!("{}@0", self.input), bytes, defect)
+    }
+
     fn end(&mut self) -> Result<()> {
         let checksum = match (&self.packed, self.checksum.get()) {
             (_, Some(known)) => Some(known),
@@ -132,8 +150,9 @@ impl Frames<'_> {
             weight: 0,
             unread_bytes: 0,
         };
+        self.is_foreign &= matches!(found, Ok(None));
         let mut items: Vec<Item> = match found {
-            Ok(images) => images.into_iter().map(image).collect(),
+            Ok(images) => images.into_iter().flatten().map(image).collect(),
             Err(defect) => vec![Item::lost(source, record_bytes, defect)],
         };
         // All bytes up to this record are done with its first item.

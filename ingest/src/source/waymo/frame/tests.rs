@@ -25,7 +25,7 @@ fn frame(cameras: &[i32]) -> Frame {
 
 fn read(frame: &Frame, cameras: &[&str]) -> Result<Images, Defect> {
     let cameras = cameras.iter().map(|&camera| camera.to_owned()).collect();
-    images(frame.encode_to_vec().into(), Some("training"), &cameras)
+    images(frame.encode_to_vec().into(), Some("training"), &cameras).map(Option::unwrap_or_default)
 }
 
 #[test]
@@ -83,7 +83,9 @@ fn unknown_cameras_and_nameless_frames_are_defects() {
 #[test]
 fn jpegs_are_slices_of_the_record() {
     let record = Bytes::from(frame(&[1]).encode_to_vec());
-    let images = images(record.clone(), None, &BTreeSet::new()).unwrap();
+    let images = images(record.clone(), None, &BTreeSet::new())
+        .unwrap()
+        .unwrap();
     let Data::Bytes(jpeg) = &images[0].as_ref().unwrap().data else {
         panic!("not bytes")
     };
@@ -109,7 +111,17 @@ fn moment(context: &str, timestamp: Option<i64>) -> Frame {
 }
 
 fn read_bytes(record: Vec<u8>) -> Result<Images, Defect> {
-    images(record.into(), Some("training"), &BTreeSet::new())
+    images(record.into(), Some("training"), &BTreeSet::new()).map(Option::unwrap)
+}
+
+#[test]
+fn a_message_with_nothing_of_a_frame_is_none() {
+    // Nothing; an unknown field; a `tf.Example`, whose feature reads like a context's name.
+    let example = b"\x0A\x0F\x0A\x0D\x0A\x0Bimage/width";
+    for record in [&b""[..], b"\xFA\x3F\x01x", example] {
+        let found = images(record.to_vec().into(), None, &BTreeSet::new());
+        assert!(found.unwrap().is_none(), "{record:?}");
+    }
 }
 
 #[test]
