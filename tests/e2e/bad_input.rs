@@ -128,11 +128,11 @@ fn a_shard_of_another_version_is_refused() {
     let digit = at
         + bytes[at..at + 8]
             .iter()
-            .position(|byte| *byte == b'2')
+            .position(|byte| *byte == b'3')
             .unwrap();
     bytes[digit] = b'9';
     fs::write(&shard, &bytes).unwrap();
-    refused(dir.path(), "ingest catalog set", &["v9", "v2"]);
+    refused(dir.path(), "ingest catalog set", &["v9", "v3"]);
 }
 
 #[test]

@@ -157,7 +157,10 @@ def archives(jpeg):
                 info = tarfile.TarInfo(path)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-            for kind, target in [(tarfile.LNKTYPE, next(iter(members))), (tarfile.SYMTYPE, "HT_TRAIN_000001_SH_000.jpg")]:
+            for kind, target in [
+                (tarfile.LNKTYPE, next(iter(members))),
+                (tarfile.SYMTYPE, "HT_TRAIN_000001_SH_000.jpg"),
+            ]:
                 info = tarfile.TarInfo("labeled/train/link" + kind.decode() + ".jpg")
                 info.type, info.linkname = kind, target
                 tar.addfile(info)
