@@ -34,7 +34,6 @@ from PIL import Image, ImageFile, ImageOps
 MIN_PSNR_DB = 35.0
 SETTINGS = ["--levels", "0", "--quality", "100", "--chroma", "444", "--max-bad", "100%"]
 Image.MAX_IMAGE_PIXELS = None
-Image.init()
 warnings.simplefilter("ignore")
 
 
@@ -49,7 +48,7 @@ def rgb_of(image):
 def pillow_reads(path, takes_truncated=False):
     ImageFile.LOAD_TRUNCATED_IMAGES = takes_truncated
     try:
-        with Image.open(path, formats=["JPEG", "PNG", "MPO"]) as image:
+        with Image.open(path, formats=["JPEG", "PNG"]) as image:
             return rgb_of(image), None
     except Exception as error:  # whatever Pillow raises is its way to say no
         return None, f"{type(error).__name__}: {error}"
