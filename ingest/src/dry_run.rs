@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::find::find;
 use crate::output::Existing;
 use crate::request::Request;
-use crate::source::{Dataset, Job, PassedOverFiles, Search};
+use crate::source::{Dataset, Job, PassedOverFiles, Search, count_of};
 
 /// Folders of one input that are told apart.
 const MAX_FOLDERS: usize = 12;
@@ -297,16 +297,10 @@ impl fmt::Display for DryRun {
                 counted(self.stored, "file")
             )?;
         }
-        let num_passed_over = self.passed_over.iter().map(|files| files.count).sum();
+        let num_passed_over = count_of(&self.passed_over);
         writeln!(f, "passed over  {}", counted(num_passed_over, "item"))?;
         for files in &self.passed_over {
-            let PassedOverFiles {
-                reason,
-                kind,
-                count,
-                first,
-            } = files;
-            writeln!(f, "  {count:>9}  {reason:<16} {kind:<20} {first}")?;
+            writeln!(f, "  {files}")?;
         }
         for notice in &self.notices {
             writeln!(f, "note         {notice}")?;

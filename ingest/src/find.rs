@@ -130,7 +130,7 @@ impl Finder<'_> {
             root: root.to_owned(),
             name,
             options: self.request.options(),
-            inputs: jobs.iter().map(|job| job.id.input.clone()).collect(),
+            inputs: Vec::new(),
         });
         let task = |job: Job| Task {
             job,

@@ -6,66 +6,30 @@
 //! tokens back, so a slow disk stops the reader and memory stays bounded. Shutdown is dropping a
 //! channel: whoever finds its peer gone stops.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod step;
+mod writer;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use schemas::catalog::Catalog;
 use schemas::frame::{FrameRow, Origin};
-use schemas::shard::{Settings, ShardWriter, Skipped};
+use schemas::shard::Settings;
 
 use crate::cpu_time::{self, Stage, StageTimes, lap};
-use crate::error::{Defect, Error, Result, Trouble};
-use crate::output::{Lacks, Output, first_lack};
+use crate::error::{Error, Result, Trouble};
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::pyramid::{Builder, Pyramid};
 use crate::request::Request;
 use crate::source::{Item, Items, Job, SourceImage, read};
 use crate::task::Task;
+use step::{Numbered, Step};
+use writer::Writer;
+pub(crate) use writer::Written;
 
 /// Steps that may be under way at once, a thread: enough to hide one slow image.
 const STEPS_PER_THREAD: usize = 6;
-
-/// What a run added.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Written {
-    /// Shards finished.
-    pub(crate) shards: u64,
-    /// Frames in them.
-    pub(crate) frames: u64,
-    /// Items of their inputs that were skipped.
-    pub(crate) skipped: u64,
-    /// Inputs that lack something by now, whose shards of before are kept, and a line about each.
-    pub(crate) damaged_inputs: BTreeMap<String, String>,
-    /// Encoded image bytes read, skipped ones included.
-    pub(crate) image_bytes_in: u64,
-    /// Bytes of the shard files.
-    pub(crate) bytes_out: u64,
-    /// CPU time of the process meanwhile, in milliseconds.
-    pub(crate) cpu_ms: f64,
-    /// The same by stage, as far as it was spent on one.
-    pub(crate) stages: StageTimes,
-}
-
-/// What passes from the reader to the writer; items go through a worker on the way.
-enum Step {
-    Begin(usize),
-    Item {
-        source: String,
-        weight: u64,
-        unread_bytes: u64,
-        origin: Option<Origin>,
-        result: Result<Box<FrameRow>, Defect>,
-    },
-    /// With size and CRC32C of the input, if all of it was read.
-    End(Option<(u64, u32)>),
-    Failed(Error),
-}
-
-/// A step and its place in the order.
-type Numbered<T> = (u64, T);
 
 /// Writes the shard of every task into `output`, in order. `on_progress` hears of it on the calling
 /// thread.
@@ -104,19 +68,7 @@ pub(crate) fn write_shards(
             others.push(scope.spawn(move || run_worker(settings, &work, &done)));
         }
         drop((work, done_in));
-        let writer = Writer {
-            tasks,
-            listed: listed_shards(output.dir()),
-            output,
-            settings,
-            progress: Progress {
-                total_weight: tasks.iter().map(|task| task.job.weight).sum(),
-                ..Progress::default()
-            },
-            on_progress,
-            open: None,
-            written: Written::default(),
-        };
+        let writer = Writer::new(tasks, output, settings, on_progress);
         let written = writer.run(&done, &token_in);
         // When the writer has failed, its ends of the channels must go before the threads are
         // waited for.
@@ -132,14 +84,6 @@ pub(crate) fn write_shards(
         stages,
         ..written?
     })
-}
-
-fn listed_shards(dir: &Path) -> HashMap<String, u32> {
-    let catalog = Catalog::open_even_if_stale(dir).ok();
-    let shards = catalog.iter().flat_map(Catalog::shards);
-    shards
-        .map(|info| (info.name.clone(), info.crc32c))
-        .collect()
 }
 
 struct Reader {
@@ -269,185 +213,4 @@ fn frame(
         origin: *origin,
         levels,
     }))
-}
-
-struct Writer<'a> {
-    tasks: &'a [Task],
-    output: &'a mut Output,
-    /// CRC32C of the shards that the catalog lists, by file name.
-    listed: HashMap<String, u32>,
-    settings: &'a Settings,
-    progress: Progress,
-    on_progress: &'a mut dyn FnMut(&Progress),
-    open: Option<OpenShard>,
-    written: Written,
-}
-
-/// A shard under way.
-struct OpenShard {
-    /// Number of its task.
-    ix: usize,
-    writer: ShardWriter,
-    skipped: Vec<Skipped>,
-    frame_ids: HashSet<String>,
-    /// Weight of the job that no item has claimed yet.
-    weight_left: u64,
-    /// Bytes of the levels written so far.
-    level_bytes: u64,
-}
-
-impl Writer<'_> {
-    fn run(mut self, done: &Receiver<Numbered<Step>>, tokens: &Sender<()>) -> Result<Written> {
-        (self.on_progress)(&self.progress);
-        let mut early: BTreeMap<u64, Step> = BTreeMap::new();
-        let mut next = 0;
-        for (number, step) in done {
-            early.insert(number, step);
-            while let Some(step) = early.remove(&next) {
-                next += 1;
-                self.take(step)?;
-                lap(Stage::Write);
-                // Nobody takes tokens once everything is read.
-                let _ = tokens.try_send(());
-            }
-        }
-        Ok(self.written)
-    }
-
-    fn take(&mut self, step: Step) -> Result<()> {
-        match step {
-            Step::Begin(ix) => self.begin(ix),
-            Step::Item {
-                source,
-                weight,
-                unread_bytes,
-                origin,
-                result,
-            } => {
-                let skipped = Skipped {
-                    source,
-                    origin,
-                    unread_bytes,
-                    ..Skipped::default()
-                };
-                self.add(skipped, weight, result)
-            }
-            Step::End(checksum) => self.end(checksum),
-            Step::Failed(error) => Err(error),
-        }
-    }
-
-    fn begin(&mut self, ix: usize) -> Result<()> {
-        let job = &self.tasks[ix].job;
-        let writer = ShardWriter::create(&self.output.frames_dir(), &job.id, self.settings)?;
-        self.open = Some(OpenShard {
-            ix,
-            writer,
-            skipped: Vec::new(),
-            frame_ids: HashSet::new(),
-            weight_left: job.weight,
-            level_bytes: 0,
-        });
-        Ok(())
-    }
-
-    /// Adds an item, which becomes a frame, or `skipped` for a reason.
-    fn add(
-        &mut self,
-        skipped: Skipped,
-        weight: u64,
-        result: Result<Box<FrameRow>, Defect>,
-    ) -> Result<()> {
-        let shard = self
-            .open
-            .as_mut()
-            .expect("an item comes after the beginning of its shard");
-        let bytes_in = skipped.origin.map_or(0, |origin| origin.bytes);
-        self.written.image_bytes_in += bytes_in;
-        let weight = weight.min(shard.weight_left);
-        shard.weight_left -= weight;
-        match result.and_then(|row| shard.check_new(row)) {
-            Ok(row) => {
-                let level_bytes = row
-                    .levels
-                    .iter()
-                    .flatten()
-                    .map(|level| level.jpeg.len() as u64)
-                    .sum();
-                shard.writer.push(*row)?;
-                shard.level_bytes += level_bytes;
-                self.written.frames += 1;
-                self.progress.add_frame(weight, bytes_in, level_bytes);
-            }
-            Err(Defect { reason, detail }) => {
-                shard.skipped.push(Skipped {
-                    reason: reason.to_owned(),
-                    detail,
-                    ..skipped
-                });
-                self.written.skipped += 1;
-                self.progress.add_skipped(weight, bytes_in);
-            }
-        }
-        (self.on_progress)(&self.progress);
-        Ok(())
-    }
-
-    fn end(&mut self, checksum: Option<(u64, u32)>) -> Result<()> {
-        let shard = self.open.take().expect("a shard ends after its beginning");
-        let task = &self.tasks[shard.ix];
-        let input = &task.job.id.input;
-        let lacks = Lacks::of(&shard.skipped, input);
-        if task
-            .replaces
-            .is_some_and(|before| lacks.is_more_than(before))
-        {
-            self.written.frames -= shard.writer.num_frames();
-            self.written
-                .damaged_inputs
-                .insert(input.clone(), damaged_input(task, &shard.skipped));
-            self.progress.add_shard(shard.weight_left, 0);
-            return Ok(());
-        }
-        let sealed = shard
-            .writer
-            .seal(&shard.skipped, Some(&task.record(checksum)))?;
-        let (name, crc32c) = (task.file_name(), sealed.summary().crc32c);
-        if self.listed.get(&name).is_some_and(|&was| was != crc32c) {
-            self.output.note_made(&name, crc32c)?;
-        }
-        let summary = sealed.publish()?;
-        self.written.shards += 1;
-        self.written.bytes_out += summary.bytes;
-        self.progress
-            .add_shard(shard.weight_left, summary.bytes - shard.level_bytes);
-        (self.on_progress)(&self.progress);
-        Ok(())
-    }
-}
-
-fn damaged_input(task: &Task, skipped: &[Skipped]) -> String {
-    let (path, input) = (task.job.path().display(), &task.job.id.input);
-    let lack = first_lack(skipped, input).map_or_else(String::new, |lack| {
-        let Skipped {
-            source,
-            reason,
-            detail,
-            ..
-        } = lack;
-        format!(" ({reason} at {source}: {detail})")
-    });
-    format!("{path} lacks something by now{lack}; its frames of before are kept: fetch it again")
-}
-
-impl OpenShard {
-    fn check_new(&mut self, row: Box<FrameRow>) -> Result<Box<FrameRow>, Defect> {
-        if self.frame_ids.insert(row.meta.frame_id.clone()) {
-            return Ok(row);
-        }
-        Err(Defect::new(
-            "duplicate-frame",
-            format!("frame {:?} is in this shard already", row.meta.frame_id),
-        ))
-    }
 }

@@ -10,7 +10,7 @@ use crate::cpu_time::StageTimes;
 use crate::pipeline::Written;
 use crate::report::Report;
 use crate::request::Request;
-use crate::source::PassedOverFiles;
+use crate::source::{PassedOverFiles, count_of};
 
 /// What came of a request. Counts of the run, except the skipped ones, which cover finished shards
 /// too.
@@ -155,18 +155,12 @@ impl Summary {
         if self.passed_over.is_empty() {
             return Ok(());
         }
-        let count: u64 = self.passed_over.iter().map(|files| files.count).sum();
+        let count = count_of(&self.passed_over);
         writeln!(f, "not read {count} files")?;
         let mut kinds: Vec<&PassedOverFiles> = self.passed_over.iter().collect();
         kinds.sort_by_key(|files| std::cmp::Reverse(files.count));
         for files in kinds.iter().take(SHOWN_KINDS) {
-            let PassedOverFiles {
-                reason,
-                kind,
-                count,
-                first,
-            } = files;
-            writeln!(f, "         {count} {reason} {kind} (first: {first})")?;
+            writeln!(f, "{files}")?;
         }
         match kinds.len().checked_sub(SHOWN_KINDS) {
             Some(more) if more > 0 => writeln!(f, "         and {more} other kinds"),

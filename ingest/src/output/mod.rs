@@ -68,12 +68,12 @@ impl Output {
     pub(crate) fn remember(&self, plan: &[Task]) -> Result<()> {
         let before = GivenInputs::read(&self.dir);
         let mut all = before.clone();
-        let mut last: Option<&Arc<GivenInput>> = None;
-        for task in plan {
-            if last.is_none_or(|last| !Arc::ptr_eq(last, &task.given)) {
-                all.add((*task.given).clone());
-                last = Some(&task.given);
-            }
+        for tasks in plan.chunk_by(|a, b| Arc::ptr_eq(&a.given, &b.given)) {
+            // What several inputs hold is of one of them only.
+            all.add(GivenInput {
+                inputs: tasks.iter().map(|task| task.job.id.input.clone()).collect(),
+                ..(*tasks[0].given).clone()
+            });
         }
         if all == before {
             return Ok(());

@@ -26,6 +26,32 @@ pub(super) struct Found {
     pub tag_files: Vec<PathBuf>,
 }
 
+impl Found {
+    /// How the archives are named, which were found at or below `root`: as [`Search::name_of_archive`]
+    /// says, but where two would be named alike, by all of their paths below the root.
+    pub(super) fn names_of_archives(&self, root: &Path, search: &Search) -> Vec<String> {
+        let archives = || self.archives.iter().map(|found| &found.archive);
+        let short: Vec<String> = archives()
+            .map(|archive| search.name_of_archive(root, archive.path()))
+            .collect();
+        let is_taken = |name: &String| short.iter().filter(|other| *other == name).count() > 1;
+        let named = short.iter().zip(archives()).map(|(name, archive)| {
+            let below = archive.first_file().strip_prefix(root).ok();
+            match below.filter(|below| is_taken(name) && !below.as_os_str().is_empty()) {
+                Some(below) => {
+                    format!(
+                        "{}/{}",
+                        search.name_of_folder(root),
+                        below.to_string_lossy()
+                    )
+                }
+                None => name.clone(),
+            }
+        });
+        named.collect()
+    }
+}
+
 /// An archive, and which of its members are read.
 #[derive(Debug)]
 pub(super) struct FoundArchive {

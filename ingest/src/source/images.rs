@@ -47,6 +47,7 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         search,
     );
     let (tags, name) = (Arc::<Tags>::default(), search.name_of_folder(path));
+    let names = found.names_of_archives(path, search);
     let files = Files::of_folder(
         found.listing,
         found.in_folder,
@@ -54,12 +55,6 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         name.clone(),
     );
     let mut jobs = cut(Dataset::Images, files, &name, &tags);
-    let paths: Vec<(&Path, &Path)> = found
-        .archives
-        .iter()
-        .map(|found| (found.archive.path(), found.archive.first_file()))
-        .collect();
-    let names = search.names_of_archives(path, &paths);
     for (archive, input) in found.archives.into_iter().zip(names) {
         jobs.extend(of_archive(Dataset::Images, archive, &input, &tags));
     }

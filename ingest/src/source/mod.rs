@@ -46,6 +46,7 @@ pub(crate) use job::Content;
 pub use job::Job;
 pub(crate) use naming::{root_of, short_name};
 pub(crate) use new_index::NewIndex;
+pub(crate) use passed_over::count_of;
 pub use passed_over::{PassedOver, PassedOverFiles};
 pub use read::read;
 pub use search::Search;

@@ -2,6 +2,7 @@
 //! out in silence.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,23 @@ pub struct PassedOverFiles {
     pub first: String,
 }
 
+/// How many files of all kinds.
+pub(crate) fn count_of(files: &[PassedOverFiles]) -> u64 {
+    files.iter().map(|files| files.count).sum()
+}
+
+impl fmt::Display for PassedOverFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reason,
+            kind,
+            count,
+            first,
+        } = self;
+        write!(f, "{count:>9}  {reason:<16} {kind:<20} {first}")
+    }
+}
+
 impl PassedOver {
     /// Counts the file at `place`, which is of this `kind`.
     pub(crate) fn add(&mut self, reason: &'static str, kind: impl Into<String>, place: &str) {
@@ -57,8 +75,9 @@ impl PassedOver {
     }
 
     /// Number of files.
-    pub fn count(&self) -> u64 {
-        self.0.values().map(|tally| tally.count).sum()
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        count_of(&self.files())
     }
 
     /// By reason and kind.

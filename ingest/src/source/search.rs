@@ -47,25 +47,6 @@ impl Search {
         self.name.clone().unwrap_or_else(|| short_name(path, 1))
     }
 
-    /// How the archives at `paths` (each with its first file), which were found at or below `root`,
-    /// are named: as [`name_of_archive`](Self::name_of_archive) says, but where two would be named
-    /// alike, by all of their paths below the root.
-    pub(super) fn names_of_archives(&self, root: &Path, paths: &[(&Path, &Path)]) -> Vec<String> {
-        let short: Vec<String> = paths
-            .iter()
-            .map(|(path, _)| self.name_of_archive(root, path))
-            .collect();
-        let is_taken = |name: &String| short.iter().filter(|other| *other == name).count() > 1;
-        let named = short.iter().zip(paths).map(|(name, (_, first_file))| {
-            let below = first_file.strip_prefix(root).ok();
-            match below.filter(|below| is_taken(name) && !below.as_os_str().is_empty()) {
-                Some(below) => format!("{}/{}", self.name_of_folder(root), below.to_string_lossy()),
-                None => name.clone(),
-            }
-        });
-        named.collect()
-    }
-
     /// How the archive at `path`, which was found at or below `root`, is named: by its folder and
     /// itself, unless the input was given a name.
     pub(super) fn name_of_archive(&self, root: &Path, path: &Path) -> String {

@@ -46,14 +46,9 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     read_each_once(&mut found, &layout, search);
     let tags = Arc::new(tag_files::read(&mut found, path, search)?);
 
+    let names = found.names_of_archives(path, search);
     let num_stored = search.num_stored;
     let mut jobs = jobs_in_folder(&found, &layout, &tags, search);
-    let paths: Vec<(&Path, &Path)> = found
-        .archives
-        .iter()
-        .map(|found| (found.archive.path(), found.archive.first_file()))
-        .collect();
-    let names = search.names_of_archives(path, &paths);
     for (mut archive, input) in found.archives.into_iter().zip(names) {
         let source = |ix| format!("{input}/{}", archive.archive.relative(ix));
         archive.chosen = archive

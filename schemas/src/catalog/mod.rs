@@ -404,3 +404,6 @@ fn check_shards(catalog: &Catalog, found: &[PathBuf]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

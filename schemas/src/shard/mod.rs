@@ -112,4 +112,4 @@ pub(crate) fn is_zero(count: &u64) -> bool {
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

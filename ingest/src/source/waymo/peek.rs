@@ -128,18 +128,7 @@ mod tests {
 
     use super::*;
     use crate::source::waymo::messages::{Context, Frame, Stats};
-    use crate::source::waymo::tfrecord::masked_crc;
-
-    fn framed(data: &[u8]) -> Vec<u8> {
-        let length = (data.len() as u64).to_le_bytes();
-        [
-            &length[..],
-            &masked_crc(&length).to_le_bytes(),
-            data,
-            &masked_crc(data).to_le_bytes(),
-        ]
-        .concat()
-    }
+    use crate::source::waymo::tfrecord::framed;
 
     fn field(tag: u8, content: &[u8]) -> Vec<u8> {
         let len = content.len();

@@ -299,5 +299,18 @@ fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
+/// `data` as a record.
+#[cfg(test)]
+pub(super) fn framed(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    [
+        &length[..],
+        &masked_crc(&length).to_le_bytes(),
+        data,
+        &masked_crc(data).to_le_bytes(),
+    ]
+    .concat()
+}
+
 #[cfg(test)]
 mod tests;

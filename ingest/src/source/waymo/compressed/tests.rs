@@ -3,19 +3,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::tfrecord::{Event, Records, masked_crc};
+use super::super::tfrecord::{Event, Records, framed, masked_crc};
 use super::*;
-
-fn framed(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    [
-        &length[..],
-        &masked_crc(&length).to_le_bytes(),
-        data,
-        &masked_crc(data).to_le_bytes(),
-    ]
-    .concat()
-}
 
 fn three() -> Vec<u8> {
     let noise = |seed: u32| -> Vec<u8> {

@@ -2,18 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::source::PassedOverFiles;
-use crate::source::waymo::tfrecord::masked_crc;
-
-fn framed(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    [
-        &length[..],
-        &masked_crc(&length).to_le_bytes(),
-        data,
-        &masked_crc(data).to_le_bytes(),
-    ]
-    .concat()
-}
+use crate::source::waymo::tfrecord::framed;
 
 /// A folder with `files`, all empty.
 fn folder(files: &[&str]) -> tempfile::TempDir {

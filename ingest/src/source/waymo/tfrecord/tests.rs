@@ -1,17 +1,6 @@
 use super::*;
 use proptest::prelude::*;
 
-fn framed(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    [
-        &length[..],
-        &masked_crc(&length).to_le_bytes(),
-        data,
-        &masked_crc(data).to_le_bytes(),
-    ]
-    .concat()
-}
-
 fn three() -> Vec<u8> {
     [framed(b"first"), framed(b""), framed(&[7; 1000])].concat()
 }
