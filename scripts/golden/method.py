@@ -296,8 +296,12 @@ def cell_term(online, target, f, t, crop, other, flip, flip_other, frames, cfg, 
     return compare(attend(compared, v, cfg) if cfg["attention"] else v, g_target, cfg, draw)
 
 
-def losses(online, target, x, cfg, seed):
-    """Total, mean of the image branch, mean of the 2D branch (or None), and the queue afterwards (or None)."""
+QUEUE, POINTER = 11, 9  # keys in the queue, and where the first new one goes
+
+
+def losses(online, target, x, cfg, seed, pointer=POINTER, draws=0):
+    """Total, mean of the image branch, mean of the 2D branch (or None), and the queue afterwards (or None). `draws`
+    random seeds were drawn before."""
     ways = [(1, 2)] if cfg["symmetric"] == "one-way" else [(1, 2), (2, 1)]
     has_queue, has_cells = "moco" in cfg["name"], cfg["name"].startswith("multisiam")
     images, cells, keys = [], [], []
@@ -311,7 +315,7 @@ def losses(online, target, x, cfg, seed):
         images.append(image)
         if has_cells:
             places = [x[f"{key}{view}"] for key in ("crop", "flip") for view in (a, b)]
-            cells.append(cell_term(online, target, f, t, *places, x["frame"], cfg, chacha8(seed, number)))
+            cells.append(cell_term(online, target, f, t, *places, x["frame"], cfg, chacha8(seed, draws + number)))
     weight_2d = cfg["cos_scale"] * (1 - cfg["lambda"])
     weight_1d = (1.0 if has_queue else cfg["cos_scale"]) * (cfg["lambda"] if has_cells else 1.0)
     total = weight_1d * sum(images) + weight_2d * sum(cells)
@@ -321,7 +325,7 @@ def losses(online, target, x, cfg, seed):
     if has_queue:
         queue = x["queue"].clone()
         for i, key in enumerate(torch.cat(keys)):
-            queue[(POINTER + i) % len(queue)] = key
+            queue[(pointer + i) % len(queue)] = key
     return total, sum(images) / len(ways), sum(cells) / len(ways) if has_cells else None, queue
 
 
@@ -332,7 +336,6 @@ SETS = dict(
     b=dict(n=3, c=4, hidden=6, d=5, h=7, w=7, seed=12),
     c=dict(n=5, c=5, hidden=6, d=4, h=2, w=3, seed=13),
 )
-QUEUE, POINTER = 11, 9  # keys in the queue, and where the first new one goes
 
 
 def set_inputs(s):

@@ -32,7 +32,7 @@ pub fn agree(folder: &Path, config: &RunConfig, device: Device) -> Result<()> {
     let state = read(&state_path)?;
     let batch = batch(&read(&inputs_path)?, device).map_err(|why| refused(&inputs_path, why))?;
 
-    let mut stepper = Stepper::new(config, device)?;
+    let mut stepper = Stepper::new(config, device, Kind::Float)?;
     stepper
         .method
         .load_state(&state)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use model::optim::schedule::scaled_lr;
-use tch::{Cuda, Device, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 use super::source::Source;
 use crate::config::RunConfig;
@@ -37,7 +37,7 @@ impl Bench {
         Ok(Bench {
             device,
             source: Source::new(shards, config, device)?,
-            stepper: Stepper::new(config, device)?,
+            stepper: Stepper::new(config, device, Kind::Float)?,
             profile: Profile::new(false, device),
             step: 0,
             accumulate: config.data.accumulate,

@@ -126,7 +126,7 @@ impl Session {
             Some(earlier) => (earlier.run_dir, Some(earlier.checkpoint), earlier.notes),
             None => (Earlier::start(request)?, None, Vec::new()),
         };
-        let stepper = Stepper::new(&config, device)?;
+        let stepper = Stepper::new(&config, device, Kind::Float)?;
         let mut session = Session {
             config,
             device,

@@ -32,18 +32,13 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// The networks of `config`, at their initial weights, on `device`.
+    /// The networks of `config`, at their initial weights, on `device`, with parameters of `kind`
+    /// (`Float`, or `Double` for tests).
     ///
     /// # Errors
     /// A configuration that cannot work, naming the key; a device that fails.
-    pub fn new(config: &RunConfig, device: Device) -> Result<Self> {
-        let method = method::build(
-            &config.method,
-            &config.model,
-            device,
-            Kind::Float,
-            config.seed,
-        )?;
+    pub fn new(config: &RunConfig, device: Device, kind: Kind) -> Result<Self> {
+        let method = method::build(&config.method, &config.model, device, kind, config.seed)?;
         let optim = config.optim.build(method.params());
         let precision = config.optim.precision;
         Ok(Stepper {

@@ -11,3 +11,4 @@ mod cuda;
 mod golden;
 mod learning;
 mod loss;
+mod step;
