@@ -11,7 +11,7 @@ use super::direction::Direction;
 use super::heads::Heads;
 use super::loss::{neg_cos, pool};
 use super::networks::{Roots, Twin};
-use super::terms::{Losses, Term, Terms, Weights};
+use super::terms::{Term, Terms, Weights};
 
 /// Projectors and predictor on pooled features.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl ImageBranch {
 
 /// BYOL's heads.
 pub(crate) struct Byol {
-    config: MethodConfig,
+    cos_scale: f64,
     branch: ImageBranch,
 }
 
@@ -86,29 +86,29 @@ impl Byol {
         model: &ModelConfig,
     ) -> Self {
         Byol {
-            config: config.clone(),
+            cos_scale: config.cos_scale,
             branch: ImageBranch::new(roots, channels, model),
-        }
-    }
-
-    fn weights(&self) -> Weights {
-        Weights {
-            image: self.config.cos_scale,
-            cells: 0.0,
         }
     }
 }
 
 impl Heads for Byol {
-    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let terms = directions.iter().map(|d| Terms {
-            image: self.branch.term(d, train),
+    fn terms(&self, direction: &Direction<'_>, train: bool) -> Terms {
+        Terms {
+            image: self.branch.term(direction, train),
             cells: None,
-        });
-        Losses::join(terms.collect(), self.weights(), self.config.symmetric)
+            keys: None,
+        }
     }
 
-    fn least_loss(&self) -> Option<f64> {
-        Some(self.weights().least_total(self.config.symmetric))
+    fn weights(&self) -> Weights {
+        Weights {
+            image: self.cos_scale,
+            cells: 0.0,
+        }
+    }
+
+    fn comes_near_least(&self) -> bool {
+        true
     }
 }

@@ -100,10 +100,19 @@ pub enum Symmetric {
 
 impl Symmetric {
     /// What the total makes of a mean over `directions` directions.
-    pub(super) fn factor(self, directions: usize) -> f64 {
+    /// How many of the two directions are computed.
+    pub(super) fn directions(self) -> usize {
         match self {
-            Symmetric::Sum => directions as f64,
-            Symmetric::Mean | Symmetric::OneWay => 1.0,
+            Symmetric::Sum | Symmetric::Mean => 2,
+            Symmetric::OneWay => 1,
+        }
+    }
+
+    /// Factor of each direction in the total.
+    pub(super) fn factor(self) -> f64 {
+        match self {
+            Symmetric::Sum | Symmetric::OneWay => 1.0,
+            Symmetric::Mean => 0.5,
         }
     }
 }

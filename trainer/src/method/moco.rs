@@ -16,7 +16,7 @@ use super::heads::Heads;
 use super::loss::{info_nce, pool};
 use super::networks::{Roots, Twin};
 use super::queue::Queue;
-use super::terms::{Losses, Term, Terms, Weights};
+use super::terms::{Term, Terms, Weights};
 
 /// Projectors on pooled features, and the queue.
 pub(crate) struct ContrastiveBranch {
@@ -45,39 +45,29 @@ impl ContrastiveBranch {
         }
     }
 
-    /// L_q of every direction. Then, in training, their keys take the place of the queue's oldest:
-    /// no query meets a key of its own frame among its negatives.
-    pub(crate) fn terms(&self, directions: &[Direction<'_>], train: bool) -> Vec<Term> {
-        let negatives = self.queue.keys(); // k_i, [queue, d]
-        let (terms, keys): (Vec<Term>, Vec<Tensor>) = directions
-            .iter()
-            .map(|direction| self.term(direction, &negatives))
-            .unzip();
-        if train {
-            keys.iter().for_each(|keys| self.queue.push(keys));
-        }
-        terms
-    }
-
-    fn term(&self, direction: &Direction<'_>, negatives: &Tensor) -> (Term, Tensor) {
+    /// L_q, and the keys k⁺, `[n, d]`. No query meets a key of its own batch among its negatives:
+    /// those come into the queue when every direction has been through.
+    pub(crate) fn term(&self, direction: &Direction<'_>) -> (Term, Tensor) {
         let q = self.projectors.online.forward(&pool(&direction.from.map)); // [n, d]
         let k = no_grad(|| self.projectors.target.forward(&pool(&direction.to.map))); // [n, d]
         let _exact = native::autocast_off(q.device());
         let k = unit(&at_least_f32(&k), 1);
-        let loss = info_nce(&q, &k, negatives, self.temperature);
-        (
-            Term {
-                loss,
-                projections: q.detach(),
-            },
-            k,
-        )
+        let loss = info_nce(&q, &k, self.queue.keys(), self.temperature); // k_i, [queue, d]
+        let term = Term {
+            loss,
+            projections: q.detach(),
+        };
+        (term, k)
+    }
+
+    /// The keys of a batch's directions take the place of the queue's oldest.
+    pub(crate) fn remember(&self, keys: &[Tensor]) {
+        keys.iter().for_each(|keys| self.queue.push(keys));
     }
 }
 
 /// MoCo's heads, of either version.
 pub(crate) struct Moco {
-    config: MethodConfig,
     branch: ContrastiveBranch,
 }
 
@@ -90,26 +80,29 @@ impl Moco {
         model: &ModelConfig,
     ) -> Self {
         Moco {
-            config: config.clone(),
             branch: ContrastiveBranch::new(roots, channels, config, model),
         }
     }
 }
 
 impl Heads for Moco {
-    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let terms = self
-            .branch
-            .terms(directions, train)
-            .into_iter()
-            .map(|image| Terms { image, cells: None });
-        Losses::join(
-            terms.collect(),
-            Weights {
-                image: 1.0,
-                cells: 0.0,
-            },
-            self.config.symmetric,
-        )
+    fn terms(&self, direction: &Direction<'_>, _train: bool) -> Terms {
+        let (image, keys) = self.branch.term(direction);
+        Terms {
+            image,
+            cells: None,
+            keys: Some(keys),
+        }
+    }
+
+    fn weights(&self) -> Weights {
+        Weights {
+            image: 1.0,
+            cells: 0.0,
+        }
+    }
+
+    fn remember(&self, keys: &[Tensor]) {
+        self.branch.remember(keys);
     }
 }

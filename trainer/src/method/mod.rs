@@ -6,7 +6,7 @@
 //! view is a batch of its own.
 //!
 //! Precision: the networks follow the ambient autocast (the caller holds `native::autocast` around
-//! [`Method::losses`] and drops it before the backward pass); norms, cosines, attention and K-means
+//! [`Pass::direction`] and drops it before the backward pass); norms, cosines, attention and K-means
 //! run in float32 at least.
 
 mod byol;
@@ -19,6 +19,7 @@ mod moco;
 mod multisiam;
 mod multisiam_moco;
 mod networks;
+mod pass;
 mod queue;
 mod terms;
 mod views;
@@ -39,7 +40,8 @@ pub use config::{Align, MethodConfig, MethodName, Symmetric};
 pub use direction::{Direction, Seen};
 pub use heads::Heads;
 pub use networks::Roots;
-pub use terms::Losses;
+pub use pass::Pass;
+pub use terms::{Losses, Tally};
 pub use views::{View, Views};
 
 /// A self-supervised method: both networks, and its heads on top.
@@ -50,16 +52,16 @@ pub struct Method {
 }
 
 impl Method {
-    /// The losses of a batch. In training mode this moves the running statistics of both networks'
-    /// batch norms, and queues.
-    pub fn losses(&self, views: &Views) -> Losses {
-        let directions = self.networks.directions(views, self.symmetric);
-        self.heads.losses(&directions, self.networks.is_training())
+    /// Begins the way of a batch through both networks: [`Pass::direction`] until it gives none,
+    /// and a backward pass behind each; then [`Pass::losses`].
+    pub fn pass<'a>(&'a self, views: &'a Views) -> Pass<'a> {
+        Pass::new(self, views)
     }
 
     /// The least value of [`Losses::total`], for methods that can come near theirs.
     pub fn least_loss(&self) -> Option<f64> {
-        self.heads.least_loss()
+        let least = self.heads.weights().least_total(self.symmetric);
+        self.heads.comes_near_least().then_some(least)
     }
 
     /// The online network's tensors, ordered; the optimizer takes `trainable()` of it.

@@ -12,11 +12,12 @@ use super::config::MethodConfig;
 use super::direction::Direction;
 use super::heads::Heads;
 use super::networks::{Roots, Twin};
-use super::terms::{Losses, Terms, Weights};
+use super::terms::{Terms, Weights};
 
 /// MultiSiam's heads.
 pub(crate) struct MultiSiam {
-    config: MethodConfig,
+    lambda: f64,
+    cos_scale: f64,
     image: ImageBranch,
     /// The 2D branch's own projectors; without them it has those of the image branch.
     projectors_2d: Option<Twin<Head>>,
@@ -32,19 +33,12 @@ impl MultiSiam {
         model: &ModelConfig,
     ) -> Self {
         MultiSiam {
-            config: config.clone(),
+            lambda: config.lambda,
+            cos_scale: config.cos_scale,
             image: ImageBranch::new(roots, channels, model),
             projectors_2d: (!config.share_projector)
                 .then(|| cells::projectors(roots, channels, model)),
             cells: CellBranch::new(roots, config, model),
-        }
-    }
-
-    fn weights(&self) -> Weights {
-        let (lambda, scale) = (self.config.lambda, self.config.cos_scale);
-        Weights {
-            image: scale * lambda,
-            cells: scale * (1.0 - lambda),
         }
     }
 
@@ -56,16 +50,23 @@ impl MultiSiam {
 }
 
 impl Heads for MultiSiam {
-    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let terms = directions.iter().map(|direction| Terms {
+    fn terms(&self, direction: &Direction<'_>, train: bool) -> Terms {
+        Terms {
             image: self.image.term(direction, train), // L_1D
             cells: Some(self.cells.term(self.projectors_2d(), direction, train)), // L_2D
-        });
-        Losses::join(terms.collect(), self.weights(), self.config.symmetric)
+            keys: None,
+        }
     }
 
-    fn least_loss(&self) -> Option<f64> {
-        Some(self.weights().least_total(self.config.symmetric))
+    fn weights(&self) -> Weights {
+        Weights {
+            image: self.cos_scale * self.lambda,
+            cells: self.cos_scale * (1.0 - self.lambda),
+        }
+    }
+
+    fn comes_near_least(&self) -> bool {
+        true
     }
 
     fn cell_projector(&self, network: Network) -> Option<&Head> {

@@ -7,6 +7,7 @@
 // changes least ("plug-and-play").
 
 use model::{Head, ModelConfig, Network};
+use tch::Tensor;
 
 use super::cells::{self, CellBranch};
 use super::config::MethodConfig;
@@ -14,11 +15,12 @@ use super::direction::Direction;
 use super::heads::Heads;
 use super::moco::ContrastiveBranch;
 use super::networks::{Roots, Twin};
-use super::terms::{Losses, Terms, Weights};
+use super::terms::{Terms, Weights};
 
 /// MultiSiam's heads with a contrastive image branch.
 pub(crate) struct MultiSiamMoco {
-    config: MethodConfig,
+    lambda: f64,
+    cos_scale: f64,
     image: ContrastiveBranch,
     projectors_2d: Twin<Head>,
     cells: CellBranch,
@@ -33,7 +35,8 @@ impl MultiSiamMoco {
         model: &ModelConfig,
     ) -> Self {
         MultiSiamMoco {
-            config: config.clone(),
+            lambda: config.lambda,
+            cos_scale: config.cos_scale,
             image: ContrastiveBranch::new(roots, channels, config, model),
             projectors_2d: cells::projectors(roots, channels, model),
             cells: CellBranch::new(roots, config, model),
@@ -42,21 +45,24 @@ impl MultiSiamMoco {
 }
 
 impl Heads for MultiSiamMoco {
-    fn losses(&self, directions: &[Direction<'_>], train: bool) -> Losses {
-        let images = self.image.terms(directions, train); // L_q
-        let cells = directions
-            .iter()
-            .map(|d| self.cells.term(&self.projectors_2d, d, train)); // L_2D
-        let terms = images.into_iter().zip(cells).map(|(image, cells)| Terms {
+    fn terms(&self, direction: &Direction<'_>, train: bool) -> Terms {
+        let (image, keys) = self.image.term(direction); // L_q
+        Terms {
             image,
-            cells: Some(cells),
-        });
-        let lambda = self.config.lambda;
-        let weights = Weights {
-            image: lambda,
-            cells: self.config.cos_scale * (1.0 - lambda),
-        };
-        Losses::join(terms.collect(), weights, self.config.symmetric)
+            cells: Some(self.cells.term(&self.projectors_2d, direction, train)), // L_2D
+            keys: Some(keys),
+        }
+    }
+
+    fn weights(&self) -> Weights {
+        Weights {
+            image: self.lambda,
+            cells: self.cos_scale * (1.0 - self.lambda),
+        }
+    }
+
+    fn remember(&self, keys: &[Tensor]) {
+        self.image.remember(keys);
     }
 
     fn cell_projector(&self, network: Network) -> Option<&Head> {

@@ -11,9 +11,8 @@ use anyhow::{Result, bail};
 use model::{ModelConfig, Network, Registry, ResNet, Scope};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::config::Symmetric;
 use super::direction::{Direction, Seen};
-use super::views::{View, Views};
+use super::views::View;
 
 /// Prefixes of the three registries in a state, in their order.
 const PREFIXES: [&str; 3] = ["online.", "target.", "memory."];
@@ -147,29 +146,19 @@ impl Networks {
         self.train = train;
     }
 
-    /// Passes the views through the backbones, each as a batch of its own: both directions, or the
-    /// first alone.
-    pub(crate) fn directions<'a>(
-        &self,
-        views: &'a Views,
-        symmetric: Symmetric,
-    ) -> Vec<Direction<'a>> {
-        let mut pairs = vec![(&views.a, &views.b)];
-        if symmetric != Symmetric::OneWay {
-            pairs.push((&views.b, &views.a));
-        }
-        let online = |view: &View| self.backbones.online.forward(&view.image, self.train);
-        let directions = pairs.into_iter().map(|(from, to)| Direction {
+    /// Passes `from` through the online backbone and `to` through the target's, each as a batch of
+    /// its own.
+    pub(crate) fn direction<'a>(&self, from: &'a View, to: &'a View) -> Direction<'a> {
+        Direction {
             from: Seen {
-                map: online(from),
+                map: self.backbones.online.forward(&from.image, self.train),
                 view: from,
             },
             to: Seen {
                 map: self.target_map(&to.image),
                 view: to,
             },
-        });
-        directions.collect()
+        }
     }
 
     /// The target's map of a batch, without graph.

@@ -6,16 +6,16 @@ use tch::Tensor;
 use super::config::Symmetric;
 use super::loss::{spread, spread_of_cells};
 
-/// What one forward pass says. Scalars on the device; reading one waits for it.
+/// What a batch says, without graph. Scalars on the device; reading one waits for it.
 #[derive(Debug)]
 pub struct Losses {
-    /// What is optimised, with its graph: `cos_scale` × −cos summed over both directions,
-    /// λ-weighted (RECIPE 3.6). In the place of −cos, MoCo's image branch has InfoNCE, unscaled.
+    /// What is optimised: `cos_scale` × −cos summed over both directions, λ-weighted (RECIPE 3.6).
+    /// In the place of −cos, MoCo's image branch has InfoNCE, unscaled.
     pub total: Tensor,
     /// Image branch: mean over the directions of −cos, whose minimum is −1, or of InfoNCE, whose
-    /// minimum is 0. Detached.
+    /// minimum is 0.
     pub loss_1d: Tensor,
-    /// 2D branch: mean −cos over the directions; `None` for methods without one. Detached.
+    /// 2D branch: mean −cos over the directions; `None` for methods without one.
     pub loss_2d: Option<Tensor>,
     /// Spread of the online projections: their standard deviation over the batch after L2
     /// normalisation, times √d, mean over channels and views. 1 is uniform on the sphere, 0 is
@@ -24,7 +24,7 @@ pub struct Losses {
     /// The same for the cells of the projected maps, over batch and cells; `None` for methods
     /// without a 2D branch.
     pub z2d_std: Option<Tensor>,
-    /// Online projections of the first direction's view, `[n, d]`. Detached.
+    /// Online projections of the first direction's view, `[n, d]`.
     pub z: Tensor,
     /// Clusters of the first direction's target map; `None` for methods that do not cluster.
     pub clusters: Option<Clusters>,
@@ -36,6 +36,12 @@ pub struct Term {
     pub loss: Tensor,
     /// Online projections, `[n, d]` or `[n, d, h, w]`; detached.
     pub projections: Tensor,
+}
+
+impl Term {
+    fn forget_graph(&mut self) {
+        self.loss = self.loss.detach();
+    }
 }
 
 /// What the 2D branch says of one direction.
@@ -52,6 +58,8 @@ pub struct Terms {
     pub image: Term,
     /// 2D branch.
     pub cells: Option<CellTerm>,
+    /// Keys for a queue, `[n, d]`, in a method that has one.
+    pub keys: Option<Tensor>,
 }
 
 /// Factors of the branches' losses in the total.
@@ -66,50 +74,99 @@ pub struct Weights {
 impl Weights {
     /// The least total of a method whose branches are means of −cos, which is never below −1.
     pub(super) fn least_total(self, symmetric: Symmetric) -> f64 {
-        -(self.image + self.cells) * symmetric.factor(2)
+        -(self.image + self.cells) * symmetric.directions() as f64 * symmetric.factor()
+    }
+
+    /// Equation 11 for one direction.
+    fn join(self, terms: &Terms) -> Tensor {
+        let image = &terms.image.loss * self.image;
+        match &terms.cells {
+            Some(cells) => image + &cells.term.loss * self.cells,
+            None => image,
+        }
     }
 }
 
-impl Losses {
-    /// Weighs the branches and joins the directions; there is one or more.
-    pub fn join(mut terms: Vec<Terms>, weights: Weights, symmetric: Symmetric) -> Self {
-        let directions = terms.len();
-        let mean = |part: &dyn Fn(&Terms) -> Option<Tensor>| {
-            let parts: Option<Vec<Tensor>> = terms.iter().map(part).collect();
-            parts.map(|parts| {
-                parts
-                    .into_iter()
-                    .reduce(|sum, part| sum + part)
-                    .expect("a direction")
-                    / directions as f64
-            })
-        };
-        let image = |part: fn(&Term) -> Tensor| {
-            mean(&|t| Some(part(&t.image))).expect("every method has it")
-        };
-        let cells =
-            |part: fn(&Term) -> Tensor| mean(&|t| t.cells.as_ref().map(|cells| part(&cells.term)));
+/// Adds up what the directions of a batch say.
+pub struct Tally {
+    weights: Weights,
+    symmetric: Symmetric,
+    /// Of every direction so far, without graph.
+    terms: Vec<Terms>,
+    shares: Vec<Tensor>,
+    keys: Vec<Tensor>,
+}
+
+impl Tally {
+    /// Of no direction yet.
+    pub fn new(weights: Weights, symmetric: Symmetric) -> Self {
+        Tally {
+            weights,
+            symmetric,
+            terms: Vec::new(),
+            shares: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Takes what one direction says, and gives its share of the total, with its graph.
+    pub fn add(&mut self, mut terms: Terms) -> Tensor {
+        let share = self.weights.join(&terms) * self.symmetric.factor();
+        terms.image.forget_graph();
+        if let Some(cells) = &mut terms.cells {
+            cells.term.forget_graph();
+        }
+        self.keys.extend(terms.keys.take());
+        self.terms.push(terms);
+        self.shares.push(share.detach());
+        share
+    }
+
+    /// The keys of every direction so far, in a method that has a queue.
+    pub fn keys(&self) -> &[Tensor] {
+        &self.keys
+    }
+
+    /// What all directions said; there is one or more.
+    pub fn losses(mut self) -> Losses {
         let (loss_1d, loss_2d) = (
-            image(|t| t.loss.shallow_clone()),
-            cells(|t| t.loss.shallow_clone()),
+            self.image(|term| term.loss.shallow_clone()),
+            self.cells(|term| term.loss.shallow_clone()),
         );
-        let weighted = match &loss_2d {
-            Some(loss_2d) => &loss_1d * weights.image + loss_2d * weights.cells,
-            None => &loss_1d * weights.image,
-        };
         let (z_std, z2d_std) = (
-            image(|t| spread(&t.projections)),
-            cells(|t| spread_of_cells(&t.projections)),
+            self.image(|term| spread(&term.projections)),
+            self.cells(|term| spread_of_cells(&term.projections)),
         );
-        let first = terms.swap_remove(0);
+        let first = self.terms.swap_remove(0);
         Losses {
-            total: weighted * symmetric.factor(directions),
-            loss_1d: loss_1d.detach(),
-            loss_2d: loss_2d.map(|loss| loss.detach()),
+            total: sum(self.shares),
+            loss_1d,
+            loss_2d,
             z_std,
             z2d_std,
             z: first.image.projections,
             clusters: first.cells.and_then(|cells| cells.clusters),
         }
     }
+
+    /// Mean over the directions of a part of the image branch.
+    fn image(&self, part: fn(&Term) -> Tensor) -> Tensor {
+        let parts = self.terms.iter().map(|terms| part(&terms.image));
+        sum(parts) / self.terms.len() as f64
+    }
+
+    /// The same of the 2D branch, where there is one.
+    fn cells(&self, part: fn(&Term) -> Tensor) -> Option<Tensor> {
+        let parts = self
+            .terms
+            .iter()
+            .map(|terms| Some(part(&terms.cells.as_ref()?.term)));
+        let parts: Vec<Tensor> = parts.collect::<Option<_>>()?;
+        Some(sum(parts) / self.terms.len() as f64)
+    }
+}
+
+fn sum(parts: impl IntoIterator<Item = Tensor>) -> Tensor {
+    let sum = parts.into_iter().reduce(|sum, part| sum + part);
+    sum.expect("there is a direction")
 }

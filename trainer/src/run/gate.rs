@@ -242,9 +242,11 @@ mod tests {
 
         /// Forward and backward of one batch.
         fn pass(&self, views: &Views) -> Losses {
-            let losses = self.method.losses(views);
-            losses.total.backward();
-            losses
+            let mut pass = self.method.pass(views);
+            while let Some(share) = pass.direction() {
+                share.backward();
+            }
+            pass.losses()
         }
 
         fn update(&mut self, lr: f64) {

@@ -62,16 +62,18 @@ impl Stepper {
         profile.time(Phase::Upload, || self.uploader.upload(batch))
     }
 
-    /// Forward and backward of one of the step's batches: its share of the gradients.
+    /// Forward and backward of one of the step's batches, a direction at a time: its share of the
+    /// gradients.
     pub fn pass(&mut self, views: &Views, profile: &mut Profile) -> Losses {
-        let losses = profile.time(Phase::Forward, || {
+        let mut pass = self.method.pass(views);
+        while let Some(share) = profile.time(Phase::Forward, || {
             let _autocast = (self.precision == Precision::Bf16)
                 .then(|| native::autocast(self.device, Kind::BFloat16));
-            self.method.losses(views)
-        });
-        profile.time(Phase::Backward, || {
-            (&losses.total / self.accumulate).backward()
-        });
+            pass.direction()
+        }) {
+            profile.time(Phase::Backward, || (share / self.accumulate).backward());
+        }
+        let losses = pass.losses();
         self.gate.add_losses(&losses);
         losses
     }

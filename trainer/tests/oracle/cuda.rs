@@ -22,11 +22,15 @@ fn to(device: Device, views: Views) -> Views {
 /// A method on `device`, its total loss on the toy views, and its gradients.
 fn run(device: Device, kind: Kind, autocast: bool) -> (Method, Tensor, Vec<(String, Tensor)>) {
     let method = method::build(&MethodConfig::default(), &model(), device, kind, 3).unwrap();
-    let losses = {
+    let views = to(device, views(kind));
+    let mut pass = method.pass(&views);
+    while let Some(share) = {
         let _autocast = autocast.then(|| native::autocast(device, Kind::BFloat16));
-        method.losses(&to(device, views(kind)))
-    };
-    losses.total.backward();
+        pass.direction()
+    } {
+        share.backward();
+    }
+    let losses = pass.losses();
     let total = losses
         .total
         .detach()

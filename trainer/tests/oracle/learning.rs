@@ -6,9 +6,11 @@ use model::cluster::Seeds;
 use model::optim::{Lars, LarsConfig, Optimizer, Sgd, SgdConfig};
 use model::{Arch, ModelConfig, Network, Role};
 use tch::{Device, Kind, Tensor};
-use trainer::method::{self, Align, Method, MethodConfig, MethodName, Symmetric, View, Views};
+use trainer::method::{
+    self, Align, Losses, Method, MethodConfig, MethodName, Symmetric, View, Views,
+};
 
-use super::golden::{formula, max_abs, one_thread};
+use super::golden::{assert_close, formula, max_abs, one_thread};
 
 const BATCH: i64 = 8;
 const SIDE: i64 = 36;
@@ -101,9 +103,23 @@ fn optimizer(method: &Method, config: &MethodConfig) -> Optimizer {
     }
 }
 
+/// Forward and backward of every direction.
+pub(crate) fn forward_backward(method: &Method, views: &Views) -> Losses {
+    let mut pass = method.pass(views);
+    while let Some(share) = pass.direction() {
+        share.backward();
+    }
+    pass.losses()
+}
+
+fn forward(method: &Method, views: &Views) -> Losses {
+    let mut pass = method.pass(views);
+    while pass.direction().is_some() {}
+    pass.losses()
+}
+
 fn step(method: &mut Method, optim: &mut Optimizer, views: &Views) -> f64 {
-    let losses = method.losses(views);
-    losses.total.backward();
+    let losses = forward_backward(method, views);
     optim.step(match optim {
         Optimizer::Lars(_) => 0.3,
         Optimizer::Sgd(_) => 0.003,
@@ -133,7 +149,7 @@ fn the_loss_falls_over_fifteen_steps_without_collapse() {
             "{:?}: {start} -> {end} in {losses:?}",
             config.name
         );
-        let after = method.losses(&views);
+        let after = forward(&method, &views);
         assert!(
             value(&after.z_std) > 0.2,
             "collapsed: {}",
@@ -152,14 +168,55 @@ fn the_total_is_the_weighted_sum_of_its_terms() {
         },
         Kind::Double,
     );
-    let losses = method.losses(&views(Kind::Double));
+    let losses = forward(&method, &views(Kind::Double));
     let (one, two) = (
         value(&losses.loss_1d),
         value(losses.loss_2d.as_ref().unwrap()),
     );
     // cos_scale 2, two directions
     assert!((value(&losses.total) - 4.0 * (0.3 * one + 0.7 * two)).abs() < 1e-12);
-    assert!(!losses.loss_1d.requires_grad() && losses.total.requires_grad());
+    assert!(!losses.loss_1d.requires_grad() && !losses.total.requires_grad());
+}
+
+#[test]
+fn directions_add_up_to_the_gradient_of_the_total() {
+    for config in METHODS.map(|name| MethodConfig {
+        symmetric: Symmetric::Mean,
+        ..named(name)
+    }) {
+        let gradients = |a_direction_at_a_time: bool| -> (f64, Vec<Tensor>) {
+            let method = build(&config, Kind::Double);
+            let views = views(Kind::Double);
+            let mut pass = method.pass(&views);
+            if a_direction_at_a_time {
+                while let Some(share) = pass.direction() {
+                    share.backward();
+                }
+            } else {
+                let (one, two) = (pass.direction().unwrap(), pass.direction().unwrap());
+                (one + two).backward();
+            }
+            let total = value(&pass.losses().total);
+            let trained = method.params().trainable();
+            (total, trained.map(|e| e.tensor.grad()).collect())
+        };
+        let ((total, found), (of_both, expected)) = (gradients(true), gradients(false));
+        assert!((total - of_both).abs() < 1e-12, "{config:?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close(&format!("{config:?}"), found, expected, 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_backward_pass_cannot_come_behind_the_queues_move() {
+    let method = build(&named(MethodName::Mocov2), Kind::Double);
+    let views = views(Kind::Double);
+    let mut pass = method.pass(&views);
+    let share = pass.direction().unwrap();
+    pass.losses();
+    let late = share.f_backward().unwrap_err().to_string();
+    assert!(late.contains("inplace operation"), "{late}");
 }
 
 #[test]
@@ -180,7 +237,7 @@ fn the_target_starts_as_a_copy_and_gets_no_gradient() {
             );
         }
         let before: BTreeMap<_, _> = state.iter().map(|(n, t)| (n.clone(), t.copy())).collect();
-        method.losses(&views(Kind::Double)).total.backward();
+        forward_backward(&method, &views(Kind::Double));
         method.update_target(1.0);
         for entry in method.params().entries() {
             let has_grad = entry.tensor.grad().defined();
@@ -250,7 +307,7 @@ fn what_a_method_remembers_is_in_its_state_and_rests_in_evaluation() {
             !config.name.has_queue() && config.km_init != Seeds::Random,
             "{config:?}"
         );
-        method.losses(&views(Kind::Float));
+        forward(&method, &views(Kind::Float));
         let after = memory(&method);
         assert!(start.is_empty() || start != after, "{config:?}");
         let ways = if config.symmetric == Symmetric::OneWay {
@@ -267,7 +324,7 @@ fn what_a_method_remembers_is_in_its_state_and_rests_in_evaluation() {
             assert_eq!(tensor.int64_value(&[]), expected, "{name}");
         }
         method.set_train(false);
-        method.losses(&views(Kind::Float));
+        forward(&method, &views(Kind::Float));
         assert!(
             memory(&method)
                 .iter()
@@ -288,7 +345,7 @@ fn shuffled_keys_come_back_in_their_order() {
         let config = named(MethodName::Mocov2);
         let mut method = method::build(&config, &model, Device::Cpu, Kind::Double, 3).unwrap();
         method.set_train(train);
-        value(&method.losses(&views(Kind::Double)).loss_1d)
+        value(&forward(&method, &views(Kind::Double)).loss_1d)
     };
     // In evaluation samples do not depend on each other: a shuffle that is undone changes nothing.
     assert!((loss(4, false) - loss(1, false)).abs() < 1e-12);
@@ -325,15 +382,18 @@ fn states_that_do_not_fit_are_refused_by_name_and_change_nothing() {
 #[test]
 fn autocast_keeps_the_loss_near_and_its_terms_in_float32() {
     let views = views(Kind::Float);
-    let exact = build(&MethodConfig::default(), Kind::Float).losses(&views);
+    let exact = forward(&build(&MethodConfig::default(), Kind::Float), &views);
     let method = build(&MethodConfig::default(), Kind::Float);
-    let losses = {
+    let mut pass = method.pass(&views);
+    while let Some(share) = {
         let _autocast = native::autocast(Device::Cpu, Kind::BFloat16);
-        method.losses(&views)
-    };
+        pass.direction()
+    } {
+        share.backward();
+    }
+    let losses = pass.losses();
     assert_eq!(losses.total.kind(), Kind::Float);
     assert!((value(&losses.loss_1d) - value(&exact.loss_1d)).abs() < 0.05);
-    losses.total.backward();
     assert!(
         method
             .params()

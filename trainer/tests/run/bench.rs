@@ -162,11 +162,15 @@ fn given_weights_and_views_have_the_loss_and_gradients_of_their_method() {
         frame: frames.shallow_clone(),
         flip: flips.get(ix).to_kind(Kind::Bool),
     };
-    let losses = method.losses(&Views {
+    let views = Views {
         a: view(0),
         b: view(1),
-    });
-    losses.total.backward();
+    };
+    let mut pass = method.pass(&views);
+    while let Some(share) = pass.direction() {
+        share.backward();
+    }
+    let losses = pass.losses();
     let (_, ours) = safetensors::read(&folder.join("ours.safetensors")).unwrap();
     let ours: BTreeMap<_, _> = ours
         .iter()
