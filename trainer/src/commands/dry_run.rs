@@ -108,15 +108,25 @@ fn describe(plan: &Plan) -> Result<String> {
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let MemoryEstimate {
         networks,
+        views,
         maps,
         slots,
     } = plan.memory;
     writeln!(
         text,
-        "# memory, about: {:.1} GB networks, gradients and momentum, {:.1} GB maps of a batch, {:.1} GB slots of the loader",
+        "# memory, about: {:.1} GB = {:.1} networks, gradients and momentum + {:.1} views + {:.1} maps of a view; beside it {:.1} GB slots of the loader",
+        gb(plan.memory.on_device()),
         gb(networks),
+        gb(views),
         gb(maps),
         gb(slots)
+    )?;
+    let fits = plan.memory.largest_batches(plan.config.data.batch);
+    let fits = fits.map(|(gb, batch)| format!("{batch} in {gb} GB"));
+    writeln!(
+        text,
+        "# data.batch that fits a GPU, about: {}",
+        fits.join(", ")
     )?;
     writeln!(
         text,

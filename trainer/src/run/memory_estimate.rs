@@ -1,8 +1,8 @@
 //! What a run will need of memory, before it starts: an estimate within some tens of percent.
 //!
 //! Two things fill a GPU: the networks with what belongs to them, and the maps that the backward
-//! pass needs again. Both views' maps of the online network are alive at once, because the loss is
-//! symmetric; the target keeps none.
+//! pass needs again. Those are of one view, since the directions follow one another (`method`'s
+//! `Pass`); the target network keeps none.
 
 use model::device::Precision;
 use model::{Filters, ModelConfig};
@@ -11,12 +11,22 @@ use serde::Serialize;
 use crate::config::RunConfig;
 use crate::method::Method;
 
+/// What a GPU holds, in GB as its maker counts, and what no tensor may take of it: the CUDA context,
+/// cuDNN's workspaces, and what lies between the allocator's blocks.
+const GPUS_GB: [u64; 4] = [24, 40, 80, 141];
+const USABLE: f64 = 0.93;
+/// Batches are given in multiples of this.
+const BATCH_STEP: u64 = 64;
+
 /// Bytes by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct MemoryEstimate {
-    /// Both networks, queue and momentum, each twice (`gate`), and gradients.
+    /// Both networks, queue and momentum, each twice (`gate`), and gradients; in bf16 also the
+    /// weights that autocast has rounded.
     pub(crate) networks: u64,
-    /// Maps of both views that the backward pass reads.
+    /// Both views of a batch, as bytes and normalised.
+    pub(crate) views: u64,
+    /// Maps of one view that the backward pass reads.
     pub(crate) maps: u64,
     /// Pinned slots of the loader, in main memory.
     pub(crate) slots: u64,
@@ -32,19 +42,36 @@ impl MemoryEstimate {
             .sum();
         let momentum = 4 * method.params().num_parameters();
         let gradients = momentum;
-        let element = if config.optim.precision == Precision::Bf16 {
-            2
-        } else {
-            4
+        let (element, rounded) = match config.optim.precision {
+            Precision::Bf16 => (2, momentum / 2),
+            _ => (4, 0),
         };
         let pairs = config.data.batch;
         let side = u64::from(config.augment.view_px);
+        let values = 2 * side * side * 3;
         Self {
             // The gate keeps a copy of all that a step changes.
-            networks: (2 * (held + momentum) + gradients) as u64,
-            maps: 2 * pairs * element * elements_of_view(&config.model, side),
-            slots: config.data.depth * pairs * 2 * side * side * 3,
+            networks: (2 * (held + momentum) + gradients + rounded) as u64,
+            views: pairs * values * (1 + element),
+            maps: pairs * element * elements_of_view(&config.model, side),
+            slots: config.data.depth * pairs * values,
         }
+    }
+
+    /// Bytes on the device.
+    pub(crate) fn on_device(&self) -> u64 {
+        self.networks + self.views + self.maps
+    }
+
+    /// GPUs by their memory in GB, and the largest batch that each holds; this estimate is for
+    /// batches of `pairs`.
+    pub(crate) fn largest_batches(&self, pairs: u64) -> [(u64, u64); GPUS_GB.len()] {
+        let of_pair = (self.views + self.maps) / pairs;
+        GPUS_GB.map(|gb| {
+            let free = (gb as f64 * 1e9 * USABLE) as u64;
+            let batch = free.saturating_sub(self.networks) / of_pair;
+            (gb, batch / BATCH_STEP * BATCH_STEP)
+        })
     }
 }
 
@@ -96,6 +123,44 @@ fn elements_of_block(layers: &[Filters], before: u64, after: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Arch;
+    use tch::{Device, Kind};
+
+    fn of_papers_run(precision: Precision) -> MemoryEstimate {
+        let mut config = RunConfig::default();
+        assert_eq!(
+            (config.model.arch, config.data.batch),
+            (Arch::Resnet50, 1024)
+        );
+        config.optim.precision = precision;
+        let method =
+            crate::method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0);
+        MemoryEstimate::of(&config, &method.unwrap())
+    }
+
+    #[test]
+    fn the_papers_batch_fits_80_gb_in_bf16() {
+        let estimate = of_papers_run(Precision::Bf16);
+        let gb = estimate.on_device() as f64 / 1e9;
+        assert!((46.0..52.0).contains(&gb), "{gb}");
+        let fits = estimate.largest_batches(1024);
+        assert_eq!(fits.map(|(gb, _)| gb), [24, 40, 80, 141]);
+        let of_80 = fits[2].1;
+        assert!((1024..2048).contains(&of_80), "{of_80}");
+    }
+
+    #[test]
+    fn a_batch_that_fits_needs_less_than_the_gpu_has_and_the_next_more() {
+        for precision in [Precision::Bf16, Precision::Fp32] {
+            let estimate = of_papers_run(precision);
+            let needs =
+                |pairs: u64| estimate.networks + (estimate.views + estimate.maps) / 1024 * pairs;
+            for (gb, batch) in estimate.largest_batches(1024) {
+                let usable = (gb as f64 * 1e9 * USABLE) as u64;
+                assert!(needs(batch) <= usable && usable < needs(batch + 64));
+            }
+        }
+    }
 
     #[test]
     fn a_resnet_50_keeps_some_22_million_elements_of_a_view_of_224_pixels() {
