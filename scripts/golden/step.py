@@ -198,14 +198,14 @@ class Run:
         """Of one batch. Each view is a batch of its own to both networks; the target sees the other one."""
         one_way, parts = self.cfg["symmetric"] == "one-way", self.config["model"]["bn_splits"]
         online, target = (self.nets[name]["backbone"] for name in ("online", "target"))
+        target_map = shuffled if "moco" in self.cfg["name"] else lambda net, images, _: trunk(net, images)
         x = dict(frame=boxes[0, :, 4:6])
         for view in (1, 2):
             x[f"crop{view}"], x[f"flip{view}"] = boxes[view - 1, :, :4], boxes[view - 1, :, 6].bool()
         for seen, other in ((1, 2),) if one_way else ((1, 2), (2, 1)):
             x[f"f{seen}"] = trunk(online, image(batch, seen))
             with torch.no_grad():
-                keys = shuffled if "moco" in self.cfg["name"] else lambda net, x, _: trunk(net, x)
-                x[f"t{other}"] = keys(target, image(batch, other), parts)
+                x[f"t{other}"] = target_map(target, image(batch, other), parts)
         has_queue, draws = "memory.queue" in self.memory, "memory.kmeans_draws" in self.memory
         if has_queue:
             x["queue"] = self.memory["memory.queue"].clone()

@@ -15,7 +15,8 @@ use trainer::run::{Profile, Schedule, Stepper};
 
 use super::golden::{arrays, fixture, json, max_abs, one_thread};
 
-/// Of a sketch, relative to the size of its tensor; of a loss, absolute.
+/// Of a sketch, relative to the size of its tensor; of a loss, absolute. The largest difference
+/// seen is 1e-11: batch norms over six samples magnify rounding.
 const TOLERANCE: f64 = 1e-9;
 /// Sizes below count as this. A bias before a batch norm has a gradient of nothing but rounding.
 const LEAST_SIZE: f64 = 1e-4;
