@@ -97,3 +97,56 @@ impl ModelConfig {
         8 * self.layer3_stride * self.layer4_stride
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_no_model_can_be_built_from_are_refused_by_key_and_value() {
+        type Change = fn(&mut ModelConfig);
+        let cases: [(Change, &str); 7] = [
+            (|c| c.layer3_stride = 3, "model.layer3_stride is 3"),
+            (|c| c.layer4_stride = 0, "model.layer4_stride is 0"),
+            (|c| c.bn_splits = 0, "model.bn_splits is 0"),
+            (|c| c.bn_splits = 1025, "model.bn_splits is 1025"),
+            (|c| c.hidden = 0, "model.hidden is 0"),
+            (|c| c.hidden = 65_537, "model.hidden is 65537"),
+            (|c| c.dim = 0, "model.dim is 0"),
+        ];
+        ModelConfig::default().check().unwrap();
+        for (change, words) in cases {
+            let mut config = ModelConfig::default();
+            change(&mut config);
+            let line = config.check().unwrap_err().to_string();
+            assert!(line.contains(words), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_batch_falls_into_equal_parts_of_two_or_more() {
+        let config = |bn_splits| ModelConfig {
+            bn_splits,
+            ..ModelConfig::default()
+        };
+        for (splits, good) in [(1, 1), (1, 7), (4, 8), (4, 12)] {
+            config(splits).check_batch(good).unwrap();
+        }
+        for (splits, bad) in [(4, 4), (4, 10), (8, 12), (2, 3)] {
+            let line = config(splits).check_batch(bad).unwrap_err().to_string();
+            assert!(line.contains(&format!("data.batch = {bad}")), "{line}");
+        }
+    }
+
+    #[test]
+    fn cells_are_as_far_apart_as_all_strides_together() {
+        for (layer3_stride, layer4_stride, px) in [(2, 2, 32), (2, 1, 16), (1, 2, 16), (1, 1, 8)] {
+            let config = ModelConfig {
+                layer3_stride,
+                layer4_stride,
+                ..ModelConfig::default()
+            };
+            assert_eq!(config.cell_px(), px);
+        }
+    }
+}

@@ -91,7 +91,7 @@ impl Affine {
     /// a GPU's tensor cores are of no use: the predictor of the 2D branch has 258, two of them
     /// offsets.
     fn filter(&self, x: &Tensor, weight: &Tensor) -> Tensor {
-        let missing = (-x.size()[1]).rem_euclid(TENSOR_CORE_CHANNELS);
+        let missing = missing_channels(x.size()[1]);
         let apply = |x: &Tensor, weight: &Tensor| {
             x.conv2d(weight, Some(&self.bias), [1, 1], [0, 0], [1, 1], 1)
         };
@@ -101,6 +101,11 @@ impl Affine {
         let fill = |t: &Tensor| t.constant_pad_nd([0, 0, 0, 0, 0, missing]);
         apply(&fill(x), &fill(weight))
     }
+}
+
+/// How many channels fill these up for tensor cores.
+fn missing_channels(channels: i64) -> i64 {
+    (-channels).rem_euclid(TENSOR_CORE_CHANNELS)
 }
 
 impl Head {
@@ -178,6 +183,97 @@ mod tests {
     use super::*;
     use crate::params::Registry;
     use tch::{Device, Kind};
+
+    /// Numbers that look random, in double precision.
+    fn values(shape: &[i64], salt: f64) -> Tensor {
+        let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, Device::Cpu));
+        (index * (0.7 + salt)).sin().view(shape)
+    }
+
+    /// A registry whose every parameter has such numbers.
+    fn filled(make: impl FnOnce(Scope<'_>)) -> Registry {
+        let mut registry = Registry::default();
+        make(Scope::root(&mut registry, 3, Kind::Double, Device::Cpu));
+        let _guard = tch::no_grad_guard();
+        for (ix, entry) in registry.trainable().enumerate() {
+            let new = values(&entry.tensor.size(), 0.1 * ix as f64);
+            entry.tensor.shallow_clone().copy_(&new);
+        }
+        registry
+    }
+
+    #[track_caller]
+    fn assert_near(found: &Tensor, expected: &Tensor) {
+        assert_eq!(found.size(), expected.size());
+        let gap = (found - expected).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "{gap}");
+    }
+
+    #[test]
+    fn a_head_is_linear_norm_relu_linear_for_vectors_and_for_cells() {
+        let dims = HeadDims {
+            input: 5,
+            hidden: 7,
+            output: 3,
+        };
+        for form in [HeadForm::Mlp, HeadForm::Conv] {
+            let mut head = None;
+            let registry = filled(|scope| {
+                head = Some(Head::new(
+                    scope,
+                    form,
+                    HeadPart::Projector,
+                    dims,
+                    HeadInit::Pytorch,
+                ));
+            });
+            let head = head.unwrap();
+            let get = |name: &str| registry.get(name).unwrap().shallow_clone();
+            let matrix = |name: &str| get(name).flatten(1, -1).tr(); // [in, out]
+            let map = values(&[2, 5, 3, 4], 0.5);
+            let rows = map.permute([0, 2, 3, 1]).reshape([24, 5]);
+            let hidden = rows.matmul(&matrix("0.weight")) + get("0.bias");
+            let centred = &hidden - hidden.mean_dim([0].as_slice(), true, None::<Kind>);
+            let var = centred
+                .square()
+                .mean_dim([0].as_slice(), true, None::<Kind>);
+            let normed = centred / (var + 1e-5).sqrt() * get("1.weight") + get("1.bias");
+            let expected = normed.relu().matmul(&matrix("3.weight")) + get("3.bias"); // [24, 3]
+
+            let of_cells = head.forward(&map, true);
+            assert_eq!(of_cells.size(), [2, 3, 3, 4]);
+            assert_near(&of_cells.permute([0, 2, 3, 1]).reshape([24, 3]), &expected);
+            if form == HeadForm::Mlp {
+                assert_near(&head.forward(&rows, true), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_head_has_a_relu_between_its_layers_and_none_behind() {
+        for widths in [vec![5, 3], vec![5, 6, 3]] {
+            let mut head = None;
+            let registry =
+                filled(|scope| head = Some(PlainHead::new(scope, &widths, HeadInit::Pytorch)));
+            let x = values(&[4, 5], 0.5);
+            let layer = |x: &Tensor, ix: usize| {
+                let get = |part: &str| registry.get(&format!("{ix}.{part}")).unwrap();
+                x.matmul(&get("weight").tr()) + get("bias")
+            };
+            let expected = match widths.len() {
+                2 => layer(&x, 0),
+                _ => layer(&layer(&x, 0).relu(), 2),
+            };
+            assert!(expected.min().double_value(&[]) < 0.0);
+            assert_near(&head.unwrap().forward(&x), &expected);
+        }
+    }
+
+    #[test]
+    fn the_predictors_channels_are_filled_up_to_a_multiple_of_eight() {
+        let cases = [258, 256, 1, 7, 8, 9].map(missing_channels);
+        assert_eq!(cases, [6, 0, 7, 1, 0, 7]);
+    }
 
     #[test]
     fn channels_that_fill_up_to_eight_change_nothing() {

@@ -18,3 +18,14 @@ impl Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_checkpoints() {
+        let names = [Network::Online, Network::Target].map(Network::name);
+        assert_eq!(names, ["online", "target"]);
+    }
+}
