@@ -203,7 +203,7 @@ def run(options):
     """The command; the exit code."""
     if options.step:
         return run_step(options)
-    planned = plan.steps()
+    planned = plan.steps(options.slower)
     if options.plan or options.split:
         print(plan.describe(planned, options.split or [options.minutes]))
         return 0

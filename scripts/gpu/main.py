@@ -49,6 +49,7 @@ def add_first_light(stages):
     add("--batch", type=int, default=256, metavar="N", help="pairs in a step; four times as many once (256)")
     add("--steps", type=int, default=10, metavar="N", help="steps in each of three blocks (10)")
     add("--warmup", type=int, default=6, metavar="N", help="steps before them (6)")
+    add("--slower", type=float, default=1, metavar="F", help="longer limits, for a rehearsal without a GPU (1)")
     add("--data", type=pathlib.Path, metavar="DIR", help="labelled images for the ablation's runs (none: left out)")
     add("--out", type=pathlib.Path, default=PACK / "first-light", metavar="DIR", help="results (.gpu/first-light)")
     add("--deliver", type=pathlib.Path, metavar="DIR", help="three files there: report, results, logs and traces")

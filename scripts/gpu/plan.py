@@ -36,8 +36,16 @@ def timed(side, turn, share, least, most):
     return Step(f"time/{side}/{turn}", f"pairs/s of {side}, turn {turn}", share, least, most, beside=beside)
 
 
-def steps():
-    """All of them, for one H100 or better; a step whose feature is absent takes no time."""
+def steps(slower=1.0):
+    """All of them, with seconds of a machine that is so many times slower than one with an H100."""
+    scaled = []
+    for step in usual_steps():
+        times = {name: slower * getattr(step, name) for name in ("share", "least", "most")}
+        scaled.append(dataclasses.replace(step, **times))
+    return scaled
+
+
+def usual_steps():
     return [
         Step("machine", "card, driver, torch, compilers", 30, 5, 90),
         Step("kernels", "do the kernels compile, and are they right?", 20, 5, 60),

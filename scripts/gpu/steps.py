@@ -112,16 +112,23 @@ def render(machine, _rest):
     sampler.make_shards(machine, machine.options.batch, folder)
 
 
-def estimated(machine, batch):
-    """GiB that the program expects of a batch on the device, or None without a set. The maps grow with the pairs."""
-    if not has_set(machine):
-        return None
+def expected_bytes(machine, batch):
+    """What the program expects to need of the device."""
     o = machine.options
     sets = [f"model.arch={o.arch}", f"augment.view_px={o.size}", f"optim.precision={machine.precision}"]
     command = [machine.program("trainer"), "run", set_of(machine), "--dry-run", "--json", "--device", o.device]
-    command += ["--batch", o.batch] + [word for value in sets for word in ("--set", value)]
+    command += ["--batch", batch] + [word for value in sets for word in ("--set", value)]
     memory = json.loads(machine.run(command))["memory"]
-    return (memory["networks"] + memory["maps"] * batch / o.batch) / 2**30
+    # Those are in main memory.
+    return sum(count for name, count in memory.items() if name != "slots")
+
+
+def estimated(machine, batch):
+    """GiB that the program expects of a batch larger than the set has frames: a line through two smaller ones."""
+    large = machine.options.batch
+    small = max(large // 2, 1)
+    at_small, at_large = (expected_bytes(machine, pairs) for pairs in (small, large))
+    return (at_large + (at_large - at_small) * (batch - large) / max(large - small, 1)) / 2**30
 
 
 def large(machine, _rest):
@@ -132,8 +139,10 @@ def large(machine, _rest):
         batch //= 2
         say(f"tried again with {batch} pairs")
         result = timing.run_one(machine, "ours", batch, 1)
-    expected = estimated(machine, batch)
-    machine.record("memory", batch=batch, pairs_per_s=result["pairs_per_s"], peak_gib=result["peak_gib"], gib=expected)
+    found = {"batch": batch, "pairs_per_s": result["pairs_per_s"], "peak_gib": result["peak_gib"]}
+    machine.record("memory", **found, gib=None)
+    if has_set(machine):
+        machine.record("memory", **found, gib=estimated(machine, batch))
 
 
 def train(machine, _rest):

@@ -130,6 +130,16 @@ class Calls(unittest.TestCase):
         self.assertEqual(note.read_text().split()[5:], ["failed"])
         self.assertEqual(sorted(os.listdir(deliver)), ["details.tar.gz", "report.md", "results.jsonl"])
 
+    def test_a_step_that_was_killed_before_its_most_may_be_tried_again(self):
+        for most, expected in ((LONG, "ok"), (1.0, "over its limit")):
+            out = self.folder / f"most-{most:.0f}"
+            planned = [step("slow", share=0.1, most=most), step("later", share=LONG - 2)]
+            scripts = {"slow": f"[[ -e {out}.once ]] || {{ touch {out}.once; sleep {LONG}; }}", "later": ""}
+            _, states, _ = self.call(planned, scripts, minutes=LONG / 60, out=out)
+            self.assertEqual(states["slow"], "over its limit")
+            _, states, _ = self.call(planned, scripts, minutes=LONG / 60, out=out, go_on=True)
+            self.assertEqual(states["slow"], expected)
+
     def test_a_new_call_moves_earlier_results_aside(self):
         for _ in range(2):
             self.call([step("a")], {"a": ""})
@@ -175,8 +185,13 @@ class Plans(unittest.TestCase):
         self.assertEqual(plan.allot(step("a", share=10, most=15), later, 70), 15)
         # Where not all of them fit, the first ones count.
         self.assertEqual(plan.allot(step("a", share=10, most=100), later, 45), 15)
+        self.assertEqual(plan.allot(step("a", share=10, most=100), [step("b", share=40), step("c", share=20)], 45), 45)
         self.assertEqual(plan.allot(step("a", share=10, least=3, most=100), later, 5), 5)
         self.assertIsNone(plan.allot(step("a", share=10, least=3), later, 2))
+
+    def test_a_slower_machine_gets_longer_limits(self):
+        self.assertEqual([3 * each.most for each in plan.steps()], [each.most for each in plan.steps(slower=3)])
+        self.assertEqual([3 * each.share for each in plan.steps()], [each.share for each in plan.steps(slower=3)])
 
     def test_every_step_has_an_action(self):
         self.assertLessEqual({step.key.split("/")[0] for step in plan.steps()}, set(steps.ACTIONS))
@@ -205,7 +220,12 @@ class Reports(unittest.TestCase):
     def test_machines_are_not_compared(self):
         lines = [
             {"stage": "time", "machine": machine, "batch": 256, "side": side, "pairs_per_s": speed, "step_ms": 1.0}
-            for machine, side, speed in (("m", "ours", 100.0), ("m", "eager", 50.0), ("n", "ours", 300.0))
+            for machine, side, speed in (
+                ("m", "ours", 100.0),
+                ("m", "eager", 50.0),
+                ("n", "ours", 300.0),
+                ("o", "eager", 10.0),
+            )
         ]
         self.assertIn("ours is 2.00 x", self.report(lines))
         self.assertIn("not timed on that machine", self.report(lines[1:]))
@@ -225,6 +245,8 @@ class Reports(unittest.TestCase):
                 states[each.key] = {"state": "failed", "seconds": 1, "limit": 2, "why": "w" * 1000}
             report = verdict.write([], plan.steps(), states, options)
         self.assertLessEqual(len(report), verdict.MOST_CHARACTERS)
+        # A log is shown whole or not at all.
+        self.assertTrue(report.endswith("\ny\n```"))
 
     def test_timings_of_different_work_do_not_count(self):
         self.assertIn("no speed below counts", self.report([], {"agree": {"state": "failed"}}))

@@ -213,7 +213,8 @@ def write(lines, planned, states, options):
     parts.append(table(["step", "ended", "s", "why"], ends(planned, states)))
     text = "\n\n".join(parts)
     for key in (step.key for step in planned if states.get(step.key, {}).get("state") in SHOWN):
-        more = f"\n\n{key}:\n\n```\n{tail(log_path(options.out, key))}\n```"
+        end = tail(log_path(options.out, key))
+        more = f"\n\n{key}:\n\n```\n{end}\n```" if end else ""
         if len(text) + len(more) <= MOST_CHARACTERS:
             text += more
     return text[:MOST_CHARACTERS]
