@@ -163,15 +163,14 @@ class Call:
         return report
 
     def deliver_details(self):
-        """Logs and traces as one file."""
-        if not self.options.deliver:
-            return
-        try:
-            with tarfile.open(self.options.deliver / "details.tar.gz", "w:gz", compresslevel=1) as packed:
-                for path in sorted(self.out.glob("logs/*.log")) + sorted(self.out.glob("trace_*.json.gz")):
-                    packed.add(path, arcname=path.name)
-        except Exception as error:
-            say(f"first-light: details cannot be delivered: {type(error).__name__}: {error}")
+        """Logs and traces, an archive each: traces may be too large to be kept."""
+        for kind, files in (("logs", "logs/*.log"), ("traces", "trace_*.json.gz")) if self.options.deliver else ():
+            try:
+                with tarfile.open(self.options.deliver / f"{kind}.tar.gz", "w:gz", compresslevel=1) as packed:
+                    for path in sorted(self.out.glob(files)):
+                        packed.add(path, arcname=path.name)
+            except Exception as error:
+                say(f"first-light: {kind} cannot be delivered: {type(error).__name__}: {error}")
 
     def run(self):
         """Every step that is not done; the exit code."""
@@ -203,7 +202,7 @@ def run(options):
     """The command; the exit code."""
     if options.step:
         return run_step(options)
-    planned = plan.steps(options.slower)
+    planned = plan.chosen(plan.steps(options.slower), options.only)
     if options.plan or options.split:
         print(plan.describe(planned, options.split or [options.minutes]))
         return 0

@@ -44,6 +44,7 @@ def add_first_light(stages):
     add("--minutes", type=float, default=13, metavar="M", help="the call is over then, its report included (13)")
     add("--continue", "--resume", dest="go_on", action="store_true", help="do what an earlier call has not done")
     add("--retry", action="store_true", help="with --continue: what failed, too")
+    add("--only", nargs="+", metavar="STEP", help="these steps; all of a kind by its first word, as in time (all)")
     add("--plan", "--dry-run", action="store_true", help="print what would run, and its seconds")
     add("--split", type=float, nargs="+", metavar="M", help="print the plan for calls of so many minutes")
     add("--batch", type=int, default=256, metavar="N", help="pairs in a step; four times as many once (256)")
@@ -52,7 +53,7 @@ def add_first_light(stages):
     add("--slower", type=float, default=1, metavar="F", help="longer limits, for a rehearsal without a GPU (1)")
     add("--data", type=pathlib.Path, metavar="DIR", help="labelled images for the ablation's runs (none: left out)")
     add("--out", type=pathlib.Path, default=PACK / "first-light", metavar="DIR", help="results (.gpu/first-light)")
-    add("--deliver", type=pathlib.Path, metavar="DIR", help="three files there: report, results, logs and traces")
+    add("--deliver", type=pathlib.Path, metavar="DIR", help="four files there: report, results, logs, traces")
     add("--step", help=argparse.SUPPRESS)
 
 

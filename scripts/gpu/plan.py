@@ -45,10 +45,15 @@ def steps(slower=1.0):
     return scaled
 
 
+def chosen(planned, names):
+    """Those that are named, by their key or its first part; all where none is."""
+    return [step for step in planned if not names or {step.key, step.key.split("/")[0]} & set(names)]
+
+
 def usual_steps():
     return [
         Step("machine", "card, driver, torch, compilers", 30, 5, 90),
-        Step("kernels", "do the kernels compile, and are they right?", 20, 5, 60),
+        Step("kernels", "do the kernels compile, and are they right?", 30, 5, 90),
         Step("tests/test-native", "GPU tests: streams, events", 12, 5, 60),
         Step("tests/test-sampler", "GPU tests: pinned memory", 10, 5, 60),
         Step("tests/test-fused", "GPU tests: fused kernels", 20, 5, 90),

@@ -128,7 +128,7 @@ class Calls(unittest.TestCase):
         self.assertEqual(note.read_text().split(), ["a", "failed", "cut", "long", "cut"])
         _, states, _ = self.call(first, scripts, go_on=True, retry=True)
         self.assertEqual(note.read_text().split()[5:], ["failed"])
-        self.assertEqual(sorted(os.listdir(deliver)), ["details.tar.gz", "report.md", "results.jsonl"])
+        self.assertEqual(sorted(os.listdir(deliver)), ["logs.tar.gz", "report.md", "results.jsonl", "traces.tar.gz"])
 
     def test_a_step_that_was_killed_before_its_most_may_be_tried_again(self):
         for most, expected in ((LONG, "ok"), (1.0, "over its limit")):
@@ -192,6 +192,11 @@ class Plans(unittest.TestCase):
     def test_a_slower_machine_gets_longer_limits(self):
         self.assertEqual([3 * each.most for each in plan.steps()], [each.most for each in plan.steps(slower=3)])
         self.assertEqual([3 * each.share for each in plan.steps()], [each.share for each in plan.steps(slower=3)])
+
+    def test_steps_are_chosen_by_key_or_kind(self):
+        keys = [each.key for each in plan.chosen(plan.steps(), ["tests", "time/ours/2"])]
+        self.assertEqual((len(keys), keys[-1]), (5, "time/ours/2"))
+        self.assertEqual(plan.chosen(plan.steps(), None), plan.steps())
 
     def test_every_step_has_an_action(self):
         self.assertLessEqual({step.key.split("/")[0] for step in plan.steps()}, set(steps.ACTIONS))
