@@ -116,6 +116,35 @@ def not_zero(gradients):
     return sorted(name for name, norm in norms.items() if norm > ZERO * max(norms.values()))
 
 
+def compare(exact, theirs, ours):
+    """How alike the gradients of both programs are, and each side's and the peer's in fp32 (`exact`)."""
+    names = not_zero(exact)
+    alike = cosines(theirs, ours, names)
+    middle, their_middle = (statistics.median(c for c, _ in cosines(exact, side, names)) for side in (ours, theirs))
+    worst, name = alike[0]
+    return {
+        "least_cosine": worst,
+        "of": name,
+        "median_cosine": statistics.median(c for c, _ in alike),
+        "gradients": len(names),
+        "like_fp32": middle,
+        "peer_like_fp32": their_middle,
+    }
+
+
+def judge(precision, apart, found):
+    """What says that the programs do different work, or None. A NaN is within no limit."""
+    limit, worst = LOSS_LIMITS[precision], found["least_cosine"]
+    if not apart <= limit:
+        return f"{precision} losses lie {apart:.1e} apart, {limit:.0e} is allowed: the programs do different work"
+    if precision == "fp32" and not worst >= LEAST_COSINE:
+        return f"gradients of {found['of']} have cosine {worst:.4f}, {LEAST_COSINE} is asked for: different work"
+    middle, their_middle = found["like_fp32"], found["peer_like_fp32"]
+    if not middle >= their_middle - BF16_SLACK:
+        return f"{precision} gradients have cosine {middle:.4f} with fp32's, the peer's have {their_middle:.4f}"
+    return None
+
+
 def run(machine):
     import torch
     from safetensors.torch import load_file, save_file
@@ -132,7 +161,7 @@ def run(machine):
     save_file(inputs, folder / "inputs.safetensors")
     model = model.to(device, memory_format=torch.channels_last).train()
 
-    exact, results = None, []
+    exact, complaints = None, []
     for precision, limit in LOSS_LIMITS.items():
         loss, theirs = run_peer(peer, model, inputs, device, precision)
         machine.trainer(BATCH, "--agree", folder, precision=precision)
@@ -141,32 +170,15 @@ def run(machine):
         if set(theirs) != set(ours):
             fail(f"gradients that only one program has: {sorted(set(theirs) ^ set(ours))[:3]}")
         exact = exact or theirs
-        names = not_zero(exact)
-        alike = cosines(theirs, ours, names)
-        middle, their_middle = (statistics.median(c for c, _ in cosines(exact, side, names)) for side in (ours, theirs))
-        apart, (worst, name) = abs(our_loss - loss), alike[0]
+        apart, found = abs(our_loss - loss), compare(exact, theirs, ours)
         say(
             f"agree, {precision}: loss {loss:.6f} and {our_loss:.6f}, {apart:.1e} apart (at most {limit:.0e}); "
-            f"cosines of {len(names)} gradients from {worst:.5f} ({name}), median "
-            f"{statistics.median(c for c, _ in alike):.5f}; with fp32's of the peer, median {middle:.5f}, the peer's "
-            f"{their_middle:.5f}"
+            f"cosines of {found['gradients']} gradients from {found['least_cosine']:.5f} ({found['of']}), median "
+            f"{found['median_cosine']:.5f}; with fp32's of the peer, median {found['like_fp32']:.5f}, the peer's "
+            f"{found['peer_like_fp32']:.5f}"
         )
-        if not apart <= limit:
-            fail(f"{precision} losses lie {apart:.1e} apart, {limit:.0e} is allowed: the programs do different work")
-        if precision == "fp32" and not worst >= LEAST_COSINE:
-            fail(f"gradients of {name} have cosine {worst:.4f}, {LEAST_COSINE} is asked for: different work")
-        if not middle >= their_middle - BF16_SLACK:
-            fail(f"{precision} gradients have cosine {middle:.4f} with fp32's, the peer's have {their_middle:.4f}")
-        results.append(
-            {
-                "side": precision,
-                "loss_apart": apart,
-                "least_cosine": worst,
-                "of": name,
-                "gradients": len(names),
-                "like_fp32": middle,
-                "peer_like_fp32": their_middle,
-            }
-        )
-    for result in results:
-        machine.record("agree", **result)
+        complaint = judge(precision, apart, found)
+        complaints += filter(None, [complaint])
+        machine.record("agree", side=precision, agreed=complaint is None, loss_apart=apart, **found)
+    if complaints:
+        fail("; ".join(complaints))

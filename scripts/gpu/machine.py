@@ -1,5 +1,6 @@
 """The machine that measures: where its programs lie, how they are started, where results go."""
 
+import contextlib
 import glob
 import importlib.util
 import json
@@ -7,14 +8,14 @@ import os
 import pathlib
 import subprocess
 import sys
-import tarfile
 import tempfile
+import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What travels: ignored by git.
-PACK = ROOT / ".gpu"
-PROGRAMS = PACK / "programs.tar.xz"
+import archive
+import results
+from archive import PROGRAMS, ROOT
+
 # The same step in PyTorch.
 PEER = ROOT / "benchmarks" / "step.py"
 # Tests that need a GPU lie in these, by the names that they travel under.
@@ -33,7 +34,9 @@ def fail(message):
 
 
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    # Nobody may be reading any more.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class OutOfMemory(Exception):
@@ -59,6 +62,8 @@ class Machine:
         self.out.mkdir(parents=True, exist_ok=True)
         self.deadline = time.monotonic() + 60 * options.minutes
         self.folder = None
+        # What the last program wrote on its standard error.
+        self.messages = ""
 
     def program(self, name):
         """Path of one of our programs: the build's, else the packed one's; of a test, the packed one's."""
@@ -66,11 +71,7 @@ class Machine:
             return BUILT / name
         if not PROGRAMS.exists():
             fail(f"neither {BUILT / name} nor {PROGRAMS}: run scripts/bench-gpu pack where there is Rust")
-        unpacked = self.scratch() / "programs"
-        if not unpacked.exists():
-            with tarfile.open(PROGRAMS) as archive:
-                archive.extractall(unpacked, filter="data")
-        return unpacked / name
+        return archive.unpacked() / name
 
     def scratch(self):
         """A folder that ends with this call."""
@@ -79,10 +80,13 @@ class Machine:
 
     def environment(self):
         """Libraries of the torch that this Python has, and threads that rest when they wait."""
-        torch = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+        spec = importlib.util.find_spec("torch")
+        if spec is None:
+            fail(f"{sys.executable} has no torch")
+        torch = pathlib.Path(spec.origin).parent
         nvidia = glob.glob(str(torch.parent / "nvidia" / "*" / "lib"))
         libraries = [str(torch / "lib"), *nvidia, os.environ.get("LD_LIBRARY_PATH", "")]
-        cache = pathlib.Path(tempfile.gettempdir()) / "bench-gpu-inductor"
+        cache = archive.temporary("inductor")
         return {
             **os.environ,
             "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
@@ -99,16 +103,42 @@ class Machine:
         left = self.seconds_left()
         if left <= 0:
             raise OutOfTime
-        try:
-            command = [str(word) for word in command]
-            done = subprocess.run(command, capture_output=True, text=True, env=self.environment(), timeout=left)
-        except subprocess.TimeoutExpired as error:
-            raise OutOfTime from error
-        if done.returncode != 0:
-            if "out of memory" in done.stderr.lower() or "outofmemory" in done.stderr.lower():
+        code, text = self.finish([str(word) for word in command], left)
+        if code != 0:
+            if "out of memory" in self.messages.lower() or "outofmemory" in self.messages.lower():
                 raise OutOfMemory
-            raise Failed(f"{pathlib.Path(command[0]).name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-        return (done.stdout.strip().splitlines() or [""])[-1]
+            last = (self.messages.strip().splitlines() or ["no message"])[-1]
+            raise Failed(f"{pathlib.Path(command[0]).name} ended with code {code}: {last}")
+        return (text.strip().splitlines() or [""])[-1]
+
+    def finish(self, command, seconds):
+        """Exit code and standard output of a command; what it says on standard error is kept, and shown in a log."""
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=self.environment()
+        ) as process:
+            messages = []
+            listener = threading.Thread(target=self.listen, args=(process.stderr, messages), daemon=True)
+            listener.start()
+            timer = threading.Timer(seconds, process.kill)
+            timer.start()
+            try:
+                text = process.stdout.read()
+                code = process.wait()
+            finally:
+                process.kill()
+                is_late = not timer.is_alive()
+                timer.cancel()
+            listener.join(timeout=1)
+        self.messages = "".join(messages)
+        if is_late:
+            raise OutOfTime
+        return code, text
+
+    def listen(self, stream, messages):
+        for line in stream:
+            messages.append(line)
+            if self.options.stage == "first-light":
+                say(line.rstrip())
 
     def trainer(self, batch, *more, precision=None):
         """One result of `trainer bench`, or None where it prints none."""
@@ -130,17 +160,16 @@ class Machine:
         """Adds a line to the results."""
         line = {
             "stage": stage,
+            "machine": archive.machine_id(),
             "precision": self.precision,
             "arch": self.options.arch,
             "size": self.options.size,
             **result,
         }
-        with open(self.out / "results.jsonl", "a") as results:
-            results.write(json.dumps(line) + "\n")
+        results.append(self.out, line)
 
     def has_agreed(self):
         """Whether an earlier call into the same folder has compared both programs as they are asked for now."""
-        results = self.out / "results.jsonl"
-        lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-        asked = {"stage": "agree", "arch": self.options.arch, "size": self.options.size}
-        return any(all(line.get(key) == value for key, value in asked.items()) for line in lines)
+        asked = {"stage": "agree", "arch": self.options.arch, "size": self.options.size, "agreed": True}
+        found = [line for line in results.read(self.out) if asked.items() <= line.items()]
+        return {"fp32", "bf16"} <= {line["side"] for line in found}

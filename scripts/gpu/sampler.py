@@ -7,10 +7,10 @@ WAYMO_SHARE = 0.45
 SPARE = 1.1
 
 
-def make_shards(machine):
-    """Synthetic street scenes of Waymo's size, at least one batch of them, in the page cache."""
-    frames = int(max(machine.options.batch) / WAYMO_SHARE * SPARE) + 8
-    folder, ingest = machine.scratch(), machine.program("ingest")
+def make_shards(machine, pairs, folder):
+    """Synthetic street scenes of Waymo's size, at least that many, in the page cache."""
+    frames = int(pairs / WAYMO_SHARE * SPARE) + 8
+    ingest = machine.program("ingest")
     say(f"sampler: rendering {frames} frames")
     machine.run([ingest, "demo", "--out", folder / "data", "--frames", frames])
     machine.run([ingest, "waymo", folder / "data" / "waymo", "--out", folder / "shards"])
@@ -20,7 +20,7 @@ def make_shards(machine):
 def run(machine):
     o = machine.options
     try:
-        shards = o.shards or make_shards(machine)
+        shards = o.shards or make_shards(machine, max(o.batch), machine.scratch())
         for batch in o.batch:
             try:
                 result = machine.trainer(batch, shards, "--steps", o.steps, "--warmup", o.warmup)

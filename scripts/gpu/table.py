@@ -1,9 +1,9 @@
 """Results as Markdown: speed, memory, and where the time goes."""
 
-import json
 import statistics
 
 import classes
+import results
 from machine import fail
 
 TITLES = {
@@ -18,10 +18,9 @@ def read(folders):
     """All lines of the folders' results."""
     lines = []
     for folder in folders:
-        path = folder / "results.jsonl"
-        if not path.exists():
-            fail(f"no results.jsonl in {folder}")
-        lines += [json.loads(line) for line in path.read_text().splitlines()]
+        if not (folder / results.NAME).exists():
+            fail(f"no {results.NAME} in {folder}")
+        lines += results.read(folder)
     return lines
 
 

@@ -1,9 +1,22 @@
 """The tests that `cargo test` leaves out because they need a GPU."""
 
 import re
-import subprocess
 
-from machine import TESTS, fail, say
+from machine import TESTS, OutOfTime, fail, say
+
+
+def run_one(machine, name):
+    """Runs the tests of one program; whether all passed."""
+    # One at a time: they share the GPU. The loader's soak test needs no GPU.
+    command = [str(machine.program(name)), "--ignored", "--test-threads", "1", "--skip", "soak"]
+    code, text = machine.finish(command, max(machine.seconds_left(), 1))
+    counts = re.search(r"(\d+) passed; (\d+) failed", text)
+    passed, broken = map(int, counts.groups()) if counts else (0, 1)
+    machine.record("tests", side=name, passed=passed, not_passed=broken)
+    say(f"tests: {name}: {passed} passed, {broken} failed")
+    if code != 0 or broken:
+        say((text + machine.messages)[-4000:])
+    return code == 0 and not broken
 
 
 def run(machine):
@@ -11,19 +24,10 @@ def run(machine):
         return say("tests: left out, they need a GPU")
     failed = []
     for name in TESTS:
-        # One at a time: they share the GPU. The loader's soak test needs no GPU.
-        command = [machine.program(name), "--ignored", "--test-threads", "1", "--skip", "soak"]
         try:
-            left, environment = max(machine.seconds_left(), 1), machine.environment()
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=left)
-        except subprocess.TimeoutExpired:
+            if not run_one(machine, name):
+                failed.append(name)
+        except OutOfTime:
             return say(f"tests: no time is left for {name} in this call")
-        counts = re.search(r"(\d+) passed; (\d+) failed", done.stdout)
-        passed, broken = map(int, counts.groups()) if counts else (0, 1)
-        machine.record("tests", side=name, passed=passed, not_passed=broken)
-        say(f"tests: {name}: {passed} passed, {broken} failed")
-        if done.returncode != 0 or broken:
-            say((done.stdout + done.stderr)[-4000:])
-            failed.append(name)
     if failed:
         fail(f"tests failed: {', '.join(failed)}")

@@ -20,6 +20,22 @@ def measure(machine, side, batch):
     return machine.peer(batch, side, o.steps, o.warmup)
 
 
+def run_one(machine, side, batch, turn):
+    """One program's turn; what it raises is recorded first."""
+    try:
+        result = measure(machine, side, batch)
+    except OutOfMemory:
+        machine.record("time", side=side, batch=batch, out_of_memory=True)
+        raise
+    except Failed as error:
+        machine.record("time", side=side, batch=batch, failed=str(error))
+        raise
+    # What was asked for, not what each program calls it.
+    asked = ("precision", "arch", "size", "batch")
+    machine.record("time", side=side, batch=batch, turn=turn, **{k: v for k, v in result.items() if k not in asked})
+    return result
+
+
 def run_batch(machine, batch):
     """All turns; raises OutOfMemory at the first program that has not enough."""
     took, failed = {}, set()
@@ -31,25 +47,18 @@ def run_batch(machine, batch):
                 raise OutOfTime
             begin = time.monotonic()
             try:
-                result = measure(machine, side, batch)
+                result = run_one(machine, side, batch, turn)
             except OutOfMemory:
                 say(f"time: {batch} pairs do not fit ({side})")
-                machine.record("time", side=side, batch=batch, out_of_memory=True)
                 raise
             except Failed as error:
                 if side == "ours":
                     raise
                 # torch.compile needs a C compiler and more; where it does not work, the others are still measured.
                 say(f"time: {side} failed: {error}")
-                machine.record("time", side=side, batch=batch, failed=str(error))
                 failed.add(side)
                 continue
             took[side] = time.monotonic() - begin
-            # What was asked for, not what each program calls it.
-            asked = ("precision", "arch", "size", "batch")
-            machine.record(
-                "time", side=side, batch=batch, turn=turn, **{k: v for k, v in result.items() if k not in asked}
-            )
             say(f"time: {batch} pairs, {side}: {result['pairs_per_s']:.1f} pairs/s ({took[side]:.0f} s)")
 
 
