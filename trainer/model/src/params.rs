@@ -329,6 +329,53 @@ mod tests {
         registry
     }
 
+    fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a str> {
+        entries.into_iter().map(|e| e.name.as_str()).collect()
+    }
+
+    #[test]
+    fn buffers_and_trained_tensors_are_told_apart_in_order() {
+        let registry = build(1);
+        let all = ["a.weight", "b.weight", "b.running_mean"];
+        assert_eq!(names(registry.entries()), all);
+        assert_eq!(names(registry.trainable()), all[..2]);
+        assert_eq!(registry.num_parameters(), 6 + 16);
+        let sizes = |tensors: Vec<Tensor>| tensors.iter().map(Tensor::size).collect::<Vec<_>>();
+        assert_eq!(sizes(registry.buffer_tensors()), [vec![4]]);
+        assert_eq!(
+            sizes(registry.trainable_tensors()),
+            [vec![3, 2], vec![4, 4]]
+        );
+    }
+
+    #[test]
+    fn dropped_gradients_are_gone_and_frozen_tensors_get_none() {
+        let registry = build(1);
+        let weight = registry.get("a.weight").unwrap();
+        let backward = || (weight * weight).sum(None::<Kind>).f_backward();
+        backward().unwrap();
+        assert!(weight.grad().defined());
+        registry.drop_grads();
+        assert!(!weight.grad().defined());
+        registry.freeze();
+        assert!(backward().is_err() && !weight.grad().defined());
+    }
+
+    #[test]
+    fn a_part_of_a_state_is_taken_whole_or_not_at_all() {
+        let (registry, other) = (build(1), build(2));
+        let before = registry.get("a.weight").unwrap().copy();
+        let mut part: BTreeMap<_, _> = other.state("").into_iter().take(1).collect();
+        part.insert("c".into(), Tensor::from(0.0));
+        let line = registry.load_part(&part).unwrap_err().to_string();
+        assert!(line.contains("lacks c"), "{line}");
+        assert_eq!(registry.get("a.weight").unwrap(), &before);
+        part.remove("c");
+        registry.load_part(&part).unwrap();
+        assert_eq!(registry.get("a.weight"), other.get("a.weight"));
+        assert_ne!(registry.get("b.weight"), other.get("b.weight"));
+    }
+
     #[test]
     #[should_panic(expected = "two tensors are called a.weight")]
     fn duplicate_names_are_refused() {
