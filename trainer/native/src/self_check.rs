@@ -23,10 +23,10 @@ const BFLOAT16_LIMIT: f64 = 5e-4;
 const SHAPE: [i64; 4] = [5, 320, 13, 9];
 /// Large beside the variance's own rounding, so that a norm without it is another one.
 const EPS: f64 = 0.1;
-/// The least distance from zero of what a ReLU sees. bfloat16 rounds numbers of this size by a
-/// hundredth of it, and the largest here by a tenth.
+/// The least distance from zero of what a ReLU sees. bfloat16 rounds the largest number here by
+/// less than a thirtieth of it.
 #[cfg(test)]
-const MARGIN: f64 = 0.1;
+const MARGIN: f64 = 0.4;
 
 /// Results of every kernel on one device.
 #[derive(PartialEq)]
@@ -95,7 +95,8 @@ fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
 
 /// Numbers in −1..1 that look random.
 fn values(shape: &[i64], salt: f64, device: Device) -> Tensor {
-    let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, device));
+    // Not from 0, whose sine has no sign.
+    let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, device)) + 1.0;
     ((index * (1.7 + salt)).sin() * 43_758.545_3)
         .frac()
         .view(shape)
@@ -239,7 +240,7 @@ mod tests {
                 );
                 // Half a unit of the last of 8 bits, at the largest number.
                 let most = seen.abs().max().double_value(&[]) / 256.0;
-                assert!(most < MARGIN / 4.0, "{kind:?}: {most}");
+                assert!(most < MARGIN / 30.0, "{kind:?}: {most}");
             }
         }
     }
