@@ -20,8 +20,12 @@ PEER = ROOT / "benchmarks" / "step.py"
 # Tests that need a GPU lie in these, by the names that they travel under.
 TESTS = {
     "test-native": ["-p", "native", "--lib"],
-    "test-fused": ["-p", "native-emulator", "--test", "fused"],
+    "test-second-gpu": ["-p", "native", "--test", "second_gpu"],
+    "test-kernels": ["-p", "native-emulator", "--test", "device"],
+    "test-model": ["-p", "model", "--lib"],
+    "test-upload": ["-p", "trainer", "--lib"],
     "test-oracle": ["-p", "trainer", "--test", "oracle"],
+    "test-run": ["-p", "trainer", "--test", "run"],
     "test-sampler": ["-p", "sampler", "--lib"],
 }
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
