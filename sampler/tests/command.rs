@@ -31,6 +31,22 @@ fn folder_with_set() -> tempfile::TempDir {
 }
 
 #[test]
+fn memory_that_is_not_page_locked_is_said_aloud() {
+    let dir = folder_with_set();
+    let bench = |more: &[&str]| {
+        let mut args = vec!["bench", "--json", "--seconds", "0.2", "--threads", "1"];
+        args.extend(more);
+        let output = sampler(&args, dir.path());
+        assert_eq!(json(&output)["pinned"], false);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // No machine has so many.
+    let line = bench(&["--pinned", "1000"]);
+    assert!(line.contains("not page-locked (no"), "{line}");
+    assert!(!bench(&[]).contains("page-locked"));
+}
+
+#[test]
 fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
     let dir = folder_with_set();
     let report = json(&sampler(

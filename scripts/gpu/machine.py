@@ -21,8 +21,12 @@ PEER = ROOT / "benchmarks" / "step.py"
 # Tests that need a GPU lie in these, by the names that they travel under.
 TESTS = {
     "test-native": ["-p", "native", "--lib"],
-    "test-fused": ["-p", "native-emulator", "--test", "fused"],
+    "test-second-gpu": ["-p", "native", "--test", "second_gpu"],
+    "test-kernels": ["-p", "native-emulator", "--test", "device"],
+    "test-model": ["-p", "model", "--lib"],
+    "test-upload": ["-p", "trainer", "--lib"],
     "test-oracle": ["-p", "trainer", "--test", "oracle"],
+    "test-run": ["-p", "trainer", "--test", "run"],
     "test-sampler": ["-p", "sampler", "--lib"],
 }
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
@@ -111,11 +115,11 @@ class Machine:
             raise Failed(f"{pathlib.Path(command[0]).name} ended with code {code}: {last}")
         return (text.strip().splitlines() or [""])[-1]
 
-    def finish(self, command, seconds):
+    def finish(self, command, seconds, **variables):
         """Exit code and standard output of a command; what it says on standard error is kept, and shown in a log."""
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=self.environment()
-        ) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+        environment = {**self.environment(), **variables}
+        with subprocess.Popen(command, **pipes, env=environment) as process:
             messages = []
             listener = threading.Thread(target=self.listen, args=(process.stderr, messages), daemon=True)
             listener.start()

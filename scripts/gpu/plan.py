@@ -52,12 +52,16 @@ def chosen(planned, names):
 
 def usual_steps():
     return [
-        Step("machine", "card, driver, torch, compilers", 30, 5, 90),
-        Step("kernels", "do the kernels compile, and are they right?", 30, 5, 90),
-        Step("tests/test-native", "GPU tests: streams, events", 12, 5, 60),
+        Step("machine", "card, driver, torch, compilers", 20, 5, 90),
+        Step("kernels", "do the kernels compile, and are they right?", 20, 5, 90),
+        Step("tests/test-kernels", "GPU tests: kernels beside float64", 25, 5, 90),
+        Step("tests/test-native", "GPU tests: streams, events, uploads", 12, 5, 60),
+        Step("tests/test-second-gpu", "GPU tests: no context on another GPU", 5, 3, 30),
+        Step("tests/test-model", "GPU tests: seeds of clusters", 8, 5, 60),
+        Step("tests/test-upload", "GPU tests: views of a batch", 8, 5, 60),
+        Step("tests/test-oracle", "GPU tests: whole steps, the gate", 25, 5, 90),
+        Step("tests/test-run", "GPU tests: run, kill and resume", 25, 5, 90),
         Step("tests/test-sampler", "GPU tests: pinned memory", 10, 5, 60),
-        Step("tests/test-fused", "GPU tests: fused kernels", 20, 5, 90),
-        Step("tests/test-oracle", "GPU tests: whole steps", 25, 5, 90),
         Step("agree", "losses and gradients beside PyTorch's", 50, 10, 150),
         timed("ours", 1, 25, 10, 90),
         timed("eager", 1, 25, 10, 90),
@@ -72,8 +76,8 @@ def usual_steps():
         Step("trace/ours", "three steps by class of kernel: ours", 25, 10, 90),
         Step("trace/eager", "the same: PyTorch, eager", 30, 10, 90),
         Step(f"trace/{COMPILED}", "the same: PyTorch, compiled", 40, 20, 120),
-        Step("ranks", "two ranks by Gloo, one by NCCL", 5, 2, 60),
-        Step("loader", "the Python loader on the device", 5, 2, 60),
+        Step("ranks", "two ranks by Gloo, one by NCCL", 3, 2, 60),
+        Step("loader", "the Python loader on the device", 3, 2, 60),
         timed(TUNED, 1, 0, 90, 330),
         *(Step(f"ablation/{n}", f"run {n} of the small ablation", 0, 45, 600) for n in range(1, ABLATION_RUNS + 1)),
     ]

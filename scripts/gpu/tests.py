@@ -9,7 +9,9 @@ def run_one(machine, name):
     """Runs the tests of one program; whether all passed."""
     # One at a time: they share the GPU. The loader's soak test needs no GPU.
     command = [str(machine.program(name)), "--ignored", "--test-threads", "1", "--skip", "soak"]
-    code, text = machine.finish(command, max(machine.seconds_left(), 1))
+    # Tests of the program look for it where it was built, which is another machine.
+    program = str(machine.program("trainer"))
+    code, text = machine.finish(command, max(machine.seconds_left(), 1), TRAINER_PROGRAM=program)
     counts = re.search(r"(\d+) passed; (\d+) failed", text)
     passed, broken = map(int, counts.groups()) if counts else (0, 1)
     machine.record("tests", side=name, passed=passed, not_passed=broken)

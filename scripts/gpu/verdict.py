@@ -43,7 +43,7 @@ def facts(lines):
         yield "machine", f"{found.get('cores')} cores, {found.get('memory_gib')} GiB, {software}", "", None
     kernels = last(lines, "kernels")
     if kernels:
-        yield "kernels, after their check", "on" if kernels["on"] else str(kernels["why"]), "on", kernels["on"]
+        yield "kernels, after their check", str(kernels["why"]), "on", kernels["on"]
     tests = {line["side"]: line for line in lines if line.get("stage") == "tests"}
     for name, line in tests.items():
         whole = line["passed"] > 0 and not line["not_passed"]

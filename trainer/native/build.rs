@@ -17,6 +17,11 @@ fn main() {
         env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys publishes libtorch's folder"),
     );
     compile(&lib);
+    // PyTorch's packages bring an assembler, which a test looks for.
+    println!(
+        "cargo::rustc-env=PTXAS={}",
+        lib.join("../bin/ptxas").display()
+    );
     let paths = run_paths(&lib);
     for path in &paths {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{path}");

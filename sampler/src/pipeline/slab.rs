@@ -65,9 +65,11 @@ impl Slab {
         if let Pin::Auto(ordinal) = pin {
             match allocate_pinned(bytes, ordinal) {
                 Ok(slab) => return Ok(slab),
-                Err(reason) => {
-                    tracing::info!(reason, "batches lie in ordinary memory, not page-locked")
-                }
+                // A warning, because every program of ours shows those: uploads are slower, and
+                // nothing else would tell.
+                Err(reason) => tracing::warn!(
+                    "batches lie in ordinary memory, not page-locked ({reason}): uploads to the GPU are slower"
+                ),
             }
         }
         let mut map = MmapMut::map_anon(bytes).map_err(|source| Error::Io {

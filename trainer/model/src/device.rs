@@ -1,5 +1,7 @@
 //! Where networks compute, in which arithmetic, and what they are fed with.
 
+use std::fmt;
+
 use anyhow::Result;
 use console::usage;
 use native::cuda_device;
@@ -69,24 +71,76 @@ impl Precision {
     }
 }
 
-/// Makes `device` ready for many steps of one shape in `precision`: the fastest convolution of cuDNN
-/// for every layer, and fused kernels if they are wanted. A line about those, if they are and are not
-/// to be had.
+/// Whether the fused kernels of a GPU run, or why libtorch's operations run in their place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FusedKernels {
+    /// They run.
+    On,
+    /// There are none for a CPU.
+    OnlyForGpus,
+    /// Nobody wants them: `fused_kernels = false`.
+    Unwanted,
+    /// They cannot be had, for this reason.
+    Failed(String),
+}
+
+impl FusedKernels {
+    /// A line for whoever wanted them and does not get them.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            FusedKernels::Failed(why) => Some(format!(
+                "note: no fused kernels ({why}): libtorch's are used, which are slower"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// `on`, or `off: ` and the reason.
+impl fmt::Display for FusedKernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FusedKernels::On => f.write_str("on"),
+            FusedKernels::OnlyForGpus => f.write_str("off: the device is a CPU"),
+            FusedKernels::Unwanted => f.write_str("off: fused_kernels = false"),
+            FusedKernels::Failed(why) => write!(f, "off: {why}"),
+        }
+    }
+}
+
+/// How a device computes many steps of one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Of convolutions and products.
+    pub precision: Precision,
+    /// Whether fused kernels are wanted.
+    pub fused_kernels: bool,
+    /// Whether the same input has to give the same bits every time, at a cost in speed.
+    pub deterministic: bool,
+}
+
+/// Makes `device` ready for many steps of one shape: the fastest convolution of cuDNN for every
+/// layer, unless all has to be deterministic, and fused kernels. Call it before the first product.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn tune(device: Device, precision: Precision, fused_kernels: bool) -> Result<Option<String>> {
-    precision.switch_tf32()?;
-    if device.is_cuda() {
+pub fn tune(device: Device, tuning: Tuning) -> Result<FusedKernels> {
+    // First of all: cuBLAS reads its environment once.
+    native::set_deterministic(tuning.deterministic)?;
+    tuning.precision.switch_tf32()?;
+    if device.is_cuda() && !tuning.deterministic {
         Cuda::cudnn_set_benchmark(true);
     }
-    let loaded = match fused_kernels {
-        true => native::load_kernels(device),
-        false => Ok(()),
-    };
-    Ok(loaded.err().map(|why| {
-        format!("note: no fused kernels ({why:#}): libtorch's are used, which are slower")
-    }))
+    if !device.is_cuda() {
+        return Ok(FusedKernels::OnlyForGpus);
+    }
+    if !tuning.fused_kernels {
+        return Ok(FusedKernels::Unwanted);
+    }
+    Ok(match native::load_kernels(device) {
+        Ok(()) => FusedKernels::On,
+        Err(why) => FusedKernels::Failed(format!("{why:#}").replace('\n', " ")),
+    })
 }
 
 /// `[2, 3]`: factors and summands that normalise bytes, `(x / 255 - mean) / std`.
@@ -117,6 +171,22 @@ mod tests {
             let line = select(bad).unwrap_err().to_string();
             assert!(line.contains(bad) && !line.contains('\n'), "{line}");
         }
+    }
+
+    #[test]
+    fn kernels_that_do_not_run_say_why() {
+        let tuning = Tuning {
+            precision: Precision::Fp32,
+            fused_kernels: true,
+            deterministic: false,
+        };
+        let on_cpu = tune(Device::Cpu, tuning).unwrap();
+        assert_eq!(on_cpu.to_string(), "off: the device is a CPU");
+        assert_eq!(on_cpu.warning(), None);
+        assert_eq!(FusedKernels::On.to_string(), "on");
+        let failed = FusedKernels::Failed("there is no libnvrtc".to_owned());
+        assert_eq!(failed.to_string(), "off: there is no libnvrtc");
+        assert!(failed.warning().unwrap().contains("there is no libnvrtc"));
     }
 
     #[test]

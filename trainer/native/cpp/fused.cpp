@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <cstdint>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
@@ -41,11 +42,13 @@ enum Kernel {
   NUM_KERNELS = 13,
 };
 
-// Function, grid and block (three numbers each), stream, pointers to the arguments; returns 0 or an error code.
-using Launch = int (*)(void*, const unsigned*, const unsigned*, void*, void**);
+// The context that the function is of, function, grid and block (three numbers each), stream, pointers to the arguments;
+// returns 0 or an error code.
+using Launch = int (*)(void*, void*, const unsigned*, const unsigned*, void*, void**);
 
 struct Kernels {
   Launch launch = nullptr;
+  void* context = nullptr;
   int multiprocessors = 0;
   std::array<void*, NUM_KERNELS> functions{};
 };
@@ -74,7 +77,7 @@ void launch(c10::Device device, int kernel, Size grid, Size block, Arguments... 
   const c10::DeviceGuard guard(device);
   void* stream = device.is_cuda() ? c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(device).native_handle() : nullptr;
   void* pointers[] = {&arguments...};
-  const int status = kernels.launch(kernels.functions[kernel], &grid.x, &block.x, stream, pointers);
+  const int status = kernels.launch(kernels.context, kernels.functions[kernel], &grid.x, &block.x, stream, pointers);
   TORCH_CHECK(status == 0, "launching fused kernel ", kernel, " failed with CUDA error ", status);
 }
 
@@ -84,9 +87,11 @@ bool has_kernel_type(const at::Tensor& x) { return x.scalar_type() == at::kFloat
 
 // ---------------------------------------------------------------- batch norm
 
-// The same values with channels innermost in memory.
+// The same values with channels innermost in memory, at an address that is a multiple of 16 bytes as the kernels' loads ask
+// for. libtorch's own memory is; a view may begin anywhere in it.
 at::Tensor channels_last(const at::Tensor& x) {
-  return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+  const auto y = x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+  return reinterpret_cast<uintptr_t>(y.data_ptr()) % 16 == 0 ? y : y.clone();
 }
 
 // A map or vectors as rows of channels, and how blocks of threads lie on it.
@@ -232,14 +237,17 @@ struct Norm : torch::autograd::Function<Norm> {
 
 extern "C" {
 
-// Names the kernels for GPU `ordinal`, or for the CPU tensors of this thread if it is -1. A null `launch` takes them away.
-char* trainer_set_kernels(int ordinal, Launch launch, int multiprocessors, void* const* functions, size_t n) {
+// Names the kernels for GPU `ordinal`, or for the CPU tensors of this thread if it is -1; `context` goes to `launch` with each
+// of them. A null `launch` takes them away.
+char* trainer_set_kernels(int ordinal, Launch launch, void* context, int multiprocessors, void* const* functions,
+                          size_t n) {
   return guarded([=] {
     Kernels& kernels = ordinal < 0 ? emulated : gpus.at(ordinal);
     kernels = Kernels{};
     if (!launch) return;
     TORCH_CHECK(n == NUM_KERNELS, "there are ", NUM_KERNELS, " kernels, not ", n);
     std::copy(functions, functions + n, kernels.functions.begin());
+    kernels.context = context;
     kernels.multiprocessors = multiprocessors;
     kernels.launch = launch;
   });

@@ -5,16 +5,20 @@
 //
 // Batch norm works on rows of channels: x is [rows, channels], row-major, which is what a channels-last map [n, c, h, w]
 // with rows = n h w is in memory. A thread owns 16 bytes of neighbouring channels and walks down the rows of its block;
-// threadIdx.x goes along the channels, threadIdx.y down the rows. Sums are made in a fixed order: the same input gives
-// the same bits. All arithmetic is float32.
+// threadIdx.x goes along the channels, threadIdx.y down the rows. No kernel uses atomics. Sums are made in an order that
+// depends on the shape and the number of multiprocessors alone: on one kind of GPU the same input gives the same bits. All
+// arithmetic is float32. Offsets into maps are 64 bits wide; there are at most 2^30 rows.
 
 #ifdef __CUDACC_RTC__
 typedef unsigned char uint8_t;
 #endif
 
 #define THREADS 256
-// Four blocks on a multiprocessor: enough bytes under way to fill the memory's bandwidth.
+// Four blocks on a multiprocessor: enough bytes under way to fill the memory's bandwidth. So a thread has 64 registers, and
+// no kernel spills any to memory (a test of kernels.rs holds that).
+#ifndef KERNEL
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, 4)
+#endif
 
 struct bf16 {
   unsigned short bits;
@@ -256,7 +260,22 @@ static __device__ void masked(float* dz, const float* v, const Affine<W>& affine
   for (int i = 0; i < W; ++i) dz[i] = v[i] * affine.scale[i] + affine.shift[i] <= 0.f ? 0.f : dz[i];
 }
 
+// A thread's share of the two sums that a norm's backward pass needs, one pair a channel.
+template <int W>
+struct Sums {
+  float sum[W], product[W];
+  __device__ void add(const float* dz, const float* v, const float* centre) {
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+      sum[i] += dz[i];
+      product[i] += dz[i] * (v[i] - centre[i]);
+    }
+  }
+};
+
 // partial[0][block][c] = sum of dz, partial[1][block][c] = sum of dz (x - mean). With `y`, writes dz.
+//
+// Each of the two ways to a mask has a loop of its own: in one loop the registers of both would not fit.
 template <typename T>
 static __device__ void norm_reduce(const T* dy, const T* x, const T* y, const float* mean, const float* invstd,
                                    const float* weight, const float* bias, int rows, int channels, int recompute, T* dz,
@@ -265,40 +284,44 @@ static __device__ void norm_reduce(const T* dy, const T* x, const T* y, const fl
   __shared__ float shared[2][THREADS];
   const int channel = (blockIdx.x * blockDim.x + threadIdx.x) * W;
   const bool inside = channel < channels;
-  float sum[W], product[W];
+  const Rows mine = rows_of(blockIdx.y, gridDim.y, rows);
+  const int end = inside ? mine.end : 0;
+  Sums<W> sums;
+  float centre[W];
 #pragma unroll
-  for (int i = 0; i < W; ++i) sum[i] = product[i] = 0.f;
-  if (inside) {
-    const Affine<W> affine(mean, invstd, weight, bias, channel);
-    float centre[W];
-#pragma unroll
-    for (int i = 0; i < W; ++i) centre[i] = mean[channel + i];
-    const Rows mine = rows_of(blockIdx.y, gridDim.y, rows);
+  for (int i = 0; i < W; ++i) {
+    sums.sum[i] = sums.product[i] = 0.f;
+    centre[i] = inside ? mean[channel + i] : 0.f;
+  }
+  if (y) {
 #pragma unroll 1
-    for (int row = mine.begin + threadIdx.y; row < mine.end; row += blockDim.y) {
+    for (int row = mine.begin + threadIdx.y; row < end; row += blockDim.y) {
+      const long long at = (long long)row * channels + channel;
+      float g[W], v[W], out[W];
+      Pack<T>::load(dy + at, g);
+      Pack<T>::load(x + at, v);
+      Pack<T>::load(y + at, out);
+#pragma unroll
+      for (int i = 0; i < W; ++i) g[i] = out[i] <= 0.f ? 0.f : g[i];
+      Pack<T>::store(dz + at, g);
+      sums.add(g, v, centre);
+    }
+  } else if (inside) {
+    const Affine<W> affine(mean, invstd, weight, bias, channel);
+#pragma unroll 1
+    for (int row = mine.begin + threadIdx.y; row < end; row += blockDim.y) {
       const long long at = (long long)row * channels + channel;
       float g[W], v[W];
       Pack<T>::load(dy + at, g);
       Pack<T>::load(x + at, v);
       if (recompute) masked(g, v, affine);
-      if (y) {
-        float out[W];
-        Pack<T>::load(y + at, out);
-#pragma unroll
-        for (int i = 0; i < W; ++i) g[i] = out[i] <= 0.f ? 0.f : g[i];
-        Pack<T>::store(dz + at, g);
-      }
-#pragma unroll
-      for (int i = 0; i < W; ++i) {
-        sum[i] += g[i];
-        product[i] += g[i] * (v[i] - centre[i]);
-      }
+      sums.add(g, v, centre);
     }
   }
   const int me = threadIdx.y * blockDim.x + threadIdx.x;
 #pragma unroll
   for (int i = 0; i < W; ++i) {
-    shared[0][me] = sum[i], shared[1][me] = product[i];
+    shared[0][me] = sums.sum[i], shared[1][me] = sums.product[i];
     add_down(shared);
     if (threadIdx.y == 0 && inside) {
       partial[(long long)blockIdx.y * channels + channel + i] = shared[0][me];
@@ -383,7 +406,8 @@ KERNEL norm_input_bf16(const bf16* dz, const bf16* x, const float* mean, const f
 
 // ---------------------------------------------------------------- views
 
-// Bytes of RGB pixels to byte * scale + shift of their channel, 8 a thread; `scale_shift` is [2, 3].
+// Bytes of RGB pixels to byte * scale + shift of their channel, 8 a thread; `scale_shift` is [2, 3]. The product is rounded
+// before the sum, as libtorch's two operations do: the same bits on every device.
 template <typename T>
 static __device__ void normalise(const uint8_t* bytes, const float* scale_shift, long long count, T* out) {
   const int EACH = 8, W = Pack<T>::width;
@@ -393,7 +417,7 @@ static __device__ void normalise(const uint8_t* bytes, const float* scale_shift,
   const int here = count - begin < EACH ? (int)(count - begin) : EACH;
   for (int i = 0; i < here; ++i) {
     const int channel = (int)((begin + i) % 3);
-    values[i] = (float)bytes[begin + i] * scale_shift[channel] + scale_shift[3 + channel];
+    values[i] = __fadd_rn(__fmul_rn((float)bytes[begin + i], scale_shift[channel]), scale_shift[3 + channel]);
   }
   if (here == EACH) {
 #pragma unroll

@@ -1,4 +1,4 @@
-// What tch does not expose of libtorch: autocast with a dtype, multi-tensor updates, events, global switches.
+// What tch does not expose of libtorch: autocast with a dtype, multi-tensor updates, events, devices, global switches.
 //
 // Every function is `extern "C"`, takes tensors as `at::Tensor*` (tch's own representation, borrowed for the call), and
 // returns null or an error message that the caller frees with `trainer_free_message`: no exception crosses into Rust.
@@ -25,6 +25,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/env.h>
 
 #include <torch/csrc/autograd/profiler_kineto.h>
 
@@ -187,6 +188,19 @@ char* trainer_stream_keep(at::Tensor* const* tensors, size_t n) {
   });
 }
 
+// ---------------------------------------------------------------- devices
+
+// Makes CUDA device `ordinal` the current one of this thread.
+char* trainer_set_device(int ordinal) {
+  return guarded([=] { c10::impl::VirtualGuardImpl(c10::kCUDA).setDevice(cuda(ordinal)); });
+}
+
+// *out = new tensor: the same in page-locked memory. libtorch gives that memory to others only when the copies from it that
+// were queued until then have ended.
+char* trainer_pin(at::Tensor* host, at::Tensor** out) {
+  return guarded([=] { *out = new at::Tensor(host->pin_memory()); });
+}
+
 // ---------------------------------------------------------------- measurement
 
 // *bytes = the most memory that tensors on a CUDA device have held at once.
@@ -226,6 +240,27 @@ char* trainer_set_tf32(int on) {
     at::globalContext().setAllowTF32CuDNN(on != 0);
     at::globalContext().setAllowTF32CuBLAS(on != 0);
   });
+}
+
+// Only operations whose results are the same every time; one that has no such way is an error. cuBLAS reads its variable when
+// it is first used.
+char* trainer_set_deterministic(int on) {
+  return guarded([=] {
+    if (on) c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/false);
+    auto& context = at::globalContext();
+    context.setDeterministicAlgorithms(on != 0, /*warn_only=*/false);
+    context.setDeterministicCuDNN(on != 0);
+    context.setDeterministicMkldnn(on != 0);
+    if (on) context.setBenchmarkCuDNN(false);
+  });
+}
+
+// Whether that is so, as libtorch has it.
+int trainer_is_deterministic() {
+  const auto& context = at::globalContext();
+  return context.deterministicAlgorithms() && !context.deterministicAlgorithmsWarnOnly() &&
+         context.deterministicCuDNN() && !context.benchmarkCuDNN() &&
+         c10::utils::has_env("CUBLAS_WORKSPACE_CONFIG");
 }
 
 // Loads a shared library and makes its symbols and static registrations global.

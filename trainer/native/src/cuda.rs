@@ -9,7 +9,10 @@ use tch::{Cuda, Device};
 use crate::ffi::{Message, outcome};
 
 unsafe extern "C" {
+    fn trainer_set_device(ordinal: c_int) -> Message;
     fn trainer_set_tf32(on: c_int) -> Message;
+    fn trainer_set_deterministic(on: c_int) -> Message;
+    fn trainer_is_deterministic() -> c_int;
     fn trainer_load_library(name: *const c_char) -> Message;
 }
 
@@ -17,6 +20,24 @@ unsafe extern "C" {
 pub fn set_tf32(on: bool) -> Result<()> {
     // SAFETY: sets flags of libtorch's global context.
     outcome(unsafe { trainer_set_tf32(c_int::from(on)) })
+}
+
+/// Lets libtorch take only operations that compute the same bits every time, on one kind of device
+/// and with one number of threads. From then on an operation that has no such way is an error. On
+/// a GPU it has to be said before the first matrix product, because cuBLAS reads its environment
+/// (`CUBLAS_WORKSPACE_CONFIG`, set here unless it is) just once.
+///
+/// Source: "Reproducibility" in PyTorch's notes, and "Results reproducibility" in cuBLAS's manual.
+pub fn set_deterministic(on: bool) -> Result<()> {
+    // SAFETY: sets flags of libtorch's global context, and an environment variable behind the lock
+    // that libtorch reads it under.
+    outcome(unsafe { trainer_set_deterministic(c_int::from(on)) })
+}
+
+/// Whether libtorch takes only such operations now.
+pub fn is_deterministic() -> bool {
+    // SAFETY: reads flags of libtorch's global context.
+    unsafe { trainer_is_deterministic() != 0 }
 }
 
 /// Loads a shared library and makes its symbols global.
@@ -27,7 +48,12 @@ pub(crate) fn load_library(name: &str) -> Result<()> {
     outcome(unsafe { trainer_load_library(name.as_ptr()) })
 }
 
-/// The CUDA device with this ordinal, ready for use.
+/// The CUDA device with this ordinal, ready for use, and from now on the current one of the calling
+/// thread. Threads that libtorch starts for backward passes choose theirs by themselves.
+///
+/// Only the device's own context is made. libtorch allocates page-locked memory in the context of
+/// the current device, and goes back to the current device behind each event: while that is GPU 0,
+/// a run on another GPU would take some hundred megabytes of GPU 0 for a context there.
 ///
 /// The linker drops `libtorch_cuda`, because nothing refers to it by name; it is loaded here, once,
 /// from the binary's run path. Call it before any other use of libtorch: the first question about
@@ -50,6 +76,8 @@ pub fn cuda_device(ordinal: usize) -> Result<Device> {
         (ordinal as i64) < count,
         "there is no GPU {ordinal}: this machine has {count}, counted from 0"
     );
+    // SAFETY: a plain integer.
+    outcome(unsafe { trainer_set_device(ordinal as c_int) })?;
     Ok(Device::Cuda(ordinal))
 }
 
@@ -63,6 +91,28 @@ fn load_cuda() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::{Kind, Tensor};
+
+    /// `put_` has no deterministic way, on any device.
+    fn put() -> std::result::Result<(), tch::TchError> {
+        let mut x = Tensor::zeros([4], (Kind::Float, Device::Cpu));
+        let index = Tensor::from_slice(&[1i64, 2]);
+        let value = Tensor::from_slice(&[5.0f32, 6.0]);
+        x.f_put_(&index, &value, false).map(drop)
+    }
+
+    #[test]
+    fn determinism_reaches_libtorch_and_can_be_taken_back() {
+        assert!(!is_deterministic());
+        put().unwrap();
+        set_deterministic(true).unwrap();
+        assert!(is_deterministic());
+        let refused = put().unwrap_err().to_string();
+        set_deterministic(false).unwrap();
+        assert!(refused.contains("deterministic"), "{refused}");
+        assert!(!is_deterministic());
+        put().unwrap();
+    }
 
     #[test]
     fn missing_cuda_is_one_clear_line() {

@@ -16,8 +16,9 @@
 //! * [`Event`] and [`Stream`]: work that runs beside other work on a GPU.
 //! * [`batch_norm`], [`normalise`], [`Restore`]: fused operations, one pass over memory where
 //!   libtorch has several. On a GPU they run kernels of ours once [`load_kernels`] has loaded them.
-//! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`trace()`],
-//!   [`peak_memory_bytes`]: switches and measurements of the whole process.
+//! * [`pinned`], [`upload`]: from the host to a GPU without waiting.
+//! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`set_deterministic`],
+//!   [`trace()`], [`peak_memory_bytes`]: switches and measurements of the whole process.
 //! * [`torch`]: libtorch's errors in one line.
 //!
 //! Everything here is safe to call. Functions that a caller cannot provoke to fail with valid
@@ -34,12 +35,13 @@ mod ffi;
 mod foreach;
 mod fused;
 mod kernels;
+mod pinned;
 mod self_check;
 mod stream;
 mod trace;
 
 pub use autocast::{Autocast, autocast, autocast_dtype, autocast_off};
-pub use cuda::{cuda_device, set_tf32};
+pub use cuda::{cuda_device, is_deterministic, set_deterministic, set_tf32};
 pub use error::{first_line, torch};
 pub use event::Event;
 pub use foreach::{
@@ -48,6 +50,7 @@ pub use foreach::{
 };
 pub use fused::{After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, normalise};
 pub use kernels::load_kernels;
+pub use pinned::{pinned, upload};
 pub use self_check::FusedResults;
 pub use stream::Stream;
 pub use trace::{peak_memory_bytes, trace};

@@ -92,10 +92,8 @@ mod tests {
         assert_eq!(made, Tensor::from_slice(&[1.0f32, 1.0]));
     }
 
-    #[test]
-    #[ignore = "needs CUDA"]
-    fn what_one_stream_makes_another_uses() {
-        let device = cuda_device(0).unwrap();
+    /// Tensors made beside are used behind their event.
+    fn uses_what_is_made_beside(device: Device) {
         let stream = Stream::beside(device).unwrap();
         for round in 0..50 {
             let (made, event) = stream
@@ -111,5 +109,71 @@ mod tests {
                 round as f64
             );
         }
+    }
+
+    #[test]
+    fn what_is_made_beside_is_used_on_the_cpu() {
+        uses_what_is_made_beside(Device::Cpu);
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn what_one_stream_makes_another_uses() {
+        uses_what_is_made_beside(cuda_device(0).unwrap());
+    }
+
+    /// Queues work of half a second or more on the current stream of a GPU.
+    fn keep_busy(device: Device) {
+        let (side, times) = if device.is_cuda() {
+            (4096, 200)
+        } else {
+            (8, 1)
+        };
+        let x = Tensor::ones([side, side], (Kind::Float, device));
+        let mut y = x.shallow_clone();
+        for _ in 0..times {
+            y = y.matmul(&x) * 1e-4;
+        }
+    }
+
+    /// A tensor of ones made beside is read behind long work, and dropped before that has come to
+    /// its end; then a tensor of twos is made beside. The mean of what was read, and whether the
+    /// second tensor was given the first one's memory.
+    fn read_after_its_drop(device: Device, numel: i64, is_kept: bool) -> (f64, bool) {
+        let _guard = tch::no_grad_guard();
+        let stream = Stream::beside(device).unwrap();
+        let filled = |value: f64| Tensor::full([numel], value, (Kind::Float, device));
+        let (made, event) = stream
+            .run(|| (filled(1.0), Event::record(device).unwrap()))
+            .unwrap();
+        event.block_stream().unwrap();
+        keep_busy(device);
+        let read = made.copy();
+        if is_kept {
+            stream.keep(&[made.shallow_clone()]).unwrap();
+        }
+        let address = made.data_ptr();
+        drop(made);
+        let next = stream.run(|| filled(2.0)).unwrap();
+        let is_reused = next.data_ptr() == address;
+        (read.mean(Kind::Double).double_value(&[]), is_reused)
+    }
+
+    #[test]
+    fn on_the_cpu_what_was_read_stays() {
+        assert_eq!(read_after_its_drop(Device::Cpu, 1 << 16, true).0, 1.0);
+        assert_eq!(read_after_its_drop(Device::Cpu, 1 << 16, false).0, 1.0);
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn what_is_kept_outlives_its_drop_and_what_is_not_does_not() {
+        let gpu = cuda_device(0).unwrap();
+        keep_busy(gpu); // starts cuBLAS
+        tch::Cuda::synchronize(0);
+        // Another size each, so that no earlier memory fits.
+        assert_eq!(read_after_its_drop(gpu, 24 << 20, true), (1.0, false));
+        // Without `keep` the test above would see this.
+        assert_eq!(read_after_its_drop(gpu, 32 << 20, false), (2.0, true));
     }
 }

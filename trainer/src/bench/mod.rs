@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use host::CpuTimes;
+use model::device::FusedKernels;
 use tch::Device;
 
 use crate::config::RunConfig;
@@ -37,6 +38,8 @@ pub struct Request<'a> {
     pub config: &'a RunConfig,
     /// Where it computes.
     pub device: Device,
+    /// Whether the fused kernels run there, or why not.
+    pub fused_kernels: &'a FusedKernels,
     /// Steps in a block.
     pub steps: u64,
     /// Steps before the first block.
@@ -66,5 +69,5 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
     let others = CpuTimes::now().zip(before);
     let others = others.and_then(|(now, before)| now.others_since(&before));
     let paces: Vec<_> = paces.into_iter().flatten().collect();
-    Report::new(request.config, &bench, warmup_s, &paces, others)
+    Report::new(request, &bench, warmup_s, &paces, others)
 }

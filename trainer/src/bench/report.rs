@@ -9,8 +9,7 @@ use serde::Serialize;
 use tch::Device;
 
 use super::blocks::Bench;
-use super::flops;
-use crate::config::RunConfig;
+use super::{Request, flops};
 use crate::report::{Pace, cpu_shares};
 
 /// One measurement.
@@ -26,6 +25,10 @@ pub struct Report {
     pub size: u32,
     /// Of convolutions and matrix products.
     pub precision: Precision,
+    /// `on`, or `off: ` and why.
+    pub fused_kernels: String,
+    /// Whether libtorch takes only operations that compute the same bits every time.
+    pub deterministic: bool,
     /// `loader` or `memory`.
     pub data: &'static str,
     /// Seconds of the steps before the first block.
@@ -54,12 +57,13 @@ pub struct Report {
 impl Report {
     /// Sums up the blocks; there is one or more.
     pub(super) fn new(
-        config: &RunConfig,
+        request: &Request<'_>,
         bench: &Bench,
         warmup_s: f64,
         blocks: &[Pace],
         others_cpu_share: Option<f64>,
     ) -> Result<Self> {
+        let config = request.config;
         let step_s = median(blocks.iter().map(|pace| pace.step_s));
         let wait_s = median(blocks.iter().map(|pace| pace.data_wait_s));
         let shares: Option<Vec<f64>> = blocks.iter().map(|pace| pace.loader_cpu).collect();
@@ -74,6 +78,8 @@ impl Report {
             batch: bench.pairs_per_step,
             size: config.augment.view_px,
             precision: config.optim.precision,
+            fused_kernels: request.fused_kernels.to_string(),
+            deterministic: native::is_deterministic(),
             data: bench.source.name(),
             warmup_s,
             step_ms: 1e3 * step_s,
@@ -113,6 +119,12 @@ impl fmt::Display for Report {
         } = self;
         let config = format!("{arch:?}, {batch} pairs of {size} px, {precision:?}").to_lowercase();
         writeln!(f, "{config}, on {device}, pairs from {data}")?;
+        let deterministic = if self.deterministic {
+            ", deterministic"
+        } else {
+            ""
+        };
+        writeln!(f, "fused kernels {}{deterministic}", self.fused_kernels)?;
         let tflops = self.tflop_per_step / (self.step_ms / 1e3);
         writeln!(
             f,

@@ -14,8 +14,8 @@ use crate::run::settle;
 /// Runs the command.
 pub(super) fn bench(args: &BenchArgs) -> Result<()> {
     let (_, mut config) = setup::resolve_config(&args.config)?;
-    let (device, note) = settle(&mut config, &args.config.device)?;
-    note.iter().for_each(say);
+    let (device, fused_kernels) = settle(&mut config, &args.config.device)?;
+    fused_kernels.warning().iter().for_each(say);
     if let Some(folder) = &args.agree {
         return agree(folder, &config, device);
     }
@@ -23,6 +23,7 @@ pub(super) fn bench(args: &BenchArgs) -> Result<()> {
         shards: args.shards.as_deref(),
         config: &config,
         device,
+        fused_kernels: &fused_kernels,
         steps: args.steps,
         warmup: args.warmup,
         trace: args.trace.as_deref().map(creatable).transpose()?,

@@ -134,4 +134,15 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert_eq!(parse_resolved(&text, "checkpoint").unwrap(), config);
     }
+
+    #[test]
+    fn a_checkpoint_from_before_determinism_could_be_asked_for_reads_as_without() {
+        let text = toml::to_string(&RunConfig::default()).unwrap();
+        let before = text.replace("deterministic = false\n", "");
+        assert_ne!(before, text);
+        assert_eq!(
+            parse_resolved(&before, "checkpoint").unwrap(),
+            RunConfig::default()
+        );
+    }
 }

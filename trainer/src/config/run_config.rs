@@ -6,8 +6,9 @@
 //! nonsense before anything is built; the resolved config is printed, written to
 //! `runs/x/config.toml` and stored in every checkpoint.
 //!
-//! Only `[run]` and `[probe]` may change between a run and its resumption. `run.threads` and
-//! `run.fused_kernels` change how sums are rounded; nothing else in them changes a weight.
+//! Only `[run]` and `[probe]` may change between a run and its resumption. `run.threads`,
+//! `run.fused_kernels` and `run.deterministic` change how sums are rounded; nothing else in them
+//! changes a weight.
 
 use model::device::Precision;
 use model::optim::schedule::{LrShape, TauShape};
@@ -140,7 +141,8 @@ pub struct ScheduleConfig {
 }
 
 /// Logs, checkpoints and the machine. All of it may change when a run is resumed: nothing here
-/// changes a weight, except that `threads` and `fused_kernels` round sums in another order.
+/// changes a weight, except that `threads`, `fused_kernels` and `deterministic` round sums in
+/// another order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {
@@ -161,6 +163,9 @@ pub struct RunSettings {
     /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds
     /// differently.
     pub fused_kernels: bool,
+    /// On a GPU, only operations that compute the same bits every time, so that the same command
+    /// makes the same weights; slower. Without it they differ in rounding from run to run.
+    pub deterministic: bool,
     /// How shards are read. `pread`: with a system call for each level of a frame; a shard that
     /// fails ends the run with a line and a checkpoint. `mmap`: mapped; one that shrinks, or whose
     /// mount vanishes, ends the process by SIGBUS.
@@ -237,6 +242,7 @@ impl Default for RunSettings {
             milestone_every_steps: 0,
             threads: 0,
             fused_kernels: true,
+            deterministic: false,
             reading: Reading::default(),
             max_broken: SamplerConfig::default().max_broken,
         }

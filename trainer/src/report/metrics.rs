@@ -46,6 +46,10 @@ pub struct Row {
     /// mIoU of the linear probe in percent, at steps that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_miou: Option<f64>,
+    /// `on`, or `off: ` and why: whether this step was made with the fused kernels. Rows of older
+    /// versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fused_kernels: Option<String>,
     /// Norms, trust ratios and further signs of collapse, each a key of its own.
     #[serde(flatten)]
     pub diagnostics: Diagnostics,
@@ -190,6 +194,7 @@ mod tests {
             tau: 0.996,
             iou: 0.6,
             probe_miou: None,
+            fused_kernels: Some("off: the device is a CPU".to_owned()),
             diagnostics: Diagnostics {
                 grad_norm: Some(1.0 / 3.0),
                 ..Diagnostics::default()
@@ -241,6 +246,7 @@ mod tests {
             "z_std",
             "z2d_std",
             "z_rank",
+            "fused_kernels",
             "cluster_min",
             "cluster_max",
             "cluster_empty",

@@ -94,7 +94,7 @@ impl FixedBatch {
             .and_then(|t| t.f_contiguous())
             .map_err(torch)?;
         let views = match device {
-            Device::Cuda(_) => views.f_pin_memory(device).map_err(torch)?,
+            Device::Cuda(_) => native::pinned(&views)?,
             _ => views,
         };
         Ok(FixedBatch {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use console::layers::differences;
 use console::usage;
-use model::device;
+use model::device::{self, FusedKernels, Tuning};
 use model::files::checkpoint::{self, Checkpoint, Header, LoaderPosition, Snapshot};
 use sampler::{Cursor, Sampler};
 use tch::{Device, Kind, Tensor};
@@ -105,6 +105,8 @@ pub struct Session {
     pub cursor: Cursor,
     /// The grid of the log under which the steps so far were made; `None` at the start.
     pub(super) grid_before: Option<LogGrid>,
+    /// Whether the fused kernels run, or why not.
+    pub fused_kernels: FusedKernels,
     /// Lines about what was found: the resumption, a damaged checkpoint, another number of threads.
     pub notes: Vec<String>,
 }
@@ -112,7 +114,7 @@ pub struct Session {
 impl Session {
     /// Builds everything, restored from the newest checkpoint if the run folder has one.
     pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
-        let (device, note) = settle(&mut config, &request.device)?;
+        let (device, fused_kernels) = settle(&mut config, &request.device)?;
         let earlier = Earlier::find(request)?;
         let sampler = match &earlier {
             Some(earlier) if !request.allows(data::SHARDS) => {
@@ -137,7 +139,12 @@ impl Session {
             step: 0,
             cursor: Cursor::default(),
             grid_before: None,
-            notes: note.into_iter().chain(found).collect(),
+            notes: [fused_kernels.warning()]
+                .into_iter()
+                .map(|warning| warning.unwrap_or(format!("fused kernels {fused_kernels}")))
+                .chain(found)
+                .collect(),
+            fused_kernels,
         };
         session.note_fresh();
         if let Some(checkpoint) = checkpoint {
@@ -250,21 +257,30 @@ impl Session {
             self.notes.push(format!(
                 "note: the checkpoint was made with --threads {threads}, this is {now}: results differ in rounding"
             ));
+        } else if self.device.is_cuda() && !self.config.run.deterministic {
+            self.notes.push(
+                "note: without run.deterministic = true, a resumed run on a GPU differs in rounding from an undisturbed one"
+                    .to_owned(),
+            );
         }
     }
 }
 
 /// Where `config` is to run, and everything about it that has to be said before libtorch's first
-/// computation; `auto` precision becomes a name. A line about what is not to be had.
+/// computation; `auto` precision becomes a name. Whether the fused kernels run there, or why not.
 ///
 /// # Errors
 /// An unknown or absent device; a precision that it lacks.
-pub(crate) fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, Option<String>)> {
+pub(crate) fn settle(config: &mut RunConfig, device: &str) -> Result<(Device, FusedKernels)> {
     let device = device::select(device)?;
     config.optim.precision = config.optim.precision.resolve(device)?;
     set_torch_threads(config, device);
-    let note = device::tune(device, config.optim.precision, config.run.fused_kernels)?;
-    Ok((device, note))
+    let tuning = Tuning {
+        precision: config.optim.precision,
+        fused_kernels: config.run.fused_kernels,
+        deterministic: config.run.deterministic,
+    };
+    Ok((device, device::tune(device, tuning)?))
 }
 
 /// Before libtorch's first computation: later it would be too late.

@@ -118,6 +118,7 @@ pub fn train(
             let mut row = sums.row(s.step, &s.schedule, (lr, tau), pace);
             row.diagnostics =
                 Diagnostics::measure(sums.sample(), s.stepper.gate.norms(), &s.stepper.optim);
+            row.fused_kernels = Some(s.fused_kernels.to_string());
             row.probe_miou = probe
                 .after_step(s.step, &s.stepper.method)
                 .context("probing")?;
@@ -290,6 +291,7 @@ impl Sums {
             tau,
             iou: self.iou / self.pairs as f64,
             probe_miou: None,
+            fused_kernels: None,
             diagnostics: Diagnostics::default(),
             pairs_per_s: pace.pairs_per_s,
             step_s: pace.step_s,

@@ -125,8 +125,143 @@ impl Uploader {
 
 /// The boxes `[n, 2, 7]` of a batch: one small copy for both views.
 fn upload_boxes(batch: &dyn HostBatch, device: Device) -> Result<Tensor> {
-    let host =
-        Tensor::f_from_slice(&batch.boxes()).and_then(|t| t.f_view([-1, 2, BOX_VALUES as i64]));
-    host.and_then(|t| t.f_to_device_(device, Kind::Float, true, false))
-        .map_err(torch)
+    let host = Tensor::f_from_slice(&batch.boxes())
+        .and_then(|t| t.f_view([-1, 2, BOX_VALUES as i64]))
+        .map_err(torch)?;
+    native::upload(&host, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::host_batch::FixedBatch;
+    use super::*;
+    use native::{cuda_device, load_kernels};
+
+    /// A batch that `salt` decides: views `[2, n, side, side, 3]`, boxes `[n, 2, 7]`.
+    fn host(n: i64, side: i64, salt: i64) -> (Tensor, Tensor) {
+        let shape = [2, n, side, side, 3];
+        let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Int64, Device::Cpu));
+        let views = (&index * &index + salt * 7).remainder(251);
+        let boxes = Tensor::arange(n * 2 * 7, (Kind::Float, Device::Cpu)) + salt;
+        (
+            views.to_kind(Kind::Uint8).view(shape),
+            boxes.view([n, 2, 7]),
+        )
+    }
+
+    fn batch((views, boxes): &(Tensor, Tensor), device: Device) -> Box<dyn HostBatch> {
+        Box::new(Rc::new(FixedBatch::new(views, boxes, device).unwrap()))
+    }
+
+    /// Image, crop, frame and flip of both views, copied to the host.
+    fn on_host(views: &Views) -> Vec<Tensor> {
+        let tensors = |view: &View| {
+            [&view.image, &view.crop, &view.frame, &view.flip].map(|t| t.to_device(Device::Cpu))
+        };
+        [&views.a, &views.b].into_iter().flat_map(tensors).collect()
+    }
+
+    /// The same by definition: byte × scale, rounded, + shift, rounded; and once more to `kind`.
+    fn expected((bytes, boxes): &(Tensor, Tensor), kind: Kind) -> Vec<Tensor> {
+        let constants = Vec::<f32>::try_from(normalisation(Device::Cpu).view([-1])).unwrap();
+        let view = |which: i64| {
+            let bytes = bytes.get(which);
+            let pixels = Vec::<u8>::try_from(bytes.reshape([-1])).unwrap();
+            let normal = pixels.iter().enumerate().map(|(ix, byte)| {
+                let product = f32::from(*byte) * constants[ix % 3];
+                product + constants[3 + ix % 3]
+            });
+            let image = Tensor::from_slice(&normal.collect::<Vec<f32>>()).view_as(&bytes);
+            let boxes = boxes.select(1, which);
+            [
+                image.permute([0, 3, 1, 2]).to_kind(kind),
+                boxes.narrow(1, 0, 4),
+                boxes.narrow(1, 4, 2),
+                boxes.select(1, 6).to_kind(Kind::Bool),
+            ]
+        };
+        (0..2).flat_map(view).collect()
+    }
+
+    fn assert_views_are_exact(device: Device) {
+        for (precision, kind) in [
+            (Precision::Fp32, Kind::Float),
+            (Precision::Bf16, Kind::BFloat16),
+        ] {
+            let mut uploader = Uploader::new(device, precision, 4).unwrap();
+            for (n, side) in [(3, 5), (2, 32)] {
+                let host = host(n, side, 1);
+                let views = uploader.upload(batch(&host, device)).unwrap();
+                assert_eq!(on_host(&views), expected(&host, kind), "{kind:?}, {side}");
+            }
+        }
+    }
+
+    #[test]
+    fn views_are_exact_to_the_bit() {
+        assert_views_are_exact(Device::Cpu);
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn views_on_a_gpu_are_exact_to_the_bit() {
+        let gpu = cuda_device(0).unwrap();
+        assert_views_are_exact(gpu);
+        load_kernels(gpu).unwrap();
+        assert_views_are_exact(gpu);
+    }
+
+    /// Views are read behind long work and dropped before it ends, while more batches are uploaded:
+    /// what is read must be the first batch. Without `keep` in `upload` a GPU writes the next
+    /// batches over it (`native::Stream`'s tests show that it does).
+    fn assert_views_outlive_their_drop(device: Device) {
+        let _guard = tch::no_grad_guard();
+        let (side, times) = if device.is_cuda() {
+            (4096, 200)
+        } else {
+            (8, 1)
+        };
+        let x = Tensor::ones([side, side], (Kind::Float, device));
+        let mut y = x.matmul(&x); // starts cuBLAS
+        let mut uploader = Uploader::new(device, Precision::Fp32, 8).unwrap();
+        let first = host(8, 224, 1);
+        let views = uploader.upload(batch(&first, device)).unwrap();
+        let next: Vec<_> = (2..6)
+            .map(|salt| batch(&host(8, 224, salt), device))
+            .collect();
+        for _ in 0..times {
+            y = y.matmul(&x) * 1e-4;
+        }
+        let read = Views {
+            a: copy(&views.a),
+            b: copy(&views.b),
+        };
+        drop(views);
+        for batch in next {
+            drop(uploader.upload(batch).unwrap());
+        }
+        assert_eq!(on_host(&read), expected(&first, Kind::Float));
+    }
+
+    fn copy(view: &View) -> View {
+        View {
+            image: view.image.copy(),
+            crop: view.crop.copy(),
+            frame: view.frame.copy(),
+            flip: view.flip.copy(),
+        }
+    }
+
+    #[test]
+    fn views_outlive_their_drop() {
+        assert_views_outlive_their_drop(Device::Cpu);
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn views_on_a_gpu_outlive_their_drop() {
+        assert_views_outlive_their_drop(cuda_device(0).unwrap());
+    }
 }

@@ -42,6 +42,8 @@ fn a_step_is_timed_with_pairs_of_memory_and_of_the_loader() {
         "--json",
         "--set",
         "data.accumulate=2",
+        "--set",
+        "run.deterministic=true",
     ]));
     for (found, data, pairs) in [(&memory, "memory", 6), (&loader, "loader", 12)] {
         assert_eq!(
@@ -56,6 +58,8 @@ fn a_step_is_timed_with_pairs_of_memory_and_of_the_loader() {
             (&found["device"], &found["precision"], &found["peak_gib"]),
             (&"cpu".into(), &"fp32".into(), &Value::Null)
         );
+        assert_eq!(found["fused_kernels"], "off: the device is a CPU");
+        assert_eq!(found["deterministic"], data == "loader");
         let number = |key: &str| {
             found[key]
                 .as_f64()
@@ -74,9 +78,14 @@ fn a_step_is_timed_with_pairs_of_memory_and_of_the_loader() {
     assert_success(&text);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(
-        ["resnet18, 6 pairs of 64 px, fp32", "pairs/s", "data wait"]
-            .iter()
-            .all(|part| text.contains(part)),
+        [
+            "resnet18, 6 pairs of 64 px, fp32",
+            "fused kernels off: the device is a CPU",
+            "pairs/s",
+            "data wait"
+        ]
+        .iter()
+        .all(|part| text.contains(part)),
         "{text}"
     );
     assert_eq!(

@@ -53,12 +53,19 @@ threads = 1
 /// test ends.
 struct Bench {
     dir: TempDir,
+    /// `cpu` or `cuda`.
+    device: &'static str,
 }
 
 impl Bench {
     fn new() -> Bench {
+        Bench::on("cpu")
+    }
+
+    fn on(device: &'static str) -> Bench {
         let bench = Bench {
             dir: tempfile::tempdir().unwrap(),
+            device,
         };
         scenes::write(&bench.path("shards"), 0..20);
         std::fs::write(bench.path("small.toml"), CONFIG).unwrap();
@@ -75,7 +82,7 @@ impl Bench {
     }
 
     fn command(&self, out: &Path, more: &[&str]) -> Command {
-        let mut command = trainer(&["run", "--device", "cpu"]);
+        let mut command = trainer(&["run", "--device", self.device]);
         command
             .arg(self.path("shards"))
             .arg("--config")
@@ -85,8 +92,11 @@ impl Bench {
     }
 }
 
+/// The program, or another copy of it that TRAINER_PROGRAM names: `scripts/gpu` moves it.
 fn trainer(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    let moved = std::env::var_os("TRAINER_PROGRAM");
+    let program = moved.unwrap_or_else(|| env!("CARGO_BIN_EXE_trainer").into());
+    let mut command = Command::new(program);
     command
         .args(args)
         .env_remove("RUST_LOG")

@@ -96,18 +96,37 @@ fn stopping_by_steps_changes_nothing() {
     assert_same_as_undisturbed(&out);
 }
 
+/// Killed twice and gone on with, a run ends as two undisturbed ones do, which end alike.
+fn assert_kill_9_changes_nothing(bench: &Bench, more: &[&str]) {
+    let [once, twice, killed] = ["once", "twice", "killed"].map(|name| bench.path(name));
+    for step in [4, 6] {
+        let mut child = bench.command(&killed, more).spawn().unwrap();
+        wait_for_step(&killed, step);
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
+    for out in [&once, &twice, &killed] {
+        assert_success(&bench.run(out, more));
+    }
+    assert_same(&result(&twice), &result(&once));
+    assert_same(&result(&killed), &result(&once));
+}
+
 #[test]
 fn kill_9_loses_only_what_came_after_the_checkpoint() {
     let bench = Bench::new();
-    let out = bench.path("kill-9");
-    for step in [4, 6] {
-        let mut child = bench.command(&out, &[]).spawn().unwrap();
-        wait_for_step(&out, step);
-        kill(child.id(), "-KILL");
-        assert!(!child.wait().unwrap().success());
-    }
-    assert_success(&bench.run(&out, &[]));
-    assert_same_as_undisturbed(&out);
+    assert_kill_9_changes_nothing(&bench, &["--set", "run.deterministic=true"]);
+    assert_same_as_undisturbed(&bench.path("killed"));
+}
+
+#[test]
+#[ignore = "needs CUDA"]
+fn on_a_gpu_kill_9_loses_only_what_came_after_the_checkpoint() {
+    let bench = Bench::on("cuda");
+    // Steps long enough to be killed in.
+    let slow = ["--set", "data.accumulate=64"];
+    let deterministic = ["--set", "run.deterministic=true"];
+    assert_kill_9_changes_nothing(&bench, &[slow, deterministic].concat());
 }
 
 #[test]

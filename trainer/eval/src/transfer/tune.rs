@@ -114,7 +114,14 @@ impl Tuning {
         train.check_labels()?;
         test.check_labels()?;
         config.precision = config.precision.resolve(device)?;
-        let note = device::tune(device, config.precision, config.fused_kernels)?;
+        let kernels = device::tune(
+            device,
+            device::Tuning {
+                precision: config.precision,
+                fused_kernels: config.fused_kernels,
+                deterministic: false,
+            },
+        )?;
         fs::create_dir_all(out)
             .map_err(|error| usage(format!("cannot make the folder {out:?} (--out): {error}")))?;
         let fcn = Fcn::new(weights, &config, device)?;
@@ -137,7 +144,7 @@ impl Tuning {
             sgd,
             out: out.to_owned(),
             iteration: 0,
-            note,
+            note: kernels.warning(),
         };
         tuning.restore()?;
         Ok(tuning)

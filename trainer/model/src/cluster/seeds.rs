@@ -40,9 +40,9 @@ pub(super) fn indices(points: &Tensor, knobs: KMeans) -> Tensor {
         Seeds::Farthest => farthest_first(points, knobs),
         Seeds::Random => {
             let drawn = knobs.draw.distinct(n, num_points, knobs.k);
-            Tensor::from_slice(&drawn)
-                .view([n, knobs.k])
-                .to_device(points.device())
+            let drawn = Tensor::from_slice(&drawn).view([n, knobs.k]);
+            // A step does not wait for its device.
+            native::upload(&drawn, points.device()).expect("memory for a few numbers")
         }
     }
 }
@@ -67,7 +67,9 @@ fn farthest_first(points: &Tensor, knobs: KMeans) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::knobs::{Centroid, Empty, Metric};
     use super::*;
+    use tch::Device;
 
     #[test]
     fn drawn_seeds_are_distinct_and_every_cell_comes_up_alike() {
@@ -97,6 +99,45 @@ mod tests {
             other(Draw { seed: 5, number: 0 }),
             other(Draw { seed: 6, number: 0 })
         );
+    }
+
+    /// Seeds of several steps, queued one after the other.
+    fn drawn_on(device: Device) -> Vec<Tensor> {
+        let points = Tensor::zeros([10, 7, 2], (Kind::Float, device));
+        let of_step = |number| {
+            let knobs = KMeans {
+                k: 3,
+                iters: 1,
+                metric: Metric::Cosine,
+                seeds: Seeds::Random,
+                draw: Draw { seed: 5, number },
+                centroid: Centroid::Raw,
+                empty: Empty::Keep,
+            };
+            indices(&points, knobs)
+        };
+        let seeds: Vec<Tensor> = (0..20).map(of_step).collect();
+        seeds.iter().map(|t| t.to_device(Device::Cpu)).collect()
+    }
+
+    fn drawn_by_the_host() -> Vec<Tensor> {
+        let of_step = |number| {
+            let drawn = Draw { seed: 5, number }.distinct(10, 7, 3);
+            Tensor::from_slice(&drawn).view([10, 3])
+        };
+        (0..20).map(of_step).collect()
+    }
+
+    #[test]
+    fn drawn_seeds_arrive() {
+        assert_eq!(drawn_on(Device::Cpu), drawn_by_the_host());
+    }
+
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn drawn_seeds_arrive_on_a_gpu() {
+        let gpu = native::cuda_device(0).unwrap();
+        assert_eq!(drawn_on(gpu), drawn_by_the_host());
     }
 
     #[test]

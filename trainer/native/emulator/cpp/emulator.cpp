@@ -2,7 +2,8 @@
 //
 // A thread is a context with a stack of its own that runs to its next __syncthreads or its end; then the next one runs. So
 // races between threads do not show, but wrong indices, sums, masks and roundings do, and so does a barrier that only
-// some threads of a block reach.
+// some threads of a block reach. The build compiles this once with the kernels as they are, and once for each of the flaws
+// in flaws.rs: SOURCE is the file, EMULATE the function that puts its kernels in place.
 
 #include <ucontext.h>
 
@@ -24,10 +25,11 @@ namespace {
 struct Place {
   unsigned x, y;
 };
-struct uint4 {
+// Aligned as on a GPU; the build lets a misaligned access end the program, as it ends a GPU's context.
+struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
-struct float4 {
+struct alignas(16) float4 {
   float x, y, z, w;
 };
 
@@ -45,17 +47,18 @@ float __uint_as_float(unsigned bits) {
   return value;
 }
 
+// Rounded each for itself, never contracted; the build forbids that everywhere.
+float __fmul_rn(float a, float b) { return a * b; }
+float __fadd_rn(float a, float b) { return a + b; }
+
 thread_local Place threadIdx, blockIdx, blockDim, gridDim;
 thread_local ucontext_t scheduler;
 thread_local ucontext_t* current;
 
 void __syncthreads() { swapcontext(current, &scheduler); }
 
-}  // namespace
-
-#include "kernels.cu"
-
-namespace {
+#define KERNEL static void
+#include SOURCE
 
 using Function = void (*)(void** arguments);
 
@@ -115,7 +118,7 @@ void run_block(std::vector<Fiber>& fibers) {
   }
 }
 
-int launch(void* function, const unsigned* grid, const unsigned* block, void*, void** arguments) {
+int launch(void*, void* function, const unsigned* grid, const unsigned* block, void*, void** arguments) {
   running = *static_cast<const Function*>(function);
   running_arguments = arguments;
   gridDim = {grid[0], grid[1]};
@@ -134,15 +137,16 @@ int launch(void* function, const unsigned* grid, const unsigned* block, void*, v
 
 extern "C" {
 
-char* trainer_set_kernels(int ordinal, decltype(&launch) launch, int multiprocessors, void* const* functions, size_t n);
+char* trainer_set_kernels(int ordinal, decltype(&launch) launch, void* context, int multiprocessors,
+                          void* const* functions, size_t n);
 
 // From now on the fused operations of this thread run the kernels on CPU tensors too, as on a GPU with this many
 // multiprocessors; 0 ends it.
-char* trainer_emulate_kernels(int multiprocessors) {
+char* EMULATE(int multiprocessors) {
   constexpr size_t n = sizeof functions / sizeof *functions;
   void* pointers[n];
   for (size_t i = 0; i < n; ++i) pointers[i] = const_cast<Function*>(&functions[i]);
-  return trainer_set_kernels(-1, multiprocessors > 0 ? &launch : nullptr, multiprocessors, pointers, n);
+  return trainer_set_kernels(-1, multiprocessors > 0 ? &launch : nullptr, nullptr, multiprocessors, pointers, n);
 }
 
 }  // extern "C"

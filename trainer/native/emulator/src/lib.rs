@@ -15,13 +15,14 @@
 #![deny(missing_docs)]
 #![expect(
     unsafe_code,
-    reason = "two functions in C++: one registers the other with `native`"
+    reason = "functions in C++: some register the others with `native`"
 )]
 
 use std::ffi::{CStr, c_char, c_int};
 
 unsafe extern "C" {
     fn trainer_emulate_kernels(multiprocessors: c_int) -> *const c_char;
+    fn trainer_emulate_flaw(which: c_int, multiprocessors: c_int) -> *const c_char;
 }
 
 /// Of the GPU that is emulated.
@@ -33,6 +34,30 @@ const MULTIPROCESSORS: c_int = 3;
 /// # Panics
 /// If `native` has another number of kernels.
 pub fn with_kernels<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: gives this thread kernels.
+    emulate(unsafe { trainer_emulate_kernels(MULTIPROCESSORS) }, work)
+}
+
+/// What the flaws are, as the build says.
+const FLAWS: &str = env!("FLAWS");
+
+/// Runs `work` once with each of several flawed copies of the kernels, and what the flaw is.
+///
+/// # Panics
+/// If `native` has another number of kernels.
+pub fn with_each_flaw(mut work: impl FnMut(&'static str)) {
+    for (which, flaw) in (0..).zip(FLAWS.split(';')) {
+        // SAFETY: gives this thread kernels, whose addresses and sizes are right.
+        emulate(
+            unsafe { trainer_emulate_flaw(which, MULTIPROCESSORS) },
+            || work(flaw),
+        );
+    }
+}
+
+/// Runs `work` with the kernels that this thread has been given, and takes them away. `message` is
+/// null, or why it has none.
+fn emulate<T>(message: *const c_char, work: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
@@ -40,8 +65,6 @@ pub fn with_kernels<T>(work: impl FnOnce() -> T) -> T {
             let _ = unsafe { trainer_emulate_kernels(0) };
         }
     }
-    // SAFETY: gives this thread kernels.
-    let message = unsafe { trainer_emulate_kernels(MULTIPROCESSORS) };
     if !message.is_null() {
         // SAFETY: a non-null message is a NUL-terminated string.
         let text = unsafe { CStr::from_ptr(message) };
