@@ -140,6 +140,8 @@ impl Session {
             notes: note.into_iter().chain(found).collect(),
         };
         session.note_fresh();
+        let slow = session.config.optim.precision.note(device);
+        session.notes.extend(slow.map(str::to_owned));
         if let Some(checkpoint) = checkpoint {
             session.restore(&checkpoint, request)?;
         }
