@@ -20,7 +20,8 @@ struct Operation {
   double own_us;
 };
 
-std::vector<Operation> operations;
+// Never destroyed: written when the program ends, behind other destructors.
+auto& operations = *new std::vector<Operation>;
 
 struct Running : at::ObserverContext {
   size_t ix;
@@ -29,7 +30,7 @@ struct Running : at::ObserverContext {
   double inside_us = 0;
 };
 
-Running* innermost = nullptr;
+thread_local Running* innermost = nullptr;
 
 double cpu_us() {
   timespec now;
