@@ -12,9 +12,9 @@ RULES = [
     ("optimizer", r"multi_tensor_apply|_foreach_|lerp|restore_words|linalg_vector_norm|lpnorm"),
     # torch.compile's: templates of products and filters, then what it fuses, whose names list all of it.
     ("heads (GEMM)", r"^triton_tem_fused.*mm"),
-    ("batch norm", r"^triton_(poi|red|per).*batch_norm"),
-    ("copies", r"^triton_poi_fused_(_to_copy_|convolution_|clone_|backward_)*\d*$"),
-    ("elementwise", r"^triton_(poi|red|per)"),
+    ("batch norm", r"^(triton_(poi|red|per)|graph_\d+_cpp)_fused.*batch_norm"),
+    ("copies", r"^(triton_poi|graph_\d+_cpp)_fused_(_to_copy_|convolution_|clone_|backward_)*\d*$"),
+    ("elementwise", r"^(triton_(poi|red|per)|graph_\d+_cpp)_fused"),
     (
         "convolution",
         r"^convolution: |convolution|fprop|dgrad|wgrad|implicit_?gemm|implicit_convolve|winograd|cudnn::cnn",

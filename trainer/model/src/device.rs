@@ -61,6 +61,13 @@ impl Precision {
         }
     }
 
+    /// A line for whoever named what `device` computes slowly.
+    pub fn note(self, device: Device) -> Option<&'static str> {
+        (self == Precision::Bf16 && device == Device::Cpu).then_some(
+            "note: on a CPU bf16 is for checking: fp32 is several times as fast where it was measured",
+        )
+    }
+
     /// Lets CUDA multiply single precision as TensorFloat-32 if this says so: all of it, the loss's
     /// products too. Otherwise nothing is, though libtorch would by default.
     ///
@@ -187,6 +194,13 @@ mod tests {
         let failed = FusedKernels::Failed("there is no libnvrtc".to_owned());
         assert_eq!(failed.to_string(), "off: there is no libnvrtc");
         assert!(failed.warning().unwrap().contains("there is no libnvrtc"));
+    }
+
+    #[test]
+    fn only_bf16_on_a_cpu_gets_a_note() {
+        assert!(Precision::Bf16.note(Device::Cpu).is_some());
+        assert_eq!(Precision::Bf16.note(Device::Cuda(0)), None);
+        assert_eq!(Precision::Fp32.note(Device::Cpu), None);
     }
 
     #[test]

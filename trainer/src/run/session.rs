@@ -147,6 +147,8 @@ impl Session {
             fused_kernels,
         };
         session.note_fresh();
+        let slow = session.config.optim.precision.note(device);
+        session.notes.extend(slow.map(str::to_owned));
         if let Some(checkpoint) = checkpoint {
             session.restore(&checkpoint, request)?;
         }
