@@ -377,6 +377,41 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_network_is_zeros_until_it_is_copied() {
+        let mut registry = Registry::default();
+        let mut root = Scope::blank(&mut registry, Kind::Double, Device::Cpu);
+        for (name, init) in [("a", Init::Normal(0.5)), ("b", Init::Uniform(0.25))] {
+            let shape: &[i64] = if name == "a" { &[3, 2] } else { &[4, 4] };
+            let _ = root
+                .sub(name)
+                .parameter("weight", shape, init, Role::Weight);
+        }
+        let largest = |name: &str| registry.get(name).unwrap().abs().max().double_value(&[]);
+        assert_eq!((largest("a.weight"), largest("b.weight")), (0.0, 0.0));
+        let online = build(3);
+        registry.copy_common(&online);
+        for name in ["a.weight", "b.weight"] {
+            assert_eq!(registry.get(name), online.get(name));
+        }
+    }
+
+    #[test]
+    fn a_filled_buffer_is_drawn_by_its_name_and_not_trained() {
+        let draw = |seed| {
+            let mut registry = Registry::default();
+            let mut root = Scope::root(&mut registry, seed, Kind::Double, Device::Cpu);
+            let drawn = root.filled_buffer("queue", &[5, 4], Init::Normal(1.0));
+            assert_eq!(registry.get("queue"), Some(&drawn));
+            assert_eq!(registry.num_parameters(), 0);
+            drawn
+        };
+        assert_eq!(draw(1).size(), [5, 4]);
+        assert!(draw(1).abs().min().double_value(&[]) > 0.0);
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
     #[should_panic(expected = "two tensors are called a.weight")]
     fn duplicate_names_are_refused() {
         let mut registry = Registry::default();

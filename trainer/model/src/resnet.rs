@@ -213,3 +213,80 @@ impl ResNet {
         self.blocks.len() - self.arch.blocks()[3]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Registry;
+    use tch::{Device, Kind};
+
+    fn image(side: i64) -> Tensor {
+        (Tensor::arange(2 * 3 * side * side, (Kind::Double, Device::Cpu)) * 0.37)
+            .sin()
+            .view([2, 3, side, side])
+    }
+
+    #[track_caller]
+    fn assert_near(found: &Tensor, expected: &Tensor) {
+        assert_eq!(found.size(), expected.size());
+        let gap = (found - expected).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "{gap}");
+    }
+
+    /// `image` through filters with `size`² taps, and through as many dilated by 3; and the weights.
+    fn plain_and_dilated(size: i64) -> [Tensor; 3] {
+        let mut registry = Registry::default();
+        let scope = Scope::root(&mut registry, 1, Kind::Double, Device::Cpu);
+        let mut conv = Conv::new(scope, 3, 4, size, 1);
+        let plain = conv.forward(&image(9));
+        conv.dilate(3);
+        [plain, conv.forward(&image(9)), conv.weight.detach()]
+    }
+
+    #[test]
+    fn dilated_filters_are_larger_ones_with_zeros_between_their_taps() {
+        let [_, dilated, weight] = plain_and_dilated(3);
+        let wide = Tensor::zeros([4, 3, 7, 7], (Kind::Double, Device::Cpu));
+        wide.slice(2, 0, 7, 3).slice(3, 0, 7, 3).copy_(&weight);
+        let expected = image(9).conv2d(&wide, None::<&Tensor>, [1, 1], [3, 3], [1, 1], 1);
+        assert_near(&dilated, &expected);
+        let [plain, dilated, _] = plain_and_dilated(1);
+        assert_eq!(plain, dilated, "1×1 filters have nothing between taps");
+    }
+
+    #[test]
+    fn dilation_changes_stage_4_alone_and_no_size() {
+        let config = ModelConfig {
+            arch: Arch::Resnet18,
+            layer4_stride: 1,
+            ..ModelConfig::default()
+        };
+        let mut registry = Registry::default();
+        let scope = Scope::root(&mut registry, 1, Kind::Double, Device::Cpu);
+        let mut net = ResNet::new(scope, &config);
+        let (c4, c5) = net.maps(&image(64), false);
+        net.dilate_stage4(2);
+        let (same_c4, dilated_c5) = net.maps(&image(64), false);
+        assert_eq!(c4, same_c4);
+        assert_eq!(c4.size(), [2, 256, 4, 4]);
+        assert_eq!([c5.size(), dilated_c5.size()], [[2, 512, 4, 4]; 2]);
+        assert_ne!(c5, dilated_c5);
+    }
+
+    #[test]
+    fn every_norm_takes_the_parts_of_a_batch_on_their_own() {
+        let c5 = |bn_splits, views: &Tensor| {
+            let config = ModelConfig {
+                arch: Arch::Resnet18,
+                bn_splits,
+                ..ModelConfig::default()
+            };
+            let mut registry = Registry::default();
+            let scope = Scope::root(&mut registry, 1, Kind::Double, Device::Cpu);
+            ResNet::new(scope, &config).forward(views, true)
+        };
+        let parts = [image(64), image(64) * 3.0 + 1.0];
+        let expected = Tensor::cat(&parts.each_ref().map(|part| c5(1, part)), 0);
+        assert_near(&c5(2, &Tensor::cat(&parts, 0)), &expected);
+    }
+}

@@ -117,4 +117,38 @@ mod tests {
         assert_eq!(at(OffsetUnit::Pixel, CoordMode::Center), 35.0);
         assert_eq!(at(OffsetUnit::Image, CoordMode::Center), 0.25);
     }
+
+    #[test]
+    fn offsets_are_the_definition_at_every_cell() {
+        let other = [25.0, 5.0, 50.0, 180.0];
+        let (h, w) = (4, 3);
+        let place = |mode, i: f64, n: f64| match mode {
+            CoordMode::Center => (i + 0.5) / n,
+            CoordMode::Corner => i / n,
+            CoordMode::Edge => i / (n - 1.0),
+        };
+        for mode in [CoordMode::Center, CoordMode::Corner, CoordMode::Edge] {
+            for unit in [OffsetUnit::View, OffsetUnit::Image, OffsetUnit::Pixel] {
+                let map = measure(&crop(other), (h, w), unit, mode);
+                for ix in 0..2 * h * w {
+                    let (axis, i, j) = (ix / (h * w), ix / w % h, ix % w);
+                    let a = axis as usize;
+                    let (at, n) = [(j, w), (i, h)][a];
+                    let coord =
+                        |crop: [f64; 4], i| crop[a] + place(mode, i as f64, n as f64) * crop[a + 2];
+                    let by = match unit {
+                        OffsetUnit::View => coord(CROP, n - 1) - coord(CROP, 0),
+                        OffsetUnit::Image => [140.0, 400.0][a],
+                        OffsetUnit::Pixel => 1.0,
+                    };
+                    let expected = (coord(other, at) - coord(CROP, at)) / by;
+                    let found = map.double_value(&[0, axis, i, j]);
+                    assert!(
+                        (found - expected).abs() < 1e-12,
+                        "{mode:?} {unit:?} {axis} {i} {j}: {found} {expected}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -37,3 +37,37 @@ pub(super) fn gather_rows(rows: &Tensor, index: &Tensor) -> Tensor {
     let d = rows.size()[2];
     rows.gather(1, &index.unsqueeze(-1).expand([n, m, d], false), false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two points and three centroids in the plane.
+    fn measured(metric: Metric) -> Vec<f64> {
+        let points = Tensor::from_slice(&[3.0, 4.0, 0.0, -2.0]).view([1, 2, 2]);
+        let centroids = Tensor::from_slice(&[6.0, 8.0, -4.0, 3.0, 0.0, 5.0]).view([1, 3, 2]);
+        let found = distances(&comparable(&points, metric), &centroids, metric);
+        assert_eq!(found.size(), [1, 2, 3]);
+        Vec::try_from(found.view([-1])).unwrap()
+    }
+
+    #[test]
+    fn distances_are_one_minus_the_cosine_or_squared_lengths() {
+        let cosine = [0.0, 1.0, 0.2, 1.8, 1.6, 2.0];
+        for (found, expected) in measured(Metric::Cosine).iter().zip(cosine) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        let euclidean = [25.0, 50.0, 10.0, 136.0, 41.0, 49.0];
+        assert_eq!(measured(Metric::Euclidean), euclidean);
+    }
+
+    #[test]
+    fn labels_become_columns_and_rows_are_picked_by_index() {
+        let labels = Tensor::from_slice(&[2i64, 0]).view([1, 2]);
+        let hot = Vec::<f64>::try_from(one_hot(&labels, 3, Kind::Double).view([-1])).unwrap();
+        assert_eq!(hot, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        let rows = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).view([1, 3, 2]);
+        let picked = Vec::<f64>::try_from(gather_rows(&rows, &labels).view([-1])).unwrap();
+        assert_eq!(picked, [5.0, 6.0, 1.0, 2.0]);
+    }
+}
