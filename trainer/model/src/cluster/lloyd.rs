@@ -219,4 +219,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn empty_clusters_move_to_the_farthest_points_and_take_none_twice() {
+        let source = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0]).view([1, 4, 1]);
+        let means = Tensor::from_slice(&[0.0, 9.0, 0.0]).view([1, 3, 1]);
+        let full = Tensor::from_slice(&[false, true, false]).view([1, 3, 1]);
+        let own = Tensor::from_slice(&[0.1, 0.5, 0.2, 0.3]).view([1, 4]);
+        let moved = refill(means, &full, &source, own);
+        let moved = Vec::<f64>::try_from(moved.view([-1])).unwrap();
+        assert_eq!(moved, [2.0, 9.0, 4.0]);
+    }
+
+    #[test]
+    fn membership_and_shares_count_the_cells_of_each_cluster() {
+        let clusters = Clusters {
+            labels: Tensor::from_slice(&[2i64, 0, 2, 2]).view([1, 2, 2]),
+            centroids: Tensor::zeros([1, 3, 5], (Kind::Double, Device::Cpu)),
+        };
+        let members = clusters.membership(Kind::Double);
+        assert_eq!(members.size(), [1, 4, 3]);
+        let rows = Vec::<f64>::try_from(members.view([-1])).unwrap();
+        assert_eq!(rows, [0., 0., 1., 1., 0., 0., 0., 0., 1., 0., 0., 1.]);
+        let shares = Vec::<f32>::try_from(clusters.shares().view([-1])).unwrap();
+        assert_eq!(shares, [0.25, 0.0, 0.75]);
+    }
 }
