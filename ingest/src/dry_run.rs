@@ -1,5 +1,7 @@
-//! What a run would read, by input and folder, and what it would pass over: names are looked at,
-//! nothing is read and nothing is written.
+//! What a run would read, by input and folder, and what it would pass over.
+//!
+//! It looks as a run does: at names, at the indexes of archives, at the beginnings of TFRecords, and at
+//! the shards of the set. No image is read and nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +12,6 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::find::find;
-use crate::output::Existing;
 use crate::request::Request;
 use crate::source::{Dataset, Job, PassedOverFiles, Search, count_of};
 
@@ -93,8 +94,8 @@ pub struct Values {
 /// # Errors
 /// As [`run`](crate::run) before it writes.
 pub fn dry_run(request: &Request) -> Result<DryRun> {
-    let found = find(request, &Existing::read(&request.out)?)?;
-    let jobs: Vec<Job> = found.tasks.into_iter().map(|task| task.job).collect();
+    let found = find(request)?;
+    let jobs: Vec<Job> = found.plan.into_iter().map(|task| task.job).collect();
     Ok(DryRun::of(request.dataset, &jobs, found.search))
 }
 

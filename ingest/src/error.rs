@@ -56,7 +56,8 @@ pub enum Error {
     },
     /// Two inputs would be stored under one name.
     #[error(
-        "{first:?} and {second:?} are both named {name:?}; rename one, or ingest them into two folders"
+        "{first:?} and {second:?} are both named {name:?}; give one of them another name (NAME=PATH), or \
+         ingest them into two folders"
     )]
     SameName {
         /// The name of both.

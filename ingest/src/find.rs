@@ -2,43 +2,52 @@
 //! apart, from each other and from those that the set has already.
 //!
 //! An input is named by the end of its path, as short as it can be. A set knows its inputs by the
-//! paths that they were given as, so the same path has the same name in every run. Another path of
-//! that name is the same input only if it holds the same: it was moved. Else it gets a longer name.
+//! paths that they were given as, so the same path has the same name in every run. A path that it does
+//! not know is an input of its only if the set holds the same under an end of that path: it was moved,
+//! or the paths are lost. Else it gets a name that no other input has.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
 use schemas::inputs::GivenInput;
 
-use crate::error::Result;
-use crate::output::{Existing, holds_another, refuse_namesake};
+use crate::error::{Error, Result};
+use crate::output::{Existing, Held, check_settings, held, refuse_namesake, same_name};
+use crate::plan::plan;
 use crate::request::Request;
 use crate::source::{Dataset, Input, Job, Search, expand, root_of, short_name};
 use crate::task::Task;
 
-/// All shards of the inputs, in no order, and what was seen on the way.
+/// Every shard of the inputs, what the set has, and what was seen on the way.
 pub(crate) struct Found {
-    pub(crate) tasks: Vec<Task>,
+    pub(crate) plan: Vec<Task>,
+    pub(crate) existing: Existing,
     pub(crate) search: Search,
 }
 
-/// Finds the shards of what `request` names, for a set that has `existing` ones.
+/// Finds the shards of what `request` names, and those that its set has. Writes nothing.
 ///
 /// # Errors
-/// If an input is not there or not of its kind.
-pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
-    let inputs = expand(&request.inputs)?;
+/// If an input is not there or not of its kind, two have one name, or the set cannot be read or was
+/// written with other settings.
+pub(crate) fn find(request: &Request) -> Result<Found> {
+    let existing = Existing::read(&request.out)?;
+    let mut inputs = expand(&request.inputs)?;
+    let mut given = HashSet::new();
+    inputs.retain(|input| given.insert((root_of(&input.path), input.name.clone())));
     let names = distinct_names(&inputs);
     let mut finder = Finder {
         request,
-        existing,
+        existing: &existing,
         search: Search {
             tag_files: request.tag_files.clone(),
             index_dir: Some(request.out.join(INDEX_DIR)),
             selection: request.selection.clone(),
             stored: Arc::new(existing.stored_in_parts(&request.out)?),
             finished: Arc::new(existing.whole()),
+            in_set: Arc::new(existing.inputs()),
             distrusts_indexes: request.recheck,
             ..Search::default()
         },
@@ -55,7 +64,13 @@ pub(crate) fn find(request: &Request, existing: &Existing) -> Result<Found> {
     let jobs: Vec<&Job> = tasks.iter().map(|task| &task.job).collect();
     let mut are_wanted = request.dataset.settle(&jobs, &mut search)?.into_iter();
     tasks.retain(|_| are_wanted.next().unwrap_or(true));
-    Ok(Found { tasks, search })
+    let plan = plan(tasks)?;
+    check_settings(&existing, &request.out, request.dataset, &request.settings)?;
+    Ok(Found {
+        plan,
+        existing,
+        search,
+    })
 }
 
 /// Where the indexes of archives are kept in a set.
@@ -68,65 +83,123 @@ struct Finder<'a> {
     tasks: Vec<Task>,
 }
 
+/// The shards of one input under one name, which `search` says.
+struct Named {
+    tasks: Vec<Task>,
+    search: Search,
+}
+
 impl Finder<'_> {
     /// Adds the shards of `input`, which is called `name` to tell it from others of this run.
     fn add(&mut self, input: &Input, name: Option<String>) -> Result<()> {
-        let dataset = self.request.dataset;
         let root = root_of(&input.path);
-        let known = self.existing.given.of_root(dataset.name(), &root);
-        let is_fixed = input.name.is_some() || known.is_some() || dataset == Dataset::Waymo;
-        let mut name = match known {
-            _ if input.name.is_some() => input.name.clone(),
-            Some(given) => given.name.clone(),
-            None => name,
+        let known = self
+            .existing
+            .given
+            .of_root(self.request.dataset.name(), &root);
+        let named = match (&input.name, known) {
+            (Some(name), _) => self.search_for(input, &root, Some(name.clone()))?,
+            (None, Some(given)) => self.search_for(input, &root, given.name.clone())?,
+            (None, None) => self.find_name(input, &root, name)?,
         };
+        if self.request.dataset == Dataset::Waymo {
+            refuse_namesake(&self.request.out, self.existing, &named.tasks)?;
+        }
+        self.tasks.extend(named.tasks);
+        self.search = named.search;
+        Ok(())
+    }
+
+    /// The shards of `input`, which the set does not know by its path: under an end of the path under
+    /// which the set holds the same, or else under `name`, or else under the shortest end that no
+    /// other input has.
+    fn find_name(&self, input: &Input, root: &str, name: Option<String>) -> Result<Named> {
+        let is_waymo = self.request.dataset == Dataset::Waymo;
+        let mut named = self.search_for(input, root, name.clone())?;
+        let mut place = self.held(&named)?;
+        if place == Held::Equal {
+            return Ok(named);
+        }
+        let ends = iter::once(None).chain(longer_names(&input.path).map(Some));
+        for end in ends.filter(|end| *end != name && self.may_hold(end.as_deref())) {
+            let other = self.search_for(input, root, end)?;
+            if self.held(&other)? == Held::Equal {
+                return Ok(other);
+            }
+        }
         let mut longer = longer_names(&input.path);
-        loop {
-            let (tasks, search) = self.search_for(input, &root, name.clone())?;
-            if dataset == Dataset::Waymo {
-                refuse_namesake(&self.request.out, self.existing, &tasks)?;
-            }
-            let is_taken = !is_fixed
-                && (self.is_planned(&tasks)
-                    || holds_another(&self.request.out, self.existing, &tasks)?);
-            match longer.next().filter(|_| is_taken) {
-                Some(next) => name = Some(next),
-                None => {
-                    self.tasks.extend(tasks);
-                    self.search = search;
-                    if let Some(name) = name.filter(|_| !is_fixed) {
-                        let path = input.path.display();
-                        let notice = format!(
-                            "{path} is stored as {name:?}, to tell it from another input of that name; \
-                             NAME=PATH gives it the name of one that it is to replace"
-                        );
-                        self.search.notices.push(notice);
-                    }
-                    return Ok(());
-                }
-            }
+        while place == Held::Another && !is_waymo {
+            let Some(next) = longer.next() else {
+                return Err(self.taken(&named));
+            };
+            named = self.search_for(input, root, Some(next))?;
+            place = self.held(&named)?;
+        }
+        if let Some(name) = named.search.name.as_ref().filter(|_| !is_waymo) {
+            let path = input.path.display();
+            let notice = format!(
+                "{path} is stored as {name:?}, to tell it from another input of that name; \
+                 NAME=PATH gives it the name of one that it is to replace"
+            );
+            named.search.notices.push(notice);
+        }
+        Ok(named)
+    }
+
+    /// What the set, or an input before, has under the names of `named`.
+    fn held(&self, named: &Named) -> Result<Held> {
+        match self.planned(named) {
+            Some(_) => Ok(Held::Another),
+            None => held(&self.request.out, self.existing, &named.tasks),
         }
     }
 
-    /// Whether an input before has one of the names.
-    fn is_planned(&self, tasks: &[Task]) -> bool {
-        let names: HashSet<String> = self.tasks.iter().map(Task::file_name).collect();
-        tasks.iter().any(|task| names.contains(&task.file_name()))
+    /// A shard of an input before that has one of the names.
+    fn planned(&self, named: &Named) -> Option<&Task> {
+        let names: HashSet<String> = named.tasks.iter().map(Task::file_name).collect();
+        let mut before = self.tasks.iter();
+        before.find(|task| names.contains(&task.file_name()))
     }
 
-    fn search_for(
-        &self,
-        input: &Input,
-        root: &str,
-        name: Option<String>,
-    ) -> Result<(Vec<Task>, Search)> {
+    /// Whether the set may hold an input that was called `name`. Without a name that shows only when
+    /// it is looked through.
+    fn may_hold(&self, name: Option<&str>) -> bool {
+        let begins = |input: &String, name: &str| {
+            let rest = input.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut inputs = self.search.in_set.keys();
+        inputs.any(|input| name.is_none_or(|name| begins(input, name)))
+    }
+
+    /// That no name is left for what is called like another input.
+    fn taken(&self, named: &Named) -> Error {
+        let is_held = |task: &&Task| {
+            let mut shards = self.existing.of_input(&task.job.id.input);
+            shards.next().is_some()
+        };
+        if let Some(before) = self.planned(named) {
+            return Error::SameName {
+                name: before.job.id.input.clone(),
+                first: before.job.path().to_owned(),
+                second: named.tasks[0].job.path().to_owned(),
+            };
+        }
+        let task = named.tasks.iter().find(is_held);
+        let task = task.expect("the set holds an input of that name");
+        same_name(&self.request.out, self.existing, task)
+    }
+
+    fn search_for(&self, input: &Input, root: &str, name: Option<String>) -> Result<Named> {
+        let dataset = self.request.dataset;
         let mut search = Search {
             name: name.clone(),
+            given_before: self.existing.given.inputs_of(dataset.name(), root),
             ..self.search.clone()
         };
-        let jobs = self.request.dataset.jobs(&input.path, &mut search)?;
+        let jobs = dataset.jobs(&input.path, &mut search)?;
         let given = Arc::new(GivenInput {
-            dataset: self.request.dataset.name().to_owned(),
+            dataset: dataset.name().to_owned(),
             root: root.to_owned(),
             name,
             options: self.request.options(),
@@ -137,7 +210,8 @@ impl Finder<'_> {
             given: given.clone(),
             replaces: None,
         };
-        Ok((jobs.into_iter().map(task).collect(), search))
+        let tasks = jobs.into_iter().map(task).collect();
+        Ok(Named { tasks, search })
     }
 }
 

@@ -77,27 +77,33 @@ impl Report {
     /// # Errors
     /// If a shard or the catalog cannot be read.
     pub(crate) fn of_set(catalog: &Catalog) -> Result<Self> {
-        let all = catalog.shards().iter().map(|info| info.name.clone());
-        Self::of_some(catalog, &all.collect())
+        let (of_set, _) = Self::of_set_and_some(catalog, &BTreeSet::new())?;
+        Ok(of_set)
     }
 
-    /// As [`of_set`](Self::of_set), of the shards with these file names.
+    /// The report of the set, and that of its shards with these file names. Each shard is opened once.
     ///
     /// # Errors
     /// As [`of_set`](Self::of_set).
-    pub(crate) fn of_some(catalog: &Catalog, names: &BTreeSet<String>) -> Result<Self> {
-        let mut tally = Tally::default();
+    pub(crate) fn of_set_and_some(
+        catalog: &Catalog,
+        names: &BTreeSet<String>,
+    ) -> Result<(Self, Self)> {
+        let (mut all, mut some) = (Tally::default(), Tally::default());
         for (ix, info) in catalog.shards().iter().enumerate() {
+            let shard = ShardReader::open(&catalog.shard_path(ix as u32))?;
+            all.add(&shard);
             if names.contains(&info.name) {
-                tally.add(&ShardReader::open(&catalog.shard_path(ix as u32))?);
+                some.add(&shard);
             }
         }
         for frame in catalog.left_out()? {
             if names.contains(&frame.shard) {
-                tally.leave_out(frame);
+                some.leave_out(&frame);
             }
+            all.leave_out(&frame);
         }
-        Ok(tally.finish())
+        Ok((all.finish(), some.finish()))
     }
 
     /// The same report, with what the run passed over.
@@ -212,20 +218,20 @@ impl Tally {
         }
     }
 
-    fn leave_out(&mut self, frame: LeftOut) {
+    fn leave_out(&mut self, frame: &LeftOut) {
         const REASON: &str = "duplicate-frame";
         let report = &mut self.report;
         report.frames_written -= 1;
         report.frames_skipped += 1;
         *report.skipped.entry(REASON.to_owned()).or_default() += 1;
         report.skipped_items.push(SkippedItem {
-            source: frame.source,
+            source: frame.source.clone(),
             reason: REASON.to_owned(),
             detail: format!(
                 "frame {:?} is in shard {} already",
                 frame.frame_id, frame.kept_in
             ),
-            shard: frame.shard,
+            shard: frame.shard.clone(),
         });
     }
 

@@ -1,6 +1,6 @@
 //! One ingest from beginning to end: inputs -> shards -> catalog -> report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,13 +9,13 @@ use schemas::catalog::{self, Catalog};
 
 use crate::error::Result;
 use crate::find::{Found, find};
-use crate::output::{Compare, Existing, Lock, Noted, Output, Sorted, check_settings, clear};
+use crate::output::{Compare, Lock, Noted, Output, Sorted, forget};
 use crate::pipeline::write_shards;
-use crate::plan::{Part, of_part, plan};
+use crate::plan::{Part, of_part};
 use crate::progress::Progress;
 use crate::report::{Report, remove_part_reports};
 use crate::request::Request;
-use crate::source::{NewIndex, Search};
+use crate::source::{NewIndex, PassedOverFiles};
 use crate::summary::Summary;
 use crate::task::Task;
 
@@ -26,7 +26,12 @@ use crate::task::Task;
 /// If an input is not there or not of its kind, the output folder cannot take it, or reading or
 /// writing fails.
 pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<Summary> {
-    let (plan, search, mut output, existing) = begin(request)?;
+    let (found, mut output) = begin(request)?;
+    let Found {
+        plan,
+        existing,
+        mut search,
+    } = found;
     for notice in &search.notices {
         tracing::warn!("{notice}");
     }
@@ -36,7 +41,7 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
         true => Compare::Checksums,
         false => Compare::Sizes,
     };
-    let mut sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
+    let sorted = Sorted::of(output.dir(), &existing, &plan, own, compare)?;
     search.new_indexes.iter().for_each(NewIndex::write);
     output.remember(&plan)?;
     output.note_replacing(&sorted.replaced)?;
@@ -44,56 +49,90 @@ pub fn run(request: &Request, on_progress: &mut dyn FnMut(&Progress)) -> Result<
     let started = Instant::now();
     let written = write_shards(&sorted.pending, &mut output, request, on_progress)?;
     let seconds = started.elapsed().as_secs_f64();
-    let obsolete: Vec<String> = sorted
-        .obsolete
+    let damaged: BTreeMap<&String, &String> = sorted
+        .damaged_inputs
         .iter()
-        .filter(|name| {
-            let input = &existing.shards[*name].id.input;
-            !written.damaged_inputs.contains_key(input)
-        })
-        .cloned()
+        .chain(&written.damaged_inputs)
         .collect();
-    output.remove(&obsolete)?;
+    let mut obsolete = sorted.obsolete;
+    obsolete.retain(|name| !damaged.contains_key(&existing.shards[name].id.input));
 
-    let is_unchanged = written.shards == 0 && obsolete.is_empty();
     let (of_inputs, report) = match request.part.is_whole() {
         true => {
+            output.remove(&obsolete)?;
+            let is_unchanged = written.shards == 0 && obsolete.is_empty();
             let catalog = up_to_date_catalog(output.dir(), is_unchanged)?;
-            let whole = Report::of_set(&catalog)?.with_passed_over(search.passed_over.files());
-            let path = write_report(&whole, &catalog)?;
-            let of_inputs = Report::of_some(&catalog, &shards.into_iter().collect())?;
-            (of_inputs, path)
+            forget_replaced(&catalog, &plan, &|input| damaged.contains_key(input))?;
+            let names = shards.into_iter().collect();
+            let (whole, of_inputs) = Report::of_set_and_some(&catalog, &names)?;
+            let whole = whole.with_passed_over(search.passed_over.files());
+            (of_inputs, write_report(&whole, &catalog)?)
         }
         false => {
-            let paths = shards.iter().map(|name| output.frames_dir().join(name));
-            // Those of inputs that are damaged by now may be others than were planned.
-            let paths: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
-            let report = Report::of_shards(&paths)?.with_passed_over(search.passed_over.files());
-            let path = report.write(output.dir(), request.part)?;
-            (report, path)
+            search.notices.extend(notice_of_obsolete(obsolete.len()));
+            let passed_over = search.passed_over.files();
+            report_part(&output, &shards, passed_over, request.part)?
         }
     };
     let mut summary = Summary::of(request, &of_inputs, &written, seconds, report);
     summary.passed_over = search.passed_over.files();
     summary.frames_kept += search.num_stored;
     summary.notices = search.notices;
-    summary.damaged_inputs.append(&mut sorted.damaged_inputs);
+    summary.damaged_inputs = damaged.into_values().cloned().collect();
     Ok(summary)
 }
 
 /// Every shard of the request's inputs, and the set that they go into, locked.
-fn begin(request: &Request) -> Result<(Vec<Task>, Search, Output, Existing)> {
+fn begin(request: &Request) -> Result<(Found, Output)> {
     loop {
-        let existing = Existing::read(&request.out)?;
-        let Found { tasks, search } = find(request, &existing)?;
-        let plan = plan(tasks)?;
-        check_settings(&existing, &request.out, request.dataset, &request.settings)?;
+        let found = find(request)?;
         let output = Output::open(&request.out, request.part)?;
         // Another run may have ended meanwhile. Parts of one run change nothing for each other.
-        if !request.part.is_whole() || existing.is_up_to_date(&request.out)? {
-            return Ok((plan, search, output, existing));
+        if !request.part.is_whole() || found.existing.is_up_to_date(&request.out)? {
+            return Ok((found, output));
         }
     }
+}
+
+/// The report of a part's `shards`, and where it was written.
+fn report_part(
+    output: &Output,
+    shards: &[String],
+    passed_over: Vec<PassedOverFiles>,
+    part: Part,
+) -> Result<(Report, PathBuf)> {
+    let paths = shards.iter().map(|name| output.frames_dir().join(name));
+    // Those of inputs that are damaged by now may be others than were planned.
+    let paths: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
+    let report = Report::of_shards(&paths)?.with_passed_over(passed_over);
+    let path = report.write(output.dir(), part)?;
+    Ok((report, path))
+}
+
+/// Says that a part removes no shard: another one may find that the input is damaged.
+fn notice_of_obsolete(count: usize) -> Option<String> {
+    let notice = (count > 0).then(|| {
+        format!("{count} shards that no input has any more stay until a run without --part")
+    })?;
+    tracing::warn!("{notice}");
+    Some(notice)
+}
+
+/// Forgets that the inputs of `plan` were being replaced, but for those that are damaged, and that
+/// others were of which the catalog has no shard.
+fn forget_replaced(
+    catalog: &Catalog,
+    plan: &[Task],
+    is_damaged: &dyn Fn(&String) -> bool,
+) -> Result<()> {
+    let planned: BTreeSet<&str> = plan.iter().map(|task| &task.job.id.input[..]).collect();
+    let shards = catalog.shards().iter();
+    let left: BTreeSet<&str> = shards
+        .map(|info| &info.id.input)
+        .filter(|input| !planned.contains(&input[..]) || is_damaged(input))
+        .map(|input| &input[..])
+        .collect();
+    forget(catalog.dir(), &|input| !left.contains(input))
 }
 
 /// Builds the catalog and the report of the whole set in `dir` anew.
@@ -170,7 +209,7 @@ pub struct RebuiltCatalog {
 /// have left notes for it.
 fn up_to_date_catalog(dir: &Path, is_unchanged: bool) -> Result<Catalog> {
     if is_unchanged
-        && Noted::read(dir)?.is_empty()
+        && Noted::read(dir)?.made.is_empty()
         && let Ok(catalog) = Catalog::open(dir)
     {
         return Ok(catalog);
@@ -178,9 +217,10 @@ fn up_to_date_catalog(dir: &Path, is_unchanged: bool) -> Result<Catalog> {
     rebuild(dir)
 }
 
+/// The catalog, built again. Inputs that were being replaced still are.
 fn rebuild(dir: &Path) -> Result<Catalog> {
     let catalog = catalog::rebuild(dir, &Noted::read(dir)?.made)?;
-    clear(dir)?;
+    forget(dir, &|_| false)?;
     Ok(catalog)
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Task {
     pub(crate) job: Job,
     /// The argument that names its input.
     pub(crate) given: Arc<GivenInput>,
-    /// What the finished shard lacks that it is to replace: one that lacks more does not.
+    /// What the finished shard has and lacks that it is to replace: one that lacks more does not.
     pub(crate) replaces: Option<Lacks>,
 }
 
@@ -22,6 +22,16 @@ impl Task {
     /// Name of the shard's file.
     pub(crate) fn file_name(&self) -> String {
         self.job.id.file_name()
+    }
+
+    /// What is said of its input, which lacks something by now, if its shards of before stay.
+    pub(crate) fn keeps_frames_of_before(&self, lack: &str) -> String {
+        let advice = match self.job.bytes() {
+            Some(_) => "fetch it again",
+            None => "make it readable again",
+        };
+        let path = self.job.path().display();
+        format!("{path} lacks something by now ({lack}); its frames of before are kept: {advice}")
     }
 
     /// The input as it is now, if its CRC32C is `checksum`.

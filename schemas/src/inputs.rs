@@ -4,6 +4,7 @@
 //! a later run needs of the paths stands in `.ingest.inputs`, a JSON file beside the catalog. It can
 //! be lost: then inputs are told apart by what they hold, and advice names them without their paths.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -101,6 +102,14 @@ impl GivenInputs {
     pub fn of_root(&self, dataset: &str, root: &str) -> Option<&GivenInput> {
         let mut all = self.0.iter().rev();
         all.find(|given| given.dataset == dataset && given.root == root)
+    }
+
+    /// Names of all inputs that were given as `root` to the command of `dataset`.
+    pub fn inputs_of(&self, dataset: &str, root: &str) -> HashSet<String> {
+        let all = self.0.iter();
+        all.filter(|given| given.dataset == dataset && given.root == root)
+            .flat_map(|given| given.inputs.iter().cloned())
+            .collect()
     }
 
     /// What holds the input `input`, the last given first.
@@ -221,6 +230,8 @@ mod tests {
             ["w", "x", "y"]
         );
         assert_eq!(read.of_root("waymo", "/a"), None);
+        assert_eq!(read.inputs_of("images", "/a").len(), 3);
+        assert_eq!(read.inputs_of("waymo", "/a").len(), 0);
         let roots: Vec<&str> = read.with("x").map(|given| &given.root[..]).collect();
         assert_eq!(roots, ["/a", "/b"]);
         let remake = |input| read.remake(input, &Settings::default(), Path::new("o"));

@@ -17,11 +17,12 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::iter;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sampler::PairConfig;
 use sampler::random::crop::draw_pair;
 use sampler::random::rng::{Purpose, Stream};
-use schemas::catalog::Catalog;
+use schemas::catalog::{Catalog, ShardInfo};
 use schemas::geom::choose_level;
 use schemas::inputs::GivenInputs;
 use schemas::shard::{FrameEntry, Settings, ShardReader};
@@ -131,11 +132,17 @@ fn stored_jobs(catalog: &Catalog, inputs: &[Input]) -> Result<Vec<StoredJob>> {
 /// The jobs of `path`, read as the data set that its shards are of.
 fn jobs_in_set(catalog: &Catalog, input: &Input) -> Result<Vec<Job>> {
     let (root, given) = (root_of(&input.path), GivenInputs::read(catalog.dir()));
+    let bytes = |info: &ShardInfo| info.input.as_ref().and_then(|input| input.bytes);
+    let shards = catalog.shards().iter();
+    let in_set = shards.map(|info| (info.id.input.clone(), bytes(info)));
+    let in_set: Arc<HashMap<_, _>> = Arc::new(in_set.collect());
     let mut found = Vec::new();
     for dataset in Dataset::ALL {
         let known = given.of_root(dataset.name(), &root);
         let mut search = Search {
             name: known.map_or(input.name.clone(), |given| given.name.clone()),
+            in_set: in_set.clone(),
+            given_before: given.inputs_of(dataset.name(), &root),
             selection: known.map_or_else(Selection::default, |given| {
                 Selection::of_options(&given.options)
             }),

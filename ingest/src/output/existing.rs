@@ -1,6 +1,6 @@
 //! The shards that a set has already, by their footers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use schemas::catalog::shard_paths;
@@ -37,15 +37,17 @@ pub(crate) struct Finished {
     pub(crate) settings: Settings,
     /// The data set of its frames, if it has any.
     dataset: Option<String>,
-    /// Its rows.
-    pub(crate) frames: u64,
     /// What of the input was missing.
     pub(crate) lacks: Lacks,
+    /// Items that became no frame.
+    num_skipped: u64,
 }
 
-/// How much of an input is missing, though it may come back.
+/// What a shard has of its input, and how much is missing, though it may come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lacks {
+    /// Its frames.
+    pub(super) frames: u64,
     /// Places where a file or archive is damaged or cut off.
     places: u64,
     /// Files of a folder that are empty or cannot be opened: on a disk that is not there, perhaps.
@@ -53,12 +55,13 @@ pub(crate) struct Lacks {
 }
 
 impl Lacks {
-    /// What `skipped` of `input` says.
-    pub(crate) fn of(skipped: &[Skipped], input: &str) -> Self {
+    /// What `skipped` of `input` says, of which a shard has so many `frames`.
+    pub(crate) fn of(frames: u64, skipped: &[Skipped], input: &str) -> Self {
         let count = |is_wanted: &dyn Fn(&Skipped) -> bool| {
             skipped.iter().filter(|skipped| is_wanted(skipped)).count() as u64
         };
         Self {
+            frames,
             places: count(&|skipped| is_lack(skipped, input)),
             files: count(&is_missing_file),
         }
@@ -66,7 +69,8 @@ impl Lacks {
 
     /// Whether what lacks `self` must not replace what lacks `before`.
     pub(crate) fn is_more_than(self, before: Self) -> bool {
-        self.files > before.files || (self.places > 0 && before.places == 0)
+        let is_worse = before.places == 0 || self.frames < before.frames;
+        self.files > before.files || (self.places > 0 && is_worse)
     }
 }
 
@@ -84,14 +88,19 @@ impl Finished {
             input: shard.input().cloned(),
             settings: shard.settings().clone(),
             dataset,
-            frames: shard.num_frames(),
-            lacks: Lacks::of(shard.skipped(), &shard.id().input),
+            lacks: Lacks::of(shard.num_frames(), shard.skipped(), &shard.id().input),
+            num_skipped: shard.skipped().len() as u64,
         })
     }
 
     /// Whether something of its input was missing, so that it is read again.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.lacks.places > 0
+    }
+
+    /// How many of its items were there to be read.
+    pub(super) fn num_read(&self) -> u64 {
+        self.lacks.frames + self.num_skipped - self.lacks.places
     }
 
     /// Whether it holds frames of `dataset`, or none at all.
@@ -181,15 +190,38 @@ impl Existing {
         whole.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Names of the inputs that have shards, and the size of each that is one file.
+    pub(crate) fn inputs(&self) -> HashMap<String, Option<u64>> {
+        let bytes = |shard: &Finished| shard.input.as_ref().and_then(|input| input.bytes);
+        let shards = self.shards.values();
+        shards
+            .map(|shard| (shard.id.input.clone(), bytes(shard)))
+            .collect()
+    }
+
     /// Names and footers of the shards of the input `input`.
     pub(crate) fn of_input<'a>(
         &'a self,
         input: &'a str,
     ) -> impl Iterator<Item = (&'a String, &'a Finished)> {
+        let first = ShardId {
+            input: input.to_owned(),
+            first_item: 0,
+            end_item: None,
+        };
+        // All shards of an input begin alike, and the first one sorts before the others.
+        let first = first.file_name();
+        let beginning = stem_of(&first).to_owned();
         self.shards
-            .iter()
+            .range(first..)
+            .take_while(move |(name, _)| stem_of(name) == beginning)
             .filter(move |(_, shard)| shard.id.input == input)
     }
+}
+
+/// What the names of all shards of an input begin with.
+pub(super) fn stem_of(shard: &str) -> &str {
+    shard.rsplit_once('-').map_or(shard, |(stem, _)| stem)
 }
 
 fn paths(dir: &Path) -> Result<Vec<std::path::PathBuf>> {

@@ -3,9 +3,10 @@
 //! A catalog refuses a shard that is not what the one before said, since that is how damage looks.
 //! So who makes a listed shard again notes its new CRC32C before it appears. And an input whose
 //! shards are being replaced is noted before the first of them, so that a run which is killed half
-//! way is gone on with. Every part of a run has a file of its own; lines are JSON.
+//! way is gone on with. That stays noted until a run has done all of the input. Every part of a run
+//! has a file of its own; lines are JSON.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,18 +30,14 @@ enum Note {
 /// What the journals of a set say.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
-    /// CRC32C of shards that were made again, by file name.
-    pub(crate) made: HashMap<String, u32>,
+    /// File name and CRC32C of shards that were made again. Parts of several runs may have made the
+    /// same one.
+    pub(crate) made: HashSet<(String, u32)>,
     /// Inputs whose shards are being replaced.
     pub(super) replacing: HashSet<String>,
 }
 
 impl Noted {
-    /// Whether nothing is noted.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.made.is_empty() && self.replacing.is_empty()
-    }
-
     /// Reads all journals in `dir`. A line that a crash has torn is none.
     ///
     /// # Errors
@@ -51,10 +48,10 @@ impl Noted {
             let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
             for line in bytes.split(|&byte| byte == b'\n') {
                 match serde_json::from_slice(line) {
-                    Ok(Note::Made { shard, crc32c }) => drop(noted.made.insert(shard, crc32c)),
-                    Ok(Note::Replacing { input }) => drop(noted.replacing.insert(input)),
-                    Err(_) => {}
-                }
+                    Ok(Note::Made { shard, crc32c }) => noted.made.insert((shard, crc32c)),
+                    Ok(Note::Replacing { input }) => noted.replacing.insert(input),
+                    Err(_) => false,
+                };
             }
         }
         Ok(noted)
@@ -92,7 +89,7 @@ impl Journal {
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {
-        let line = serde_json::to_string(note).expect("plain data serialises") + "\n";
+        let line = line(note);
         let written = self.open().and_then(|file| {
             // A line that a crash has torn does not spoil the next one.
             file.write_all(format!("\n{line}").as_bytes())?;
@@ -113,15 +110,37 @@ impl Journal {
     }
 }
 
-/// Removes all journals: there is a catalog that says what they say.
+/// Forgets which shards were made again, which a catalog says by now, and that the inputs for which
+/// `is_done` holds are being replaced.
 ///
 /// # Errors
-/// If one cannot be removed.
-pub(crate) fn clear(dir: &Path) -> Result<()> {
+/// If a journal cannot be read, written or removed.
+pub(crate) fn forget(dir: &Path, is_done: &dyn Fn(&str) -> bool) -> Result<()> {
+    let mut replacing = Noted::read(dir)?.replacing;
+    replacing.retain(|input| !is_done(input));
+    let kept = (!replacing.is_empty()).then(|| dir.join(JOURNAL_FILE));
+    if let Some(path) = &kept {
+        let lines = replacing
+            .into_iter()
+            .map(|input| line(&Note::Replacing { input }));
+        let temporary = path.with_extension("tmp");
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(lines.collect::<String>().as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(Error::io("write", &temporary))?;
+        host::publish(&temporary, path).map_err(Error::io("rename a finished file to", path))?;
+    }
     for path in journals(dir)? {
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        if kept.as_ref() != Some(&path) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
     }
     Ok(())
+}
+
+fn line(note: &Note) -> String {
+    serde_json::to_string(note).expect("plain data serialises") + "\n"
 }
 
 fn journals(dir: &Path) -> Result<Vec<PathBuf>> {
@@ -154,10 +173,25 @@ mod tests {
         Journal::of(dir.path(), part).replacing("x\ny").unwrap();
         journal.made("a.parquet", 8).unwrap();
         let noted = Noted::read(dir.path()).unwrap();
-        assert_eq!(noted.made, [("a.parquet".to_owned(), 8)].into());
+        let made = [7, 8].map(|crc32c| ("a.parquet".to_owned(), crc32c));
+        assert_eq!(noted.made, made.into());
         assert_eq!(noted.replacing, ["x\ny".to_owned()].into());
-        clear(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_input_that_is_being_replaced_is_forgotten_when_it_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::of(dir.path(), "1/2".parse().unwrap());
+        journal.made("a.parquet", 7).unwrap();
+        journal.replacing("x").unwrap();
+        journal.replacing("y").unwrap();
+        for (done, left) in [("", &["x", "y"][..]), ("x", &["y"]), ("y", &[]), ("", &[])] {
+            forget(dir.path(), &|input| input == done).unwrap();
+            let noted = Noted::read(dir.path()).unwrap();
+            assert_eq!(noted.made, HashSet::new());
+            let left = left.iter().map(|&input| input.to_owned());
+            assert_eq!(noted.replacing, left.collect());
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        clear(dir.path()).unwrap();
     }
 }

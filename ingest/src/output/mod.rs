@@ -3,6 +3,7 @@
 mod existing;
 mod journal;
 mod lock;
+mod namesakes;
 mod sorting;
 mod state;
 
@@ -22,9 +23,10 @@ use journal::Journal;
 use lock::was_taken;
 
 pub(crate) use existing::{Existing, Lacks, first_lack};
-pub(crate) use journal::{Noted, clear};
+pub(crate) use journal::{Noted, forget};
 pub(crate) use lock::Lock;
-pub(crate) use sorting::{Sorted, holds_another, refuse_namesake};
+pub(crate) use namesakes::{Held, held, refuse_namesake, same_name};
+pub(crate) use sorting::Sorted;
 pub(crate) use state::Compare;
 
 /// A set of shards that this process may write to, until it is dropped.

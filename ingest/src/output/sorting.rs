@@ -10,9 +10,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use schemas::inputs::GivenInput;
-use schemas::shard::{FRAMES_DIR, ShardReader};
+use schemas::shard::FRAMES_DIR;
 
-use super::existing::{Existing, Finished};
+use super::existing::{Existing, Finished, stem_of};
 use super::journal::Noted;
 use super::state::{Compare, State, state};
 use crate::error::{Error, Result};
@@ -24,12 +24,12 @@ use crate::task::Task;
 pub(crate) struct Sorted {
     /// Shards to make.
     pub(crate) pending: Vec<Task>,
-    /// Inputs of which finished shards are replaced.
+    /// Inputs whose finished shards are replaced by ones of other items.
     pub(crate) replaced: Vec<String>,
     /// Finished shards that no input has any more.
     pub(crate) obsolete: Vec<String>,
-    /// Inputs that lack something by now, whose shards of before are kept; a line each.
-    pub(crate) damaged_inputs: Vec<String>,
+    /// Inputs that lack something by now, whose shards of before are kept, and a line about each.
+    pub(crate) damaged_inputs: BTreeMap<String, String>,
 }
 
 impl Sorted {
@@ -60,7 +60,7 @@ impl Sorted {
             })
             .collect();
         let mut sorted = Self {
-            damaged_inputs: damaged.into_values().collect(),
+            damaged_inputs: damaged,
             obsolete,
             ..Self::default()
         };
@@ -75,7 +75,9 @@ impl Sorted {
                 return Err(input_changed(dir, &task.file_name()));
             }
             if let Some(finished) = existing.shards.get(&task.file_name()) {
-                inputs.insert(task.job.id.input.clone());
+                if finished.is_incomplete() || state == Some(State::OtherItems) {
+                    inputs.insert(task.job.id.input.clone());
+                }
                 task.replaces = Some(finished.lacks);
             }
             sorted.pending.push(task);
@@ -112,7 +114,7 @@ fn obsolete(
             continue;
         }
         if !inputs.contains(&id.input[..]) {
-            if finished.frames == 0 && finished.is_incomplete() && was_given(&id.input) {
+            if finished.lacks.frames == 0 && finished.is_incomplete() && was_given(&id.input) {
                 found.push(name.clone());
             }
             continue;
@@ -127,23 +129,22 @@ fn obsolete(
     Ok(found)
 }
 
-/// Archives that lack something by now though their finished shards lack nothing, and what to say of
-/// them.
+/// Archives and folders that lack something by now though their finished shards lack nothing, or have
+/// more, and what to say of them.
 fn damaged_inputs(existing: &Existing, plan: &[Task]) -> BTreeMap<String, String> {
     let mut damaged = BTreeMap::new();
-    for task in plan {
+    // Each input once.
+    for task in plan.iter().filter(|task| task.job.id.first_item == 0) {
         let Content::Files { files, .. } = &task.job.content else {
             continue;
         };
         let Some(lack) = files.lack() else { continue };
         let input = &task.job.id.input;
-        let mut finished = existing.of_input(input).peekable();
-        if finished.peek().is_some() && finished.all(|(_, shard)| !shard.is_incomplete()) {
-            let path = task.job.path().display();
-            let line = format!(
-                "{path} lacks something by now ({lack}); its frames of before are kept: fetch it again"
-            );
-            damaged.insert(input.clone(), line);
+        let finished: Vec<&Finished> = existing.of_input(input).map(|(_, shard)| shard).collect();
+        let was_whole = !finished.iter().any(|shard| shard.is_incomplete());
+        let num_before: u64 = finished.iter().map(|shard| shard.num_read()).sum();
+        if !finished.is_empty() && (was_whole || files.num_there() < num_before) {
+            damaged.insert(input.clone(), task.keeps_frames_of_before(&lack));
         }
     }
     damaged
@@ -184,10 +185,7 @@ impl<'a> Replaced<'a> {
 }
 
 fn input_changed(dir: &Path, shard: &str) -> Error {
-    // All shards of an input begin alike: its stem and hash come before the first item.
-    let of_input = shard
-        .rsplit_once('-')
-        .map_or(shard, |(of_input, _)| of_input);
+    let of_input = stem_of(shard);
     Error::Output {
         detail: format!(
             "files were added to or removed from an input since its shard {shard:?} was written"
@@ -199,81 +197,4 @@ fn input_changed(dir: &Path, shard: &str) -> Error {
             dir.display()
         ),
     }
-}
-
-/// Whether the set has shards under a name of `tasks` that are of another input: given as another
-/// path, and not equal in what it holds. Of shards of format 2, which know no sizes, one common item
-/// is enough to be taken for the same input.
-///
-/// # Errors
-/// If a shard cannot be read.
-pub(crate) fn holds_another(dir: &Path, existing: &Existing, tasks: &[Task]) -> Result<bool> {
-    let planned: HashMap<String, &Task> =
-        tasks.iter().map(|task| (task.file_name(), task)).collect();
-    let inputs: BTreeSet<&str> = tasks.iter().map(|task| &task.job.id.input[..]).collect();
-    for input in inputs {
-        let mut old = Vec::new();
-        for (name, finished) in existing.of_input(input) {
-            if finished.input.is_none() {
-                old.push(name);
-                continue;
-            }
-            let is_equal = match planned.get(name) {
-                Some(task) => state(dir, finished, task, Compare::Sizes)? == State::Same,
-                None => false,
-            };
-            if !is_equal {
-                return Ok(true);
-            }
-        }
-        if !old.is_empty() && !has_common_item(dir, &old, tasks, input)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Refuses a file of Waymo's whose shard the set has of another file: one of the same name and
-/// folder, given as another path, of other bytes, and the name says no drive.
-///
-/// # Errors
-/// If there is one, or a shard cannot be read.
-pub(crate) fn refuse_namesake(dir: &Path, existing: &Existing, tasks: &[Task]) -> Result<()> {
-    for task in tasks.iter().filter(|task| !task.job.names_its_drive()) {
-        let Some(finished) = existing.shards.get(&task.file_name()) else {
-            continue;
-        };
-        let mut known = existing.given.with(&task.job.id.input).peekable();
-        let Some(first) = known.peek().map(|given| given.root.clone()) else {
-            continue;
-        };
-        let is_known = known.any(|given| given.root == task.given.root);
-        let is_there = Path::new(&first).exists();
-        if !is_known && is_there && state(dir, finished, task, Compare::Sizes)? != State::Same {
-            return Err(Error::SameName {
-                name: task.job.id.input.clone(),
-                first: first.into(),
-                second: task.job.path().to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn has_common_item(dir: &Path, shards: &[&String], tasks: &[Task], input: &str) -> Result<bool> {
-    let mut sources = HashSet::new();
-    for name in shards {
-        let shard = ShardReader::open(&dir.join(FRAMES_DIR).join(name))?;
-        sources.extend(shard.rows()?.into_iter().map(|row| row.meta.source));
-        sources.extend(shard.skipped().iter().map(|skipped| skipped.source.clone()));
-    }
-    let of_input = tasks.iter().filter(|task| task.job.id.input == input);
-    Ok(sources.is_empty()
-        || of_input.into_iter().any(|task| match &task.job.content {
-            Content::Files { files, .. } => {
-                let end = task.job.id.end_item.unwrap_or(files.len());
-                (task.job.id.first_item..end).any(|ix| sources.contains(&files.source(ix)))
-            }
-            _ => true,
-        }))
 }

@@ -57,6 +57,8 @@ struct OpenShard {
     frame_ids: HashSet<String>,
     /// Weight of the job that no item has claimed yet.
     weight_left: u64,
+    /// Encoded image bytes read so far.
+    image_bytes_in: u64,
     /// Bytes of the levels written so far.
     level_bytes: u64,
 }
@@ -140,6 +142,7 @@ impl<'a> Writer<'a> {
             skipped: Vec::new(),
             frame_ids: HashSet::new(),
             weight_left: job.weight,
+            image_bytes_in: 0,
             level_bytes: 0,
         });
         Ok(())
@@ -158,6 +161,7 @@ impl<'a> Writer<'a> {
             .expect("an item comes after the beginning of its shard");
         let bytes_in = skipped.origin.map_or(0, |origin| origin.bytes);
         self.written.image_bytes_in += bytes_in;
+        shard.image_bytes_in += bytes_in;
         let weight = weight.min(shard.weight_left);
         shard.weight_left -= weight;
         match result.and_then(|row| shard.check_new(row)) {
@@ -191,12 +195,14 @@ impl<'a> Writer<'a> {
         let shard = self.open.take().expect("a shard ends after its beginning");
         let task = &self.tasks[shard.ix];
         let input = &task.job.id.input;
-        let lacks = Lacks::of(&shard.skipped, input);
+        let lacks = Lacks::of(shard.writer.num_frames(), &shard.skipped, input);
         if task
             .replaces
             .is_some_and(|before| lacks.is_more_than(before))
         {
             self.written.frames -= shard.writer.num_frames();
+            self.written.skipped -= shard.skipped.len() as u64;
+            self.written.image_bytes_in -= shard.image_bytes_in;
             self.written
                 .damaged_inputs
                 .insert(input.clone(), damaged_input(task, &shard.skipped));
@@ -221,17 +227,14 @@ impl<'a> Writer<'a> {
 }
 
 fn damaged_input(task: &Task, skipped: &[Skipped]) -> String {
-    let (path, input) = (task.job.path().display(), &task.job.id.input);
-    let lack = first_lack(skipped, input).map_or_else(String::new, |lack| {
-        let Skipped {
-            source,
-            reason,
-            detail,
-            ..
-        } = lack;
-        format!(" ({reason} at {source}: {detail})")
-    });
-    format!("{path} lacks something by now{lack}; its frames of before are kept: fetch it again")
+    let lack = first_lack(skipped, &task.job.id.input).expect("it lacks more than before");
+    let Skipped {
+        source,
+        reason,
+        detail,
+        ..
+    } = lack;
+    task.keeps_frames_of_before(&format!("{reason} at {source}: {detail}"))
 }
 
 impl OpenShard {

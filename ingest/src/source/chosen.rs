@@ -44,6 +44,14 @@ impl Chosen {
         (run.ix + (place - run.place), run.above)
     }
 
+    /// Whether item `ix` is among them, if they were pushed in ascending order.
+    pub(super) fn contains(&self, ix: u64) -> bool {
+        let at = self.runs.partition_point(|run| run.ix <= ix);
+        let run = at.checked_sub(1).map(|at| self.runs[at]);
+        let place = run.map(|run| run.place + (ix - run.ix));
+        place.is_some_and(|place| place < self.len && self.get(place).0 == ix)
+    }
+
     /// All items.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
         (0..self.len).map(|place| self.get(place))
@@ -77,6 +85,8 @@ mod tests {
         let chosen = Chosen::from_iter(items);
         assert_eq!(chosen.iter().collect::<Vec<_>>(), items);
         assert_eq!(chosen.runs.len(), 4);
+        let found: Vec<u64> = (0..12).filter(|&ix| chosen.contains(ix)).collect();
+        assert_eq!(found, [0, 1, 2, 3, 7, 9]);
         let even = chosen.filtered(|ix| ix % 2 == 0);
         assert_eq!(even.iter().collect::<Vec<_>>(), [(0, 0), (2, 3)]);
         assert_eq!(Chosen::default().iter().next(), None);

@@ -39,15 +39,11 @@ pub(super) fn cut(dataset: Dataset, files: Files, input: &str, tags: &Arc<Tags>)
     starts.map(job).collect()
 }
 
-/// Jobs of an archive: it is an input of its own, named `input`.
-pub(super) fn of_archive(
-    dataset: Dataset,
-    found: FoundArchive,
-    input: &str,
-    tags: &Arc<Tags>,
-) -> Vec<Job> {
-    let files = Files::of_archive(found.archive, found.chosen, input.to_owned());
-    cut(dataset, files, input, tags)
+/// Jobs of an archive: it is an input of its own.
+pub(super) fn of_archive(dataset: Dataset, found: FoundArchive, tags: &Arc<Tags>) -> Vec<Job> {
+    let input = found.input;
+    let files = Files::of_archive(found.archive, found.chosen, input.clone());
+    cut(dataset, files, &input, tags)
 }
 
 /// Nothing is to be read at `path`: what was looked for, and what was passed over.

@@ -91,9 +91,24 @@ impl Files {
         self.archive().map(Archive::bytes)
     }
 
-    /// What is lost of the archive as a whole, if it is one: a reason and its detail.
+    /// Why not all files are known: what is lost of the archive as a whole, or of the folder. A
+    /// reason and its detail.
     pub(crate) fn lack(&self) -> Option<String> {
-        self.archive().and_then(Archive::lack)
+        match &self.container {
+            Container::Archive(archive) => archive.lack(),
+            Container::Folder(listing) => {
+                let mut lost = listing.all_lost();
+                let (ix, defect) = lost.find(|&(ix, _)| self.chosen.contains(ix))?;
+                let (place, Defect { reason, detail }) = (listing.relative(ix), defect);
+                Some(format!("{reason} at {place}: {detail}"))
+            }
+        }
+    }
+
+    /// How many of the items are there to be read.
+    pub(crate) fn num_there(&self) -> u64 {
+        let places = 0..self.len();
+        places.filter(|&place| !self.is_lost(place)).count() as u64
     }
 
     /// Whether item `place` is a file of a folder that can be opened.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::archive::Archive;
 use super::archive::parts::has_archive_name;
+use super::archive_names;
 use super::choice::Choice;
 use super::chosen::Chosen;
 use super::dataset::Dataset;
@@ -26,45 +27,25 @@ pub(super) struct Found {
     pub tag_files: Vec<PathBuf>,
 }
 
-impl Found {
-    /// How the archives are named, which were found at or below `root`: as [`Search::name_of_archive`]
-    /// says, but where two would be named alike, by all of their paths below the root.
-    pub(super) fn names_of_archives(&self, root: &Path, search: &Search) -> Vec<String> {
-        let archives = || self.archives.iter().map(|found| &found.archive);
-        let short: Vec<String> = archives()
-            .map(|archive| search.name_of_archive(root, archive.path()))
-            .collect();
-        let is_taken = |name: &String| short.iter().filter(|other| *other == name).count() > 1;
-        let named = short.iter().zip(archives()).map(|(name, archive)| {
-            let below = archive.first_file().strip_prefix(root).ok();
-            match below.filter(|below| is_taken(name) && !below.as_os_str().is_empty()) {
-                Some(below) => {
-                    format!(
-                        "{}/{}",
-                        search.name_of_folder(root),
-                        below.to_string_lossy()
-                    )
-                }
-                None => name.clone(),
-            }
-        });
-        named.collect()
-    }
-}
-
-/// An archive, and which of its members are read.
+/// An archive, what its input is called, and which of its members are read.
 #[derive(Debug)]
 pub(super) struct FoundArchive {
     pub archive: Archive,
+    pub input: String,
     pub chosen: Chosen,
 }
 
-impl From<Archive> for FoundArchive {
-    fn from(archive: Archive) -> Self {
-        Self {
+impl FoundArchive {
+    /// All of `archives`, which were found at or below `root`.
+    fn all(archives: Vec<Archive>, root: &Path, search: &Search) -> Vec<Self> {
+        let names = archive_names::names(&archives, root, search);
+        let named = archives.into_iter().zip(names);
+        let all = named.map(|(archive, input)| Self {
             chosen: Chosen::all(archive.len()),
             archive,
-        }
+            input,
+        });
+        all.collect()
     }
 }
 
@@ -94,7 +75,7 @@ pub(super) fn find(dataset: Dataset, path: &Path, search: &mut Search) -> Result
     }
     let archive = Archive::open(path, &|path| chooser.choose(path), search)?;
     Ok(Found {
-        archives: vec![archive.into()],
+        archives: FoundArchive::all(vec![archive], path, search),
         ..Found::default()
     })
 }
@@ -107,7 +88,7 @@ fn find_in_folder(chooser: &Chooser<'_>, path: &Path, search: &mut Search) -> Re
     Ok(Found {
         in_folder: Chosen::all(listing.len()),
         listing: Arc::new(listing),
-        archives: archives.into_iter().map(FoundArchive::from).collect(),
+        archives: FoundArchive::all(archives, path, search),
         tag_files: tag_files.paths().collect(),
     })
 }

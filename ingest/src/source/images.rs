@@ -47,7 +47,6 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         search,
     );
     let (tags, name) = (Arc::<Tags>::default(), search.name_of_folder(path));
-    let names = found.names_of_archives(path, search);
     let files = Files::of_folder(
         found.listing,
         found.in_folder,
@@ -55,8 +54,8 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
         name.clone(),
     );
     let mut jobs = cut(Dataset::Images, files, &name, &tags);
-    for (archive, input) in found.archives.into_iter().zip(names) {
-        jobs.extend(of_archive(Dataset::Images, archive, &input, &tags));
+    for archive in found.archives {
+        jobs.extend(of_archive(Dataset::Images, archive, &tags));
     }
     match jobs.is_empty() {
         true => Err(no_images(Dataset::Images, path, &search.passed_over)),

@@ -70,6 +70,14 @@ impl Job {
         }
     }
 
+    /// The drive of the first frame of its file, as far as it was looked at.
+    pub(crate) fn first_drive(&self) -> Option<&str> {
+        match &self.content {
+            Content::TfRecord(file) => file.context.as_deref(),
+            _ => None,
+        }
+    }
+
     /// CRC32C of its input as it is now, if that is one file of which shards are made as a whole.
     ///
     /// # Errors

@@ -126,6 +126,11 @@ impl Listing {
         Some(&self.lost[at].1)
     }
 
+    /// The items that are no files, and what is wrong with them.
+    pub(crate) fn all_lost(&self) -> impl Iterator<Item = (u64, &Defect)> {
+        self.lost.iter().map(|(ix, defect)| (*ix, defect))
+    }
+
     /// Paths of all items.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
         (0..self.len()).map(|ix| self.file(ix))

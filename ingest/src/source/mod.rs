@@ -6,6 +6,7 @@
 //! What cannot be read of an item is a [`Defect`](crate::Defect) at that item's place.
 
 mod archive;
+mod archive_names;
 mod choice;
 mod chosen;
 mod dataset;

@@ -1,6 +1,6 @@
 //! How inputs are looked through, and what is found besides data.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,10 @@ pub struct Search {
     /// File names of the set's shards that lack nothing: what several inputs hold is read where it
     /// was read before.
     pub(crate) finished: Arc<HashSet<String>>,
+    /// Names of the inputs that the set has shards of, and the size of each that is one file.
+    pub(crate) in_set: Arc<HashMap<String, Option<u64>>>,
+    /// Those of them that were given as this path before.
+    pub(crate) given_before: HashSet<String>,
     /// Indexes that were made, to be kept there.
     pub(crate) new_indexes: Vec<NewIndex>,
     /// Files that a person adds and leaves out.
@@ -45,18 +49,6 @@ impl Search {
     /// How the folder at `path`, which was given, is named in rows and reports.
     pub(super) fn name_of_folder(&self, path: &Path) -> String {
         self.name.clone().unwrap_or_else(|| short_name(path, 1))
-    }
-
-    /// How the archive at `path`, which was found at or below `root`, is named: by its folder and
-    /// itself, unless the input was given a name.
-    pub(super) fn name_of_archive(&self, root: &Path, path: &Path) -> String {
-        match (&self.name, path.strip_prefix(root)) {
-            (Some(name), Ok(below)) if !below.as_os_str().is_empty() => {
-                format!("{name}/{}", below.to_string_lossy())
-            }
-            (Some(name), _) => name.clone(),
-            (None, _) => short_name(path, 2),
-        }
     }
 
     /// Whether the set holds the item `source` already.

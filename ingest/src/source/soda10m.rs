@@ -46,15 +46,14 @@ pub(super) fn jobs(path: &Path, search: &mut Search) -> Result<Vec<Job>> {
     read_each_once(&mut found, &layout, search);
     let tags = Arc::new(tag_files::read(&mut found, path, search)?);
 
-    let names = found.names_of_archives(path, search);
     let num_stored = search.num_stored;
     let mut jobs = jobs_in_folder(&found, &layout, &tags, search);
-    for (mut archive, input) in found.archives.into_iter().zip(names) {
-        let source = |ix| format!("{input}/{}", archive.archive.relative(ix));
+    for mut archive in found.archives {
+        let source = |ix| format!("{}/{}", archive.input, archive.archive.relative(ix));
         archive.chosen = archive
             .chosen
             .filtered(|ix| !count_stored(search, &source(ix)));
-        jobs.extend(of_archive(Dataset::Soda10m, archive, &input, &tags));
+        jobs.extend(of_archive(Dataset::Soda10m, archive, &tags));
     }
     match jobs.is_empty() && search.num_stored == num_stored {
         true => Err(no_images(Dataset::Soda10m, path, &search.passed_over)),

@@ -70,7 +70,7 @@ pub(super) fn settle(
         let (path, root) = (archive.archive.path(), listing.root());
         let why_archive = match num_unpacked == num_images {
             false => Some("but not all"),
-            true if is_in_set(path, root, search) => Some("but the set was made of it"),
+            true if is_in_set(archive, search) => Some("but the set was made of it"),
             true => None,
         };
         note(path, root, why_archive, num_unpacked, search);
@@ -82,10 +82,10 @@ pub(super) fn settle(
     leave_out(found, in_archives, search);
 }
 
-/// Whether the set holds the first shard of the archive at `path`.
-fn is_in_set(path: &Path, root: &Path, search: &Search) -> bool {
+/// Whether the set holds the first shard of the archive.
+fn is_in_set(archive: &FoundArchive, search: &Search) -> bool {
     let first = ShardId {
-        input: search.name_of_archive(root, path),
+        input: archive.input.clone(),
         first_item: 0,
         end_item: None,
     };

@@ -3,16 +3,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use schemas::geom::Size;
 
 use crate::support::{
-    assert_same_tree, command, framed, frames_of, ingest_json, ingest_to, jpeg, record, skipped_in,
-    stderr, tree, write_waymo,
+    as_nobody, assert_same_tree, command, framed, frames_of, ingest_json, ingest_to, jpeg, record,
+    skipped_in, stderr, tree, with_mode, write_waymo,
 };
 use testkit::bare_files;
 use testkit::traced::{Call, Moment, Traced};
@@ -245,25 +243,6 @@ fn an_input_that_vanishes_is_one_line_and_a_later_run_continues() {
         ingest_json(command, input, &undisturbed, &[]);
         assert_same_tree(&undisturbed, &out);
     }
-}
-
-/// Runs `ingest` as somebody whom file permissions concern; `None` if that user cannot run it.
-fn as_nobody(arguments: &[&OsStr]) -> Option<Output> {
-    let mut command = command(arguments);
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.uid(65534).gid(65534);
-    }
-    let output = command.output();
-    output
-        .inspect_err(|error| {
-            testkit::skip(&format!("the user nobody cannot run ingest: {error}"));
-        })
-        .ok()
-}
-
-fn with_mode(path: PathBuf, mode: u32) -> PathBuf {
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-    path
 }
 
 #[test]

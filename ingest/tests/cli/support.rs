@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ingest::source::waymo::messages::{CameraImage, Context, Frame, Stats};
@@ -44,6 +46,25 @@ pub(crate) fn ingest_to(command: &str, input: &Path, out: &Path, options: &[&str
     ];
     args.extend(options.iter().map(std::ffi::OsStr::new));
     ingest(args)
+}
+
+/// Runs `ingest` as somebody whom file permissions concern; `None` if that user cannot run it.
+pub(crate) fn as_nobody(arguments: &[&std::ffi::OsStr]) -> Option<Output> {
+    let mut command = command(arguments);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output();
+    output
+        .inspect_err(|error| {
+            testkit::skip(&format!("the user nobody cannot run ingest: {error}"));
+        })
+        .ok()
+}
+
+pub(crate) fn with_mode(path: PathBuf, mode: u32) -> PathBuf {
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
 }
 
 pub(crate) fn stderr(output: &Output) -> String {

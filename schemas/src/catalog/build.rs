@@ -30,11 +30,11 @@ use crate::{Error, Result};
 /// # Errors
 /// As [`rebuild`].
 pub fn build(dir: &Path) -> Result<Catalog> {
-    rebuild(dir, &HashMap::new())
+    rebuild(dir, &HashSet::new())
 }
 
-/// Makes the catalog of the shards in `dir` and returns it opened. `made` says of shards that have
-/// been made again, by name, which CRC32C they have now.
+/// Makes the catalog of the shards in `dir` and returns it opened. `made` has name and CRC32C of
+/// shards that have been made again; of one that was made several times, each of them.
 ///
 /// A frame's name is in the catalog once. Of several frames of one name that one stays which the
 /// catalog had before, or else the first by its shard's name, so that runs which draw from the set
@@ -44,7 +44,7 @@ pub fn build(dir: &Path) -> Result<Catalog> {
 /// What opening a shard returns; [`Error::MixedSettings`] if the shards do not belong together;
 /// [`Error::NoShards`] if there are none; [`Error::Damaged`] if one has changed since it was in the
 /// catalog, and nobody made it again.
-pub fn rebuild(dir: &Path, made: &HashMap<String, u32>) -> Result<Catalog> {
+pub fn rebuild(dir: &Path, made: &HashSet<(String, u32)>) -> Result<Catalog> {
     let paths = shard_paths(dir)?;
     let first = paths
         .first()
@@ -58,7 +58,7 @@ pub fn rebuild(dir: &Path, made: &HashMap<String, u32>) -> Result<Catalog> {
         for path in &paths {
             writer.push_shard(path)?;
         }
-        let more = writer.duplicates(before.as_ref());
+        let more = writer.duplicates(before.as_ref())?;
         if more.is_empty() {
             break writer;
         }
@@ -89,13 +89,13 @@ pub fn rebuild(dir: &Path, made: &HashMap<String, u32>) -> Result<Catalog> {
 fn refuse_changed(
     before: &Catalog,
     shards: &[ShardInfo],
-    made: &HashMap<String, u32>,
+    made: &HashSet<(String, u32)>,
 ) -> Result<()> {
     let is_other = |info: &&ShardInfo| {
         before
             .shard(&info.name)
             .is_some_and(|was| was.crc32c != info.crc32c)
-            && made.get(&info.name) != Some(&info.crc32c)
+            && !made.contains(&(info.name.clone(), info.crc32c))
     };
     match shards.iter().find(is_other) {
         Some(info) => {
@@ -239,18 +239,31 @@ impl CatalogWriter {
     ///
     /// Frame ids are unique exactly when their 64-bit keys are; equal keys of different ids would
     /// make two frames draw the same crops, so one of them is left out alike.
-    fn duplicates(&mut self, before: Option<&Catalog>) -> HashSet<(u32, u32)> {
-        let is_listed =
-            |info: &ShardInfo| before.is_some_and(|was| was.shard(&info.name).is_some());
-        let is_new: Vec<bool> = self.shards.iter().map(|info| !is_listed(info)).collect();
-        self.keys
-            .sort_unstable_by_key(|&(key, shard, row)| (key, is_new[shard as usize], shard, row));
-        let others = self
+    fn duplicates(&mut self, before: Option<&Catalog>) -> Result<HashSet<(u32, u32)>> {
+        self.keys.sort_unstable();
+        let doubles: HashSet<u64> = self
             .keys
             .windows(2)
             .filter(|pair| pair[0].0 == pair[1].0)
-            .map(|pair| (pair[1].1, pair[1].2));
-        others.collect()
+            .map(|pair| pair[0].0)
+            .collect();
+        let listed_in = match before {
+            Some(before) if !doubles.is_empty() => before.shards_of(&doubles)?,
+            _ => HashMap::new(),
+        };
+        let is_listed = |key: u64, shard: u32| {
+            let name = listed_in.get(&key).copied();
+            name == Some(&self.shards[shard as usize].name[..])
+        };
+        let mut rivals: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(key, ..)| doubles.contains(key))
+            .map(|&(key, shard, row)| (key, !is_listed(key, shard), shard, row))
+            .collect();
+        rivals.sort_unstable();
+        let others = rivals.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        Ok(others.map(|pair| (pair[1].2, pair[1].3)).collect())
     }
 }
 

@@ -58,8 +58,28 @@ impl Catalog {
         Ok(found)
     }
 
+    /// Names of the shards in which it has the frames with these `keys`.
+    pub(super) fn shards_of(&self, keys: &HashSet<u64>) -> Result<HashMap<u64, &str>> {
+        let mut found = HashMap::new();
+        self.for_each_place(|key, (shard, _)| {
+            if keys.contains(&key) {
+                found.insert(key, &self.shards()[shard as usize].name[..]);
+            }
+        })?;
+        Ok(found)
+    }
+
     fn places(&self) -> Result<Places> {
         let mut places = Places::default();
+        self.for_each_place(|key, place| {
+            places.all.insert(place);
+            places.kept.insert(key, place.0);
+        })?;
+        Ok(places)
+    }
+
+    /// Visits the key, and shard and row, of every frame that is listed.
+    fn for_each_place(&self, mut visit: impl FnMut(u64, (u32, u32))) -> Result<()> {
         for batch in self.batches(|name| matches!(name, "key" | "shard" | "row"))? {
             let batch = batch?;
             let rows = Rows::new(&batch, self.path());
@@ -67,11 +87,10 @@ impl Catalog {
             let shards = rows.numbers::<UInt32Type>("shard")?.values();
             let numbers = rows.numbers::<UInt32Type>("row")?.values();
             for ((&key, &shard), &row) in keys.iter().zip(shards).zip(numbers) {
-                places.all.insert((shard, row));
-                places.kept.insert(key, shard);
+                visit(key, (shard, row));
             }
         }
-        Ok(places)
+        Ok(())
     }
 }
 

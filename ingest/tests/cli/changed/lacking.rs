@@ -2,6 +2,15 @@
 
 use super::*;
 
+/// Frames in the set after a run that may skip whatever it has to.
+#[track_caller]
+fn frames_after(input: &Path, set: &Path, command: &str) -> u64 {
+    ingest_json(command, input, set, &["--max-bad", "100%"]);
+    let frames = Catalog::open(set).unwrap().num_frames();
+    assert_good(set, frames);
+    frames
+}
+
 #[test]
 fn a_whole_file_is_not_given_up_for_a_part_of_it() {
     let (_dir, input, set) = places();
@@ -16,9 +25,94 @@ fn a_whole_file_is_not_given_up_for_a_part_of_it() {
         message.contains("in/a.tfrecord") && message.contains("truncated"),
         "{message}"
     );
+    // What is not kept was not read, as far as the counts go.
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&summary["frames_written"], &summary["bytes_in"]),
+        (&json!(0), &json!(0))
+    );
     assert_good(&set, 8);
     fs::write(&file, &whole).unwrap();
     assert_eq!(ingest_json("waymo", &input, &set, &[])["frames_kept"], 8);
+}
+
+#[test]
+fn what_was_read_of_a_damaged_file_is_not_given_up_for_less() {
+    let (_dir, input, set) = places();
+    let (file, whole) = (input.join("a.tfrecord"), drive("a", 4));
+    let step = whole.len() / 4;
+    fs::write(&file, &whole[..3 * step + 9]).unwrap();
+    assert_eq!(frames_after(&input, &set, "waymo"), 6);
+    fs::write(&file, &whole[..step + 9]).unwrap();
+    let output = ingest_to("waymo", &input, &set, &[]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("are kept"), "{message}");
+    assert_good(&set, 6);
+    // More of it is taken, and all of it.
+    fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    assert_eq!(frames_after(&input, &set, "waymo"), 6);
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(frames_after(&input, &set, "waymo"), 8);
+    assert_as_made_anew("waymo", &input, &set, &[]);
+}
+
+#[test]
+fn what_was_read_of_a_damaged_archive_is_not_given_up_for_less() {
+    let (_dir, input, set) = places();
+    let (archive, whole) = (input.join("x.tar"), tar_of_small(60));
+    // A member is a block and its content, which is padded to blocks.
+    let member = whole.len() / 60 / 512 * 512;
+    for (members, expected) in [(55, 55), (20, 55), (58, 58), (2, 58)] {
+        fs::write(&archive, &whole[..members * member + 520]).unwrap();
+        let output = ingest_to("images", &input, &set, &["--max-bad", "100%"]);
+        let is_less = (members as u64) < expected;
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(i32::from(is_less)), "{message}");
+        assert_eq!(message.contains("are kept"), is_less, "{message}");
+        assert_good(&set, expected);
+    }
+    fs::write(&archive, &whole).unwrap();
+    assert_eq!(frames_after(&input, &set, "images"), 60);
+    assert_as_made_anew("images", &input, &set, &[]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_any_more_costs_no_frame() {
+    let (dir, input, set) = places();
+    with_mode(dir.path().to_owned(), 0o777);
+    for (folder, seeds) in [("a", 0..2), ("b", 2..5), ("c", 5..6)] {
+        write_images(&input.join(folder), seeds);
+    }
+    let run = || {
+        let paths = [input.as_os_str(), "--out".as_ref(), set.as_os_str()];
+        let options = ["--max-bad".as_ref(), "1".as_ref()];
+        as_nobody(&[&["images".as_ref()], &paths[..], &options].concat())
+    };
+    // c is closed from the beginning, then b and a are, one after the other.
+    for (closed, is_kept) in [("c", false), ("b", true), ("a", true)] {
+        with_mode(input.join(closed), 0o000);
+        let Some(output) = run() else { return };
+        let message = stderr(&output);
+        assert_eq!(output.status.success(), !is_kept, "{message}");
+        assert!(
+            !is_kept || message.contains("unreadable-folder at") && message.contains("are kept"),
+            "{message}"
+        );
+        assert_good(&set, 5);
+    }
+    for folder in ["a", "b", "c"] {
+        with_mode(input.join(folder), 0o755);
+    }
+    let output = run().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_good(&set, 6);
+    // Of a whole folder too.
+    with_mode(input.join("b"), 0o000);
+    let output = run().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_good(&set, 6);
+    with_mode(input.join("b"), 0o755);
 }
 
 #[test]
@@ -47,15 +141,7 @@ fn what_lies_behind_a_damaged_place_counts_as_bad() {
 #[test]
 fn an_archive_that_is_empty_by_now_costs_no_shard() {
     let (_dir, input, set) = places();
-    let mut tar = tar::Builder::new(Vec::new());
-    let small = jpeg(Size::new(16, 16), 1);
-    for ix in 0..2_050 {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(small.len() as u64);
-        tar.append_data(&mut header, format!("{ix}.jpg"), &small[..])
-            .unwrap();
-    }
-    let (archive, whole) = (input.join("x.tar"), tar.into_inner().unwrap());
+    let (archive, whole) = (input.join("x.tar"), tar_of_small(2_050));
     fs::write(&archive, &whole).unwrap();
     ingest_json("images", &input, &set, &[]);
     for (bytes, part) in [

@@ -2,6 +2,7 @@
 
 mod lacking;
 mod names;
+mod replaced;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    assert_same_tree, follow, framed, frames_of, ingest, ingest_json, ingest_to, jpeg, record,
-    skipped_in, stderr, write_waymo,
+    as_nobody, assert_same_tree, follow, framed, frames_of, ingest, ingest_json, ingest_to, jpeg,
+    record, skipped_in, stderr, with_mode, write_waymo,
 };
 use schemas::catalog::{Catalog, shard_paths};
 use schemas::geom::Size;
@@ -29,6 +30,19 @@ fn write_images(dir: &Path, seeds: std::ops::Range<u32>) {
         let name = dir.join(format!("{seed}.jpg"));
         fs::write(name, jpeg(Size::new(300, 224 + seed), seed)).unwrap();
     }
+}
+
+/// A tar of `count` images that are equal.
+fn tar_of_small(count: u32) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let small = jpeg(Size::new(16, 16), 1);
+    for ix in 0..count {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(small.len() as u64);
+        tar.append_data(&mut header, format!("{ix}.jpg"), &small[..])
+            .unwrap();
+    }
+    tar.into_inner().unwrap()
 }
 
 /// A folder for the test, its input folder and its set.
