@@ -157,20 +157,26 @@ class Call:
                 self.options.deliver.mkdir(parents=True, exist_ok=True)
                 for name in ("report.md", results.NAME):
                     shutil.copy(self.out / name, self.options.deliver / name)
+                self.deliver("logs", "logs/*.log")
         except Exception as error:
             report = f"first-light: the report cannot be written: {type(error).__name__}: {error}"
             say(report)
         return report
 
-    def deliver_details(self):
-        """Logs and traces, an archive each: traces may be too large to be kept."""
-        for kind, files in (("logs", "logs/*.log"), ("traces", "trace_*.json.gz")) if self.options.deliver else ():
-            try:
-                with tarfile.open(self.options.deliver / f"{kind}.tar.gz", "w:gz", compresslevel=1) as packed:
-                    for path in sorted(self.out.glob(files)):
-                        packed.add(path, arcname=path.name)
-            except Exception as error:
-                say(f"first-light: {kind} cannot be delivered: {type(error).__name__}: {error}")
+    def deliver(self, kind, files):
+        """An archive of files of `out`."""
+        with tarfile.open(self.options.deliver / f"{kind}.tar.gz", "w:gz", compresslevel=1) as packed:
+            for path in sorted(self.out.glob(files)):
+                packed.add(path, arcname=path.name)
+
+    def deliver_traces(self):
+        """Apart and last, since they may be too large to be kept."""
+        if not self.options.deliver:
+            return
+        try:
+            self.deliver("traces", "trace_*.json.gz")
+        except Exception as error:
+            say(f"first-light: traces cannot be delivered: {type(error).__name__}: {error}")
 
     def run(self):
         """Every step that is not done; the exit code."""
@@ -182,7 +188,7 @@ class Call:
             except Exception as error:
                 self.end_with(step, "failed", why=f"{type(error).__name__}: {error}")
         report = self.publish()
-        self.deliver_details()
+        self.deliver_traces()
         with contextlib.suppress(OSError):
             print(report, flush=True)
         if self.interruption.name:

@@ -115,8 +115,9 @@ class Machine:
             raise Failed(f"{pathlib.Path(command[0]).name} ended with code {code}: {last}")
         return (text.strip().splitlines() or [""])[-1]
 
-    def finish(self, command, seconds, **variables):
-        """Exit code and standard output of a command; what it says on standard error is kept, and shown in a log."""
+    def finish(self, command, seconds, shown=False, **variables):
+        """Exit code and standard output of a command, which can be shown in a log as it comes. What it says on standard
+        error is kept, and shown there always."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
         environment = {**self.environment(), **variables}
         with subprocess.Popen(command, **pipes, env=environment) as process:
@@ -126,7 +127,7 @@ class Machine:
             timer = threading.Timer(seconds, process.kill)
             timer.start()
             try:
-                text = process.stdout.read()
+                text = "".join(self.passed_on(process.stdout, shown))
                 code = process.wait()
             finally:
                 process.kill()
@@ -139,18 +140,30 @@ class Machine:
         return code, text
 
     def listen(self, stream, messages):
-        for line in stream:
-            messages.append(line)
-            if self.options.stage == "first-light":
-                say(line.rstrip())
+        messages.extend(self.passed_on(stream, shown=True))
+
+    def passed_on(self, stream, shown):
+        """A stream's parts as they come."""
+        while part := os.read(stream.fileno(), 65536).decode(errors="replace"):
+            if shown and self.options.stage == "first-light":
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(part)
+                    sys.stderr.flush()
+            yield part
 
     def trainer(self, batch, *more, precision=None):
         """One result of `trainer bench`, or None where it prints none."""
         o = self.options
         sets = [f"model.arch={o.arch}", f"augment.view_px={o.size}", f"optim.precision={precision or self.precision}"]
+        sets += self.without_kernels()
         command = [self.program("trainer"), "bench", "--device", o.device, "--batch", batch, "--json", *more]
         text = self.run(command + [word for value in sets for word in ("--set", value)])
         return json.loads(text) if text else None
+
+    def without_kernels(self):
+        """The setting that leaves out kernels which end the program."""
+        fatal = any(line.get("stage") == "kernels" and line.get("fatal") for line in results.read(self.out))
+        return ["run.fused_kernels=false"] if fatal else []
 
     def peer(self, batch, mode, steps, warmup, *more):
         """The result of the peer's script."""

@@ -10,7 +10,7 @@ import pack
 import table
 import timing
 import tracing
-from archive import PACK
+from archive import PACK, ROOT
 from machine import Failed, Machine, fail, say
 
 import sampler
@@ -52,7 +52,13 @@ def add_first_light(stages):
     add("--warmup", type=int, default=6, metavar="N", help="steps before them (6)")
     add("--slower", type=float, default=1, metavar="F", help="longer limits, for a rehearsal without a GPU (1)")
     add("--data", type=pathlib.Path, metavar="DIR", help="labelled images for the ablation's runs (none: left out)")
-    add("--out", type=pathlib.Path, default=PACK / "first-light", metavar="DIR", help="results (.gpu/first-light)")
+    add(
+        "--out",
+        type=pathlib.Path,
+        default=ROOT / "target" / "first-light",
+        metavar="DIR",
+        help="results (target/first-light)",
+    )
     add("--deliver", type=pathlib.Path, metavar="DIR", help="four files there: report, results, logs, traces")
     add("--step", help=argparse.SUPPRESS)
 

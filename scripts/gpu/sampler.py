@@ -4,7 +4,7 @@ from machine import OutOfMemory, OutOfTime, say
 
 # Share of made-up frames that are of the kind used here, with some to spare.
 WAYMO_SHARE = 0.45
-SPARE = 1.1
+SPARE = 1.2
 
 
 def make_shards(machine, pairs, folder):

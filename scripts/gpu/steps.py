@@ -18,7 +18,7 @@ import results
 import timing
 import tracing
 import training_run
-from machine import ROOT, OutOfMemory, say
+from machine import ROOT, Failed, OutOfMemory, say
 
 import sampler
 import tests
@@ -72,24 +72,32 @@ def describe_machine(machine, _rest):
         triton="there" if triton else "absent",
     )
     if not machine.is_cpu and not torch.cuda.is_available():
-        raise RuntimeError("torch sees no GPU")
+        raise Failed("torch sees no GPU")
 
 
 def kernels(machine, _rest):
     """Whether the kernels have passed the program's own check, or why it works without them."""
     if machine.is_cpu:
         raise Skip("kernels are compiled for a GPU only")
-    state = machine.trainer(8, "--steps", 1, "--warmup", 1)["fused_kernels"]
+    try:
+        state = machine.trainer(8, "--steps", 1, "--warmup", 1)["fused_kernels"]
+    except Failed as error:
+        # A fault inside a kernel ends the program: what follows is measured without them.
+        state = f"off: {error}"
+        machine.record("kernels", on=False, why=state, fatal=True)
+        machine.trainer(8, "--steps", 1, "--warmup", 1)
+        raise
     machine.record("kernels", on=state == "on", why=state)
     if state != "on":
-        raise RuntimeError(f"fused kernels are {state}")
+        raise Failed(f"fused kernels are {state}")
 
 
 def gpu_tests(machine, rest):
     if machine.is_cpu:
         raise Skip("these tests need a GPU")
-    if not tests.run_one(machine, rest):
-        raise RuntimeError("tests failed")
+    why = tests.run_one(machine, rest)
+    if why:
+        raise Failed(why)
 
 
 def compare(machine, _rest):

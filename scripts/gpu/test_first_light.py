@@ -201,7 +201,7 @@ class Plans(unittest.TestCase):
 
     def test_steps_are_chosen_by_key_or_kind(self):
         keys = [each.key for each in plan.chosen(plan.steps(), ["tests", "time/ours/2"])]
-        self.assertEqual((len(keys), keys[-1]), (9, "time/ours/2"))
+        self.assertEqual((len(keys), keys[-1]), (9, "tests/test-run"))
         self.assertEqual(plan.chosen(plan.steps(), None), plan.steps())
 
     def test_every_step_has_an_action(self):
@@ -262,6 +262,13 @@ class Reports(unittest.TestCase):
     def test_timings_of_different_work_do_not_count(self):
         self.assertIn("no speed below counts", self.report([], {"agree": {"state": "failed"}}))
         self.assertNotIn("no speed below counts", self.report([], {"agree": {"state": "ok"}}))
+
+
+class Failures(unittest.TestCase):
+    def test_failed_tests_are_named_with_what_their_panics_say(self):
+        text = "test a::b ... ok\ntest a::c ... FAILED\n\nthread 'a::c' (7) panicked at x.rs:1:2:\n3e-3 > 1e-4\nnote: run"
+        self.assertEqual(tests.failures(text), "a::c; 3e-3 > 1e-4")
+        self.assertEqual(tests.failures("test a::b ... ok\n"), "")
 
 
 class Archives(unittest.TestCase):

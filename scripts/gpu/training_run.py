@@ -36,7 +36,8 @@ def command(machine, shards, run):
     }
     words = [machine.program("trainer"), "run", shards, "--out", run, "--device", o.device, "--batch", o.batch]
     words += ["--steps", STEPS, "--json"]
-    return [str(word) for word in words + [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]]
+    pairs = [f"{key}={value}" for key, value in sets.items()] + machine.without_kernels()
+    return [str(word) for word in words + [word for pair in pairs for word in ("--set", pair)]]
 
 
 def rows(run):

@@ -58,12 +58,9 @@ def agreement(lines):
         apart, cosine = line["loss_apart"], line["least_cosine"]
         yield f"losses apart, {side}", f"{apart:.1e}", f"≤ {limit:.0e}", apart <= limit
         text = f"{cosine:.5f} ({line['of']}), median {line['median_cosine']:.5f}"
-        yield (
-            f"least cosine of {line['gradients']} gradients, {side}",
-            text,
-            f"≥ {LEAST_COSINE}",
-            cosine >= LEAST_COSINE,
-        )
+        # In bf16 rounding alone turns gradients by more than that: they are held against PyTorch's below.
+        aim, near = (f"≥ {LEAST_COSINE}", cosine >= LEAST_COSINE) if side == "fp32" else ("", None)
+        yield f"least cosine of {line['gradients']} gradients, {side}", text, aim, near
         if side == "bf16":
             ours, theirs = line["like_fp32"], line["peer_like_fp32"]
             aim = f"≥ {theirs - BF16_SLACK:.5f}"

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -212,6 +213,11 @@ char* trainer_peak_memory(int ordinal, int64_t* bytes) {
   });
 }
 
+// From now on that is the most since now.
+char* trainer_reset_peak_memory(int ordinal) {
+  return guarded([=] { c10::getDeviceAllocator(c10::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(ordinal)); });
+}
+
 // From now on libtorch's profiler (Kineto) records every operation of this thread and of the backward passes it starts,
 // and with `with_cuda` the kernels behind them.
 char* trainer_trace_begin(int with_cuda) {
@@ -242,11 +248,22 @@ char* trainer_set_tf32(int on) {
   });
 }
 
-// Only operations whose results are the same every time; one that has no such way is an error. cuBLAS reads its variable when
-// it is first used.
+// Of cuBLAS: the sizes of its workspaces with which it computes the same every time. It reads them when it is first used.
+static const char* const kCublasVariable = "CUBLAS_WORKSPACE_CONFIG";
+
+static bool cublas_is_deterministic() {
+  const auto config = c10::utils::get_env(kCublasVariable);
+  return config == ":4096:8" || config == ":16:8";
+}
+
+// Only operations whose results are the same every time; one that has no such way is an error.
 char* trainer_set_deterministic(int on) {
   return guarded([=] {
-    if (on) c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/false);
+    if (on) {
+      c10::utils::set_env(kCublasVariable, ":4096:8", /*overwrite=*/false);
+      if (!cublas_is_deterministic())
+        throw std::runtime_error("with the CUBLAS_WORKSPACE_CONFIG of this environment cuBLAS is not deterministic: unset it");
+    }
     auto& context = at::globalContext();
     context.setDeterministicAlgorithms(on != 0, /*warn_only=*/false);
     context.setDeterministicCuDNN(on != 0);
@@ -259,8 +276,7 @@ char* trainer_set_deterministic(int on) {
 int trainer_is_deterministic() {
   const auto& context = at::globalContext();
   return context.deterministicAlgorithms() && !context.deterministicAlgorithmsWarnOnly() &&
-         context.deterministicCuDNN() && !context.benchmarkCuDNN() &&
-         c10::utils::has_env("CUBLAS_WORKSPACE_CONFIG");
+         context.deterministicCuDNN() && !context.benchmarkCuDNN() && cublas_is_deterministic();
 }
 
 // Loads a shared library and makes its symbols and static registrations global.

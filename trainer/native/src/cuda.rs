@@ -25,12 +25,16 @@ pub fn set_tf32(on: bool) -> Result<()> {
 /// Lets libtorch take only operations that compute the same bits every time, on one kind of device
 /// and with one number of threads. From then on an operation that has no such way is an error. On
 /// a GPU it has to be said before the first matrix product, because cuBLAS reads its environment
-/// (`CUBLAS_WORKSPACE_CONFIG`, set here unless it is) just once.
+/// (`CUBLAS_WORKSPACE_CONFIG`, set here unless it is) just once. Call it while no other thread reads
+/// the environment.
 ///
 /// Source: "Reproducibility" in PyTorch's notes, and "Results reproducibility" in cuBLAS's manual.
+///
+/// # Errors
+/// A `CUBLAS_WORKSPACE_CONFIG` with which cuBLAS is not deterministic.
 pub fn set_deterministic(on: bool) -> Result<()> {
-    // SAFETY: sets flags of libtorch's global context, and an environment variable behind the lock
-    // that libtorch reads it under.
+    // SAFETY: sets flags of libtorch's global context, and an environment variable: behind
+    // libtorch's lock, and by the caller's promise beside no other reader.
     outcome(unsafe { trainer_set_deterministic(c_int::from(on)) })
 }
 
@@ -91,28 +95,6 @@ fn load_cuda() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Kind, Tensor};
-
-    /// `put_` has no deterministic way, on any device.
-    fn put() -> std::result::Result<(), tch::TchError> {
-        let mut x = Tensor::zeros([4], (Kind::Float, Device::Cpu));
-        let index = Tensor::from_slice(&[1i64, 2]);
-        let value = Tensor::from_slice(&[5.0f32, 6.0]);
-        x.f_put_(&index, &value, false).map(drop)
-    }
-
-    #[test]
-    fn determinism_reaches_libtorch_and_can_be_taken_back() {
-        assert!(!is_deterministic());
-        put().unwrap();
-        set_deterministic(true).unwrap();
-        assert!(is_deterministic());
-        let refused = put().unwrap_err().to_string();
-        set_deterministic(false).unwrap();
-        assert!(refused.contains("deterministic"), "{refused}");
-        assert!(!is_deterministic());
-        put().unwrap();
-    }
 
     #[test]
     fn missing_cuda_is_one_clear_line() {

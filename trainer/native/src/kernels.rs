@@ -60,7 +60,8 @@ unsafe extern "C" {
 ///
 /// # Errors
 /// NVRTC cannot be loaded, does not know the GPU, the driver refuses what it made, or the results
-/// are others. Then everything works as before, without the kernels.
+/// are others. Then everything works as before, without the kernels. A fault inside a kernel is
+/// beyond that: it ends all work on the GPU, and `run.fused_kernels = false` is the way round.
 pub fn load_kernels(device: Device) -> Result<()> {
     static LOADED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
     let Device::Cuda(ordinal) = device else {

@@ -18,7 +18,7 @@
 //!   libtorch has several. On a GPU they run kernels of ours once [`load_kernels`] has loaded them.
 //! * [`pinned`], [`upload`]: from the host to a GPU without waiting.
 //! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`set_deterministic`],
-//!   [`trace()`], [`peak_memory_bytes`]: switches and measurements of the whole process.
+//!   [`trace()`], [`peak_memory_bytes`], [`reset_peak_memory`]: switches and measurements of the whole process.
 //! * [`torch`]: libtorch's errors in one line.
 //!
 //! Everything here is safe to call. Functions that a caller cannot provoke to fail with valid
@@ -53,4 +53,4 @@ pub use kernels::load_kernels;
 pub use pinned::{pinned, upload};
 pub use self_check::FusedResults;
 pub use stream::Stream;
-pub use trace::{peak_memory_bytes, trace};
+pub use trace::{peak_memory_bytes, reset_peak_memory, trace};

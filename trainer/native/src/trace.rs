@@ -12,11 +12,12 @@ use crate::ffi::{Message, outcome};
 
 unsafe extern "C" {
     fn trainer_peak_memory(ordinal: c_int, bytes: *mut i64) -> Message;
+    fn trainer_reset_peak_memory(ordinal: c_int) -> Message;
     fn trainer_trace_begin(with_cuda: c_int) -> Message;
     fn trainer_trace_end(path: *const c_char) -> Message;
 }
 
-/// The most bytes that tensors on a GPU have held at once so far; `None` on the CPU, where libtorch
+/// The most bytes that tensors and workspaces on a GPU have held at once so far; `None` on the CPU, where libtorch
 /// does not count.
 pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
     let Device::Cuda(ordinal) = device else {
@@ -26,6 +27,15 @@ pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
     // SAFETY: `bytes` points to a live integer.
     outcome(unsafe { trainer_peak_memory(ordinal as c_int, &mut bytes) })?;
     Ok(Some(bytes as u64))
+}
+
+/// From now on [`peak_memory_bytes`] is the most since now; nothing on the CPU.
+pub fn reset_peak_memory(device: Device) -> Result<()> {
+    match device {
+        // SAFETY: a plain integer.
+        Device::Cuda(ordinal) => outcome(unsafe { trainer_reset_peak_memory(ordinal as c_int) }),
+        _ => Ok(()),
+    }
 }
 
 /// Runs `work` under libtorch's profiler, and writes what its operations and, on a GPU, their

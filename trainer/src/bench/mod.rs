@@ -57,6 +57,8 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
     let begin = Instant::now();
     bench.steps(request.warmup)?;
     let warmup_s = begin.elapsed().as_secs_f64();
+    // While cuDNN tries its ways, it takes more than any step does.
+    native::reset_peak_memory(request.device)?;
     let before = CpuTimes::now();
     let paces = match request.trace {
         Some(path) => vec![native::trace(path, request.device, || {

@@ -147,18 +147,17 @@ impl Networks {
     }
 
     /// Passes `from` through the online backbone and `to` through the target's, each as a batch of
-    /// its own.
+    /// its own. The target comes first: its maps are gone before the online network's pile up.
     pub(crate) fn direction<'a>(&self, from: &'a View, to: &'a View) -> Direction<'a> {
-        Direction {
-            from: Seen {
-                map: self.backbones.online.forward(&from.image, self.train),
-                view: from,
-            },
-            to: Seen {
-                map: self.target_map(&to.image),
-                view: to,
-            },
-        }
+        let to = Seen {
+            map: self.target_map(&to.image),
+            view: to,
+        };
+        let from = Seen {
+            map: self.backbones.online.forward(&from.image, self.train),
+            view: from,
+        };
+        Direction { from, to }
     }
 
     /// The target's map of a batch, without graph.

@@ -17,17 +17,17 @@ use tch::Tensor;
 pub struct Pass<'a> {
     method: &'a Method,
     /// What the online network sees and what the target network sees, in each direction to come.
-    ways: std::vec::IntoIter<(&'a View, &'a View)>,
+    directions: std::vec::IntoIter<(&'a View, &'a View)>,
     tally: Tally,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(method: &'a Method, views: &'a Views) -> Self {
-        let mut ways = vec![(&views.a, &views.b), (&views.b, &views.a)];
-        ways.truncate(method.symmetric.directions());
+        let mut directions = vec![(&views.a, &views.b), (&views.b, &views.a)];
+        directions.truncate(method.symmetric.directions());
         Pass {
             method,
-            ways: ways.into_iter(),
+            directions: directions.into_iter(),
             tally: Tally::new(method.heads.weights(), method.symmetric),
         }
     }
@@ -35,7 +35,7 @@ impl<'a> Pass<'a> {
     /// The next direction's share of the total, a scalar with its graph; `None` after the last.
     /// In training mode this moves the running statistics of both networks.
     pub fn direction(&mut self) -> Option<Tensor> {
-        let (from, to) = self.ways.next()?;
+        let (from, to) = self.directions.next()?;
         let networks = &self.method.networks;
         let direction = networks.direction(from, to);
         let terms = self.method.heads.terms(&direction, networks.is_training());
@@ -45,7 +45,7 @@ impl<'a> Pass<'a> {
     /// What the directions said, all of which have been asked for. In training mode this moves
     /// queues, so the backward passes come before it.
     pub fn losses(self) -> Losses {
-        assert_eq!(self.ways.len(), 0, "every direction is asked for");
+        assert_eq!(self.directions.len(), 0, "every direction is asked for");
         if self.method.networks.is_training() {
             self.method.heads.remember(self.tally.keys());
         }

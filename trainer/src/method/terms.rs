@@ -38,12 +38,6 @@ pub struct Term {
     pub projections: Tensor,
 }
 
-impl Term {
-    fn forget_graph(&mut self) {
-        self.loss = self.loss.detach();
-    }
-}
-
 /// What the 2D branch says of one direction.
 pub struct CellTerm {
     /// As of every branch.
@@ -87,14 +81,40 @@ impl Weights {
     }
 }
 
-/// Adds up what the directions of a batch say.
+/// Adds up what the directions of a batch say. Keeps scalars of each, and what the first one shows.
 pub struct Tally {
     weights: Weights,
     symmetric: Symmetric,
-    /// Of every direction so far, without graph.
-    terms: Vec<Terms>,
     shares: Vec<Tensor>,
+    image: Scalars,
+    /// Empty in methods without a 2D branch.
+    cells: Scalars,
+    /// Of the first direction.
+    shown: Option<(Tensor, Option<Clusters>)>,
     keys: Vec<Tensor>,
+}
+
+/// Losses and spreads of a branch, one of each direction, without graph.
+#[derive(Default)]
+struct Scalars {
+    losses: Vec<Tensor>,
+    spreads: Vec<Tensor>,
+}
+
+impl Scalars {
+    fn add(&mut self, term: &Term, spread: fn(&Tensor) -> Tensor) {
+        self.losses.push(term.loss.detach());
+        self.spreads.push(spread(&term.projections));
+    }
+
+    /// Means over the directions, if there are any.
+    fn means(self) -> Option<(Tensor, Tensor)> {
+        let directions = self.losses.len() as f64;
+        Some((
+            sum(self.losses)? / directions,
+            sum(self.spreads)? / directions,
+        ))
+    }
 }
 
 impl Tally {
@@ -103,22 +123,26 @@ impl Tally {
         Tally {
             weights,
             symmetric,
-            terms: Vec::new(),
             shares: Vec::new(),
+            image: Scalars::default(),
+            cells: Scalars::default(),
+            shown: None,
             keys: Vec::new(),
         }
     }
 
     /// Takes what one direction says, and gives its share of the total, with its graph.
-    pub fn add(&mut self, mut terms: Terms) -> Tensor {
+    pub fn add(&mut self, terms: Terms) -> Tensor {
         let share = self.weights.join(&terms) * self.symmetric.factor();
-        terms.image.forget_graph();
-        if let Some(cells) = &mut terms.cells {
-            cells.term.forget_graph();
-        }
-        self.keys.extend(terms.keys.take());
-        self.terms.push(terms);
         self.shares.push(share.detach());
+        self.image.add(&terms.image, spread);
+        if let Some(cells) = &terms.cells {
+            self.cells.add(&cells.term, spread_of_cells);
+        }
+        self.keys.extend(terms.keys);
+        let clusters = terms.cells.and_then(|cells| cells.clusters);
+        self.shown
+            .get_or_insert((terms.image.projections, clusters));
         share
     }
 
@@ -128,45 +152,22 @@ impl Tally {
     }
 
     /// What all directions said; there is one or more.
-    pub fn losses(mut self) -> Losses {
-        let (loss_1d, loss_2d) = (
-            self.image(|term| term.loss.shallow_clone()),
-            self.cells(|term| term.loss.shallow_clone()),
-        );
-        let (z_std, z2d_std) = (
-            self.image(|term| spread(&term.projections)),
-            self.cells(|term| spread_of_cells(&term.projections)),
-        );
-        let first = self.terms.swap_remove(0);
+    pub fn losses(self) -> Losses {
+        let (loss_1d, z_std) = self.image.means().expect("every method has this branch");
+        let (loss_2d, z2d_std) = self.cells.means().unzip();
+        let (z, clusters) = self.shown.expect("there is a direction");
         Losses {
-            total: sum(self.shares),
+            total: sum(self.shares).expect("there is a direction"),
             loss_1d,
             loss_2d,
             z_std,
             z2d_std,
-            z: first.image.projections,
-            clusters: first.cells.and_then(|cells| cells.clusters),
+            z,
+            clusters,
         }
-    }
-
-    /// Mean over the directions of a part of the image branch.
-    fn image(&self, part: fn(&Term) -> Tensor) -> Tensor {
-        let parts = self.terms.iter().map(|terms| part(&terms.image));
-        sum(parts) / self.terms.len() as f64
-    }
-
-    /// The same of the 2D branch, where there is one.
-    fn cells(&self, part: fn(&Term) -> Tensor) -> Option<Tensor> {
-        let parts = self
-            .terms
-            .iter()
-            .map(|terms| Some(part(&terms.cells.as_ref()?.term)));
-        let parts: Vec<Tensor> = parts.collect::<Option<_>>()?;
-        Some(sum(parts) / self.terms.len() as f64)
     }
 }
 
-fn sum(parts: impl IntoIterator<Item = Tensor>) -> Tensor {
-    let sum = parts.into_iter().reduce(|sum, part| sum + part);
-    sum.expect("there is a direction")
+fn sum(parts: Vec<Tensor>) -> Option<Tensor> {
+    parts.into_iter().reduce(|sum, part| sum + part)
 }

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::config::RunConfig;
 use crate::method::Method;
 
-/// What a GPU holds, in GB as its maker counts, and what no tensor may take of it: the CUDA context,
-/// cuDNN's workspaces, and what lies between the allocator's blocks.
+/// What a GPU holds, in GB as its maker counts, and the share of it that this estimate may fill. The
+/// rest is for the CUDA context, cuDNN's workspaces, and what lies between the allocator's blocks.
 const GPUS_GB: [u64; 4] = [24, 40, 80, 141];
 const USABLE: f64 = 0.93;
 /// Batches are given in multiples of this.
@@ -24,7 +24,7 @@ pub(crate) struct MemoryEstimate {
     /// Both networks, queue and momentum, each twice (`gate`), and gradients; in bf16 also the
     /// weights that autocast has rounded.
     pub(crate) networks: u64,
-    /// Both views of a batch, as bytes and normalised.
+    /// Both views of a batch, as bytes and normalised, and the next batch's.
     pub(crate) views: u64,
     /// Maps of one view that the backward pass reads.
     pub(crate) maps: u64,
@@ -52,8 +52,9 @@ impl MemoryEstimate {
         Self {
             // The gate keeps a copy of all that a step changes.
             networks: (2 * (held + momentum) + gradients + rounded) as u64,
-            views: pairs * values * (1 + element),
-            maps: pairs * element * elements_of_view(&config.model, side),
+            // Those of the next batch come while a step computes.
+            views: pairs * values * (1 + 2 * element),
+            maps: pairs * element * elements_of_view(&config.model, side, element),
             slots: config.data.depth * pairs * values,
         }
     }
@@ -75,15 +76,15 @@ impl MemoryEstimate {
     }
 }
 
-/// Elements that the backward pass needs of one view: of every layer what the filters give, which
+/// Elements, of `element` bytes, that the backward pass needs of one view: of every layer what the filters give, which
 /// the batch norm reads, and what the ReLU leaves, which the next filters read; of a shortcut the
 /// first alone; of the heads the same a cell.
-fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
+fn elements_of_view(model: &ModelConfig, side: u64, element: u64) -> u64 {
     let mut side = side.div_ceil(2);
     let mut sum = 2 * 64 * side * side;
     side = side.div_ceil(2);
     // The pooled map, and where its values come from, in 64 bits.
-    sum += 64 * side * side * 3;
+    sum += 64 * side * side * (1 + 8 / element);
     let mut channels_in = 64;
     let strides = [1, 2, model.layer3_stride as u64, model.layer4_stride as u64];
     for (stage, (blocks, stride)) in model.arch.blocks().into_iter().zip(strides).enumerate() {
@@ -104,8 +105,8 @@ fn elements_of_view(model: &ModelConfig, side: u64) -> u64 {
         }
     }
     // Projector and predictor, for the pooled vector and every cell: two maps of the hidden width
-    // and an output each.
-    let heads = 2 * (3 * model.hidden + 2 * model.dim) as u64;
+    // each, and an output that the loss takes in 32 bits.
+    let heads = 2 * (2 * model.hidden as u64 + model.dim as u64 * (1 + 4 / element));
     sum + (side * side + 1) * heads
 }
 
@@ -169,9 +170,9 @@ mod tests {
             dim: 0,
             ..ModelConfig::default()
         };
-        let millions = elements_of_view(&backbone, 224) as f64 / 1e6;
+        let millions = elements_of_view(&backbone, 224, 4) as f64 / 1e6;
         assert!((20.0..26.0).contains(&millions), "{millions}");
-        let quarter = elements_of_view(&backbone, 112) as f64 / 1e6;
+        let quarter = elements_of_view(&backbone, 112, 4) as f64 / 1e6;
         assert!((3.9..4.1).contains(&(millions / quarter)), "{quarter}");
     }
 }

@@ -124,7 +124,7 @@ fn kill_9_loses_only_what_came_after_the_checkpoint() {
 fn on_a_gpu_kill_9_loses_only_what_came_after_the_checkpoint() {
     let bench = Bench::on("cuda");
     // Steps long enough to be killed in.
-    let slow = ["--set", "data.accumulate=64"];
+    let slow = ["--set", "data.accumulate=16"];
     let deterministic = ["--set", "run.deterministic=true"];
     assert_kill_9_changes_nothing(&bench, &[slow, deterministic].concat());
 }
