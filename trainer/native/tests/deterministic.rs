@@ -1,7 +1,6 @@
 //! What the switch of a process does to libtorch.
 //!
 //! A test program of its own: the switch is the whole process's, and so is the environment.
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use native::{is_deterministic, set_deterministic};
 use tch::{Device, Kind, TchError, Tensor};
