@@ -129,6 +129,9 @@ class Call:
         say(f"first-light: {step.key} (at most {limit:.0f} s)")
         log = verdict.log_path(self.out, step.key)
         ending = supervise.run(self.command(step, self.options), log, limit, self.interruption)
+        if ending.over_limit or ending.interrupted:
+            # A compiler that was killed leaves files that are cut off, which later steps would load.
+            shutil.rmtree(machine.compiled(), ignore_errors=True)
         state, why = self.judge(ending, log, is_last=limit >= left - 1)
         if ending.left_over:
             why = f"{why}; {ending.left_over} of its processes could not be killed"

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,18 @@ class Failed(Exception):
     """A program ended with an error."""
 
 
+def compiled():
+    """Folder of what PyTorch has compiled on this machine."""
+    return archive.temporary("inductor")
+
+
+def reason(messages):
+    """The line that says why a program failed: its last error, else its last line."""
+    lines = messages.strip().splitlines() or ["no message"]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return (errors or lines)[-1]
+
+
 class Machine:
     """Programs, options and results of one call."""
 
@@ -90,7 +103,7 @@ class Machine:
         torch = pathlib.Path(spec.origin).parent
         nvidia = glob.glob(str(torch.parent / "nvidia" / "*" / "lib"))
         libraries = [str(torch / "lib"), *nvidia, os.environ.get("LD_LIBRARY_PATH", "")]
-        cache = archive.temporary("inductor")
+        cache = compiled()
         return {
             **os.environ,
             "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
@@ -111,8 +124,7 @@ class Machine:
         if code != 0:
             if "out of memory" in self.messages.lower() or "outofmemory" in self.messages.lower():
                 raise OutOfMemory
-            last = (self.messages.strip().splitlines() or ["no message"])[-1]
-            raise Failed(f"{pathlib.Path(command[0]).name} ended with code {code}: {last}")
+            raise Failed(f"{pathlib.Path(command[0]).name} ended with code {code}: {reason(self.messages)}")
         return (text.strip().splitlines() or [""])[-1]
 
     def finish(self, command, seconds, shown=False, **variables):

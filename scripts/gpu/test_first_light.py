@@ -19,6 +19,7 @@ from unittest import mock
 
 import archive
 import first_light
+import machine
 import plan
 import results
 import steps
@@ -59,7 +60,10 @@ class Calls(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
-        for patched in (mock.patch.object(plan, "RESERVE", 0.0), mock.patch.object(supervise, "GRACE", 0.5)):
+        self.cache = self.folder / "inductor"
+        values = [(plan, "RESERVE", 0.0), (supervise, "GRACE", 0.5), (machine, "compiled", lambda: self.cache)]
+        for owner, name, value in values:
+            patched = mock.patch.object(owner, name, value)
             patched.start()
             self.addCleanup(patched.stop)
 
@@ -70,6 +74,12 @@ class Calls(unittest.TestCase):
             call = first_light.Call(options, planned, shell(scripts))
             code = call.run()
         return code, {key: state["state"] for key, state in call.states.items()}, shown.getvalue()
+
+    def test_what_a_killed_step_has_compiled_is_not_kept(self):
+        for script, is_kept in (("exit 0", True), (f"sleep {LONG}", False)):
+            self.cache.mkdir(exist_ok=True)
+            self.call([step("a", most=0.5)], {"a": script})
+            self.assertEqual(self.cache.exists(), is_kept)
 
     def test_a_step_that_hangs_is_killed_with_its_children_and_the_next_one_runs(self):
         note = self.folder / "pids"
@@ -267,6 +277,12 @@ class Reports(unittest.TestCase):
 
 
 class Failures(unittest.TestCase):
+    def test_the_reason_is_the_last_error_else_the_last_line(self):
+        text = "Traceback\ntorch._inductor.exc.InductorError: a.so: file too short\n\nSet TORCHDYNAMO_VERBOSE"
+        self.assertIn("file too short", machine.reason(text))
+        self.assertEqual(machine.reason("one\ntwo\n"), "two")
+        self.assertEqual(machine.reason(""), "no message")
+
     def test_failed_tests_are_named_with_what_their_panics_say(self):
         text = "test a::b ... ok\ntest a::c ... FAILED\n\nthread 'a::c' (7) panicked at x.rs:1:2:\n3e-3 > 1e-4\nnote"
         self.assertEqual(tests.failures(text), "a::c; 3e-3 > 1e-4")
