@@ -10,7 +10,7 @@ use trainer::method::{self, Method, MethodConfig, View, Views};
 use trainer::run::{HostBatch, Profile, Stepper};
 
 use super::golden::{assert_close, max_abs};
-use super::learning::{model, views};
+use super::toy::{model, views};
 
 fn to(device: Device, views: Views) -> Views {
     let view = |v: View| View {

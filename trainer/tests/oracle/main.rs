@@ -13,3 +13,4 @@ mod golden;
 mod learning;
 mod loss;
 mod step;
+mod toy;
