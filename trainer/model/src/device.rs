@@ -135,14 +135,12 @@ pub fn tune(device: Device, tuning: Tuning) -> Result<FusedKernels> {
     // First of all: cuBLAS reads its environment once.
     native::set_deterministic(tuning.deterministic)?;
     tuning.precision.switch_tf32()?;
-    if device.is_cuda() && !tuning.deterministic {
-        Cuda::cudnn_set_benchmark(true);
+    Cuda::cudnn_set_benchmark(!tuning.deterministic);
+    if !tuning.fused_kernels {
+        return Ok(FusedKernels::Unwanted);
     }
     if !device.is_cuda() {
         return Ok(FusedKernels::OnlyForGpus);
-    }
-    if !tuning.fused_kernels {
-        return Ok(FusedKernels::Unwanted);
     }
     Ok(match native::load_kernels(device) {
         Ok(()) => FusedKernels::On,
@@ -174,20 +172,52 @@ mod tests {
     #[test]
     fn device_names_are_parsed_or_refused_in_one_line() {
         assert_eq!(select("cpu").unwrap(), Device::Cpu);
-        for bad in ["gpu", "cuda:x", "cpu:0", "cuda:999"] {
+        for bad in ["gpu", "cuda:x", "cuda:", "cpu:0", ""] {
             let line = select(bad).unwrap_err().to_string();
-            assert!(line.contains(bad) && !line.contains('\n'), "{line}");
+            let expected = format!("--device {bad}: cpu, cuda, cuda:N or auto is expected");
+            assert_eq!(line, expected);
         }
     }
 
     #[test]
+    fn a_gpu_is_taken_where_there_is_one() {
+        let first = cuda_device(0);
+        for name in ["cuda", "cuda:0"] {
+            match (select(name), &first) {
+                (Ok(found), Ok(first)) => assert_eq!(found, *first),
+                (Err(e), Err(why)) => assert_eq!(
+                    e.to_string(),
+                    format!("--device {name}: {why:#}; use --device cpu")
+                ),
+                (found, first) => panic!("{name}: {found:?}, where {first:?}"),
+            }
+        }
+        assert_eq!(select("auto").unwrap(), first.unwrap_or(Device::Cpu));
+        let line = select("cuda:999").unwrap_err().to_string();
+        assert!(
+            line.starts_with("--device cuda:999: ")
+                && line.ends_with("; use --device cpu")
+                && !line.contains('\n'),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn auto_is_bf16_on_a_gpu_and_tf32_is_for_gpus() {
+        let (cpu, gpu) = (Device::Cpu, Device::Cuda(0));
+        assert_eq!(Precision::Auto.resolve(gpu).unwrap(), Precision::Bf16);
+        assert_eq!(Precision::Auto.resolve(cpu).unwrap(), Precision::Fp32);
+        for named in [Precision::Fp32, Precision::Bf16] {
+            assert_eq!(named.resolve(gpu).unwrap(), named);
+            assert_eq!(named.resolve(cpu).unwrap(), named);
+        }
+        assert_eq!(Precision::Tf32.resolve(gpu).unwrap(), Precision::Tf32);
+        assert!(Precision::Tf32.resolve(cpu).is_err());
+    }
+
+    #[test]
     fn kernels_that_do_not_run_say_why() {
-        let tuning = Tuning {
-            precision: Precision::Fp32,
-            fused_kernels: true,
-            deterministic: false,
-        };
-        let on_cpu = tune(Device::Cpu, tuning).unwrap();
+        let on_cpu = FusedKernels::OnlyForGpus;
         assert_eq!(on_cpu.to_string(), "off: the device is a CPU");
         assert_eq!(on_cpu.warning(), None);
         assert_eq!(FusedKernels::On.to_string(), "on");

@@ -102,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn names_are_hashed_as_fnvs_authors_do() {
+        // From the test vectors of <http://www.isthe.com/chongo/src/fnv/test_fnv.c>.
+        assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
     fn values_depend_on_seed_and_name_only() {
         let draw = |seed, name| Init::Normal(1.0).draw(seed, name, &[7]);
         assert_eq!(draw(3, "a.weight"), draw(3, "a.weight"));

@@ -248,6 +248,10 @@ char* trainer_set_tf32(int on) {
   });
 }
 
+int trainer_allows_tf32() {
+  return at::globalContext().allowTF32CuDNN() || at::globalContext().allowTF32CuBLAS() ? 1 : 0;
+}
+
 // Of cuBLAS: the sizes of its workspaces with which it computes the same every time. It reads them when it is first used.
 static const char* const kCublasVariable = "CUBLAS_WORKSPACE_CONFIG";
 

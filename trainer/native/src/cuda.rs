@@ -11,6 +11,7 @@ use crate::ffi::{Message, outcome};
 unsafe extern "C" {
     fn trainer_set_device(ordinal: c_int) -> Message;
     fn trainer_set_tf32(on: c_int) -> Message;
+    fn trainer_allows_tf32() -> c_int;
     fn trainer_set_deterministic(on: c_int) -> Message;
     fn trainer_is_deterministic() -> c_int;
     fn trainer_load_library(name: *const c_char) -> Message;
@@ -20,6 +21,12 @@ unsafe extern "C" {
 pub fn set_tf32(on: bool) -> Result<()> {
     // SAFETY: sets flags of libtorch's global context.
     outcome(unsafe { trainer_set_tf32(c_int::from(on)) })
+}
+
+/// Whether float32 convolutions or matrix products may use TF32 tensor cores.
+pub fn allows_tf32() -> bool {
+    // SAFETY: reads flags of libtorch's global context.
+    unsafe { trainer_allows_tf32() != 0 }
 }
 
 /// Lets libtorch take only operations that compute the same bits every time, on one kind of device

@@ -41,7 +41,7 @@ mod stream;
 mod trace;
 
 pub use autocast::{Autocast, autocast, autocast_dtype, autocast_off};
-pub use cuda::{cuda_device, is_deterministic, set_deterministic, set_tf32};
+pub use cuda::{allows_tf32, cuda_device, is_deterministic, set_deterministic, set_tf32};
 pub use error::{first_line, torch};
 pub use event::Event;
 pub use foreach::{

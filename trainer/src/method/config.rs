@@ -99,7 +99,6 @@ pub enum Symmetric {
 }
 
 impl Symmetric {
-    /// What the total makes of a mean over `directions` directions.
     /// How many of the two directions are computed.
     pub(super) fn directions(self) -> usize {
         match self {

@@ -82,6 +82,31 @@ fn the_total_is_the_weighted_sum_of_its_terms() {
 }
 
 #[test]
+fn the_least_loss_is_that_of_equal_vectors_everywhere() {
+    let least = |name, symmetric| {
+        let config = MethodConfig {
+            symmetric,
+            lambda: 0.3,
+            ..named(name)
+        };
+        build(&config, Kind::Float).least_loss()
+    };
+    for name in [MethodName::Multisiam, MethodName::Byol] {
+        // cos_scale 2 times −1, summed over the directions or their mean, whatever the branches weigh
+        assert_eq!(least(name, Symmetric::Sum), Some(-4.0), "{name:?}");
+        assert_eq!(least(name, Symmetric::Mean), Some(-2.0), "{name:?}");
+        assert_eq!(least(name, Symmetric::OneWay), Some(-2.0), "{name:?}");
+    }
+    for name in [
+        MethodName::MultisiamMoco,
+        MethodName::Moco,
+        MethodName::Mocov2,
+    ] {
+        assert_eq!(least(name, Symmetric::Sum), None, "{name:?}");
+    }
+}
+
+#[test]
 fn directions_add_up_to_the_gradient_of_the_total() {
     for config in METHODS.map(|name| MethodConfig {
         symmetric: Symmetric::Mean,

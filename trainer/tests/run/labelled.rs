@@ -204,6 +204,7 @@ fn fine_tuning_learns_and_resumes_to_the_same_weights() {
             "channels=16",
             "checkpoint_every=10",
             "log_every=4",
+            "milestones=[0.6666]",
         ];
         let mut arguments = vec![
             "transfer", "seg", "random", "--arch", "resnet18", "--config", "small", "--json",
@@ -234,6 +235,13 @@ fn fine_tuning_learns_and_resumes_to_the_same_weights() {
     };
     let rows: Vec<f64> = losses(&whole).iter().filter_map(Value::as_f64).collect();
     assert!(rows.len() == 6 && rows[5] < 0.7 * rows[0], "{rows:?}");
+    // A row has the rate of its last step; the 17th is the first with a tenth.
+    let rates: Vec<f64> = testkit::log_rows(&whole)
+        .iter()
+        .filter_map(|row| row["lr"].as_f64())
+        .collect();
+    assert_eq!(rates[..4], [0.02; 4]);
+    assert!(rates[4..].iter().all(|rate| (rate - 0.002).abs() < 1e-9));
     tune(&parts, &["--iterations", "12"]);
     tune(&parts, &[]);
     let weights = |run: &Path| fs::read(run.join("checkpoint.safetensors")).unwrap();

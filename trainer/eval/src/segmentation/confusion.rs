@@ -171,34 +171,52 @@ mod tests {
         (0..len).map(|_| pixel(&mut draw)).unzip()
     }
 
+    /// Intersection over union of the classes that `holds` names, from sets of pixel positions.
+    fn iou_of_sets(labels: &[u8], guesses: &[u8], holds: impl Fn(u8) -> bool) -> Option<f64> {
+        let pixels = |of: &[u8]| -> HashSet<usize> {
+            let counted = |&ix: &usize| labels[ix] != IGNORED && holds(of[ix]);
+            (0..labels.len()).filter(counted).collect()
+        };
+        let (truth, guess) = (pixels(labels), pixels(guesses));
+        let union = truth.union(&guess).count();
+        (union > 0).then(|| truth.intersection(&guess).count() as f64 / union as f64)
+    }
+
     #[test]
-    fn iou_is_that_of_the_sets_of_pixels() {
+    fn scores_are_those_of_the_sets_of_pixels() {
         let (labels, guesses) = pictures(5000);
         let mut confusion = Confusion::default();
         confusion.add(&labels[..2000], &guesses[..2000]);
         let mut rest = Confusion::default();
         rest.add(&labels[2000..], &guesses[2000..]);
         confusion += &rest;
-        // An independent count: sets of pixel positions.
-        for (class, iou) in confusion.iou().into_iter().enumerate() {
-            let pixels = |of: &[u8]| -> HashSet<usize> {
-                let counted = |&ix: &usize| labels[ix] != IGNORED && usize::from(of[ix]) == class;
-                (0..labels.len()).filter(counted).collect()
-            };
-            let (truth, guess) = (pixels(&labels), pixels(&guesses));
-            let union = truth.union(&guess).count();
-            let expected =
-                (union > 0).then(|| truth.intersection(&guess).count() as f64 / union as f64);
-            assert_eq!(iou, expected, "class {class}");
-        }
+        let of_sets = |holds: &dyn Fn(u8) -> bool| iou_of_sets(&labels, &guesses, holds);
+        let classes: Vec<_> = (0..19).map(|class| of_sets(&|id| id == class)).collect();
+        assert_eq!(confusion.iou(), classes);
+        let category = |id: u8| CLASSES[usize::from(id)].category;
+        let categories: Vec<_> = (0..CATEGORIES.len())
+            .map(|group| of_sets(&|id| category(id) == group))
+            .collect();
+        assert_eq!(confusion.by_category().iou(), categories);
+
         let scores = confusion.scores();
+        let mean = |iou: &[Option<f64>]| {
+            let known: Vec<f64> = iou.iter().flatten().copied().collect();
+            known.iter().sum::<f64>() / known.len() as f64
+        };
+        let pairs = || labels.iter().zip(&guesses).filter(|(l, _)| **l != IGNORED);
+        let right = pairs().filter(|(label, guess)| label == guess).count();
+        for (score, expected) in [
+            (scores.miou, mean(&classes)),
+            (scores.category_miou, mean(&categories)),
+            (scores.pixel_accuracy, right as f64 / pairs().count() as f64),
+        ] {
+            assert!((score - 100.0 * expected).abs() < 1e-9, "{scores}");
+        }
+        let in_percent = classes.iter().map(|iou| iou.map(|iou| 100.0 * iou));
+        let names = CLASSES.iter().map(|class| class.name);
+        assert_eq!(scores.iou, names.zip(in_percent).collect::<Vec<_>>());
         assert_eq!(scores.iou[18], ("bicycle", None));
-        assert!(
-            scores.miou > 40.0
-                && scores.category_miou > scores.miou
-                && scores.pixel_accuracy > 60.0,
-            "{scores}"
-        );
     }
 
     #[test]

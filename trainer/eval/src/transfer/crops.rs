@@ -206,7 +206,10 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segmentation::Unlabelled;
     use draw::Canvas;
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
     fn config() -> TransferConfig {
         TransferConfig {
@@ -215,33 +218,147 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pixels_and_labels_stay_together() {
-        // The label of a pixel is its colour divided by ten: a picture of vertical stripes, each 16
-        // pixels wide.
-        let size = Size::new(96, 64);
-        let labels: Vec<u8> = (0..64 * 96).map(|ix| (ix % 96 / 16) as u8).collect();
+    /// A picture of tiles of so many pixels, whose labels grow by one to the right and down. The
+    /// label of a pixel is its colour divided by ten.
+    fn tiles(size: Size, px: u32) -> Labelled {
+        let tile = |ix: u32| (ix % size.width) / px + ix / size.width / px;
+        let labels: Vec<u8> = (0..size.width * size.height)
+            .map(|ix| tile(ix) as u8)
+            .collect();
         let rgb: Vec<u8> = labels.iter().flat_map(|&label| [10 * label; 3]).collect();
-        let pair = Labelled {
+        Labelled {
             image: Canvas::from_rgb(size, &rgb),
             labels,
+        }
+    }
+
+    /// Two pictures of [`tiles`] as a set in `dir`; all pixels of each have one label.
+    fn set(dir: &Path, labels: [u8; 2]) -> Dataset {
+        for (name, label) in ["a", "b"].into_iter().zip(labels) {
+            let size = Size::new(192, 144);
+            let pair = tiles(size, 24);
+            let in_split = |ending: &str| dir.join(format!("train/{name}{ending}.png"));
+            std::fs::create_dir_all(dir.join("train")).unwrap();
+            pair.image.save(&in_split("")).unwrap();
+            image::GrayImage::from_pixel(size.width, size.height, image::Luma([label]))
+                .save(in_split("_labelTrainIds"))
+                .unwrap();
+        }
+        Dataset::open(dir, "train", Unlabelled::Refuse).unwrap()
+    }
+
+    fn batches(set: &Dataset, batch: u64, iterations: u64) -> Vec<Crops> {
+        let config = TransferConfig {
+            batch,
+            iterations,
+            // Every crop shows the border between two tiles.
+            scale: [0.5, 0.6],
+            ..config()
         };
+        let loader = Loader::start(set, &config, 0, Device::Cpu);
+        let all = (0..iterations)
+            .map(|_| loader.next_batch().unwrap())
+            .collect();
+        assert!(loader.next_batch().is_err(), "there are no more");
+        all
+    }
+
+    #[test]
+    fn a_batch_goes_on_where_the_last_one_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = set(dir.path(), [3, 5]);
+        let joined = |batches: &[Crops]| {
+            let all = |of: fn(&Crops) -> &Tensor| {
+                Tensor::cat(&batches.iter().map(of).collect::<Vec<_>>(), 0)
+            };
+            (all(|crops| &crops.pixels), all(|crops| &crops.labels))
+        };
+        let (pixels, labels) = joined(&batches(&set, 2, 3));
+        assert_eq!(pixels.size(), [6, 40, 40, 3]);
+        assert_eq!(labels.size(), [6, 40, 40]);
+        assert_eq!((pixels.copy(), labels.copy()), joined(&batches(&set, 6, 1)));
+        // Three epochs of two images: each label is in three crops, and no crop is another one.
+        let means = labels
+            .to_kind(Kind::Double)
+            .mean_dim([1, 2].as_slice(), false, None::<Kind>);
+        let mut means = Vec::<f64>::try_from(means).unwrap();
+        means.sort_by(f64::total_cmp);
+        assert_eq!(means, [3.0, 3.0, 3.0, 5.0, 5.0, 5.0]);
+        for (a, b) in (0..6).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            assert_ne!(pixels.get(a), pixels.get(b), "crops {a} and {b}");
+        }
+    }
+
+    #[test]
+    fn a_batch_knows_whether_a_pixel_has_a_class() {
+        for (labels, expected) in [([3, IGNORED], true), ([IGNORED; 2], false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let batches = batches(&set(dir.path(), labels), 2, 1);
+            assert_eq!(batches[0].has_labels(), expected, "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn crops_lie_anywhere_in_the_image_and_nowhere_beyond() {
+        let mut rng = stream(5, 5);
+        let spans: Vec<Span> = (0..400)
+            .map(|_| Span::draw(20, 1.0, 12, &mut rng))
+            .collect();
+        let starts: BTreeSet<u32> = spans.iter().map(|span| span.start).collect();
+        assert_eq!(starts, (0..=8).collect());
+        assert!(spans.iter().all(|span| (span.len, span.shown) == (12, 12)));
+        // Half the size: 24 source pixels for 12.
+        let half = Span::draw(30, 0.5, 12, &mut rng);
+        assert_eq!((half.len, half.shown), (24, 12));
+        assert!(half.start <= 6);
+        // Too small for the crop: all of it.
+        let small = Span::draw(5, 2.0, 12, &mut rng);
+        assert_eq!((small.start, small.len, small.shown), (0, 5, 10));
+        let under: Vec<usize> = (0..10).map(|shown| small.source(shown)).collect();
+        assert_eq!(under, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn pixels_and_labels_stay_together() {
+        let pair = tiles(Size::new(192, 144), 24);
+        let mut mirrored = 0;
         for number in 0..200 {
             let (pixels, labels) = crop(&pair, &config(), &mut stream(3, number));
-            let known = labels
-                .iter()
-                .enumerate()
-                .filter(|(_, label)| **label != IGNORED);
-            let off = known
-                .clone()
-                .filter(|(ix, label)| pixels[3 * ix].abs_diff(10 * **label) > 5)
-                .count();
-            let num = known.count();
-            assert!(
-                num >= 32 * 40 && off * 10 < num,
-                "crop {number}: {off} of {num} pixels have another label"
-            );
+            let shifted = labels.iter().zip(pixels.chunks_exact(3));
+            let off = shifted.filter(|(label, rgb)| rgb[0].abs_diff(10 * **label) > 5);
+            // Of labels one pixel away from theirs it would be 7 % and more.
+            assert!(off.count() * 20 < 40 * 40, "crop {number}");
+            assert!(!labels.contains(&IGNORED), "crop {number}");
+            mirrored += usize::from(labels[0] > labels[39]);
         }
+        assert!(
+            (70..130).contains(&mirrored),
+            "{mirrored} of 200 are mirrored"
+        );
+    }
+
+    #[test]
+    fn padding_lies_beside_the_picture_and_below() {
+        let pair = tiles(Size::new(30, 20), 6);
+        let config = TransferConfig {
+            scale: [1.0, 1.0],
+            ..config()
+        };
+        let is_mirrored = |number: u64| {
+            let (pixels, labels) = crop(&pair, &config, &mut stream(3, number));
+            let mirrored = labels[0] == IGNORED;
+            for (ix, (label, rgb)) in labels.iter().zip(pixels.chunks_exact(3)).enumerate() {
+                let (x, y) = (if mirrored { 39 - ix % 40 } else { ix % 40 }, ix / 40);
+                let expected = match x < 30 && y < 20 {
+                    true => (pair.labels[y * 30 + x], [10 * pair.labels[y * 30 + x]; 3]),
+                    false => (IGNORED, PADDING),
+                };
+                assert_eq!((*label, rgb), (expected.0, &expected.1[..]), "{x}, {y}");
+            }
+            mirrored
+        };
+        let mirrored = (0..20).filter(|&number| is_mirrored(number)).count();
+        assert!((1..20).contains(&mirrored), "both are seen");
     }
 
     #[test]

@@ -53,3 +53,47 @@ fn predict(fcn: &Fcn, rgb: &[u8], size: Size) -> Vec<u8> {
     });
     Vec::try_from(classes.to_device(Device::Cpu)).expect("classes are bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segmentation::{IGNORED, NUM_CLASSES, Unlabelled};
+    use crate::transfer::TransferConfig;
+    use model::files::weights::Weights;
+    use model::{Arch, ModelConfig};
+
+    #[test]
+    fn every_pixel_counts_and_pictures_are_spread_over_the_split() {
+        let dir = tempfile::tempdir().unwrap();
+        let split = dir.path().join("val");
+        std::fs::create_dir_all(&split).unwrap();
+        for ix in 0..20_u8 {
+            let label = if ix % 2 == 0 { 4 } else { IGNORED };
+            image::RgbImage::from_pixel(16, 16, image::Rgb([10 * ix; 3]))
+                .save(split.join(format!("{ix:02}.png")))
+                .unwrap();
+            image::GrayImage::from_pixel(16, 16, image::Luma([label]))
+                .save(split.join(format!("{ix:02}_labelTrainIds.png")))
+                .unwrap();
+        }
+        let set = Dataset::open(dir.path(), "val", Unlabelled::Refuse).unwrap();
+        let model = ModelConfig {
+            arch: Arch::Resnet18,
+            ..ModelConfig::default()
+        };
+        let config = TransferConfig {
+            channels: 8,
+            ..TransferConfig::default()
+        };
+        let fcn = Fcn::new(&Weights::random(model, 5), &config, Device::Cpu).unwrap();
+        let picture = dir.path().join("predictions.png");
+        let confusion = evaluate(&fcn, &set, &picture).unwrap();
+        let counted: u64 = (0..NUM_CLASSES)
+            .map(|guess| confusion.count(4, guess))
+            .sum();
+        assert_eq!(counted, 10 * 256);
+        // Every third of 20: seven rows of 400 pixels and their gaps below a head.
+        let height = image::open(&picture).unwrap().height();
+        assert_eq!(height, 36 + 7 * 412);
+    }
+}

@@ -416,9 +416,11 @@ mod tests {
         assert_eq!(loss.double_value(&[]), 0.0);
         assert_eq!(logits.grad().abs().max().double_value(&[]), 0.0);
 
-        // One labelled pixel: the loss is its own, as libtorch's mean has it.
+        // Labelled pixels alone count, as libtorch's mean has it.
         let _ = labels.get(1).get(2).get(0).fill_(7);
-        let [one, expected] = [
+        let _ = labels.get(0).get(0).get(3).fill_(2);
+        let _ = labels.get(0).get(1).get(1).fill_(18);
+        let [found, expected] = [
             mean(&cross_entropy(&logits, &labels)),
             logits.cross_entropy_loss(
                 &labels.to_kind(Kind::Int64),
@@ -428,6 +430,6 @@ mod tests {
                 0.0,
             ),
         ];
-        assert!((one - expected).abs().double_value(&[]) < 1e-12);
+        assert!((found - expected).abs().double_value(&[]) < 1e-12);
     }
 }

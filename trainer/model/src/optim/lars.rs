@@ -205,6 +205,7 @@ mod tests {
             "projector.1.weight",
             "conv1.weight",
             "bn",
+            "bn1.running_mean",
             "layer4.2.conv3.weight",
         ] {
             assert!(!matches_openselfsup(name), "{name}");

@@ -120,23 +120,52 @@ fn lars_follows_each_arithmetic_and_exclusion_rule() {
     assert_eq!(golden.lars.len(), 12);
     for case in &golden.lars {
         let registry = registry(&golden);
-        let mut lars = Lars::new(&registry, case.config);
+        let mut optim = Optimizer::Lars(Lars::new(&registry, case.config));
         for (rate, grads) in golden.rates.iter().zip(&golden.grads) {
             set_grads(&registry, grads);
-            lars.step(*rate);
+            optim.step(*rate);
         }
         assert_values(&format!("{:?}", case.config), &registry, &case.after);
     }
 }
 
 #[test]
+fn trust_ratios_are_those_of_the_scaled_tensors() {
+    let golden = golden();
+    let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let config = LarsConfig::default();
+    let registry = registry(&golden);
+    let mut optim = Optimizer::Lars(Lars::new(&registry, config));
+    assert!(optim.trust_ratios().is_none(), "there was no step");
+    set_grads(&registry, &golden.grads[0]);
+    optim.step(golden.rates[0]);
+    let trust = Vec::<f64>::try_from(optim.trust_ratios().unwrap()).unwrap();
+    // You et al. (2017) as OpenSelfSup has it, of each matrix; 1 where a norm is zero.
+    let ratio = |name: &String| {
+        let [p, g] = [&golden.tensors, &golden.grads[0]].map(|of| norm(&of[name]));
+        let ratio = config.eta * p / (g + config.weight_decay * p);
+        if p * g == 0.0 { 1.0 } else { ratio }
+    };
+    let matrices = registry.trainable().filter(|e| golden.axes[&e.name] != 1);
+    let expected: Vec<f64> = matrices.map(|e| ratio(&e.name)).collect();
+    let agrees = |(found, expected): (&f64, &f64)| (found / expected - 1.0).abs() < 1e-6;
+    assert_eq!(trust.len(), expected.len());
+    assert!(
+        trust.iter().zip(&expected).all(agrees),
+        "{trust:?}, {expected:?}"
+    );
+    let sgd = Optimizer::Sgd(Sgd::new(&registry, golden.sgd.config));
+    assert!(sgd.trust_ratios().is_none());
+}
+
+#[test]
 fn sgd_follows_pytorchs() {
     let golden = golden();
     let registry = registry(&golden);
-    let mut sgd = Sgd::new(&registry, golden.sgd.config);
+    let mut optim = Optimizer::Sgd(Sgd::new(&registry, golden.sgd.config));
     for (rate, grads) in golden.rates.iter().zip(&golden.grads) {
         set_grads(&registry, grads);
-        sgd.step(*rate);
+        optim.step(*rate);
     }
     assert_values("sgd", &registry, &golden.sgd.after);
 }

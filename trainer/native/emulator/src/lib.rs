@@ -10,13 +10,15 @@
 //! ```
 //!
 //! The kernels' source is compiled as C++ and run thread by thread (`cpp/emulator.cpp`). So tests on
-//! any machine can compare kernels, libtorch's operations and float64. It is a separate package, so
-//! that no program links it.
+//! any machine can compare kernels, libtorch's operations and float64; [`norms`] has what they share.
+//! It is a separate package, so that no program links it.
 #![deny(missing_docs)]
 #![expect(
     unsafe_code,
     reason = "functions in C++: some register the others with `native`"
 )]
+
+pub mod norms;
 
 use std::ffi::{CStr, c_char, c_int};
 

@@ -4,16 +4,14 @@
 //! compared: in float32 to a few roundings, in bfloat16 to the one at the end.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use native::{
-    After, NormTensors, Restore, batch_norm, cuda_device, foreach_copy, load_kernels, normalise,
-};
+use native::{Restore, cuda_device, foreach_copy, load_kernels, normalise};
+use native_emulator::norms::{NormInputs, difference, map, values};
 use native_emulator::with_kernels;
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 const CPU: Device = Device::Cpu;
 /// Large, because two rows may have next to no variance, and dividing by it multiplies roundings.
 const EPS: f64 = 0.1;
-const MOMENTUM: f64 = 0.1;
 
 /// Odd sides, one cell, few rows, vectors; channels that are no multiple of what a block spans, or
 /// of what a thread takes.
@@ -39,25 +37,6 @@ const REAL: [&[i64]; 7] = [
     &[32, 4096],
 ];
 
-/// Numbers in −1..1 that look random, the same on every device.
-fn values(shape: &[i64], salt: f64, device: Device) -> Tensor {
-    let index = Tensor::arange(shape.iter().product::<i64>(), (Kind::Double, CPU)) + 1.0;
-    ((index * (1.7 + salt)).sin() * 43_758.545_3)
-        .frac()
-        .view(shape)
-        .to_device(device)
-}
-
-/// A map `[n, c, h, w]` with channels innermost in memory, or vectors, of numbers that bfloat16
-/// knows.
-fn map(shape: &[i64], salt: f64, device: Device) -> Tensor {
-    let values = match *shape {
-        [n, c, h, w] => values(&[n, h, w, c], salt, device).permute([0, 3, 1, 2]),
-        _ => values(shape, salt, device),
-    };
-    values.to_kind(Kind::BFloat16)
-}
-
 /// 0.5 ± 1..1.25: normalised, neither sign comes near zero.
 fn parted(shape: &[i64], salt: f64, device: Device) -> Tensor {
     let v = map(shape, salt, device).to_kind(Kind::Double);
@@ -65,75 +44,21 @@ fn parted(shape: &[i64], salt: f64, device: Device) -> Tensor {
 }
 
 /// What a norm of one shape gets. Maps are bfloat16, the rest float32.
-struct Inputs {
-    x: Tensor,
-    residual: Tensor,
-    dy: Tensor,
-    channels: [Tensor; 4],
-}
-
-impl Inputs {
-    fn new(shape: &[i64], device: Device) -> Self {
-        let channel = |salt| values(&[shape[1]], salt, device);
-        let channels = [
-            channel(0.3) * 0.5 + 1.5,
-            channel(0.4) * 0.05,
-            channel(0.5),
-            channel(0.6).abs() + 0.5,
-        ];
-        Inputs {
-            x: parted(shape, 0.1, device),
-            residual: map(shape, 0.2, device) * 0.05,
-            dy: map(shape, 0.7, device),
-            channels: channels.map(|t| t.to_kind(Kind::Float)),
-        }
+fn inputs(shape: &[i64], device: Device) -> NormInputs {
+    let channel = |salt| values(&[shape[1]], salt, device);
+    let channels = [
+        channel(0.3) * 0.5 + 1.5,
+        channel(0.4) * 0.05,
+        channel(0.5),
+        channel(0.6).abs() + 0.5,
+    ];
+    NormInputs {
+        x: parted(shape, 0.1, device),
+        residual: map(shape, 0.2, device) * 0.05,
+        dy: map(shape, 0.7, device),
+        channels: channels.map(|t| t.to_kind(Kind::Float)),
+        eps: EPS,
     }
-
-    /// Results of a pass in `kind`: 0 nothing, 1 ReLU, 2 addition and ReLU follow the norm.
-    fn pass(&self, kind: Kind, after: usize) -> Vec<(&'static str, Tensor)> {
-        let parameter = match kind {
-            Kind::Double => Kind::Double,
-            _ => Kind::Float,
-        };
-        let leaf = |t: &Tensor, kind| t.detach().to_kind(kind).copy().set_requires_grad(true);
-        let (x, residual) = (leaf(&self.x, kind), leaf(&self.residual, kind));
-        let [weight, bias] = [0, 1].map(|ix| leaf(&self.channels[ix], parameter));
-        let [running_mean, running_var] =
-            [2, 3].map(|ix| self.channels[ix].to_kind(parameter).copy());
-        let norm = NormTensors {
-            weight: &weight,
-            bias: &bias,
-            running_mean: &running_mean,
-            running_var: &running_var,
-        };
-        let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
-        let y = batch_norm(&x, norm, afters[after], MOMENTUM, EPS);
-        Tensor::run_backward(
-            &[(&y * self.dy.to_kind(kind)).sum(parameter)],
-            &[&x, &weight, &bias],
-            false,
-            false,
-        )
-        .into_iter()
-        .zip([
-            "gradient of x",
-            "gradient of the weight",
-            "gradient of the bias",
-        ])
-        .map(|(tensor, name)| (name, tensor))
-        .chain([
-            ("y", y.detach()),
-            ("running mean", running_mean),
-            ("running variance", running_var),
-        ])
-        .collect()
-    }
-}
-
-/// max |a − b| relative to max |b|.
-fn difference(a: &Tensor, b: &Tensor) -> f64 {
-    let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
-    ((a - &b).abs().max() / b.abs().max()).double_value(&[])
 }
 
 /// Sums of float32 in some order, relative to the largest.
@@ -144,7 +69,7 @@ const BFLOAT16_LIMIT: f64 = 1.0 / 256.0 + FLOAT_LIMIT;
 /// Holds norms of these shapes on `device` against float64 there.
 fn assert_norms_agree(device: Device, shapes: &[&[i64]]) {
     for shape in shapes {
-        let inputs = Inputs::new(shape, device);
+        let inputs = inputs(shape, device);
         for kind in [Kind::Float, Kind::BFloat16] {
             // Where channels do not fill 16 bytes libtorch computes; in bfloat16 it rounds more.
             if kind == Kind::BFloat16 && shape[1] % 8 != 0 {
@@ -192,17 +117,18 @@ fn norms_on_a_gpu_agree_with_float64() {
 /// A batch that is one small batch again and again has its statistics, so each part of the result
 /// must be that of the small batch: offsets that wrap around would show.
 fn assert_a_repeated_batch_agrees(device: Device, small: &[i64], times: i64) {
-    let inputs = Inputs::new(small, device);
+    let inputs = inputs(small, device);
     // Channels stay innermost in memory.
     let repeated = |t: &Tensor| {
         let channels_last = t.permute([0, 2, 3, 1]);
         channels_last.repeat([times, 1, 1, 1]).permute([0, 3, 1, 2])
     };
-    let large = Inputs {
+    let large = NormInputs {
         x: repeated(&inputs.x),
         residual: Tensor::zeros([0], (Kind::BFloat16, device)),
         dy: repeated(&inputs.dy),
         channels: inputs.channels.each_ref().map(Tensor::copy),
+        eps: EPS,
     };
     let expected = inputs.pass(Kind::BFloat16, 1);
     let found = large.pass(Kind::BFloat16, 1);
@@ -311,7 +237,7 @@ fn a_restore_is_exact_on_a_gpu() {
 
 /// The same input gives the same bits: no kernel uses atomics.
 fn assert_norms_repeat(device: Device, shape: &[i64]) {
-    let inputs = Inputs::new(shape, device);
+    let inputs = inputs(shape, device);
     let first = inputs.pass(Kind::BFloat16, 2);
     for _ in 0..5 {
         assert_eq!(inputs.pass(Kind::BFloat16, 2), first);

@@ -4,73 +4,59 @@ use model::{Arch, ModelConfig, Registry, ResNet, Scope};
 use native::{
     After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, foreach_copy, normalise,
 };
+use native_emulator::norms::{NormInputs, Passed, difference, map, values};
 use native_emulator::with_kernels;
 use tch::{Device, Kind, Tensor, no_grad};
 
 const CPU: Device = Device::Cpu;
+const EPS: f64 = 1e-5;
 
 /// Values around `centre` that look random, are the same every time, and that bfloat16 knows.
-fn values(shape: &[i64], salt: f64, centre: f64) -> Tensor {
-    let numel = shape.iter().product::<i64>();
-    let noise =
-        ((Tensor::arange(numel, (Kind::Double, CPU)) * (1.7 + salt)).sin() * 43758.5453).frac();
-    (noise.view(shape) * 2.0 + centre)
-        .to_kind(Kind::BFloat16)
-        .to_kind(Kind::Double)
+fn around(centre: f64, shape: &[i64], salt: f64) -> Tensor {
+    rounded(values(shape, salt, CPU) * 2.0 + centre)
 }
 
-/// Output, running statistics, and the gradients of x, residual, weight and bias.
-type Passed = Vec<(&'static str, Tensor)>;
+/// To what bfloat16 knows.
+fn rounded(values: Tensor) -> Tensor {
+    values.to_kind(Kind::BFloat16).to_kind(Kind::Double)
+}
 
-/// Forward and backward with what `after` names: 0 nothing, 1 ReLU, 2 addition and ReLU.
+/// Forward and backward, with maps around `centre`; what a ReLU sees may lie at zero.
 fn pass(shape: &[i64], kind: Kind, after: usize, centre: f64) -> Passed {
-    let channels = shape[1];
-    let leaf = |t: Tensor, kind: Kind| t.to_kind(kind).set_requires_grad(true);
-    let inner_channels = |t: Tensor| match shape.len() {
-        4 => t.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
-        _ => t,
+    let channel = |centre, salt| around(centre, &[shape[1]], salt);
+    let inputs = NormInputs {
+        x: rounded(map(shape, 0.1, CPU).to_kind(Kind::Double) * 2.0 + centre),
+        residual: map(shape, 0.2, CPU) * 2.0,
+        // A gradient that is not contiguous the way the output is.
+        dy: around(0.3, shape, 0.7),
+        channels: [
+            channel(0.5, 0.3),
+            channel(0.0, 0.4),
+            channel(0.0, 0.5),
+            channel(2.0, 0.6),
+        ],
+        eps: EPS,
     };
-    let x = leaf(inner_channels(values(shape, 0.1, centre)), kind);
-    let residual = leaf(inner_channels(values(shape, 0.2, 0.0)), kind);
-    let parameter = if kind == Kind::Double {
-        Kind::Double
-    } else {
-        Kind::Float
-    };
-    let weight = leaf(values(&[channels], 0.3, 0.5), parameter);
-    let bias = leaf(values(&[channels], 0.4, 0.0), parameter);
-    let running_mean = values(&[channels], 0.5, 0.0).to_kind(parameter);
-    let running_var = values(&[channels], 0.6, 2.0).to_kind(parameter);
-    let norm = NormTensors {
-        weight: &weight,
-        bias: &bias,
-        running_mean: &running_mean,
-        running_var: &running_var,
-    };
-    let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
-    let y = batch_norm(&x, norm, afters[after], 0.1, 1e-5);
-    // A gradient that is not contiguous the way the output is.
-    (&y * values(shape, 0.7, 0.3).to_kind(kind))
-        .sum(parameter)
-        .backward();
-    let mut tensors = vec![
-        ("y", y.detach()),
-        ("running mean", running_mean.shallow_clone()),
-        ("running variance", running_var.shallow_clone()),
-        ("gradient of x", x.grad()),
-        ("gradient of the weight", weight.grad()),
-        ("gradient of the bias", bias.grad()),
-    ];
-    if after == 2 {
-        tensors.push(("gradient of the residual", residual.grad()));
-    }
-    tensors
+    inputs.pass(kind, after)
 }
 
-/// max |a − b| relative to max |b|.
-fn difference(a: &Tensor, b: &Tensor) -> f64 {
-    let (a, b) = (a.to_kind(Kind::Double), b.to_kind(Kind::Double));
-    ((a - &b).abs().max() / b.abs().max()).double_value(&[])
+/// A norm whose four tensors are ones, in float32.
+struct Ones([Tensor; 4]);
+
+impl Ones {
+    fn new(channels: i64) -> Self {
+        Ones([(); 4].map(|()| Tensor::ones([channels], (Kind::Float, CPU))))
+    }
+
+    fn tensors(&self) -> NormTensors<'_> {
+        let [weight, bias, running_mean, running_var] = &self.0;
+        NormTensors {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+        }
+    }
 }
 
 /// Maps whose channels fill blocks, do not, and need several; vectors; more rows than one round of
@@ -123,17 +109,10 @@ fn kernels_agree_with_float64_in_bfloat16() {
 #[test]
 fn shapes_and_kinds_that_do_not_fit_are_refused() {
     let run = || {
-        let map = |channels| values(&[2, channels, 3, 3], 0.1, 0.0).to_kind(Kind::Float);
-        let vector = |channels: i64| Tensor::ones([channels], (Kind::Float, CPU));
+        let map = |channels| values(&[2, channels, 3, 3], 0.1, CPU).to_kind(Kind::Float);
         let norm = |channels, residual: &Tensor| {
-            let [weight, bias, running_mean, running_var] = [(); 4].map(|()| vector(channels));
-            let norm = NormTensors {
-                weight: &weight,
-                bias: &bias,
-                running_mean: &running_mean,
-                running_var: &running_var,
-            };
-            f_batch_norm(&map(8), norm, After::AddRelu(residual), 0.1, 1e-5).map(drop)
+            let (ones, after) = (Ones::new(channels), After::AddRelu(residual));
+            f_batch_norm(&map(8), ones.tensors(), after, 0.1, EPS).map(drop)
         };
         norm(8, &map(8)).unwrap();
         assert!(
@@ -186,17 +165,9 @@ fn far_from_zero_the_variance_keeps_its_digits() {
 #[test]
 fn what_is_not_finite_stays_visible() {
     let run = || {
-        let x = values(&[4, 8], 0.1, 0.0).to_kind(Kind::Float);
+        let x = around(0.0, &[4, 8], 0.1).to_kind(Kind::Float);
         let _ = x.get(1).get(3).fill_(f64::NAN);
-        let ones = || Tensor::ones([8], (Kind::Float, CPU));
-        let (weight, bias, running_mean, running_var) = (ones(), ones(), ones(), ones());
-        let norm = NormTensors {
-            weight: &weight,
-            bias: &bias,
-            running_mean: &running_mean,
-            running_var: &running_var,
-        };
-        let y = no_grad(|| batch_norm(&x, norm, After::Relu, 0.1, 1e-5));
+        let y = no_grad(|| batch_norm(&x, Ones::new(8).tensors(), After::Relu, 0.1, EPS));
         Vec::<bool>::try_from(y.isfinite().all_dim(0, false)).unwrap()
     };
     let expected: Vec<bool> = (0..8).map(|channel| channel != 3).collect();
@@ -221,9 +192,9 @@ fn odd_channels_and_double_precision_go_to_libtorch() {
 #[test]
 fn the_twin_is_norm_addition_and_relu_to_the_bit() {
     let shape = [2, 16, 5, 6];
-    let x = values(&shape, 0.1, 1.0).to_kind(Kind::Float);
-    let residual = values(&shape, 0.2, 0.0).to_kind(Kind::Float);
-    let tensors = || [0.3, 0.4, 0.5, 0.6].map(|salt| values(&[16], salt, 1.0).to_kind(Kind::Float));
+    let x = around(1.0, &shape, 0.1).to_kind(Kind::Float);
+    let residual = around(0.0, &shape, 0.2).to_kind(Kind::Float);
+    let tensors = || [0.3, 0.4, 0.5, 0.6].map(|salt| around(1.0, &[16], salt).to_kind(Kind::Float));
     let run = |fused: bool| {
         let [weight, bias, running_mean, running_var] = tensors();
         let (x, weight) = (
@@ -237,10 +208,10 @@ fn the_twin_is_norm_addition_and_relu_to_the_bit() {
                 running_mean: &running_mean,
                 running_var: &running_var,
             };
-            batch_norm(&x, norm, After::AddRelu(&residual), 0.1, 1e-5)
+            batch_norm(&x, norm, After::AddRelu(&residual), 0.1, EPS)
         } else {
             let (mean, var) = (Some(&running_mean), Some(&running_var));
-            (x.batch_norm(Some(&weight), Some(&bias), mean, var, true, 0.1, 1e-5, true) + &residual)
+            (x.batch_norm(Some(&weight), Some(&bias), mean, var, true, 0.1, EPS, true) + &residual)
                 .relu()
         };
         y.square().sum(Kind::Float).backward();
@@ -258,7 +229,7 @@ fn the_twin_is_norm_addition_and_relu_to_the_bit() {
 #[test]
 fn bytes_become_the_same_views() {
     // 2 x 5 x 7 x 3 = 210 bytes: not a multiple of what a thread takes.
-    let bytes = (values(&[2, 5, 7, 3], 0.1, 0.0).abs() * 100.0).to_kind(Kind::Uint8);
+    let bytes = (around(0.0, &[2, 5, 7, 3], 0.1).abs() * 100.0).to_kind(Kind::Uint8);
     let scale_shift =
         Tensor::from_slice(&[0.017f32, 0.0175, 0.0174, -2.1, -2.0, -1.8]).view([2, 3]);
     for kind in [Kind::Float, Kind::BFloat16] {
@@ -280,21 +251,15 @@ fn maps_at_any_address_are_taken() {
         view
     };
     let run = |x: Tensor| {
-        let ones = || Tensor::ones([16], (Kind::Float, CPU));
-        let (weight, bias, running_mean, running_var) = (ones(), ones(), ones(), ones());
-        let norm = NormTensors {
-            weight: &weight,
-            bias: &bias,
-            running_mean: &running_mean,
-            running_var: &running_var,
-        };
         let x = x.set_requires_grad(true);
-        let y = batch_norm(&x, norm, After::AddRelu(&shifted(&x.detach())), 0.1, 1e-5);
+        let residual = shifted(&x.detach());
+        let after = After::AddRelu(&residual);
+        let y = batch_norm(&x, Ones::new(16).tensors(), after, 0.1, EPS);
         y.square().sum(Kind::Float).backward();
         (y.detach(), x.grad())
     };
     for kind in [Kind::Float, Kind::BFloat16] {
-        let x = values(&[40, 16], 0.1, 0.0).to_kind(kind);
+        let x = around(0.0, &[40, 16], 0.1).to_kind(kind);
         let (aligned, other) = with_kernels(|| (run(x.copy()), run(shifted(&x))));
         assert_eq!(aligned, other, "{kind:?}");
     }
@@ -306,8 +271,8 @@ fn a_restore_goes_back_only_without_its_flag() {
         let _guard = tch::no_grad_guard();
         let tensors = || {
             vec![
-                values(&[3, 4], 0.1, 0.0).to_kind(Kind::Float),
-                values(&[700], 0.2, 0.0),
+                around(0.0, &[3, 4], 0.1).to_kind(Kind::Float),
+                around(0.0, &[700], 0.2),
             ]
         };
         let state = tensors();
@@ -332,13 +297,13 @@ fn a_network_learns_the_same_with_the_kernels() {
         arch: Arch::Resnet18,
         ..ModelConfig::default()
     };
-    let images = values(&[2, 64, 96, 3], 0.1, 0.0)
+    let images = around(0.0, &[2, 64, 96, 3], 0.1)
         .to_kind(Kind::Float)
         .permute([0, 3, 1, 2]);
     let run = || {
         let mut registry = Registry::default();
         let net = ResNet::new(Scope::root(&mut registry, 7, Kind::Float, CPU), &model);
-        (net.forward(&images, true) * values(&[2, 512, 2, 3], 0.2, 0.0))
+        (net.forward(&images, true) * around(0.0, &[2, 512, 2, 3], 0.2))
             .sum(Kind::Float)
             .backward();
         let weights = registry

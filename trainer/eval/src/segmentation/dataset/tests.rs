@@ -130,6 +130,23 @@ fn images_without_labels_are_all_listed_or_left_out_and_counted() {
 }
 
 #[test]
+fn a_split_without_an_image_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["leftImg8bit/val/ulm", "gtFine/val/ulm"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    fs::write(dir.path().join("leftImg8bit/val/ulm/README.txt"), "soon").unwrap();
+    for unlabelled in [Unlabelled::Refuse, Unlabelled::Skip] {
+        let none = Dataset::open(dir.path(), "val", unlabelled).unwrap_err();
+        let line = none.to_string();
+        assert!(
+            line.contains("holds no PNG or JPEG images of the split \"val\""),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn hidden_files_are_passed_over_and_names_with_label_in_them_are_not() {
     let dir = tempfile::tempdir().unwrap();
     pairs(
