@@ -31,7 +31,7 @@ pub(crate) struct Standard {
 
 /// Gives the backbone's batch norms the statistics of `images`.
 pub(crate) fn recalibrate(backbone: &Backbone, images: &Images, device: Device) {
-    let inputs = batches(images).map(|pixels| normalised(&pixels, device));
+    let inputs = batches(&images.pixels).map(|pixels| normalised(&pixels, device));
     recalibrate::recalibrate(&backbone.registry, inputs, |input| {
         drop(backbone.net.forward(input, true))
     });
@@ -43,7 +43,7 @@ impl Features {
         let (mut c4s, mut c5s, mut pooled) = (Vec::new(), Vec::new(), Vec::new());
         no_grad(|| {
             for flip in [false, true].into_iter().take(1 + usize::from(mirrored)) {
-                for pixels in batches(images) {
+                for pixels in batches(&images.pixels) {
                     let input = normalised(&pixels, device);
                     let input = if flip { input.flip([3]) } else { input };
                     let (c4, c5) = backbone.net.maps(&input, false);
@@ -114,12 +114,12 @@ fn around_cells_of(c5: &Tensor, c4: &Tensor) -> Tensor {
     c4.avg_pool2d([3, 3], [2, 2], [1, 1], false, false, None::<i64>)
 }
 
-/// Bytes `[b, h, w, 3]` of the next images.
-fn batches(images: &Images) -> impl Iterator<Item = Tensor> + '_ {
-    let len = images.len();
+/// The next rows of `tensor`, at most [`BATCH`] of them at a time.
+fn batches(tensor: &Tensor) -> impl Iterator<Item = Tensor> + '_ {
+    let len = tensor.size()[0];
     (0..len)
         .step_by(BATCH as usize)
-        .map(move |start| images.pixels.narrow(0, start, BATCH.min(len - start)))
+        .map(move |start| tensor.narrow(0, start, BATCH.min(len - start)))
 }
 
 /// Over images and cells, in single precision, a part at a time: the whole would need as much
@@ -129,10 +129,8 @@ fn moments(maps: &Tensor) -> (Tensor, Tensor) {
     let (n, c, h, w) = maps.size4().expect("a map has four axes");
     let zeros = || Tensor::zeros([1, c, 1, 1], (Kind::Double, maps.device()));
     let (mut sum, mut squares) = (zeros(), zeros());
-    for start in (0..n).step_by(BATCH as usize) {
-        let part = maps
-            .narrow(0, start, BATCH.min(n - start))
-            .to_kind(Kind::Float);
+    for part in batches(maps) {
+        let part = part.to_kind(Kind::Float);
         sum += part.sum_dim_intlist(axes, true, Kind::Double);
         squares += part.square().sum_dim_intlist(axes, true, Kind::Double);
     }
@@ -145,6 +143,7 @@ fn moments(maps: &Tensor) -> (Tensor, Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Init;
 
     #[test]
     fn c4_is_averaged_around_the_centres_of_c5() {
@@ -158,5 +157,29 @@ mod tests {
             [0.5, 2.0, 4.0, 6.0, 7.5]
         );
         assert_eq!(around_cells_of(&c4, &c4), c4);
+    }
+
+    #[test]
+    fn batches_cover_every_image_once() {
+        let images = Tensor::arange(2 * BATCH + 3, (Kind::Int64, Device::Cpu));
+        let batches: Vec<Tensor> = batches(&images).collect();
+        let sizes: Vec<i64> = batches.iter().map(|batch| batch.size()[0]).collect();
+        assert_eq!(sizes, [BATCH, BATCH, 3]);
+        assert_eq!(Tensor::cat(&batches, 0), images);
+    }
+
+    #[test]
+    fn moments_are_those_of_all_images_and_cells() {
+        let maps = Init::Normal(2.0).draw(1, "maps", &[BATCH + 3, 4, 2, 3]) + 1.0;
+        let (mean, std) = moments(&maps);
+        let rows = maps.permute([1, 0, 2, 3]).reshape([4, -1]);
+        let of_rows = |t: Tensor| t.view([1, 4, 1, 1]).to_kind(Kind::Float);
+        let expected = [
+            rows.mean_dim([1].as_slice(), false, None::<Kind>),
+            rows.std_dim([1].as_slice(), false, false),
+        ];
+        for (found, expected) in [mean, std].iter().zip(expected.map(of_rows)) {
+            assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
+        }
     }
 }

@@ -131,9 +131,7 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
 }
 
 fn draw(test: &Dataset, logits: &Tensor, shown: Shown, path: &Path) -> Result<()> {
-    let count = NUM_PICTURES.min(test.len());
-    let chosen = (0..count).map(|i| (2 * i + 1) * test.len() / (2 * count));
-    let drawn = chosen.map(|ix| {
+    let drawn = chosen(test.len()).map(|ix| {
         let pair = test.samples()[ix].load()?;
         let predicted = bounds::predict(&logits.select(0, ix as i64), shown, pair.image.size());
         Ok((pair, predicted))
@@ -144,6 +142,12 @@ fn draw(test: &Dataset, logits: &Tensor, shown: Shown, path: &Path) -> Result<()
         .map(|(pair, predicted)| Row { pair, predicted })
         .collect();
     save(&rows, path)
+}
+
+/// Which of `len` images are drawn: the middles of as many parts of the split.
+fn chosen(len: usize) -> impl Iterator<Item = usize> {
+    let count = NUM_PICTURES.min(len);
+    (0..count).map(move |part| (2 * part + 1) * len / (2 * count))
 }
 
 #[cfg(test)]
@@ -199,6 +203,45 @@ mod tests {
             assert!(report.c5.miou > 95.0, "{report}");
             assert!(report.c4_c5.miou > 75.0, "{report}");
         }
+    }
+
+    #[test]
+    fn pictures_are_spread_over_the_split() {
+        let drawn = |len| chosen(len).collect::<Vec<_>>();
+        assert_eq!(drawn(3), [0, 1, 2]);
+        assert_eq!(drawn(8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(drawn(80), [5, 15, 25, 35, 45, 55, 65, 75]);
+    }
+
+    #[test]
+    fn images_that_are_left_out_are_counted_and_pictures_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = Size::new(65, 65);
+        scenes(dir.path(), size, 16, [5, 12]);
+        for name in ["train/00", "train/01", "val/00"] {
+            fs::remove_file(dir.path().join(format!("{name}_labelTrainIds.png"))).unwrap();
+        }
+        let picture = dir.path().join("predictions.png");
+        let linear = LinearConfig {
+            epochs: 1,
+            ..LinearConfig::default()
+        };
+        let report = measure(&Request {
+            weights: &see_through::weights(1),
+            splits: &Splits::open(dir.path(), Unlabelled::Skip).unwrap(),
+            options: Options { height: 65, linear },
+            device: Device::Cpu,
+            pictures: Some(&picture),
+        })
+        .unwrap();
+        let counts = [
+            report.train_images,
+            report.test_images,
+            report.unlabelled_images,
+        ];
+        assert_eq!(counts, [3, 11, 3]);
+        // Eight rows of square pictures below a head.
+        assert_eq!(image::open(&picture).unwrap().height(), 36 + 8 * 412);
     }
 
     #[test]
