@@ -82,6 +82,30 @@ fn the_total_is_the_weighted_sum_of_its_terms() {
 }
 
 #[test]
+fn losses_and_spreads_are_means_over_the_directions() {
+    let said = |symmetric, swapped: bool| {
+        let Views { a, b } = views(Kind::Double);
+        let views = match swapped {
+            true => Views { a: b, b: a },
+            false => Views { a, b },
+        };
+        let config = MethodConfig {
+            symmetric,
+            ..named(MethodName::Multisiam)
+        };
+        let losses = forward(&build(&config, Kind::Double), &views);
+        let (loss_2d, z2d_std) = (losses.loss_2d.unwrap(), losses.z2d_std.unwrap());
+        [losses.loss_1d, loss_2d, losses.z_std, z2d_std].map(|t| value(&t))
+    };
+    let both = said(Symmetric::Sum, false);
+    let [there, back] = [false, true].map(|swapped| said(Symmetric::OneWay, swapped));
+    for (both, (there, back)) in both.iter().zip(there.iter().zip(back)) {
+        assert!((both - (there + back) / 2.0).abs() < 1e-12, "{both}");
+        assert!((there - back).abs() > 1e-9, "the directions differ");
+    }
+}
+
+#[test]
 fn the_least_loss_is_that_of_equal_vectors_everywhere() {
     let least = |name, symmetric| {
         let config = MethodConfig {

@@ -148,6 +148,11 @@ mod tests {
         assert_eq!((shape.grid(), shape.size()), ([2, 3], Size::new(9, 5)));
         // As large as the network sees it: cells are centred on columns 0, 4 and 8.
         assert_eq!(shape.nearest_cells(9, 9), [0, 0, 1, 1, 1, 1, 2, 2, 2]);
+        // Beyond the last centre by more than half a cell it is still the last cell.
+        assert_eq!(
+            shape.nearest_cells(12, 12),
+            [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+        );
         // Twice as large: their centres lie between columns 0 and 1, 8 and 9, 16 and 17.
         let twice = shape.nearest_cells(9, 18);
         assert_eq!(twice.iter().filter(|&&cell| cell == 1).count(), 8);

@@ -38,6 +38,14 @@ impl Default for LinearConfig {
     }
 }
 
+impl LinearConfig {
+    /// The learning rate of every step on `n` images: a cosine from the highest towards 0.
+    fn rates(self, n: usize) -> impl Iterator<Item = f64> {
+        let steps = self.epochs * n.div_ceil(self.batch) as u64;
+        (0..steps).map(move |step| self.lr * half_cosine(step as f64 / steps as f64))
+    }
+}
+
 /// Filters `[19, c, 1, 1]` and biases `[19]`.
 pub(crate) struct Classifier {
     weight: Tensor,
@@ -78,9 +86,8 @@ pub(crate) fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Cla
             .expect("a leaf that is trained");
     }
     let n = n as usize;
-    let total_steps = config.epochs * (n as u64).div_ceil(config.batch as u64);
+    let mut rates = config.rates(n);
     let mut rng = stream(config.seed, 0);
-    let mut step = 0;
     for _ in 0..config.epochs {
         for chosen in shuffled(n, n, &mut rng).chunks(config.batch) {
             let chosen: Vec<i64> = chosen.iter().map(|&image| image as i64).collect();
@@ -90,11 +97,10 @@ pub(crate) fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Cla
             let log_likelihood = (logits.log_softmax(1, Kind::Float) * &shares).sum(Kind::Float);
             let loss = -log_likelihood / shares.sum(Kind::Float).clamp_min(1.0);
             loss.backward();
-            let lr = config.lr * half_cosine(step as f64 / total_steps as f64);
+            let lr = rates.next().expect("every step has a rate");
             adamw.set_learning_rate(lr).expect("a number");
             adamw.step().expect("the parameters have gradients");
             adamw.zero_grad().expect("the parameters have gradients");
-            step += 1;
         }
     }
     classifier
@@ -103,6 +109,23 @@ pub(crate) fn train(maps: &Tensor, shares: &Tensor, config: LinearConfig) -> Cla
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_falls_along_a_cosine_from_step_to_step() {
+        let config = LinearConfig {
+            epochs: 4,
+            lr: 0.1,
+            batch: 3,
+            ..LinearConfig::default()
+        };
+        // Three batches of eight images.
+        let rates: Vec<f64> = config.rates(8).collect();
+        assert_eq!(rates.len(), 12);
+        // (1 + cos 0) / 2, cos 60°, cos 90°, cos 120°
+        for (step, share) in [(0, 1.0), (4, 0.75), (6, 0.5), (8, 0.25)] {
+            assert!((rates[step] - 0.1 * share).abs() < 1e-12, "{rates:?}");
+        }
+    }
 
     #[test]
     fn a_linear_rule_is_learned_and_runs_repeat() {

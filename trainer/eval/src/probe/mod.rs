@@ -115,9 +115,9 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
         c5: c5.scores(),
         c4_c5: c4_c5.scores(),
         neighbours_map: neighbours::mean_average_precision(
-            &trained_on,
+            &trained_on.pooled,
             &train_images,
-            &tested_on,
+            &tested_on.pooled,
             &test_images,
         ),
         position_only_miou: bounds::position_only(test, &train_images, shape.shown())?

@@ -7,7 +7,6 @@
 
 use tch::{Kind, Tensor};
 
-use super::features::Features;
 use super::images::Images;
 
 /// Neighbours that vote, and how much closer ones count (Wu et al., 2018: T = 0.07).
@@ -17,15 +16,16 @@ const TEMPERATURE: f64 = 0.07;
 /// A class is there when it covers this share of an image.
 const PRESENT: f64 = 0.005;
 
-/// Mean average precision in percent; `None` if no class tells the test images apart.
+/// Mean average precision in percent, of the pooled features `[n, c]` of both splits; `None` if no
+/// class tells the test images apart.
 pub(crate) fn mean_average_precision(
-    train: &Features,
+    train: &Tensor,
     train_images: &Images,
-    test: &Features,
+    test: &Tensor,
     test_images: &Images,
 ) -> Option<f64> {
     let cpu = |t: &Tensor| t.to_device(tch::Device::Cpu);
-    let (reference, asked) = (cpu(&train.pooled), cpu(&test.pooled));
+    let (reference, asked) = (cpu(train), cpu(test));
     let mean = reference.mean_dim([0].as_slice(), true, None::<Kind>);
     let std = reference
         .std_dim([0].as_slice(), false, true)
@@ -99,5 +99,41 @@ mod tests {
         );
         assert_eq!(average_precision(&[0.9, 0.8], &[1.0, 1.0]), None);
         assert_eq!(average_precision(&[0.9, 0.8], &[0.0, 0.0]), None);
+    }
+
+    /// Images of one cell, in which a class covers just enough of the pixels or just too few.
+    fn images(classes: &[&[i64]]) -> Images {
+        let shape = [classes.len() as i64, 19, 1, 1];
+        let shares = Tensor::full(shape, 0.0049, (Kind::Float, tch::Device::Cpu));
+        for (ix, shown) in classes.iter().enumerate() {
+            for &class in *shown {
+                let _ = shares.get(ix as i64).get(class).fill_(0.0051);
+            }
+        }
+        Images {
+            pixels: Tensor::zeros([shape[0], 1, 1, 3], (Kind::Uint8, tch::Device::Cpu)),
+            shares,
+        }
+    }
+
+    fn features(rows: &[[f32; 2]]) -> Tensor {
+        Tensor::from_slice2(rows)
+    }
+
+    #[test]
+    fn neighbours_vote_in_standardised_directions() {
+        // Around (10, 0), a hundred times as far down as across: right, left, up, down.
+        let train = features(&[[13.0, 0.0], [7.0, 0.0], [10.0, 100.0], [10.0, -100.0]]);
+        let shown = images(&[&[0], &[1], &[2], &[]]);
+        // Right; up and a little right; left.
+        let test = features(&[[12.0, 10.0], [11.0, 60.0], [8.0, -5.0]]);
+        // Votes for class 0 rank the images 0, 1, 2; for 1 the last is first; for 2 they are 1, 0, 2.
+        let truth = images(&[&[0, 2], &[], &[0, 1]]);
+        let found = mean_average_precision(&train, &shown, &test, &truth).unwrap();
+        let expected = 100.0 * ((1.0 + 2.0 / 3.0) / 2.0 + 1.0 + 1.0 / 2.0) / 3.0;
+        assert!((found - expected).abs() < 1e-9, "{found}, {expected}");
+        let alike = images(&[&[0], &[0], &[0]]);
+        let none = mean_average_precision(&train, &shown, &test, &alike);
+        assert_eq!(none, None, "no class tells them apart");
     }
 }
