@@ -377,6 +377,12 @@ mod tests {
                 .to_string()
                 .contains("method.k is 3")
         );
+        let many = |k| MethodConfig {
+            k,
+            ..MethodConfig::default()
+        };
+        many(49).check_cells(7).unwrap();
+        many(50).check_cells(7).unwrap_err();
         let bad = MethodConfig {
             lambda: f64::NAN,
             ..config
