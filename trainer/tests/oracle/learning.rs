@@ -426,16 +426,20 @@ fn published_sizes_of_heads_and_networks() {
 
 #[test]
 fn cell_maps_are_without_gradient_and_leave_the_statistics_alone() {
-    let method = build(&MethodConfig::default(), Kind::Float);
-    let before: Vec<_> = method
-        .state()
-        .into_iter()
-        .map(|(n, t)| (n, t.copy()))
-        .collect();
-    for network in [Network::Online, Network::Target] {
-        let map = method.cell_map(network, &views(Kind::Float).a.image);
-        assert_eq!(map.size(), [BATCH, 32, 3, 3]);
-        assert!(!map.requires_grad());
+    for config in METHODS.map(named) {
+        let method = build(&config, Kind::Float);
+        let before: Vec<_> = method
+            .state()
+            .into_iter()
+            .map(|(n, t)| (n, t.copy()))
+            .collect();
+        // The projected map, or that of a ResNet-18.
+        let channels = if config.name.has_cells() { 32 } else { 512 };
+        for network in [Network::Online, Network::Target] {
+            let map = method.cell_map(network, &views(Kind::Float).a.image);
+            assert_eq!(map.size(), [BATCH, channels, 3, 3], "{:?}", config.name);
+            assert!(!map.requires_grad());
+        }
+        assert!(method.state() == before);
     }
-    assert!(method.state() == before);
 }

@@ -274,6 +274,9 @@ fn what_could_be_several_or_is_not_there_is_listed() {
     let (one, two) = (resnet(Arch::Resnet18, 1.0), resnet(Arch::Resnet18, 2.0));
     let several = refusal(&file([below("a.", &one), below("b.", &two)]), None);
     assert!(several.contains("several networks, a.*, b.*"), "{several}");
+    let targets = file([below("teacher.", &one), below("ema.", &two)]);
+    let several = refusal(&targets, None);
+    assert!(several.contains("several networks, "), "{several}");
     let message = refusal(&file([below("encoder_q.", &one)]), Some(Network::Target));
     assert!(
         message.contains("no target network; it has encoder_q.*"),

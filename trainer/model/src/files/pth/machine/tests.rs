@@ -132,3 +132,19 @@ proptest! {
         let _ = read(&program);
     }
 }
+
+#[test]
+fn numbers_are_in_twos_complement() {
+    let cases: [(&[u8], i128); 6] = [
+        (&[], 0),
+        (&[127], 127),
+        (&[128], -128),
+        (&[255, 0], 255),
+        (&[0, 128], -32_768),
+        (&[0xFF; 16], -1),
+    ];
+    for (bytes, value) in cases {
+        assert!(matches!(signed(bytes), Node::Int(found) if found == value));
+    }
+    assert!(matches!(signed(&[1; 17]), Node::Nothing));
+}
