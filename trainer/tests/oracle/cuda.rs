@@ -10,7 +10,7 @@ use trainer::method::{self, Method, MethodConfig, View, Views};
 use trainer::run::{HostBatch, Profile, Stepper};
 
 use super::golden::{assert_close, max_abs};
-use super::toy::{model, views};
+use super::toy::{forward_backward, model, value, views};
 
 fn to(device: Device, views: Views) -> Views {
     let view = |v: View| View {
@@ -144,23 +144,31 @@ impl Run {
     const RATES: (f64, f64) = (0.1, 0.9);
 
     fn new(device: Device) -> Self {
+        Self::of(device, Precision::Fp32)
+    }
+
+    fn of(device: Device, precision: Precision) -> Self {
         let mut config = RunConfig::default();
         config.model.arch = Arch::Resnet18;
         (config.model.hidden, config.model.dim) = (16, 8);
         (config.method.k, config.method.km_init) = (2, model::cluster::Seeds::Random);
         config.data.batch = Pairs::NUM as u64;
         config.augment.view_px = Pairs::SIDE as u32;
-        config.optim.precision = Precision::Fp32;
+        config.optim.precision = precision;
         Run {
             stepper: Stepper::new(&config, device, Kind::Float).unwrap(),
             profile: Profile::new(false, device),
         }
     }
 
+    fn views(&mut self, salt: usize) -> Views {
+        let batch = Box::new(Pairs::new(salt));
+        self.stepper.upload(batch, &mut self.profile).unwrap()
+    }
+
     /// Forward and backward of one batch.
     fn pass(&mut self, salt: usize) {
-        let batch = Box::new(Pairs::new(salt));
-        let views = self.stepper.upload(batch, &mut self.profile).unwrap();
+        let views = self.views(salt);
         self.stepper.pass(&views, &mut self.profile);
     }
 
@@ -191,6 +199,26 @@ impl Run {
             .map(|(name, tensor)| (name, tensor.to_device(Device::Cpu).copy()))
             .collect()
     }
+}
+
+#[test]
+fn a_step_computes_in_the_precision_that_it_is_told() {
+    super::golden::one_thread();
+    let of_step = |precision| {
+        let mut run = Run::of(Device::Cpu, precision);
+        let views = run.views(1);
+        run.stepper.begin(1);
+        value(&run.stepper.pass(&views, &mut run.profile).total)
+    };
+    let mut plain = Run::new(Device::Cpu);
+    let views = plain.views(1);
+    let exact = value(&forward_backward(&plain.stepper.method, &views).total);
+    assert_eq!(of_step(Precision::Fp32), exact);
+    let rounded = of_step(Precision::Bf16);
+    assert!(
+        rounded != exact && (rounded - exact).abs() < 0.1,
+        "{rounded}, {exact}"
+    );
 }
 
 #[track_caller]

@@ -168,12 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn values_are_aligned() {
+    fn values_are_aligned_and_members_counted() {
         let mut zip = Zip::default();
         zip.add("archive/a", b"x").unwrap();
         zip.add("archive/data/0", &[7; 130]).unwrap();
         let bytes = zip.finish().unwrap();
         let at = bytes.windows(130).position(|w| w == [7; 130]).unwrap();
         assert_eq!(at % ALIGNMENT, 0);
+        // The end says how many members there are, on this disk and in all (APPNOTE.TXT, 4.3.16).
+        let end = &bytes[bytes.len() - 22..];
+        assert_eq!(&end[..4], b"PK\x05\x06");
+        assert_eq!(end[8..12], [2, 0, 2, 0]);
     }
 }

@@ -277,6 +277,9 @@ fn what_could_be_several_or_is_not_there_is_listed() {
     let targets = file([below("teacher.", &one), below("ema.", &two)]);
     let several = refusal(&targets, None);
     assert!(several.contains("several networks, "), "{several}");
+    let named = file([below("a.", &one), below("encoder_q.", &two)]);
+    let online = find(&named, "x", Some(Network::Online)).unwrap();
+    assert_eq!(value_of(&online), 2.0, "the one that is called so");
     let message = refusal(&file([below("encoder_q.", &one)]), Some(Network::Target));
     assert!(
         message.contains("no target network; it has encoder_q.*"),
