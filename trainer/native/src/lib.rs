@@ -17,7 +17,7 @@
 //! * [`batch_norm`], [`normalise`], [`Restore`]: fused operations, one pass over memory where
 //!   libtorch has several. On a GPU they run kernels of ours once [`load_kernels`] has loaded them.
 //! * [`pinned`], [`upload`]: from the host to a GPU without waiting.
-//! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`set_deterministic`],
+//! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`allows_tf32`], [`set_deterministic`],
 //!   [`trace()`], [`peak_memory_bytes`], [`reset_peak_memory`]: switches and measurements of the whole process.
 //! * [`torch`]: libtorch's errors in one line.
 //!
