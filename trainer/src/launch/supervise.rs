@@ -126,7 +126,7 @@ impl Outcome {
         if let Some(signal) = signal.filter(|signal| !self.sent.contains(signal)) {
             let name = signal_name(signal).unwrap_or("another signal");
             say(format_args!(
-                "trainer: rank {rank} was ended by signal {signal} ({name}), not by itself; the others end too"
+                "trainer: rank {rank} was ended by signal {signal} ({name}); the others end too"
             ));
         }
         let code = status.code().unwrap_or(128 + signal.unwrap_or(0));
