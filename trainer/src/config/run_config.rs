@@ -157,8 +157,8 @@ pub struct RunSettings {
     pub keep_checkpoints: u64,
     /// Checkpoints at multiples of this step are kept for good; 0 keeps none.
     pub milestone_every_steps: u64,
-    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core. Another number rounds
-    /// differently on CPU.
+    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core, or this process's part of
+    /// them if there are several. Another number rounds differently on CPU.
     pub threads: u64,
     /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds
     /// differently.
