@@ -3,6 +3,8 @@
 //! Whether it is quiet, and its name, hold for the whole process. So each case is a process of its
 //! own: this test program again, told by a variable which case to be.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 use std::env;
 use std::path::Path;
 use std::process::{Command, Output};
