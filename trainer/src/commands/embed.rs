@@ -4,6 +4,7 @@ use anyhow::Result;
 use console::{print_json, say};
 use eval::embed::{Request, embed as write};
 use model::device;
+use native::Ranks;
 
 use super::weights;
 use crate::cli::EmbedArgs;
@@ -13,8 +14,12 @@ const SEED: u64 = 0;
 
 /// Runs the command.
 pub(super) fn embed(args: &EmbedArgs) -> Result<()> {
-    let device = device::select(&args.backbone.device)?;
-    let weights = weights::named(&args.weights, &args.backbone, SEED)?;
+    let ranks = Ranks::alone();
+    let given = || -> Result<_> {
+        let device = device::select(&args.backbone.device)?;
+        Ok((device, weights::named(&args.weights, &args.backbone, SEED)?))
+    };
+    let (device, weights) = ranks.together(given())?;
     let report = write(&Request {
         weights: &weights,
         shards: &args.shards,
@@ -23,7 +28,11 @@ pub(super) fn embed(args: &EmbedArgs) -> Result<()> {
         height: args.height,
         batch: args.batch,
         device,
+        ranks: &ranks,
     })?;
+    let Some(report) = report else {
+        return Ok(());
+    };
     if args.json {
         return print_json(&report);
     }

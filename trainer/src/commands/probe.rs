@@ -5,29 +5,21 @@ use console::{print_json, print_line};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
 use eval::segmentation::Unlabelled;
 use model::device;
+use model::files::weights::Weights;
+use native::Ranks;
 
 use super::weights;
 use crate::cli::ProbeArgs;
 
 /// Runs the command.
 pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
-    let device = device::select(&args.backbone.device)?;
-    let unlabelled = Unlabelled::of(args.skip_unlabelled);
-    let splits = match args.holdout {
-        0 => Splits::open(&args.data, unlabelled)?,
-        held => Splits::held_out(&args.data, held, unlabelled)?,
-    };
-    let mut weights = weights::named(&args.weights, &args.backbone, args.seed)?;
-    for (stride, given) in [
-        (&mut weights.model.layer3_stride, args.layer3_stride),
-        (&mut weights.model.layer4_stride, args.layer4_stride),
-    ] {
-        *stride = given.unwrap_or(*stride);
-    }
-    weights.model.check()?;
+    let ranks = Ranks::alone();
+    let device = || device::select(&args.backbone.device);
+    let given = || Ok((device()?, splits(args)?, weights_of(args)?));
+    let (device, splits, weights) = ranks.together(given())?;
     let report = measure(&Request {
         weights: &weights,
-        splits: &splits.limited(args.limit_train, args.limit_test),
+        splits: &splits,
         options: Options {
             height: args.height,
             linear: LinearConfig {
@@ -38,9 +30,33 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
         },
         device,
         pictures: args.pictures.as_deref(),
+        ranks: &ranks,
     })?;
-    match args.json {
-        true => print_json(&report),
-        false => print_line(&report),
+    match (report, args.json) {
+        (None, _) => Ok(()),
+        (Some(report), true) => print_json(&report),
+        (Some(report), false) => print_line(&report),
     }
+}
+
+fn splits(args: &ProbeArgs) -> Result<Splits> {
+    let unlabelled = Unlabelled::of(args.skip_unlabelled);
+    let splits = match args.holdout {
+        0 => Splits::open(&args.data, unlabelled)?,
+        held => Splits::held_out(&args.data, held, unlabelled)?,
+    };
+    Ok(splits.limited(args.limit_train, args.limit_test))
+}
+
+/// The weights in the form that is asked for.
+fn weights_of(args: &ProbeArgs) -> Result<Weights> {
+    let mut weights = weights::named(&args.weights, &args.backbone, args.seed)?;
+    for (stride, given) in [
+        (&mut weights.model.layer3_stride, args.layer3_stride),
+        (&mut weights.model.layer4_stride, args.layer4_stride),
+    ] {
+        *stride = given.unwrap_or(*stride);
+    }
+    weights.model.check()?;
+    Ok(weights)
 }

@@ -6,6 +6,7 @@ use console::{print_json, print_line, say, usage};
 use eval::segmentation::{Dataset, Unlabelled};
 use eval::transfer::{self, BUILT_IN, Request, Tuning};
 use model::device;
+use native::Ranks;
 
 use super::weights;
 use crate::cli::TransferArgs;
@@ -24,11 +25,16 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<u8> {
             "transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help",
         ));
     };
-    let config = transfer::resolve(&args.config, &args.overrides)?;
-    let device = device::select(&args.backbone.device)?;
-    let open = |split| Dataset::open(data, split, Unlabelled::of(args.skip_unlabelled));
-    let (train, test) = (open("train")?, open("val")?);
-    let weights = weights::named(weights, &args.backbone, config.seed)?;
+    let ranks = Ranks::alone();
+    let given = || -> Result<_> {
+        let config = transfer::resolve(&args.config, &args.overrides)?;
+        let device = device::select(&args.backbone.device)?;
+        let open = |split| Dataset::open(data, split, Unlabelled::of(args.skip_unlabelled));
+        let splits = [open("train")?, open("val")?];
+        let weights = weights::named(weights, &args.backbone, config.seed)?;
+        Ok((config, device, splits, weights))
+    };
+    let (config, device, [train, test], weights) = ranks.together(given())?;
     let mut tuning = Tuning::prepare(Request {
         weights: &weights,
         train,
@@ -36,21 +42,27 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<u8> {
         config,
         out,
         device,
+        ranks: &ranks,
     })?;
     // While it trains, a signal means: checkpoint, then leave. Scoring has nothing to save.
     let signals = Signals::listen()?;
     let iterations = tuning.train(args.iterations, || signals.received().is_some())?;
     signals.release();
-    if let Some(signal) = signals.received() {
+    let is_interrupted = ranks.largest(i64::from(signals.received().is_some()))? > 0;
+    if is_interrupted && ranks.is_first() {
+        let signal = signals.received().unwrap_or("a signal to another rank");
         say(format_args!(
             "{signal}: stopped after iteration {iterations}; the same command goes on"
         ));
+    }
+    if is_interrupted {
         return Ok(EXIT_INTERRUPTED);
     }
     let result = tuning.score()?;
-    match args.json {
-        true => print_json(&result)?,
-        false => print_line(&result)?,
+    match (ranks.is_first(), args.json) {
+        (false, _) => {}
+        (true, true) => print_json(&result)?,
+        (true, false) => print_line(&result)?,
     }
     Ok(0)
 }

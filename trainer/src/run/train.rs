@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use model::files::checkpoint;
+use native::Ranks;
 use sampler::{Batch, Cursor};
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -70,7 +71,7 @@ pub fn train(
         s.config.model.cell_px(),
         s.device,
     );
-    let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device)?;
+    let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device, &Ranks::alone())?;
     probe.note().iter().for_each(|line| progress.note(line));
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
     let mut profile = Profile::new(profiled, s.device);

@@ -7,7 +7,7 @@
 
 use model::files::weights::Weights;
 use model::{BatchNorm, Conv, Init, ModelConfig, Registry, ResNet, Role, Scope};
-use native::After;
+use native::{After, Ranks};
 use tch::{Device, Kind, Tensor};
 
 use super::config::TransferConfig;
@@ -31,13 +31,15 @@ pub(crate) struct Fcn {
 }
 
 impl Fcn {
-    /// A network with the backbone's weights and a new head.
+    /// A network with the backbone's weights and a new head. In training, its batch norms look at the
+    /// images of all `ranks`.
     ///
     /// # Errors
     /// The first of the backbone's tensors that is missing or does not fit.
     pub(crate) fn new(
         weights: &Weights,
         config: &TransferConfig,
+        ranks: &Ranks,
         device: Device,
     ) -> anyhow::Result<Self> {
         let model = ModelConfig {
@@ -46,7 +48,8 @@ impl Fcn {
             ..weights.model.clone()
         };
         let mut registry = Registry::default();
-        let mut root = Scope::root(&mut registry, config.seed, Kind::Float, device);
+        let root = Scope::root(&mut registry, config.seed, Kind::Float, device);
+        let mut root = root.among(ranks);
         let mut backbone = ResNet::new(root.sub("backbone"), &model);
         backbone.dilate_stage4(stage4_dilation(&weights.model));
         let mut head = root.sub("head");
@@ -133,7 +136,7 @@ mod tests {
             channels: 8,
             ..TransferConfig::default()
         };
-        let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
+        let fcn = Fcn::new(&weights, &config, &Ranks::alone(), Device::Cpu).unwrap();
         let name = "layer4.0.conv1.weight";
         assert_eq!(
             fcn.registry.get(&format!("backbone.{name}")),
@@ -157,7 +160,7 @@ mod tests {
             ..TransferConfig::default()
         };
         let weights = see_through::weights(2);
-        let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
+        let fcn = Fcn::new(&weights, &config, &Ranks::alone(), Device::Cpu).unwrap();
         tch::no_grad(|| {
             for number in [1, 2] {
                 let of = |name: String| fcn.registry.get(&name).unwrap();
