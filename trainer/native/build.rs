@@ -43,10 +43,11 @@ fn compile(lib: &Path) {
         .std("c++17")
         .pic(true)
         .warnings(false) // libtorch's headers are not ours to clean
+        .include("cpp/include")
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .files(["cpp/native.cpp", "cpp/fused.cpp"])
+        .files(["native", "fused", "group", "gradients"].map(|name| format!("cpp/{name}.cpp")))
         .compile("trainer_native");
 }
 

@@ -18,10 +18,13 @@ pub struct ModelConfig {
     pub layer4_stride: i64,
     /// Start each residual block as the identity: γ = 0 in its last batch norm. OpenSelfSup: off.
     pub zero_init_residual: bool,
-    /// Parts of a batch that the backbone's batch norms normalise on their own, as that many GPUs
-    /// would: MoCo's keys are shuffled between them (shuffle-BN; MoCo: 8). 1 is the whole batch, as
-    /// with SyncBN.
+    /// Parts of a batch, that of all ranks together, which the backbone's batch norms normalise on
+    /// their own, as that many GPUs would: MoCo's keys are shuffled between them (shuffle-BN; MoCo: 8).
+    /// 1 is the whole batch, as with SyncBN.
     pub bn_splits: i64,
+    /// Batch norms over the batches of all ranks (SyncBN; paper, section 4.1). false: every rank
+    /// normalises its own, and running statistics are averaged.
+    pub sync_bn: bool,
     /// Hidden width of projectors and predictors. BYOL: 4096.
     pub hidden: i64,
     /// Width of their outputs. BYOL: 256.
@@ -49,6 +52,7 @@ impl Default for ModelConfig {
             layer4_stride: 2,
             zero_init_residual: false,
             bn_splits: 1,
+            sync_bn: true,
             hidden: 4096,
             dim: 256,
             head_init: HeadInit::OpenSelfSup,
@@ -82,14 +86,33 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// Refuses batches that do not fall into equal parts of two or more.
-    pub fn check_batch(&self, batch: i64) -> Result<()> {
-        let splits = self.bn_splits;
+    /// Refuses batches that do not fall into equal parts of two or more: `batch` samples on each of
+    /// `ranks` ranks.
+    pub fn check_batch(&self, batch: i64, ranks: i64) -> Result<()> {
+        let (splits, all) = (self.norm_parts(ranks), batch * ranks);
         ensure!(
-            splits == 1 || (batch % splits == 0 && batch >= 2 * splits),
-            "model.bn_splits is {splits}, but data.batch = {batch} does not fall into {splits} equal parts of 2 or more"
+            splits % ranks == 0 || ranks % splits == 0,
+            "model.bn_splits is {}, and there are {ranks} ranks; one of the two has to be a multiple of the other",
+            self.bn_splits
+        );
+        ensure!(
+            splits == 1 || (all % splits == 0 && all >= 2 * splits),
+            "model.bn_splits is {}, but {} does not fall into {splits} equal parts of 2 or more",
+            self.bn_splits,
+            match ranks {
+                1 => format!("data.batch = {batch}"),
+                _ => format!("data.batch = {batch} on each of {ranks} ranks"),
+            }
         );
         Ok(())
+    }
+
+    /// Parts of the batch of all `ranks` that the backbone's batch norms normalise on their own.
+    pub fn norm_parts(&self, ranks: i64) -> i64 {
+        match self.sync_bn {
+            true => self.bn_splits,
+            false => self.bn_splits.max(ranks),
+        }
     }
 
     /// Pixels of a view per cell of the backbone's map, along one side: 32, 16 or 8.
@@ -130,12 +153,33 @@ mod tests {
             ..ModelConfig::default()
         };
         for (splits, good) in [(1, 1), (1, 7), (4, 8), (4, 12)] {
-            config(splits).check_batch(good).unwrap();
+            config(splits).check_batch(good, 1).unwrap();
+        }
+        for (splits, batch, ranks) in [(1, 1, 4), (4, 2, 4), (8, 4, 4), (2, 1, 4)] {
+            config(splits).check_batch(batch, ranks).unwrap();
         }
         for (splits, bad) in [(4, 4), (4, 10), (8, 12), (2, 3)] {
-            let line = config(splits).check_batch(bad).unwrap_err().to_string();
+            let line = config(splits).check_batch(bad, 1).unwrap_err().to_string();
             assert!(line.contains(&format!("data.batch = {bad}")), "{line}");
         }
+        let line = config(3).check_batch(6, 2).unwrap_err().to_string();
+        assert!(line.contains("there are 2 ranks"), "{line}");
+        let line = config(4).check_batch(1, 4).unwrap_err().to_string();
+        assert!(line.contains("data.batch = 1 on each of 4 ranks"), "{line}");
+    }
+
+    #[test]
+    fn without_syncbn_every_rank_is_a_part() {
+        let config = |bn_splits, sync_bn| ModelConfig {
+            bn_splits,
+            sync_bn,
+            ..ModelConfig::default()
+        };
+        assert_eq!(config(1, true).norm_parts(8), 1);
+        assert_eq!(config(1, false).norm_parts(8), 8);
+        assert_eq!(config(16, false).norm_parts(8), 16);
+        config(1, false).check_batch(2, 8).unwrap();
+        config(1, false).check_batch(1, 8).unwrap_err();
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //!
 //! Training normalises by the batch's own mean and biased variance and moves the running ones (with
 //! the unbiased variance, as PyTorch does); evaluation uses the running ones. Every forward pass is
-//! one batch: views pass separately. Or it is several: [`BatchNorm::split`] normalises parts of it
-//! on their own, as that many devices without SyncBN would.
+//! one batch: views pass separately. Among ranks the batch is that of all of them (SyncBN). Or it is
+//! several: [`BatchNorm::split`] normalises parts of it on their own, as that many devices without
+//! SyncBN would.
 
-use native::{After, NormTensors};
+use native::{After, NormTensors, Ranks, Team};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::init::Init;
@@ -25,13 +26,18 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     num_batches_tracked: Tensor,
-    /// Parts of a batch, each normalised by its own statistics.
+    /// Parts of this rank's batch, each normalised by its own statistics.
     parts: i64,
+    /// Who shares statistics.
+    team: Option<Team>,
+    ranks: Ranks,
 }
 
 impl BatchNorm {
-    /// γ = `scale`, β = 0, running mean 0, running variance 1.
+    /// γ = `scale`, β = 0, running mean 0, running variance 1. The batch is that of all ranks of the
+    /// scope.
     pub fn new(mut scope: Scope<'_>, channels: i64, scale: f64) -> Self {
+        let ranks = scope.ranks().clone();
         BatchNorm {
             weight: scope.parameter(
                 "weight",
@@ -44,13 +50,18 @@ impl BatchNorm {
             running_var: scope.buffer("running_var", &[channels], 1.0),
             num_batches_tracked: scope.counter("num_batches_tracked"),
             parts: 1,
+            team: ranks.team(ranks.size()),
+            ranks,
         }
     }
 
-    /// From now on, training normalises `parts` equal parts of a batch by their own statistics. `parts` is
-    /// at least 1 and divides every batch.
+    /// From now on, training normalises `parts` equal parts of a batch, that of all ranks together, by
+    /// their own statistics. `parts` divides every batch; it is a multiple of the number of ranks, or
+    /// divides it.
     pub fn split(&mut self, parts: i64) {
-        self.parts = parts;
+        let size = self.ranks.size() as i64;
+        self.parts = (parts / size).max(1);
+        self.team = self.ranks.team((size / parts).max(1) as usize);
     }
 
     /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running
@@ -112,6 +123,7 @@ impl BatchNorm {
             bias: &self.bias,
             running_mean,
             running_var,
+            team: self.team.as_ref(),
         };
         native::batch_norm(x, norm, after, MOMENTUM, EPS)
     }

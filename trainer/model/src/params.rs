@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
+use native::Ranks;
 use tch::{Device, Kind, Tensor};
 
 use crate::init::Init;
@@ -220,6 +221,7 @@ pub struct Scope<'a> {
     seed: Option<u64>,
     kind: Kind,
     device: Device,
+    ranks: Ranks,
 }
 
 impl<'a> Scope<'a> {
@@ -231,6 +233,15 @@ impl<'a> Scope<'a> {
             seed: Some(seed),
             kind,
             device,
+            ranks: Ranks::alone(),
+        }
+    }
+
+    /// The same, for layers that compute over the batches of all `ranks`.
+    pub fn among(self, ranks: &Ranks) -> Self {
+        Scope {
+            ranks: ranks.clone(),
+            ..self
         }
     }
 
@@ -251,7 +262,13 @@ impl<'a> Scope<'a> {
             seed: self.seed,
             kind: self.kind,
             device: self.device,
+            ranks: self.ranks.clone(),
         }
+    }
+
+    /// Those whose batches are one.
+    pub(crate) fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// A trained tensor. Filters `[o, i, h, w]` are laid out channels-last.

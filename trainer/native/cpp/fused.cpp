@@ -15,16 +15,19 @@
 #include <tuple>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/batch_norm_update_stats.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/threshold_backward.h>
 #include <ATen/ops/where.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "group.h"
 #include "guarded.h"
 
 namespace {
@@ -143,11 +146,62 @@ void* pointer(const at::Tensor& x) { return x.defined() ? x.data_ptr() : nullptr
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Values of the channels (axis 1), beside maps or vectors.
+at::Tensor beside(const at::Tensor& channels, const at::Tensor& x) {
+  return x.dim() == 4 ? channels.view({1, -1, 1, 1}) : channels;
+}
+
+// Mean and 1 / sqrt(biased variance + eps) over the rows of a team, composed of ATen's operations; moves the running
+// statistics, the variance unbiased. Every member has as many rows.
+std::tuple<at::Tensor, at::Tensor> team_statistics(const Team& team, const at::Tensor& x, const at::Tensor& running_mean,
+                                                   const at::Tensor& running_var, double momentum, double eps) {
+  const auto n = static_cast<double>(x.numel() / x.size(1));
+  const double all = n * static_cast<double>(team.count);
+  const auto [mean_here, var_here] = at::batch_norm_update_stats(x, {}, {}, 0.0);
+  const auto moments = team.gather(at::stack({mean_here, var_here * n}).unsqueeze(0));  // [members, 2, c]
+  // Chan et al., "Updating formulae" (1979). Sums of squares would cancel where the mean is far from zero.
+  const auto means = moments.select(1, 0);
+  const auto mean = means.mean(0);
+  const auto m2 = moments.select(1, 1).sum(0) + n * (means - mean).square().sum(0);
+  running_mean.lerp_(mean, momentum);
+  running_var.lerp_(m2 / std::max(all - 1, 1.0), momentum);
+  return {mean, (m2 / all + eps).rsqrt()};
+}
+
+// dx, dweight and dbias of a norm by the statistics of a team. The gradient of x takes the sums of all; those of weight
+// and bias are of the rows here, to be averaged with all other gradients.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> team_backward(const Team& team, const at::Tensor& dz, const at::Tensor& x,
+                                                             const at::Tensor& weight, const at::Tensor& mean,
+                                                             const at::Tensor& invstd) {
+  // Batch norm with statistics that are given: without eps, 1 / sqrt(variance) is 1 / standard deviation.
+  const auto var = invstd.pow(-2);
+  auto [unused, dweight, dbias] = at::native_batch_norm_backward(dz, x, weight, mean, var, {}, {}, /*train=*/false, 0.0,
+                                                                 {false, true, true});
+  const double all = static_cast<double>(x.numel() / x.size(1)) * static_cast<double>(team.count);
+  const auto means = team.sum(at::stack({dbias, dweight})) / all;
+  // dx = weight invstd (dz - mean(dz) - (x - mean) invstd mean(dz normalised x)): of every channel a factor of dz, a factor
+  // of x, and a constant.
+  const auto of_dz = weight * invstd;
+  const auto of_x = of_dz * invstd * means[1];
+  const auto constant = of_x * mean - of_dz * means[0];
+  const auto wide = weight.scalar_type();
+  auto dx = dz.to(wide) * beside(of_dz, x);
+  dx.addcmul_(x.to(wide), beside(of_x, x), -1).add_(beside(constant, x));
+  return {dx.to(x.scalar_type()), dweight, dbias};
+}
+
+// The team that a forward pass has noted.
+Team team_of(AutogradContext& context) {
+  auto& noted = context.saved_data;
+  if (noted.find("group") == noted.end()) return {};
+  return {reinterpret_cast<const Group*>(noted["group"].toInt()), noted["first"].toInt(), noted["count"].toInt()};
+}
+
 // relu(norm(x) + residual) by the batch's statistics; residual and ReLU may be absent.
 struct Norm : torch::autograd::Function<Norm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
-                            const at::Tensor& running_var, bool relu, double momentum, double eps) {
+                            const at::Tensor& running_var, bool relu, double momentum, double eps, const Team& team) {
     // Neither the kernels nor native_batch_norm ask.
     for (const at::Tensor& vector : {weight, bias, running_mean, running_var}) {
       TORCH_CHECK(x.dim() > 1 && vector.numel() == x.size(1), vector.numel(), " values on a norm of shape ", x.sizes());
@@ -162,22 +216,40 @@ struct Norm : torch::autograd::Function<Norm> {
       const auto device = input.device();
       const auto options = weight.options().requires_grad(false);
       const Size sums = on.grid(Rows::SUMS);
-      const auto partial = at::empty({2, sums.y, on.channels}, options);
+      auto partial = at::empty({sums.y, 2, on.channels}, options);
       mean = at::empty({on.channels}, options);
       invstd = at::empty_like(mean);
       y = at::empty_like(input);
       const at::Tensor added = residual ? channels_last(residual->to(input.scalar_type())) : at::Tensor();
       launch(device, of_type(NORM_MOMENTS, x), sums, on.block, pointer(input), on.rows, on.channels, floats(partial));
-      launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), static_cast<int>(sums.y),
-             on.rows, on.channels, static_cast<float>(momentum), static_cast<float>(eps), floats(mean), floats(invstd),
-             floats(running_mean), floats(running_var));
+      auto sets = static_cast<int>(sums.y);
+      long long rows = on.rows;
+      if (team.group) {
+        // The moments of the rows here take the place of a block's, among those of the other members.
+        const auto mine = at::empty({1, 2, on.channels}, options);
+        float* const none = nullptr;
+        launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), sets, rows, on.channels,
+               0.f, 0.f, floats(mine), floats(mine) + on.channels, none, none);
+        partial = team.gather(mine);
+        sets = static_cast<int>(team.count);
+        rows *= team.count;
+      }
+      launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), sets, rows, on.channels,
+             static_cast<float>(momentum), static_cast<float>(eps), floats(mean), floats(invstd), floats(running_mean),
+             floats(running_var));
       launch(device, of_type(NORM_APPLY, x), on.grid(Rows::MAPS), on.block, pointer(input), pointer(added),
              floats(mean), floats(invstd), floats(weight), floats(bias), on.rows, on.channels, static_cast<int>(relu),
              pointer(y));
     } else {
       input = x;
-      std::tie(y, mean, invstd) =
-          at::native_batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, eps);
+      if (team.group) {
+        std::tie(mean, invstd) = team_statistics(team, x, running_mean, running_var, momentum, eps);
+        y = std::get<0>(
+            at::native_batch_norm(x, weight, bias, mean, invstd.pow(-2), /*training=*/false, 0.0, /*eps=*/0.0));
+      } else {
+        std::tie(y, mean, invstd) =
+            at::native_batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, eps);
+      }
       if (residual) y.add_(*residual);
       if (relu) y.relu_();
     }
@@ -188,6 +260,11 @@ struct Norm : torch::autograd::Function<Norm> {
     context->saved_data["relu"] = relu;
     context->saved_data["residual"] = residual.has_value();
     context->saved_data["eps"] = eps;
+    if (team.group) {
+      context->saved_data["group"] = reinterpret_cast<int64_t>(team.group);
+      context->saved_data["first"] = team.first;
+      context->saved_data["count"] = team.count;
+    }
     return y;
   }
 
@@ -197,6 +274,7 @@ struct Norm : torch::autograd::Function<Norm> {
                      &invstd = saved[5];
     const bool relu = context->saved_data["relu"].toBool();
     const bool has_residual = context->saved_data["residual"].toBool();
+    const Team team = team_of(*context);
     at::Tensor dz, dx, dweight, dbias;
     if (context->saved_data["fused"].toBool()) {
       const Rows on(x);
@@ -206,8 +284,9 @@ struct Norm : torch::autograd::Function<Norm> {
       const int recompute = relu && !from_y;
       const Size sums = on.grid(Rows::SUMS);
       const auto partial = at::empty({2, sums.y, on.channels}, mean.options());
-      dweight = at::empty_like(mean);
-      dbias = at::empty_like(mean);
+      auto both = at::empty({2, on.channels}, mean.options());
+      dbias = both[0];
+      dweight = both[1];
       dx = at::empty_like(x);
       dz = from_y ? at::empty_like(x) : dy;
       launch(device, of_type(NORM_REDUCE, x), sums, on.block, pointer(dy), pointer(x), pointer(y), floats(mean),
@@ -215,16 +294,21 @@ struct Norm : torch::autograd::Function<Norm> {
              floats(partial));
       launch(device, NORM_PARAMETERS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial),
              static_cast<int>(sums.y), on.channels, floats(invstd), floats(dweight), floats(dbias));
+      // The kernel divides by the rows here.
+      if (team.group) both = team.sum(both).mul_(1.0 / static_cast<double>(team.count));
       launch(device, of_type(NORM_INPUT, x), on.grid(Rows::MAPS), on.block, pointer(dz), pointer(x), floats(mean),
-             floats(invstd), floats(weight), floats(bias), floats(dweight), floats(dbias), on.rows, on.channels,
+             floats(invstd), floats(weight), floats(bias), floats(both) + on.channels, floats(both), on.rows, on.channels,
              recompute, pointer(dx));
+    } else if (team.group) {
+      dz = relu ? at::threshold_backward(grads[0], y, 0) : grads[0];
+      std::tie(dx, dweight, dbias) = team_backward(team, dz, x, weight, mean, invstd);
     } else {
       dz = relu ? at::threshold_backward(grads[0], y, 0) : grads[0];
       std::tie(dx, dweight, dbias) =
           at::native_batch_norm_backward(dz, x, weight, {}, {}, mean, invstd, /*train=*/true,
                                          context->saved_data["eps"].toDouble(), {true, true, true});
     }
-    variable_list out(9);
+    variable_list out(10);
     out[0] = dx;
     if (has_residual) out[1] = dz;
     out[2] = dweight;
@@ -254,13 +338,16 @@ char* trainer_set_kernels(int ordinal, Launch launch, void* context, int multipr
 }
 
 // *out = new tensor: relu(norm(x) + residual) with the batch's statistics, which move the running ones; `residual` may be
-// null. Differentiable in x, residual, weight and bias.
+// null. Differentiable in x, residual, weight and bias. With a group, the batch is that of its ranks `first .. first +
+// count`, which has as many rows on each of them; the group outlives the backward pass.
 char* trainer_norm(at::Tensor* x, at::Tensor* residual, at::Tensor* weight, at::Tensor* bias, at::Tensor* running_mean,
-                   at::Tensor* running_var, int relu, double momentum, double eps, at::Tensor** out) {
+                   at::Tensor* running_var, int relu, double momentum, double eps, const void* group, int64_t first,
+                   int64_t count, at::Tensor** out) {
   return guarded([=] {
     const auto added = residual ? std::optional<at::Tensor>(*residual) : std::nullopt;
+    const Team team{static_cast<const Group*>(group), first, count};
     *out = new at::Tensor(
-        Norm::apply(*x, added, *weight, *bias, *running_mean, *running_var, relu != 0, momentum, eps));
+        Norm::apply(*x, added, *weight, *bias, *running_mean, *running_var, relu != 0, momentum, eps, team));
   });
 }
 

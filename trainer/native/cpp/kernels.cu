@@ -127,7 +127,7 @@ static __device__ void add_down(float (*shared)[THREADS]) {
 
 // ---------------------------------------------------------------- batch norm, forward
 
-// partial[0][block][c] = mean, partial[1][block][c] = sum of squared deviations, over the block's rows.
+// partial[block][0][c] = mean, partial[block][1][c] = sum of squared deviations, over the block's rows.
 template <typename T>
 static __device__ void norm_moments(const T* x, int rows, int channels, float* partial) {
   const int W = Pack<T>::width;
@@ -162,8 +162,8 @@ static __device__ void norm_moments(const T* x, int rows, int channels, float* p
     shared[me] = {n, about[i] + offset, squares[i] - sum[i] * offset};
     join_down(shared);
     if (threadIdx.y == 0 && inside) {
-      partial[(long long)blockIdx.y * channels + channel + i] = shared[me].mean;
-      partial[(long long)(gridDim.y + blockIdx.y) * channels + channel + i] = shared[me].m2;
+      partial[2ll * blockIdx.y * channels + channel + i] = shared[me].mean;
+      partial[(2ll * blockIdx.y + 1) * channels + channel + i] = shared[me].m2;
     }
     __syncthreads();
   }
@@ -176,19 +176,22 @@ KERNEL norm_moments_bf16(const bf16* x, int rows, int channels, float* partial) 
   norm_moments(x, rows, channels, partial);
 }
 
-// Joins the blocks' moments: mean and 1 / sqrt(biased variance + eps), and moves the running statistics, the variance
-// unbiased. One thread column a channel: blockDim = (32, 8).
-KERNEL norm_statistics(const float* partial, int blocks, int rows, int channels, float momentum, float eps, float* mean,
-                       float* invstd, float* running_mean, float* running_var) {
+// Joins the moments of blocks, or of ranks: mean and 1 / sqrt(biased variance + eps), and moves the running statistics, the
+// variance unbiased. Without those: mean and sum of squared deviations, to be joined again. One thread column a channel:
+// blockDim = (32, 8).
+KERNEL norm_statistics(const float* partial, int blocks, long long rows, int channels, float momentum, float eps,
+                       float* mean, float* invstd, float* running_mean, float* running_var) {
   __shared__ Moments shared[THREADS];
   const int channel = blockIdx.x * blockDim.x + threadIdx.x;
   const int me = threadIdx.y * blockDim.x + threadIdx.x;
   Moments all = {0.f, 0.f, 0.f};
   if (channel < channels) {
+    // As `rows_of`, of more rows than an int counts.
+    const long long each = (rows + blocks - 1) / blocks;
     for (int block = threadIdx.y; block < blocks; block += blockDim.y) {
-      const Rows its = rows_of(block, blocks, rows);
-      const Moments moments = {(float)(its.end - its.begin), partial[(long long)block * channels + channel],
-                               partial[(long long)(blocks + block) * channels + channel]};
+      const long long left = rows - block * each;
+      const Moments moments = {(float)(left < each ? (left > 0 ? left : 0) : each), partial[2ll * block * channels + channel],
+                               partial[(2ll * block + 1) * channels + channel]};
       all.join(moments);
     }
   }
@@ -198,6 +201,10 @@ KERNEL norm_statistics(const float* partial, int blocks, int rows, int channels,
   const float n = (float)rows;
   const Moments joined = shared[me];
   mean[channel] = joined.mean;
+  if (!running_mean) {
+    invstd[channel] = joined.m2;
+    return;
+  }
   invstd[channel] = 1.f / sqrtf(joined.m2 / n + eps);
   running_mean[channel] += momentum * (joined.mean - running_mean[channel]);
   running_var[channel] += momentum * (joined.m2 / (rows > 1 ? n - 1.f : 1.f) - running_var[channel]);

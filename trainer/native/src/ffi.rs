@@ -18,20 +18,27 @@ unsafe extern "C" {
 
 /// Takes ownership of what a native function returned: null is success.
 pub(crate) fn outcome(message: Message) -> Result<()> {
-    if message.is_null() {
-        return Ok(());
+    match taken(message) {
+        None => Ok(()),
+        Some(text) => Err(anyhow!(
+            "libtorch: {}",
+            text.lines().next().unwrap_or("unknown error")
+        )),
     }
-    // SAFETY: a non-null message is a NUL-terminated string from `strdup`, ours to free, read
-    // before it is freed.
-    let text = unsafe {
-        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
-        trainer_free_message(message);
-        text
-    };
-    Err(anyhow!(
-        "libtorch: {}",
-        text.lines().next().unwrap_or("unknown error")
-    ))
+}
+
+/// The text that a native function has given, if it is not null.
+pub(crate) fn taken(text: Message) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: a non-null text is a NUL-terminated string from `strdup`, ours to free, read before it
+    // is freed.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        trainer_free_message(text);
+        Some(owned)
+    }
 }
 
 /// Panics with libtorch's message, for calls that fail only through a bug of ours or exhausted

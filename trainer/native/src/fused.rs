@@ -5,7 +5,7 @@
 //! same results, up to rounding, are composed of libtorch's operations. The tests run the kernels'
 //! source on the CPU and hold both against float64.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
@@ -14,6 +14,7 @@ use torch_sys::C_tensor;
 use crate::autocast::BFLOAT16;
 use crate::ffi::{Message, Pointers, TensorList, must, outcome};
 use crate::foreach::{foreach_copy, foreach_restore};
+use crate::ranks::Team;
 
 /// `at::ScalarType` of float32.
 const FLOAT: c_int = 6;
@@ -29,6 +30,9 @@ unsafe extern "C" {
         relu: c_int,
         momentum: f64,
         eps: f64,
+        group: *const c_void,
+        first: i64,
+        count: i64,
         out: *mut *mut C_tensor,
     ) -> Message;
     fn trainer_normalise(
@@ -68,6 +72,8 @@ pub struct NormTensors<'a> {
     pub running_mean: &'a Tensor,
     /// Unbiased variance of it.
     pub running_var: &'a Tensor,
+    /// The ranks whose batches are one, each with as many rows; `None` for this process alone.
+    pub team: Option<&'a Team>,
 }
 
 /// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by
@@ -104,7 +110,9 @@ pub fn f_batch_norm(
         bias,
         running_mean,
         running_var,
+        team,
     } = norm;
+    let (group, first, count) = team.map_or((std::ptr::null(), 0, 1), Team::to_raw);
     new_tensor(|out| {
         // SAFETY: all pointers are those of live tensors, but for the residual's, which may be null
         // as documented.
@@ -119,6 +127,9 @@ pub fn f_batch_norm(
                 relu,
                 momentum,
                 eps,
+                group,
+                first,
+                count,
                 out,
             )
         }

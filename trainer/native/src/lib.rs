@@ -19,6 +19,7 @@
 //! * [`pinned`], [`upload`]: from the host to a GPU without waiting.
 //! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`allows_tf32`], [`set_deterministic`],
 //!   [`trace()`], [`peak_memory_bytes`], [`reset_peak_memory`]: switches and measurements of the whole process.
+//! * [`Ranks`]: several processes that compute as one; [`Gradients`] averages over them.
 //! * [`torch`]: libtorch's errors in one line.
 //!
 //! Everything here is safe to call. Functions that a caller cannot provoke to fail with valid
@@ -36,6 +37,7 @@ mod foreach;
 mod fused;
 mod kernels;
 mod pinned;
+mod ranks;
 mod self_check;
 mod stream;
 mod trace;
@@ -51,6 +53,9 @@ pub use foreach::{
 pub use fused::{After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, normalise};
 pub use kernels::load_kernels;
 pub use pinned::{pinned, upload};
+pub use ranks::{
+    Agreement, Counted, Fate, Gradients, Meeting, PeerFailed, Ranks, Team, is_among_ranks,
+};
 pub use self_check::FusedResults;
 pub use stream::Stream;
 pub use trace::{peak_memory_bytes, reset_peak_memory, trace};

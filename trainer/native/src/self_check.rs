@@ -176,6 +176,7 @@ impl Inputs {
             bias: &bias,
             running_mean: &running_mean,
             running_var: &running_var,
+            team: None,
         };
         let after = if with_residual {
             After::AddRelu(&residual)

@@ -73,4 +73,6 @@ pub struct Draw {
     pub seed: u64,
     /// Number of the draw.
     pub number: u64,
+    /// Images of the draw that other ranks cluster, and that come before the ones here.
+    pub images_before: u64,
 }

@@ -114,7 +114,11 @@ mod tests {
         iters: 10,
         metric: Metric::Cosine,
         seeds: Seeds::Farthest,
-        draw: Draw { seed: 0, number: 0 },
+        draw: Draw {
+            seed: 0,
+            number: 0,
+            images_before: 0,
+        },
         centroid: Centroid::Raw,
         empty: Empty::Keep,
     };

@@ -10,12 +10,14 @@ use super::knobs::{Draw, KMeans, Seeds};
 impl Draw {
     /// `k` distinct numbers below `num_points` for each of `n` images, one image after the other: a
     /// partial shuffle of 0, 1, … by a ChaCha8 stream whose key is `seed` and `number`,
-    /// little-endian, then zeros.
+    /// little-endian, then zeros. The draws of the images before them are skipped.
     fn distinct(self, n: i64, num_points: i64, k: i64) -> Vec<i64> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..16].copy_from_slice(&self.number.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
+        // Two words a draw.
+        rng.set_word_pos(2 * u128::from(self.images_before) * k as u128);
         let mut seeds = Vec::with_capacity((n * k) as usize);
         for _ in 0..n {
             let mut points: Vec<i64> = (0..num_points).collect();
@@ -71,11 +73,32 @@ mod tests {
     use super::*;
     use tch::Device;
 
+    fn drawn(seed: u64, number: u64) -> Draw {
+        Draw {
+            seed,
+            number,
+            ..Draw::default()
+        }
+    }
+
+    #[test]
+    fn ranks_draw_what_one_process_draws() {
+        let whole = drawn(5, 3).distinct(12, 7, 3);
+        for images_before in [0, 3, 9] {
+            let of_rank = Draw {
+                images_before,
+                ..drawn(5, 3)
+            };
+            let begin = 3 * images_before as usize;
+            assert_eq!(of_rank.distinct(3, 7, 3), whole[begin..begin + 9]);
+        }
+    }
+
     #[test]
     fn drawn_seeds_are_distinct_and_every_cell_comes_up_alike() {
         let mut counts = [0; 7];
         for number in 0..300 {
-            let draw = Draw { seed: 5, number };
+            let draw = drawn(5, number);
             assert_eq!(draw.distinct(10, 7, 3), draw.distinct(10, 7, 3));
             for seeds in draw.distinct(10, 7, 3).chunks(3) {
                 assert!(
@@ -92,12 +115,12 @@ mod tests {
         );
         let other = |draw: Draw| draw.distinct(10, 7, 3);
         assert_ne!(
-            other(Draw { seed: 5, number: 0 }),
-            other(Draw { seed: 5, number: 1 })
+            other(drawn(5, 0)),
+            other(drawn(5, 1))
         );
         assert_ne!(
-            other(Draw { seed: 5, number: 0 }),
-            other(Draw { seed: 6, number: 0 })
+            other(drawn(5, 0)),
+            other(drawn(6, 0))
         );
     }
 
@@ -110,7 +133,7 @@ mod tests {
                 iters: 1,
                 metric: Metric::Cosine,
                 seeds: Seeds::Random,
-                draw: Draw { seed: 5, number },
+                draw: drawn(5, number),
                 centroid: Centroid::Raw,
                 empty: Empty::Keep,
             };
@@ -122,7 +145,7 @@ mod tests {
 
     fn drawn_by_the_host() -> Vec<Tensor> {
         let of_step = |number| {
-            let drawn = Draw { seed: 5, number }.distinct(10, 7, 3);
+            let drawn = drawn(5, number).distinct(10, 7, 3);
             Tensor::from_slice(&drawn).view([10, 3])
         };
         (0..20).map(of_step).collect()

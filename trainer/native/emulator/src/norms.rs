@@ -43,6 +43,7 @@ impl NormInputs {
             bias: &bias,
             running_mean: &running_mean,
             running_var: &running_var,
+            team: None,
         };
         let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
         let y = batch_norm(&x, norm, afters[after], MOMENTUM, self.eps);

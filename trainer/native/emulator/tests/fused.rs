@@ -55,6 +55,7 @@ impl Ones {
             bias,
             running_mean,
             running_var,
+            team: None,
         }
     }
 }
@@ -207,6 +208,7 @@ fn the_twin_is_norm_addition_and_relu_to_the_bit() {
                 bias: &bias,
                 running_mean: &running_mean,
                 running_var: &running_var,
+                team: None,
             };
             batch_norm(&x, norm, After::AddRelu(&residual), 0.1, EPS)
         } else {

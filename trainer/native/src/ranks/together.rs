@@ -1,0 +1,158 @@
+//! What ranks agree on: whether all is well, when to stop, and that one of them works alone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::Ranks;
+use super::group::{Group, Question};
+
+/// Another rank has failed, and says so itself.
+#[derive(Debug, thiserror::Error)]
+#[error("rank {rank} of {size} has failed: {reason}")]
+pub struct PeerFailed {
+    /// The first of those that have.
+    pub rank: usize,
+    /// Of so many.
+    pub size: usize,
+    /// What it says.
+    pub reason: String,
+}
+
+/// How often rank 0 shows that it lives while it works alone.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often the others look.
+const LOOK: Duration = Duration::from_millis(20);
+/// What rank 0 leaves in the store when its work is done.
+const DONE: &str = "done";
+
+impl Ranks {
+    /// What `mine` holds, if it went well on every rank. Otherwise an error on all: one's own, or
+    /// [`PeerFailed`].
+    ///
+    /// # Errors
+    /// As said; or a rank does not answer.
+    pub fn together<T>(&self, mine: Result<T>) -> Result<T> {
+        if !self.are_several() {
+            return mine;
+        }
+        let failure = mine.as_ref().err().map(|error| format!("!{error:#}"));
+        let failures = self.gather_bytes(failure.unwrap_or_default().as_bytes())?;
+        let value = mine?;
+        let first = failures.iter().enumerate().find(|(_, text)| !text.is_empty());
+        match first {
+            None => Ok(value),
+            Some((rank, text)) => Err(PeerFailed {
+                rank,
+                size: self.size(),
+                reason: String::from_utf8_lossy(&text[1..]).into_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Rank 0 does `work` while the others wait, as long as it takes and rank 0's process lives.
+    /// `Some` on rank 0. A failure of its work is a failure of all.
+    ///
+    /// # Errors
+    /// As [`together`](Self::together).
+    pub fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let Some(several) = &self.0 else {
+            return work().map(Some);
+        };
+        // Relaxed: the number stands for itself, and every rank counts alike.
+        let number = several.alone.fetch_add(1, Ordering::Relaxed);
+        let key = format!("alone/{number}");
+        let worked = match self.is_first() {
+            true => {
+                let result = beating(several.group, &key, work);
+                several.group.set(&key, DONE)?;
+                result.map(Some)
+            }
+            false => wait_for(several.group, &key, several.answer_within).map(|()| None),
+        };
+        self.together(worked)
+    }
+}
+
+/// Works, and counts on under `key` as long as it does.
+fn beating<T>(group: Group, key: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let beats = scope.spawn(|| {
+            for beat in 0_u64.. {
+                if is_done.load(Ordering::Acquire) || group.set(key, &beat.to_string()).is_err() {
+                    return;
+                }
+                thread::park_timeout(BEAT);
+            }
+        });
+        // A panic must not leave the other thread counting.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        is_done.store(true, Ordering::Release);
+        beats.thread().unpark();
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Waits until rank 0 is done; fails if it stops counting for longer than `within`.
+fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
+    let (mut last, mut since) = (None, Instant::now());
+    loop {
+        let now = group.get(key)?;
+        if now.as_deref() == Some(DONE) {
+            return Ok(());
+        }
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        if since.elapsed() > within {
+            bail!(
+                "among the ranks: rank 0 has not shown that it lives for {} s",
+                within.as_secs()
+            );
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Asks all ranks at one step, and reads the answer at the next: so nobody waits, and all hear of it
+/// at the same step.
+pub struct Agreement {
+    ranks: Ranks,
+    asked: Option<Question>,
+}
+
+impl Agreement {
+    /// Nothing has been asked yet.
+    pub fn new(ranks: &Ranks) -> Self {
+        Agreement {
+            ranks: ranks.clone(),
+            asked: None,
+        }
+    }
+
+    /// The largest value with which a rank called this the last time; 0 the first time. Alone, the
+    /// present value at once.
+    ///
+    /// # Errors
+    /// If a rank does not answer.
+    pub fn pass(&mut self, value: i64) -> Result<i64> {
+        let Some(group) = self.ranks.group() else {
+            return Ok(value);
+        };
+        let answer = self.asked.take().map_or(Ok(0), Question::answer)?;
+        self.asked = Some(group.ask(value)?);
+        Ok(answer)
+    }
+
+    /// Reads what is still on its way: the largest value of the last call.
+    ///
+    /// # Errors
+    /// If a rank does not answer.
+    pub fn finish(&mut self) -> Result<i64> {
+        self.asked.take().map_or(Ok(0), Question::answer)
+    }
+}
