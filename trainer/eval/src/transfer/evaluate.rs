@@ -103,6 +103,8 @@ mod tests {
     use model::files::weights::Weights;
     use model::{Arch, ModelConfig};
 
+    const ON_CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
     /// Twenty images in grey, of widths of their own; every second one has labels.
     fn set(dir: &Path) -> Dataset {
         let split = dir.join("val");
@@ -129,7 +131,7 @@ mod tests {
             channels: 8,
             ..TransferConfig::default()
         };
-        let fcn = Fcn::new(&Weights::random(model, 5), &config, ranks, Device::Cpu)?;
+        let fcn = Fcn::new(&Weights::random(model, 5), &config, ranks, ON_CPU)?;
         evaluate(&fcn, set, picture, ranks)
     }
 

@@ -101,6 +101,10 @@ impl Tuning {
     /// If no pixel of a split has a class, the weights do not fit, the folder holds another
     /// fine-tuning, or ranks were given different things or cannot share a batch.
     pub fn prepare(request: Request<'_>) -> Result<Self> {
+        Self::prepare_in(Kind::Float, request)
+    }
+
+    fn prepare_in(kind: Kind, request: Request<'_>) -> Result<Self> {
         let (weights, ranks) = (request.weights, request.ranks);
         let folder = Folder::new(request.out);
         ranks.first_alone(|| {
@@ -109,7 +113,7 @@ impl Tuning {
             request.test.check_labels()?;
             folder.create()
         })?;
-        let mut tuning = ranks.together(Self::new(request, folder))?;
+        let mut tuning = ranks.together(Self::new(kind, request, folder))?;
         agree(ranks, || {
             let images = [&tuning.train, &tuning.test].map(Dataset::names);
             Ok(vec![
@@ -122,7 +126,7 @@ impl Tuning {
         Ok(tuning)
     }
 
-    fn new(request: Request<'_>, folder: Folder) -> Result<Self> {
+    fn new(kind: Kind, request: Request<'_>, folder: Folder) -> Result<Self> {
         let Request {
             weights,
             train,
@@ -141,7 +145,7 @@ impl Tuning {
                 deterministic: false,
             },
         )?;
-        let fcn = Fcn::new(weights, &config, ranks, device)?;
+        let fcn = Fcn::new(weights, &config, ranks, (kind, device))?;
         let (momentum, weight_decay) = (config.momentum, config.weight_decay);
         let sgd = Sgd::new(
             &fcn.registry,
@@ -241,6 +245,7 @@ impl Tuning {
         }
         let [pixels, labels] = batch.upload(device)?;
         let input = native::normalise(&pixels, &self.scale_shift, Kind::Float);
+        let input = input.to_kind(self.fcn.kind());
         let logits = {
             let bf16 = self.config.precision == Precision::Bf16;
             let _autocast = bf16.then(|| native::autocast(device, Kind::BFloat16));

@@ -52,16 +52,9 @@ unsafe extern "C" {
     fn trainer_group_counted(group: *const c_void, calls: *mut i64, bytes: *mut i64);
     fn trainer_group_time(group: *const c_void, on: c_int);
     fn trainer_group_take_seconds(group: *const c_void, seconds: *mut f64) -> Message;
-    fn trainer_group_set(
-        group: *const c_void,
-        key: *const c_char,
-        value: *const c_char,
-    ) -> Message;
-    fn trainer_group_get(
-        group: *const c_void,
-        key: *const c_char,
-        value: *mut Message,
-    ) -> Message;
+    fn trainer_group_set(group: *const c_void, key: *const c_char, value: *const c_char)
+    -> Message;
+    fn trainer_group_get(group: *const c_void, key: *const c_char, value: *mut Message) -> Message;
 }
 
 /// Calls of collectives, and bytes of this rank's tensors in them.
@@ -141,13 +134,7 @@ impl Group {
         let mut group = null_mut();
         // SAFETY: the store is alive, and `group` is a live pointer.
         outcome(unsafe {
-            trainer_group_join_local(
-                store.0,
-                rank as c_int,
-                size as c_int,
-                answer_ms,
-                &mut group,
-            )
+            trainer_group_join_local(store.0, rank as c_int, size as c_int, answer_ms, &mut group)
         })?;
         Ok(Group(group))
     }

@@ -36,8 +36,8 @@ use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 pub use gradients::Gradients;
-pub(crate) use group::Group;
 pub use group::Counted;
+pub(crate) use group::Group;
 pub use missing::{Fate, is_among_ranks};
 pub use together::{Agreement, PeerFailed};
 
@@ -113,8 +113,9 @@ impl Ranks {
             answer_within,
             ..
         } = *meeting;
-        let group = Group::join(meeting, device)
-            .with_context(|| format!("rank {rank} of {size} meets the others at {address}:{port}"))?;
+        let group = Group::join(meeting, device).with_context(|| {
+            format!("rank {rank} of {size} meets the others at {address}:{port}")
+        })?;
         let ranks = Ranks::of(group, rank, size, Vec::new(), answer_within);
         let hosts = ranks.gather_bytes(host.as_bytes())?.into_iter();
         let hosts = hosts.map(|host| String::from_utf8_lossy(&host).into_owned());
@@ -134,7 +135,13 @@ impl Ranks {
         let of_rank = |rank| {
             let group = Group::join_local(&store, rank, size, within.as_millis() as i64);
             let hosts = vec!["this machine".to_owned(); size];
-            work(&Ranks::of(group.expect("threads meet"), rank, size, hosts, within))
+            work(&Ranks::of(
+                group.expect("threads meet"),
+                rank,
+                size,
+                hosts,
+                within,
+            ))
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..size)
@@ -142,7 +149,11 @@ impl Ranks {
                 .collect();
             threads
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .map(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
     }
@@ -215,7 +226,9 @@ impl Ranks {
     /// `x` becomes rank 0's; contiguous.
     pub fn broadcast_(&self, x: &Tensor) {
         if let Some(group) = self.group() {
-            group.broadcast(x).unwrap_or_else(|error| panic!("{error:#}"));
+            group
+                .broadcast(x)
+                .unwrap_or_else(|error| panic!("{error:#}"));
         }
     }
 

@@ -41,7 +41,10 @@ impl Ranks {
         let failure = mine.as_ref().err().map(|error| format!("!{error:#}"));
         let failures = self.gather_bytes(failure.unwrap_or_default().as_bytes())?;
         let value = mine?;
-        let first = failures.iter().enumerate().find(|(_, text)| !text.is_empty());
+        let first = failures
+            .iter()
+            .enumerate()
+            .find(|(_, text)| !text.is_empty());
         match first {
             None => Ok(value),
             Some((rank, text)) => Err(PeerFailed {
