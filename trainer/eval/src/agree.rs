@@ -58,12 +58,11 @@ mod tests {
     #[test]
     fn a_rank_with_other_things_is_named_with_them() {
         let outcome = |odd: usize| {
-            let lines = Ranks::in_threads(3, |ranks| {
+            Ranks::in_threads(3, |ranks| {
                 let frames = if ranks.rank() == odd { "9" } else { "8" };
                 let things = || Ok(vec![("weights", "7".into()), ("frames", frames.into())]);
                 agree(ranks, things).map_err(|error| error.to_string())
-            });
-            lines
+            })
         };
         assert!(outcome(3).iter().all(Result::is_ok));
         let refused = outcome(2);

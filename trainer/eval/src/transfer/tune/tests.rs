@@ -183,7 +183,7 @@ fn any_number_of_ranks_goes_on_from_a_checkpoint() {
     let bench = Bench::new(&[100, 0, 3, 100, 40, 8]);
     let start = bench.train(1, "start", 4, 0).remove(0).tensors;
     let expected = bench.train(1, "alone", 4, 4).remove(0);
-    for [first, second] in [[1, 4], [4, 2], [2, 1]] {
+    for [first, second] in [[1, 4], [4, 2]] {
         let out = format!("{first}_then_{second}");
         bench.train(first, &out, 4, 2);
         let found = bench.train(second, &out, 4, 4);
