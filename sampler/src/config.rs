@@ -23,7 +23,8 @@ pub struct SamplerConfig {
     pub batch: usize,
     /// Batches in flight: being filled, waiting, or held by the consumer.
     pub depth: usize,
-    /// Worker threads; 0 = one for every core this process may use.
+    /// Worker threads; 0 = one for every core this process may use, or for its part of the cores if
+    /// its launcher has started several on this machine ([`host::shared_threads`]).
     pub threads: usize,
     /// How the two boxes are drawn.
     pub pair: PairConfig,
@@ -129,7 +130,7 @@ impl SamplerConfig {
             "threads",
             self.threads,
             self.threads <= 1024,
-            "0 (all cores) to 1024",
+            "0 (all cores, or this process's part of them) to 1024",
         )?;
         check(
             "output",
@@ -151,7 +152,7 @@ impl SamplerConfig {
 
     /// Worker threads to start.
     pub(crate) fn num_threads(&self) -> usize {
-        host::threads(self.threads)
+        host::shared_threads(self.threads)
     }
 }
 

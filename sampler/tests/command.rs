@@ -47,6 +47,36 @@ fn memory_that_is_not_page_locked_is_said_aloud() {
 }
 
 #[test]
+fn processes_of_one_launcher_share_cores_and_page_locked_memory() {
+    let dir = folder_with_set();
+    let among = |processes: &str, args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_sampler"))
+            .args(["bench", "--json", "--seconds", "0.2"])
+            .args(args)
+            .envs([("RANK", "0"), ("WORLD_SIZE", processes)])
+            .envs([("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", processes)])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let threads = json(&output)["threads"].as_u64().unwrap();
+        (threads, String::from_utf8(output.stderr).unwrap())
+    };
+    let (alone, _) = among("1", &[]);
+    assert_eq!(among("2", &[]).0, (alone / 2).max(1));
+    assert_eq!(among("100000", &[]).0, 1);
+    assert_eq!(
+        among("2", &["--threads", "3"]).0,
+        3,
+        "what is asked for stands"
+    );
+    let (_, line) = among("1000000000", &["--pinned"]);
+    assert!(
+        line.contains("1000000000 processes of this machine"),
+        "{line}"
+    );
+}
+
+#[test]
 fn bench_reports_all_stages_and_they_make_up_the_cpu_time() {
     let dir = folder_with_set();
     let report = json(&sampler(

@@ -21,6 +21,7 @@
 //! ```
 //!
 //! * [`cli`] parses, [`commands`] carry out: arguments become a request, answers are printed.
+//! * [`launch`]: several processes that are one command.
 //! * [`config`]: one run as data.
 //! * [`run`]: a run is built or restored, and stepped to its end. `trainer run` reads from top to
 //!   bottom: [`cli`] → [`config`] → [`run::Session`] → [`run::train`].
@@ -35,6 +36,7 @@ pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod launch;
 pub mod method;
 pub mod report;
 pub mod run;

@@ -8,11 +8,13 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+use anyhow::Result;
 use clap::Parser;
-use console::Program;
+use console::{Program, usage};
+use host::Place;
 use native::first_line;
 use trainer::cli::Cli;
-use trainer::commands;
+use trainer::{commands, launch};
 
 fn main() -> ExitCode {
     restart_with_resting_openmp();
@@ -20,7 +22,23 @@ fn main() -> ExitCode {
         explain: torch_message,
         ..Program::new("trainer", "warn")
     };
-    program.run(|| commands::run(&Cli::parse()))
+    let place = Place::from_environment();
+    let is_one_of_several = place.as_ref().is_ok_and(|place| place.size > 1);
+    let code = program.code(|| start(&place.map_err(usage)?));
+    match is_one_of_several {
+        true => launch::leave(code),
+        false => ExitCode::from(code),
+    }
+}
+
+fn start(place: &Place) -> Result<u8> {
+    launch::introduce(place);
+    match Cli::try_parse() {
+        Ok(cli) => commands::run(&cli, place),
+        // Help, the version, and what is wrong with the command line, are said by one.
+        Err(answer) if place.rank > 0 => Ok(u8::try_from(answer.exit_code()).unwrap_or(2)),
+        Err(answer) => answer.exit(),
+    }
 }
 
 /// Starts this program anew with `OMP_WAIT_POLICY=PASSIVE`, unless the user has set one.

@@ -2,12 +2,15 @@
 //!
 //! `println!` panics when the reader has gone away, as in `trainer run --list-configs | head -1`. Here
 //! that is [`ReaderGone`], an error that [`Program::run`](crate::Program::run) takes for success.
+//! A process for which another one speaks ([`quiet`](crate::quiet())) writes nothing.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+
+use crate::speaker::is_quiet;
 
 /// Whoever read stdout has stopped reading. No failure: what it wanted it has.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,9 @@ pub(crate) struct ReaderGone;
 /// # Errors
 /// If stdout takes no more.
 pub fn print(text: impl Display) -> Result<()> {
+    if is_quiet() {
+        return Ok(());
+    }
     write_to(&mut io::stdout().lock(), text)
 }
 
@@ -40,6 +46,13 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// Writes a line to stderr. If nobody reads it, there is nobody to tell.
 pub fn say(line: impl Display) {
+    if !is_quiet() {
+        say_anyway(line);
+    }
+}
+
+/// Writes a line to stderr that every process has to say for itself.
+pub(crate) fn say_anyway(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

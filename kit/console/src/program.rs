@@ -7,10 +7,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
-use crate::output::{ReaderGone, say};
-use crate::usage::Usage;
+use crate::elsewhere::ToldElsewhere;
+use crate::error_file;
+use crate::output::{ReaderGone, say_anyway};
+use crate::speaker::{is_quiet, signed};
+use crate::usage::is_usage;
 
 /// A program of ours, as far as it differs from the others.
 ///
@@ -38,6 +43,11 @@ impl Program {
 
     /// Sets up logs and panics, runs `body`, prints one line if it failed.
     pub fn run(self, body: impl FnOnce() -> Result<u8>) -> ExitCode {
+        ExitCode::from(self.code(body))
+    }
+
+    /// As [`run`](Self::run), with the exit code as a number.
+    pub fn code(self, body: impl FnOnce() -> Result<u8>) -> u8 {
         log_to_stderr(self.log);
         outlive_file_size_limit();
         let Self {
@@ -45,35 +55,41 @@ impl Program {
         } = self;
         panic::set_hook(Box::new(move |info| {
             if explain(info.payload()).is_none() {
-                say(format_args!("{prefix}: a bug, please report it: {info}"));
+                fail(prefix, &format!("a bug, please report it: {info}"));
             }
         }));
         match panic::catch_unwind(AssertUnwindSafe(body)) {
-            Ok(Ok(code)) => ExitCode::from(code),
-            Ok(Err(error)) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
+            Ok(Ok(code)) => code,
+            Ok(Err(error)) if error.is::<ReaderGone>() => 0,
             Ok(Err(error)) => {
-                say(format_args!(
-                    "{prefix}: {}",
-                    format!("{error:#}").replace('\n', " ")
-                ));
-                ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+                if !error.is::<ToldElsewhere>() {
+                    fail(prefix, &format!("{error:#}").replace('\n', " "));
+                }
+                if is_usage(&error) { 2 } else { 1 }
             }
             Err(payload) => {
                 if let Some(message) = explain(&*payload) {
-                    say(format_args!("{prefix}: {message}"));
+                    fail(prefix, &message);
                 }
-                ExitCode::FAILURE
+                1
             }
         }
     }
 }
 
-/// Lines without time and module, in colour on a terminal.
+/// Says why the program failed, to people and to torchrun.
+fn fail(prefix: &str, message: &str) {
+    say_anyway(signed(prefix, message));
+    error_file::record(message);
+}
+
+/// Lines without time and module, in colour on a terminal. Of a process for which another one speaks
+/// only warnings and errors.
 fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(io::stderr.with_filter(|line| !is_quiet() || *line.level() <= Level::WARN))
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)

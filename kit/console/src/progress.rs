@@ -1,4 +1,5 @@
-//! How far a task is: a bar on a terminal, a line every ten seconds elsewhere. Both go to stderr.
+//! How far a task is: a bar on a terminal, a line every ten seconds elsewhere. Both go to stderr. A
+//! process for which another one speaks shows neither.
 
 use std::fmt::{Display, Write};
 use std::io::{IsTerminal, stderr};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::say;
+use crate::speaker::is_quiet;
 
 /// Time between two plain lines: a log file stays readable at any speed.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -29,7 +31,7 @@ impl Progress {
     /// # Panics
     /// If `template` is none.
     pub fn new(template: &str, done: u64, len: u64) -> Self {
-        let is_terminal = stderr().is_terminal();
+        let is_terminal = stderr().is_terminal() && !is_quiet();
         let target = if is_terminal {
             ProgressDrawTarget::stderr_with_hz(5)
         } else {
@@ -47,7 +49,7 @@ impl Progress {
         Self {
             bar,
             is_terminal,
-            is_hidden: false,
+            is_hidden: is_quiet(),
             is_quiet_at_end: false,
             len,
             started: Instant::now(),

@@ -102,10 +102,24 @@ fn own_ticks(own_stat: &str) -> Option<u64> {
 
 /// Whether `cpu` is in a list such as `0-3,8`.
 fn lists(list: &str, cpu: u32) -> bool {
-    list.split(',').any(|range| {
+    ranges(list).any(|range| range.is_some_and(|(first, last)| (first..=last).contains(&cpu)))
+}
+
+/// How many CPUs a list such as `0-3,8` has; `None` if it is no such list.
+pub(crate) fn count(list: &str) -> Option<usize> {
+    ranges(list)
+        .map(|range| {
+            let (first, last) = range?;
+            Some(last.checked_sub(first)? as usize + 1)
+        })
+        .sum()
+}
+
+/// First and last CPU of each range of a list; `None` for what is no range.
+fn ranges(list: &str) -> impl Iterator<Item = Option<(u32, u32)>> {
+    list.split(',').map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let bounds = first.trim().parse().ok().zip(last.trim().parse().ok());
-        bounds.is_some_and(|(first, last)| (first..=last).contains(&cpu))
+        first.trim().parse().ok().zip(last.trim().parse().ok())
     })
 }
 
@@ -167,6 +181,15 @@ mod tests {
             None
         );
         assert_eq!(CpuTimes::parse(BEFORE, &own_stat(1, 1), "Name:\tx"), None);
+    }
+
+    #[test]
+    fn lists_of_cpus_are_counted() {
+        assert_eq!(count("0-3,8\n"), Some(5));
+        assert_eq!(count("\t7"), Some(1));
+        assert_eq!(count("3-1"), None);
+        assert_eq!(count(""), None);
+        assert_eq!(count("0-3,x"), None);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! What every crate asks of the machine it runs on. It depends on nothing but `tracing`, so the
 //! smallest library can use it.
 //!
-//! * [`threads`]: how many threads a setting of 0 means.
+//! * [`threads`]: how many threads a setting of 0 means; [`shared_threads`]: and beside other
+//!   processes of the same run.
+//! * [`Place`]: which of the processes of a run this is; [`local_processes`], [`memory_bytes`]: what
+//!   those of a machine share.
+//! * [`name`]: what the machine is called.
 //! * [`replace`], [`publish`]: a file appears whole under its name, or not at all.
 //! * [`make_folder`]: so does a folder of files.
 //! * [`file_name`]: which files are hidden, which annotate others, and how names are written down.
@@ -17,14 +21,31 @@ pub mod file_name;
 mod folder;
 mod lacking;
 mod lock;
+mod place;
+mod seat;
+mod share;
+mod slurm;
+mod variables;
 
 use std::any::Any;
+use std::fs;
 use std::thread::available_parallelism;
 
 pub use cpu::{CpuTimes, busy_machine};
 pub use file::{partial_name, publish, replace};
 pub use folder::make_folder;
 pub use lock::{try_lock, try_lock_shared};
+pub use place::{Master, Place};
+pub use share::{local_processes, memory_bytes, shared_threads};
+
+/// What this machine is called on its network; "unknown host" where the kernel does not tell.
+pub fn name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown host".to_owned(),
+        name => name.to_owned(),
+    }
+}
 
 /// The number of threads that `asked` stands for: 0 takes every core.
 pub fn threads(asked: usize) -> usize {
@@ -53,6 +74,13 @@ mod tests {
             available_parallelism().map_or(1, usize::from),
             "all cores"
         );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_machine_has_a_name() {
+        let name = name();
+        assert!(!name.contains(char::is_whitespace), "{name:?}");
     }
 
     #[test]

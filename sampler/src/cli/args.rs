@@ -126,7 +126,7 @@ pub(crate) struct BenchArgs {
     /// Least intersection over union of a pair; 0 takes any.
     #[arg(long, default_value_t = 0.5)]
     pub iou: f32,
-    /// Worker threads; 0 = all cores.
+    /// Worker threads; 0 = all cores, or its part of them if a launcher started several processes.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Pairs in a batch [default: 64, or all frames if there are fewer].
@@ -184,7 +184,7 @@ pub(crate) struct PreviewArgs {
     /// Frames to show.
     #[arg(long, default_value_t = 8)]
     pub pairs: usize,
-    /// Worker threads; 0 = all cores.
+    /// Worker threads; 0 = all cores, or its part of them if a launcher started several processes.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
 }

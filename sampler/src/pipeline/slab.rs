@@ -2,7 +2,8 @@
 //!
 //! Page-locked memory is what a GPU copies from at full speed and without waiting. Where there is
 //! no CUDA driver, no such device, or no feature `pin` in this build, the slab is ordinary memory,
-//! said in one line of the log.
+//! said in one line of the log. It is taken from all other programs, so the processes that a launcher
+//! has started on a machine lock no more than half of its memory together.
 //!
 //! This file owns memory and says nothing about who may touch which part: that is
 //! [`slot`](crate::pipeline::slot).
@@ -29,7 +30,8 @@ pub enum Pin {
     Never,
     /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory,
     /// with one line in the log, where there is no driver, no such device, or no feature `pin` in
-    /// this build.
+    /// this build, or where this process and those beside it would page-lock more than half of the
+    /// machine's memory.
     Auto(u32),
 }
 
@@ -114,12 +116,36 @@ impl Slab {
 /// A page-locked slab, or why there is none.
 #[cfg(feature = "pin")]
 fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
+    check_share(bytes, host::local_processes(), host::memory_bytes())?;
     let pinned = Pinned::new(bytes, ordinal)?;
     Ok(Slab {
         start: pinned.start(),
         bytes,
         memory: Memory::Pinned(pinned),
     })
+}
+
+/// Refuses a slab of `bytes` if `processes` of them are more than half of the machine's memory.
+#[cfg(feature = "pin")]
+fn check_share(bytes: usize, processes: usize, memory: Option<u64>) -> Result<(), String> {
+    let Some(memory) = memory else { return Ok(()) };
+    let together = (bytes as u64).saturating_mul(processes as u64);
+    if together <= memory / 2 {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let (whose, theirs) = match processes {
+        1 => ("this process".to_owned(), ""),
+        processes => (
+            format!("the {processes} processes of this machine"),
+            " together",
+        ),
+    };
+    Err(format!(
+        "{whose} would lock {:.1} GiB{theirs}, more than half of {:.1} GiB",
+        gib(together),
+        gib(memory)
+    ))
 }
 
 #[cfg(not(feature = "pin"))]
@@ -146,6 +172,28 @@ mod tests {
         let slab = Slab::new(PAGE_BYTES, Pin::Auto(u32::MAX)).unwrap();
         assert!(!slab.is_pinned());
         assert_eq!(slab.upload_bytes_per_s(&[]), None);
+    }
+
+    #[test]
+    #[cfg(feature = "pin")]
+    fn processes_of_a_machine_lock_no_more_than_half_of_its_memory() {
+        const GIB: usize = 1 << 30;
+        let refusal = |bytes, processes, memory: usize| {
+            check_share(bytes, processes, Some(memory as u64)).err()
+        };
+        assert_eq!(refusal(GIB, 8, 16 * GIB), None, "just half");
+        assert_eq!(
+            refusal(GIB, 9, 16 * GIB).as_deref(),
+            Some(
+                "the 9 processes of this machine would lock 9.0 GiB together, more than half of 16.0 GiB"
+            )
+        );
+        assert_eq!(
+            refusal(3 * GIB, 1, 4 * GIB).as_deref(),
+            Some("this process would lock 3.0 GiB, more than half of 4.0 GiB")
+        );
+        assert!(refusal(usize::MAX, 8, 16 * GIB).is_some());
+        assert_eq!(check_share(usize::MAX, 8, None), Ok(()), "nobody knows");
     }
 
     #[test]

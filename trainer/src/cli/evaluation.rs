@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum, value_parser};
 use console::layers::{Override, parse_override};
 
 use super::backbone::{BackboneArgs, NetworkArg};
+use super::processes::ProcessesArgs;
 
 /// `trainer export`.
 #[derive(Debug, Args)]
@@ -116,6 +117,9 @@ pub struct ProbeArgs {
     /// Draw predictions beside labels into this PNG.
     #[arg(long, value_name = "FILE")]
     pub pictures: Option<PathBuf>,
+    /// How many processes work on it.
+    #[command(flatten)]
+    pub processes: ProcessesArgs,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -167,6 +171,9 @@ pub struct TransferArgs {
     /// Which network of the weights, and where it computes.
     #[command(flatten)]
     pub backbone: BackboneArgs,
+    /// How many processes work on it.
+    #[command(flatten)]
+    pub processes: ProcessesArgs,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -205,6 +212,9 @@ pub struct EmbedArgs {
     /// Which network of the weights, and where it computes.
     #[command(flatten)]
     pub backbone: BackboneArgs,
+    /// How many processes work on it.
+    #[command(flatten)]
+    pub processes: ProcessesArgs,
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,

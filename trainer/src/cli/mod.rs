@@ -2,12 +2,14 @@
 
 mod backbone;
 mod evaluation;
+mod processes;
 mod training;
 
 use clap::{Parser, Subcommand};
 
 pub use backbone::{BackboneArgs, NetworkArg};
 pub use evaluation::{EmbedArgs, ExportArgs, Format, ProbeArgs, Task, TransferArgs, VisualizeArgs};
+pub use processes::ProcessesArgs;
 pub use training::{BenchArgs, ConfigArgs, ImportArgs, PlotArgs, RunArgs, SetupArgs};
 
 /// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
@@ -44,4 +46,20 @@ pub enum Command {
     Plot(PlotArgs),
     /// Draw what the backbone sees: K-means clusters of its last map, before and after training.
     Visualize(VisualizeArgs),
+}
+
+impl Command {
+    /// How many processes of this command the program is to start itself; 1 if it is not asked to.
+    pub(crate) fn processes(&self) -> usize {
+        let asked = match self {
+            Self::Run(args) => args.processes.processes,
+            Self::Probe(args) => args.processes.processes,
+            Self::Transfer {
+                task: Task::Seg(args),
+            } => args.processes.processes,
+            Self::Embed(args) => args.processes.processes,
+            _ => None,
+        };
+        asked.map_or(1, usize::from)
+    }
 }

@@ -6,6 +6,7 @@ use clap::{Args, value_parser};
 use console::layers::{Override, parse_override};
 
 use super::backbone::NetworkArg;
+use super::processes::ProcessesArgs;
 use crate::report::plot::By;
 
 /// `trainer run`.
@@ -16,6 +17,7 @@ use crate::report::plot::By;
   trainer run --config configs/mine.toml --set optim.base_lr=0.3 --set method.k=5 --out runs/k5
   trainer run --dry-run                              resolved config, parameters, schedule
   trainer run --batch 256 --set data.accumulate=4    1024 pairs a step on a smaller GPU
+  trainer run --processes 8                          on the 8 GPUs of this machine
 
 The same command again resumes the run from its last checkpoint. SIGTERM, SIGINT, SIGHUP
 (unless nohup has it ignored), SIGUSR1 and SIGUSR2 write a checkpoint and end with exit code
@@ -40,6 +42,9 @@ pub struct RunArgs {
     /// Resume although this config key (or `shards`) has changed; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub allow_change: Vec<String>,
+    /// How many processes work on it.
+    #[command(flatten)]
+    pub processes: ProcessesArgs,
     /// One JSON object on stdout at the end.
     #[arg(long)]
     pub json: bool,
@@ -74,10 +79,15 @@ pub struct ConfigArgs {
     /// Pairs in a forward pass (data.batch).
     #[arg(long, value_name = "N")]
     pub batch: Option<u64>,
+    /// Pairs in a step over all processes and accumulated batches; data.batch becomes N / (processes
+    /// x data.accumulate).
+    #[arg(long, value_name = "N", conflicts_with = "batch")]
+    pub global_batch: Option<u64>,
     /// Seed of weights and data (seed).
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Threads of the loader, and of the computation on CPU (run.threads); 0 takes every core.
+    /// Threads of the loader, and of the computation on CPU (run.threads); 0 takes every core, or
+    /// its part of them if there are several processes.
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
     /// SQL filter over the catalog's columns (data.where), as in "camera = 'FRONT' and time_of_day

@@ -14,14 +14,20 @@ mod visualize;
 mod weights;
 
 use anyhow::Result;
+use host::Place;
 
 use crate::cli::{Cli, Command, Task};
+use crate::launch;
 
-/// Runs the command; the value is the exit code.
+/// Runs the command, in this process or in as many as it asks for; the value is the exit code.
 ///
 /// # Errors
 /// Whatever the command cannot do, in one line.
-pub fn run(cli: &Cli) -> Result<u8> {
+pub fn run(cli: &Cli, place: &Place) -> Result<u8> {
+    let processes = cli.command.processes();
+    if processes > 1 {
+        return launch::here(processes, place);
+    }
     match &cli.command {
         Command::Run(args) => return run::run(args),
         Command::Bench(args) => bench::bench(args)?,

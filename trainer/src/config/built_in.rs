@@ -248,6 +248,6 @@ mod tests {
             assert!(text.contains("OpenSelfSup defaults"), "{name}");
             assert_eq!(config(name).schedule.epochs, 325.0, "{name}");
         }
-        assert_eq!(config("byol_waymo").pairs_per_step(), 4096);
+        assert_eq!(config("byol_waymo").pairs_per_step(1), 4096);
     }
 }

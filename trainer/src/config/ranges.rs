@@ -12,7 +12,12 @@ use super::run_config::RunConfig;
 impl RunConfig {
     /// Checks every range; the error names the key, its value and what is allowed.
     pub fn check(&self) -> Result<()> {
-        self.check_data()?;
+        self.check_for(1)
+    }
+
+    /// The same for a run of `ranks` ranks.
+    pub(crate) fn check_for(&self, ranks: u64) -> Result<()> {
+        self.check_data(ranks)?;
         self.model.check().map_err(usage)?;
         self.method.check().map_err(usage)?;
         self.check_run()?;
@@ -27,20 +32,22 @@ impl RunConfig {
         at_least("run.log_every_steps", run.log_every_steps, 1)?;
         at_least("run.checkpoint_every_steps", run.checkpoint_every_steps, 1)?;
         at_least("run.keep_checkpoints", run.keep_checkpoints, 1)?;
+        at_least("run.rank_timeout_s", run.rank_timeout_s, 1)?;
         within("run.max_broken", run.max_broken, 0.0, 1.0)
     }
 
-    fn check_data(&self) -> Result<()> {
+    fn check_data(&self, ranks: u64) -> Result<()> {
         // One pair has no batch statistics: batch norm over 1x256 values is undefined.
-        at_least("data.batch", self.data.batch, 2)?;
+        let least = if ranks > 1 && self.model.sync_bn { 1 } else { 2 };
+        at_least("data.batch", self.data.batch, least)?;
         at_least("data.accumulate", self.data.accumulate, 1)?;
         // One batch in use, one being filled.
         at_least("data.depth", self.data.depth, 2)?;
         self.model
-            .check_batch(self.data.batch as i64)
+            .check_batch(self.data.batch as i64, ranks as i64)
             .map_err(usage)?;
         self.method
-            .check_batch(self.data.batch as i64)
+            .check_batch(self.data.batch as i64, ranks as i64)
             .map_err(usage)
     }
 

@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 use console::layers::{self, Override, Source, layer};
+use console::usage;
 
 use super::built_in::BUILT_IN;
 use super::run_config::RunConfig;
@@ -22,8 +23,32 @@ pub fn find(name: &str) -> Result<Source> {
 /// # Errors
 /// One line that names the key.
 pub fn resolve(source: &Source, overrides: &[Override]) -> Result<RunConfig> {
-    let config: RunConfig = layer(source, overrides)?;
-    config.check()?;
+    resolve_for(source, overrides, 1, None)
+}
+
+/// The same for a run of `ranks` ranks. `global_batch`, if given, are the pairs of a step over all of
+/// them, of which `data.batch` becomes the share of one forward pass.
+///
+/// # Errors
+/// As for [`resolve`]; and if the share is not whole.
+pub fn resolve_for(
+    source: &Source,
+    overrides: &[Override],
+    ranks: u64,
+    global_batch: Option<u64>,
+) -> Result<RunConfig> {
+    let mut config: RunConfig = layer(source, overrides)?;
+    if let Some(pairs) = global_batch {
+        let accumulate = config.data.accumulate;
+        let parts = ranks * accumulate;
+        if parts == 0 || pairs == 0 || pairs % parts != 0 {
+            return Err(usage(format!(
+                "--global-batch {pairs} does not fall into {ranks} rank(s) x {accumulate} accumulated batches (data.accumulate) of equal size"
+            )));
+        }
+        config.data.batch = pairs / parts;
+    }
+    config.check_for(ranks)?;
     Ok(config)
 }
 
@@ -126,6 +151,22 @@ mod tests {
                 "optim.base_lr: 1.0 -> 2.0"
             ]
         );
+    }
+
+    #[test]
+    fn a_global_batch_is_shared_by_ranks_and_accumulated_batches() {
+        let text = "[data]\naccumulate = 2\n";
+        let batch = |ranks, pairs| {
+            let config = resolve_for(&source(text), &[], ranks, Some(pairs));
+            config.map(|config| config.data.batch)
+        };
+        for (ranks, expected) in [(1, 512), (2, 256), (8, 64)] {
+            assert_eq!(batch(ranks, 1024).unwrap(), expected);
+        }
+        for (ranks, pairs) in [(3, 1024), (8, 1000), (1, 0)] {
+            let line = batch(ranks, pairs).unwrap_err().to_string();
+            assert!(line.starts_with(&format!("--global-batch {pairs} ")), "{line}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //! `runs/x/config.toml` and stored in every checkpoint.
 //!
 //! Only `[run]` and `[probe]` may change between a run and its resumption. `run.threads`,
-//! `run.fused_kernels` and `run.deterministic` change how sums are rounded; nothing else in them
-//! changes a weight.
+//! `run.fused_kernels`, `run.deterministic` and `run.overlap` change how sums are rounded; nothing else
+//! in them changes a weight.
 
 use model::device::Precision;
 use model::optim::schedule::{LrShape, TauShape};
@@ -48,9 +48,9 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Pairs in one forward pass; batch norm sees this many.
+    /// Pairs in one forward pass of one rank; batch norm sees those of all ranks.
     pub batch: u64,
-    /// Forward passes per optimizer step. The learning rate follows `batch * accumulate`.
+    /// Forward passes per optimizer step. The learning rate follows `batch * accumulate * ranks`.
     pub accumulate: u64,
     /// SQL filter over the catalog's columns; empty takes every frame.
     #[serde(rename = "where")]
@@ -85,7 +85,7 @@ pub struct AugmentConfig {
 pub struct OptimConfig {
     /// `lars` (the paper) or `sgd` (the MoCo baselines).
     pub name: OptimName,
-    /// Learning rate per 256 pairs: lr = base_lr * batch * accumulate / 256. Paper, section 4.1:
+    /// Learning rate per 256 pairs: lr = base_lr * batch * accumulate * ranks / 256. Paper, section 4.1:
     /// 1.0.
     pub base_lr: f64,
     /// Momentum. OpenSelfSup: 0.9.
@@ -141,8 +141,8 @@ pub struct ScheduleConfig {
 }
 
 /// Logs, checkpoints and the machine. All of it may change when a run is resumed: nothing here
-/// changes a weight, except that `threads`, `fused_kernels` and `deterministic` round sums in
-/// another order.
+/// changes a weight, except that `threads`, `fused_kernels`, `deterministic` and `overlap` round sums
+/// in another order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {
@@ -157,8 +157,8 @@ pub struct RunSettings {
     pub keep_checkpoints: u64,
     /// Checkpoints at multiples of this step are kept for good; 0 keeps none.
     pub milestone_every_steps: u64,
-    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core. Another number rounds
-    /// differently on CPU.
+    /// Threads of the sampler, and of libtorch on CPU; 0 takes every core, or this process's part of
+    /// them if there are several. Another number rounds differently on CPU.
     pub threads: u64,
     /// On a GPU, batch norm, addition and ReLU in kernels of ours instead of libtorch's; rounds
     /// differently.
@@ -166,6 +166,11 @@ pub struct RunSettings {
     /// On a GPU, only operations that compute the same bits every time, so that the same command
     /// makes the same weights; slower. Without it they differ in rounding from run to run.
     pub deterministic: bool,
+    /// Gradients set out to the other ranks during the backward pass, in buckets of 25 MB, instead of
+    /// all together behind it: for slow networks.
+    pub overlap: bool,
+    /// Seconds that ranks wait for one that does not answer, before all of them end.
+    pub rank_timeout_s: u64,
     /// How shards are read. `pread`: with a system call for each level of a frame; a shard that
     /// fails ends the run with a line and a checkpoint. `mmap`: mapped; one that shrinks, or whose
     /// mount vanishes, ends the process by SIGBUS.
@@ -243,6 +248,8 @@ impl Default for RunSettings {
             threads: 0,
             fused_kernels: true,
             deterministic: false,
+            overlap: false,
+            rank_timeout_s: 600, // c10d's, for NCCL
             reading: Reading::default(),
             max_broken: SamplerConfig::default().max_broken,
         }
@@ -250,7 +257,7 @@ impl Default for RunSettings {
 }
 
 impl RunConfig {
-    /// The loader's part of this config.
+    /// The loader's part of this config, for a process alone.
     pub fn sampler(&self, threads: usize, pin: Pin) -> SamplerConfig {
         let filter = self.data.filter.trim();
         SamplerConfig {
@@ -271,9 +278,19 @@ impl RunConfig {
         }
     }
 
-    /// Pairs per optimizer step: what the learning rate is scaled by.
-    pub(crate) fn pairs_per_step(&self) -> u64 {
-        self.data.batch * self.data.accumulate
+    /// Pairs per optimizer step of `ranks` ranks: what the learning rate is scaled by.
+    pub(crate) fn pairs_per_step(&self, ranks: u64) -> u64 {
+        self.data.batch * self.data.accumulate * ranks
+    }
+}
+
+/// Size of a bucket of gradients, as PyTorch's `DistributedDataParallel` has it.
+const BUCKET_BYTES: u64 = 25 << 20;
+
+impl RunSettings {
+    /// Size of the buckets in which gradients set out, if they do so during the backward pass.
+    pub(crate) fn bucket_bytes(&self) -> Option<u64> {
+        self.overlap.then_some(BUCKET_BYTES)
     }
 }
 

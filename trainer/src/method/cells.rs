@@ -43,6 +43,8 @@ pub(crate) struct CellBranch {
     /// The next draw, where clusters start from random cells; int64 on the CPU.
     draws: Option<Tensor>,
     seed: u64,
+    /// This rank, whose images come after those of the ranks before.
+    rank: u64,
 }
 
 impl CellBranch {
@@ -65,6 +67,7 @@ impl CellBranch {
             ),
             draws: (config.km_init == Seeds::Random).then(|| roots.memory.counter("kmeans_draws")),
             seed: roots.seed,
+            rank: roots.ranks.rank() as u64,
         }
     }
 
@@ -156,6 +159,7 @@ impl CellBranch {
                 draw: Draw {
                     seed: self.seed,
                     number,
+                    images_before: self.rank * r_target.size()[0] as u64,
                 },
                 ..self.config.kmeans()
             },

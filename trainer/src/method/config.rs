@@ -249,13 +249,18 @@ impl MethodConfig {
         Ok(())
     }
 
-    /// Refuses a queue that a step would overrun: both views' keys of a batch go in.
-    pub fn check_batch(&self, batch: i64) -> Result<()> {
+    /// Refuses a queue that a step would overrun: both views' keys of a batch, that of all `ranks`
+    /// together, go in.
+    pub fn check_batch(&self, batch: i64, ranks: i64) -> Result<()> {
+        let keys = 2 * batch * ranks;
         ensure!(
-            !self.name.has_queue() || self.queue >= 2 * batch,
-            "method.queue is {}; with data.batch = {batch} it can be {} or more",
+            !self.name.has_queue() || self.queue >= keys,
+            "method.queue is {}; with data.batch = {batch}{} it can be {keys} or more",
             self.queue,
-            2 * batch
+            match ranks {
+                1 => String::new(),
+                _ => format!(" on each of {ranks} ranks"),
+            }
         );
         Ok(())
     }
@@ -414,10 +419,12 @@ mod tests {
             queue: 511,
             ..MethodConfig::default()
         };
-        config.check_batch(255).unwrap();
+        config.check_batch(255, 1).unwrap();
+        config.check_batch(85, 3).unwrap();
+        config.check_batch(86, 3).unwrap_err();
         assert!(
             config
-                .check_batch(256)
+                .check_batch(256, 1)
                 .unwrap_err()
                 .to_string()
                 .contains("it can be 512 or more")
@@ -426,7 +433,7 @@ mod tests {
             name: MethodName::Byol,
             ..config
         }
-        .check_batch(256)
+        .check_batch(256, 1)
         .unwrap();
     }
 }

@@ -8,6 +8,7 @@
 
 use model::numeric::{at_least_f32, unit};
 use model::{ModelConfig, PlainHead};
+use native::Ranks;
 use tch::{Tensor, no_grad};
 
 use super::config::{MethodConfig, MocoHead};
@@ -23,6 +24,7 @@ pub(crate) struct ContrastiveBranch {
     projectors: Twin<PlainHead>,
     queue: Queue,
     temperature: f64,
+    ranks: Ranks,
 }
 
 impl ContrastiveBranch {
@@ -42,6 +44,7 @@ impl ContrastiveBranch {
                 .twin(|root| PlainHead::new(root.sub("projector"), &widths, model.head_init)),
             queue: Queue::new(&mut roots.memory, config.queue, config.moco_dim),
             temperature: config.temperature,
+            ranks: roots.ranks.clone(),
         }
     }
 
@@ -60,9 +63,12 @@ impl ContrastiveBranch {
         (term, k)
     }
 
-    /// The keys of a batch's directions take the place of the queue's oldest.
+    /// The keys of a batch's directions, those of all ranks, take the place of the queue's oldest. So
+    /// every rank has the same queue.
     pub(crate) fn remember(&self, keys: &[Tensor]) {
-        keys.iter().for_each(|keys| self.queue.push(keys));
+        for keys in keys {
+            self.queue.push(&self.ranks.gather(keys));
+        }
     }
 }
 

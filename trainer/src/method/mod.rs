@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use model::{ModelConfig, Network, Registry, ResNet};
+use native::Ranks;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use byol::Byol;
@@ -49,6 +50,7 @@ pub struct Method {
     networks: Networks,
     heads: Box<dyn Heads>,
     symmetric: Symmetric,
+    statistics_apart: Vec<Tensor>,
 }
 
 impl Method {
@@ -79,6 +81,13 @@ impl Method {
     /// queues and counters.
     pub fn buffers(&self) -> Vec<Tensor> {
         self.networks.buffers()
+    }
+
+    /// Handles to the running statistics that ranks move apart, and have to average: those of batch
+    /// norms over fewer than all of them. Averaging behind every step is the same as averaging once
+    /// at the end, since they are linear in what each batch gives.
+    pub(crate) fn statistics_apart(&self) -> &[Tensor] {
+        &self.statistics_apart
     }
 
     /// Everything a checkpoint needs, as detached handles (not copies): `online.*`, then
@@ -130,6 +139,22 @@ pub fn build(
     kind: Kind,
     seed: u64,
 ) -> Result<Method> {
+    build_among(&Ranks::alone(), config, model, device, kind, seed)
+}
+
+/// The same for one of several ranks: what it computes of its part of a batch, all of them together
+/// compute of the whole.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_among(
+    ranks: &Ranks,
+    config: &MethodConfig,
+    model: &ModelConfig,
+    device: Device,
+    kind: Kind,
+    seed: u64,
+) -> Result<Method> {
     config.check()?;
     model.check()?;
     ensure!(
@@ -142,12 +167,14 @@ pub fn build(
         device,
         kind,
         seed,
+        ranks,
     };
     let (mut networks, heads) = Networks::new(setup, |roots| heads(roots, channels, config, model));
     if config.name.has_queue() {
-        networks.shuffle_keys(model.bn_splits);
+        networks.shuffle_keys(model.norm_parts(ranks.size() as i64));
     }
     Ok(Method {
+        statistics_apart: networks.statistics_apart(model),
         networks,
         heads,
         symmetric: config.symmetric,

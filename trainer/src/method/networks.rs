@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use model::{ModelConfig, Network, Registry, ResNet, Scope};
+use native::Ranks;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::direction::{Direction, Seen};
@@ -28,6 +29,8 @@ pub(crate) struct Setup<'a> {
     pub kind: Kind,
     /// Seed of the initial values.
     pub seed: u64,
+    /// Those whose batches are one.
+    pub ranks: &'a Ranks,
 }
 
 /// Where heads create their tensors.
@@ -40,6 +43,8 @@ pub struct Roots<'a> {
     pub memory: Scope<'a>,
     /// The run's seed, for what is drawn while training.
     pub seed: u64,
+    /// Those whose batches are one.
+    pub ranks: Ranks,
 }
 
 impl Roots<'_> {
@@ -77,6 +82,7 @@ pub(crate) struct Networks {
     target: Registry,
     memory: Registry,
     backbones: Twin<ResNet>,
+    ranks: Ranks,
     /// Parts between which the target's batches are shuffled; 1 leaves them as they are.
     key_parts: i64,
     train: bool,
@@ -90,15 +96,27 @@ impl Networks {
             device,
             kind,
             seed,
+            ranks,
         } = setup;
+        let own = Ranks::alone();
+        let of_norms = if model.sync_bn { ranks } else { &own };
         let [mut online, mut target, mut memory] = [(); 3].map(|()| Registry::default());
         let mut roots = Roots {
-            online: Scope::root(&mut online, seed, kind, device),
-            target: Scope::blank(&mut target, kind, device),
+            online: Scope::root(&mut online, seed, kind, device).among(of_norms),
+            target: Scope::blank(&mut target, kind, device).among(of_norms),
             memory: Scope::root(&mut memory, seed, kind, device),
             seed,
+            ranks: ranks.clone(),
         };
-        let backbones = roots.twin(|root| ResNet::new(root.sub("backbone"), model));
+        let parts = model.norm_parts(ranks.size() as i64);
+        let backbone = ModelConfig {
+            bn_splits: match model.sync_bn {
+                true => parts,
+                false => parts / ranks.size() as i64,
+            },
+            ..model.clone()
+        };
+        let backbones = roots.twin(|root| ResNet::new(root.sub("backbone"), &backbone));
         let heads = heads(&mut roots);
         target.freeze();
         target.copy_common(&online);
@@ -108,6 +126,7 @@ impl Networks {
                 target,
                 memory,
                 backbones,
+                ranks: ranks.clone(),
                 key_parts: 1,
                 train: true,
             },
@@ -165,8 +184,34 @@ impl Networks {
         let forward = |image: &Tensor| no_grad(|| self.backbones.target.forward(image, self.train));
         match self.key_parts {
             1 => forward(image),
-            parts => deal(&forward(&deal(image, parts)), image.size()[0] / parts),
+            parts => {
+                let hands = image.size()[0] * self.ranks.size() as i64 / parts;
+                self.deal(&forward(&self.deal(image, parts)), hands)
+            }
         }
+    }
+
+    /// Deals the samples of all ranks out; each keeps as many as it had.
+    fn deal(&self, x: &Tensor, parts: i64) -> Tensor {
+        if !self.ranks.are_several() {
+            return deal(x, parts);
+        }
+        let rows = x.permute([0, 2, 3, 1]).contiguous();
+        let n = x.size()[0] as usize * self.ranks.size();
+        let dealt = self.ranks.permute(&rows, |row| dealt_from(row, n, parts as usize));
+        dealt.permute([0, 3, 1, 2])
+    }
+
+    /// Running statistics that ranks move apart: those of norms over fewer than all of them.
+    pub(crate) fn statistics_apart(&self, model: &ModelConfig) -> Vec<Tensor> {
+        if !self.ranks.are_several() || model.norm_parts(self.ranks.size() as i64) == 1 {
+            return Vec::new();
+        }
+        [&self.online, &self.target]
+            .into_iter()
+            .flat_map(Registry::buffer_tensors)
+            .filter(|tensor| tensor.kind() != Kind::Int64)
+            .collect()
     }
 
     /// Every tensor as a detached handle, by full name.
@@ -223,6 +268,11 @@ fn deal(x: &Tensor, parts: i64) -> Tensor {
         .permute([0, 3, 1, 2])
 }
 
+/// Where [`deal`] takes sample `row` of `n` from.
+fn dealt_from(row: usize, n: usize, parts: usize) -> usize {
+    row % parts * (n / parts) + row / parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +283,8 @@ mod tests {
         let dealt = deal(&x, 3);
         let values: Vec<f64> = Vec::try_from(dealt.reshape([-1])).unwrap();
         assert_eq!(values, [0., 4., 8., 1., 5., 9., 2., 6., 10., 3., 7., 11.]);
+        let sources = (0..12).map(|row| dealt_from(row, 12, 3) as f64);
+        assert!(sources.eq(values));
         assert_eq!(deal(&dealt, 4), x);
     }
 }

@@ -42,6 +42,11 @@ impl<'a> Pass<'a> {
         Some(self.tally.add(terms))
     }
 
+    /// Whether the direction that was asked for last is the last one.
+    pub fn was_last(&self) -> bool {
+        self.directions.len() == 0
+    }
+
     /// What the directions said, all of which have been asked for. In training mode this moves
     /// queues, so the backward passes come before it.
     pub fn losses(self) -> Losses {

@@ -65,9 +65,9 @@ fn settings_for(shards: &Path, config: &RunConfig, device: Device) -> Result<Sam
     Ok(config.sampler(num_threads(config), pin))
 }
 
-/// Threads to use: `run.threads`, or every core.
+/// Threads to use: `run.threads`, or every core, or this process's part of them.
 pub(super) fn num_threads(config: &RunConfig) -> usize {
-    host::threads(config.run.threads as usize)
+    host::shared_threads(config.run.threads as usize)
 }
 
 /// Names the frames of `sampler`, as checkpoints do that list their shards.

@@ -6,12 +6,15 @@
 //! of them decides what the state becomes, `where(good, after, before)`. A good step is the same to
 //! the bit as without a gate.
 //!
+//! Among ranks the losses are averaged along with the gradients, so that all take the same way, and
+//! every rank knows on which of them a loss was bad.
+//!
 //! A forward pass moves running statistics and queues before the loss is known, and an update may
 //! itself overflow; so the whole state is copied before a step. Counters live on the host and are
 //! put back when the host asks.
 
 use model::optim::Optimizer;
-use native::Restore;
+use native::{Ranks, Restore};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::method::{Losses, Method};
@@ -36,6 +39,7 @@ pub struct Gate {
     /// `[2]`: 1D and 2D loss, summed over the batches of the step. A sum is finite only if all its
     /// parts are.
     losses: Option<Tensor>,
+    shared: Option<Shared>,
     grad_norm: Tensor,
     weight_norm: Tensor,
     /// The online network's parameters.
@@ -49,9 +53,25 @@ pub struct Gate {
     counted: Vec<(u64, Tensor)>,
 }
 
+/// What ranks tell each other of a step.
+struct Shared {
+    rank: i64,
+    /// `[2 + ranks]`: the losses of this rank, and a 1 in its own place if one is not finite. The mean
+    /// over all ranks comes back.
+    told: Tensor,
+    /// `[ranks]`: not zero for those whose losses were bad at the first bad step.
+    culprits: Tensor,
+}
+
 impl Gate {
     /// A gate before the state of `method` and `optim` on `device`.
     pub fn new(method: &Method, optim: &Optimizer, device: Device) -> Self {
+        Gate::among(&Ranks::alone(), method, optim, device)
+    }
+
+    /// The same for one of several ranks. What [`shared`](Self::shared) gives has to become the mean
+    /// over all of them between [`share`](Self::share) and [`end`](Self::end).
+    pub fn among(ranks: &Ranks, method: &Method, optim: &Optimizer, device: Device) -> Self {
         let is_counter = |tensor: &Tensor| tensor.kind() == Kind::Int64;
         let state = method
             .state()
@@ -60,14 +80,22 @@ impl Gate {
             .map(|(_, tensor)| tensor);
         let (counters, state): (Vec<Tensor>, Vec<Tensor>) = state.partition(is_counter);
         let scalar = || Tensor::zeros([], (Kind::Float, device));
+        let weights = method.params().trainable_tensors();
+        let size = ranks.size() as i64;
+        let zeros = |len| Tensor::zeros([len], (weights[0].kind(), device));
         Gate {
+            shared: ranks.are_several().then(|| Shared {
+                rank: ranks.rank() as i64,
+                told: zeros(2 + size),
+                culprits: zeros(size),
+            }),
             device,
             first_bad: Tensor::zeros([TERMS.len() as i64], (Kind::Int64, device)),
             step: 0,
             losses: None,
             grad_norm: scalar(),
             weight_norm: scalar(),
-            weights: method.params().trainable_tensors(),
+            weights,
             statistics: method
                 .buffers()
                 .into_iter()
@@ -107,6 +135,23 @@ impl Gate {
         });
     }
 
+    /// What has to become the mean over all ranks; nothing where there is one.
+    pub(crate) fn shared(&self) -> Option<&Tensor> {
+        self.shared.as_ref().map(|shared| &shared.told)
+    }
+
+    /// Puts there what this rank has to tell of the step, after its last backward pass.
+    pub fn share(&mut self) {
+        let (Some(shared), Some(losses)) = (&self.shared, &self.losses) else {
+            return;
+        };
+        let _guard = tch::no_grad_guard();
+        let _ = shared.told.shallow_clone().zero_();
+        shared.told.narrow(0, 0, 2).copy_(losses);
+        let is_bad = losses.isfinite().all().logical_not();
+        shared.told.get(2 + shared.rank).copy_(&is_bad);
+    }
+
     /// Ends the step, after its last backward pass: what `update` makes of the state stays if the
     /// step is good.
     pub fn end(&mut self, update: impl FnOnce()) {
@@ -120,11 +165,12 @@ impl Gate {
         self.grad_norm = norm(&grads);
         update();
         self.weight_norm = norm(&self.weights);
-        let losses = self
-            .losses
-            .take()
-            .expect("a step has at least one batch")
-            .to_kind(Kind::Float);
+        let losses = self.losses.take().expect("a step has at least one batch");
+        let losses = match &self.shared {
+            None => losses,
+            Some(shared) => shared.told.narrow(0, 0, 2),
+        };
+        let losses = losses.to_kind(Kind::Float);
         let norms = [&norm(&self.statistics), &self.grad_norm, &self.weight_norm];
         self.note(&Tensor::cat(&[losses, Tensor::stack(&norms, 0)], 0));
         let good = self.first_bad.eq(0).all();
@@ -155,6 +201,16 @@ impl Gate {
         Some((step, term))
     }
 
+    /// The ranks on which a loss was bad at the first bad step.
+    pub fn culprits(&self) -> Vec<usize> {
+        let Some(shared) = &self.shared else {
+            return Vec::new();
+        };
+        let told = Vec::<f64>::try_from(shared.culprits.to_kind(Kind::Double));
+        let told = told.expect("one number a rank").into_iter().enumerate();
+        told.filter(|(_, bad)| *bad != 0.0).map(|(rank, _)| rank).collect()
+    }
+
     /// Gives the counters the values that they had `before`.
     fn put_back(&self, before: &Tensor) {
         for (counter, before) in self.counters.iter().zip(before.unbind(0)) {
@@ -170,6 +226,11 @@ impl Gate {
 
     /// Notes this step for the terms whose `values` are not finite now, and were so far.
     fn note(&mut self, values: &Tensor) {
+        if let Some(Shared { told, culprits, .. }) = &mut self.shared {
+            let so_far = self.first_bad.eq(0).all();
+            let now = told.narrow(0, 2, told.size()[0] - 2);
+            *culprits = now.where_self(&so_far, culprits);
+        }
         let newly = values
             .isfinite()
             .logical_not()

@@ -34,7 +34,8 @@ impl LogGrid {
     /// A config that this build does not read.
     pub(super) fn of_checkpoint(header: &Header) -> Result<Self> {
         let config = config::parse_resolved(&header.config, "the checkpoint's config")?;
-        let schedule = Schedule::new(&config, header.data.frames / config.data.batch)?;
+        let batches = header.data.frames / (config.data.batch * header.world);
+        let schedule = Schedule::among(header.world, &config, batches)?;
         Ok(Self::new(&config, &schedule))
     }
 

@@ -21,11 +21,15 @@ pub enum Phase {
     Forward,
     /// Gradients.
     Backward,
+    /// The mean of all ranks' gradients.
+    Ranks,
     /// Gate, optimizer and moving average.
     Update,
 }
 
-const NAMES: [&str; 5] = ["data wait", "upload", "forward", "backward", "update"];
+const NAMES: [&str; 6] = [
+    "data wait", "upload", "forward", "backward", "ranks", "update",
+];
 /// Rows, pictures, probes, and the copies of checkpoints.
 const REST: &str = "rest";
 
@@ -92,6 +96,9 @@ impl Profile {
             .into_iter()
             .chain([REST])
             .zip(self.seconds.into_iter().chain([rest]));
+        // A process alone has none.
+        let of_ranks = NAMES[Phase::Ranks as usize];
+        let named = named.filter(|(name, seconds)| *name != of_ranks || *seconds > 0.0);
         Some(Phases {
             steps: self.steps,
             phases: named.map(|(name, seconds)| (name, mean(seconds))).collect(),

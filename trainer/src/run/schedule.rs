@@ -23,6 +23,12 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of `config` over an epoch of `batches_per_epoch` batches.
     pub fn new(config: &RunConfig, batches_per_epoch: u64) -> Result<Self> {
+        Self::among(1, config, batches_per_epoch)
+    }
+
+    /// The same for `ranks` ranks: an epoch is then of batches of all of them together.
+    pub(crate) fn among(ranks: u64, config: &RunConfig, batches_per_epoch: u64) -> Result<Self> {
+        let pairs_per_step = config.pairs_per_step(ranks);
         let s = &config.schedule;
         let accumulate = config.data.accumulate;
         let steps =
@@ -35,7 +41,7 @@ impl Schedule {
             return Err(usage(format!(
                 "schedule.epochs = {} is less than one optimizer step of {} pairs; set schedule.total_steps",
                 s.epochs,
-                config.pairs_per_step()
+                pairs_per_step
             )));
         }
         Ok(Schedule {
@@ -43,7 +49,7 @@ impl Schedule {
             accumulate,
             lr: LrConfig {
                 shape: s.lr_shape,
-                peak: scaled_lr(config.optim.base_lr, config.pairs_per_step()),
+                peak: scaled_lr(config.optim.base_lr, pairs_per_step),
                 warmup_steps,
                 total_steps,
                 epochs: Epochs {
@@ -134,6 +140,21 @@ mod tests {
         assert_eq!(schedule.lr(38_550), of_epoch(200.0));
         assert_eq!(schedule.total_steps(), 62_643);
         assert_eq!(schedule.lr(62_642), of_epoch(324.0));
+    }
+
+    #[test]
+    fn ranks_share_the_schedule_of_one_process() {
+        let whole = Schedule::new(&RunConfig::default(), 771).unwrap();
+        for ranks in [2, 4, 8] {
+            let mut config = RunConfig::default();
+            config.data.batch /= ranks;
+            let shared = Schedule::among(ranks, &config, 771).unwrap();
+            assert_eq!(shared.total_steps(), whole.total_steps());
+            for step in [0, 100, 7710, 200_000] {
+                assert_eq!(shared.lr(step), whole.lr(step));
+                assert_eq!(shared.tau(step), whole.tau(step));
+            }
+        }
     }
 
     #[test]

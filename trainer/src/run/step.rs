@@ -7,7 +7,8 @@
 use anyhow::Result;
 use model::device::Precision;
 use model::optim::Optimizer;
-use tch::{Device, Kind};
+use native::{Gradients, Ranks};
+use tch::{Device, Kind, Tensor};
 
 use super::gate::Gate;
 use super::host_batch::HostBatch;
@@ -27,8 +28,12 @@ pub struct Stepper {
     device: Device,
     uploader: Uploader,
     precision: Precision,
+    /// Of all ranks.
+    gradients: Gradients,
     /// Batches in a step.
-    accumulate: f64,
+    accumulate: u64,
+    /// Those of the present step that have passed.
+    passed: u64,
 }
 
 impl Stepper {
@@ -38,13 +43,32 @@ impl Stepper {
     /// # Errors
     /// A configuration that cannot work, naming the key; a device that fails.
     pub fn new(config: &RunConfig, device: Device, kind: Kind) -> Result<Self> {
-        let method = method::build(&config.method, &config.model, device, kind, config.seed)?;
+        Self::among(&Ranks::alone(), config, device, kind)
+    }
+
+    /// The same for one of several ranks, which make each step together.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn among(ranks: &Ranks, config: &RunConfig, device: Device, kind: Kind) -> Result<Self> {
+        let RunConfig { method, model, .. } = config;
+        let method = method::build_among(ranks, method, model, device, kind, config.seed)?;
         let optim = config.optim.build(method.params());
         let precision = config.optim.precision;
+        let gate = Gate::among(ranks, &method, &optim, device);
+        let others: Vec<Tensor> = gate
+            .shared()
+            .into_iter()
+            .chain(method.statistics_apart())
+            .map(Tensor::shallow_clone)
+            .collect();
+        let params = method.params().trainable_tensors();
         Ok(Stepper {
-            gate: Gate::new(&method, &optim, device),
+            gradients: Gradients::new(ranks, &params, &others, config.run.bucket_bytes()),
+            gate,
             uploader: Uploader::new(device, precision, config.data.depth as usize)?,
-            accumulate: config.data.accumulate as f64,
+            accumulate: config.data.accumulate,
+            passed: 0,
             method,
             optim,
             device,
@@ -55,6 +79,7 @@ impl Stepper {
     /// Begins step `step` (1-based).
     pub fn begin(&mut self, step: u64) {
         self.gate.begin(step);
+        self.passed = 0;
     }
 
     /// A batch's views on the device, normalised.
@@ -65,28 +90,40 @@ impl Stepper {
     /// Forward and backward of one of the step's batches, a direction at a time: its share of the
     /// gradients.
     pub fn pass(&mut self, views: &Views, profile: &mut Profile) -> Losses {
+        self.passed += 1;
         let mut pass = self.method.pass(views);
         while let Some(share) = profile.time(Phase::Forward, || {
             let _autocast = (self.precision == Precision::Bf16)
                 .then(|| native::autocast(self.device, Kind::BFloat16));
             pass.direction()
         }) {
-            profile.time(Phase::Backward, || (share / self.accumulate).backward());
+            if self.passed == self.accumulate && pass.was_last() {
+                self.gradients.arm();
+            }
+            let share = share / self.accumulate as f64;
+            profile.time(Phase::Backward, || share.backward());
         }
         let losses = pass.losses();
         self.gate.add_losses(&losses);
         losses
     }
 
-    /// Ends the step: behind the gate, the optimizer with learning rate `lr` and the target's move
-    /// by `tau`.
+    /// Ends the step: the mean of all ranks' gradients; behind the gate, the optimizer with learning
+    /// rate `lr` and the target's move by `tau`.
     pub fn end(&mut self, (lr, tau): (f64, f64), profile: &mut Profile) {
         let Stepper {
             method,
             optim,
             gate,
+            gradients,
             ..
         } = self;
+        if gate.shared().is_some() {
+            profile.time(Phase::Ranks, || {
+                gate.share();
+                gradients.finish();
+            });
+        }
         profile.time(Phase::Update, || {
             gate.end(|| {
                 optim.step(lr);

@@ -63,6 +63,7 @@ impl Heads {
             target: Scope::blank(&mut target, Kind::Double, Device::Cpu),
             memory: Scope::root(&mut memory, 0, Kind::Double, Device::Cpu),
             seed: dims.seed,
+            ranks: native::Ranks::alone(),
         };
         let heads = method::heads(&mut roots, dims.c, config, &model);
         target.freeze();

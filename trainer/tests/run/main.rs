@@ -9,6 +9,7 @@ mod foreign;
 mod grown;
 mod kill;
 mod labelled;
+mod launch;
 mod pipes;
 mod plot;
 mod refusals;

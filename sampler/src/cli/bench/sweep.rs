@@ -27,7 +27,7 @@ pub(crate) fn measure(
     time: Duration,
 ) -> anyhow::Result<Vec<Point>> {
     let mut list = match threads {
-        ThreadList::Doubling => doubling(host::threads(0)),
+        ThreadList::Doubling => doubling(host::shared_threads(0)),
         ThreadList::Given(list) => list.clone(),
     };
     list.sort_unstable();

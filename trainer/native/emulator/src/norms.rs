@@ -1,6 +1,6 @@
 //! One norm, computed in any kind: tests hold two ways of computing it against each other.
 
-use native::{After, NormTensors, batch_norm};
+use native::{After, NormTensors, Team, batch_norm};
 use tch::{Device, Kind, Tensor};
 
 const MOMENTUM: f64 = 0.1;
@@ -29,6 +29,14 @@ impl NormInputs {
     /// # Panics
     /// If libtorch refuses, or for another `after`.
     pub fn pass(&self, kind: Kind, after: usize) -> Passed {
+        self.pass_among(None, kind, after)
+    }
+
+    /// The same for a rank of a team, which has these inputs.
+    ///
+    /// # Panics
+    /// As [`pass`](Self::pass).
+    pub fn pass_among(&self, team: Option<&Team>, kind: Kind, after: usize) -> Passed {
         let parameter = match kind {
             Kind::Double => Kind::Double,
             _ => Kind::Float,
@@ -43,7 +51,7 @@ impl NormInputs {
             bias: &bias,
             running_mean: &running_mean,
             running_var: &running_var,
-            team: None,
+            team,
         };
         let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
         let y = batch_norm(&x, norm, afters[after], MOMENTUM, self.eps);

@@ -127,7 +127,7 @@ impl Ranks {
     /// # Panics
     /// If `work` does.
     pub fn in_threads<T: Send>(size: usize, work: impl Fn(&Ranks) -> T + Sync) -> Vec<T> {
-        let within = Duration::from_secs(60);
+        let within = Duration::from_secs(30);
         if size == 1 {
             return vec![work(&Ranks::alone())];
         }

@@ -19,6 +19,8 @@ pub struct PeerFailed {
     pub size: usize,
     /// What it says.
     pub reason: String,
+    /// Whether another command line or config would mend it ([`console::usage`]).
+    pub is_usage: bool,
 }
 
 /// How often rank 0 shows that it lives while it works alone.
@@ -38,7 +40,8 @@ impl Ranks {
         if !self.are_several() {
             return mine;
         }
-        let failure = mine.as_ref().err().map(|error| format!("!{error:#}"));
+        let told = |error| format!("{}{error:#}", if console::is_usage(error) { '?' } else { '!' });
+        let failure = mine.as_ref().err().map(told);
         let failures = self.gather_bytes(failure.unwrap_or_default().as_bytes())?;
         let value = mine?;
         let first = failures
@@ -51,6 +54,7 @@ impl Ranks {
                 rank,
                 size: self.size(),
                 reason: String::from_utf8_lossy(&text[1..]).into_owned(),
+                is_usage: text[0] == b'?',
             }
             .into()),
         }

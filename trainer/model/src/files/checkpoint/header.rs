@@ -23,6 +23,9 @@ pub struct Header {
     pub version: u32,
     /// Optimizer steps done.
     pub step: u64,
+    /// Ranks that made it, 1 in checkpoints that do not say.
+    #[serde(default = "one")]
+    pub world: u64,
     /// The next batch to take from the loader.
     pub cursor: LoaderPosition,
     /// The resolved config, as TOML.
@@ -39,6 +42,10 @@ pub struct Header {
     pub device: String,
     /// CRC32C of every tensor, by name.
     pub crc32c: BTreeMap<String, u32>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// A batch of the loader's endless sequence.
