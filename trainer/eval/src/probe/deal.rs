@@ -138,4 +138,21 @@ mod tests {
             }
         }
     }
+
+    /// Channels lie innermost in what a network makes, and other sums round otherwise.
+    #[test]
+    fn maps_come_together_as_they_are_laid_out() {
+        let found = Ranks::in_threads(2, |ranks| {
+            let deal = Deal { ranks, len: 40 };
+            let mine = Tensor::zeros([deal.mine().len() as i64], (Kind::Float, Device::Cpu));
+            deal.map(&mine, |rows| {
+                let maps = Tensor::ones([rows.size()[0], 2, 3, 5], (Kind::Float, Device::Cpu));
+                [maps.permute([0, 3, 1, 2])]
+            })
+        });
+        let [parts] = &found[0];
+        let maps = Tensor::cat(parts, 0);
+        assert_eq!(maps.size(), [40, 5, 2, 3]);
+        assert!(maps.permute([0, 2, 3, 1]).is_contiguous());
+    }
 }

@@ -40,7 +40,12 @@ impl Ranks {
         if !self.are_several() {
             return mine;
         }
-        let told = |error| format!("{}{error:#}", if console::is_usage(error) { '?' } else { '!' });
+        let told = |error| {
+            format!(
+                "{}{error:#}",
+                if console::is_usage(error) { '?' } else { '!' }
+            )
+        };
         let failure = mine.as_ref().err().map(told);
         let failures = self.gather_bytes(failure.unwrap_or_default().as_bytes())?;
         let value = mine?;
