@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 use console::usage;
+use host::Place;
 use native::cuda_device;
 use schemas::imagenet::{MEAN, STD};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,36 @@ pub fn select(name: &str) -> Result<Device> {
         _ => Err(usage(format!(
             "--device {name}: cpu, cuda, cuda:N or auto is expected"
         ))),
+    }
+}
+
+/// The same for one of several processes: of the GPUs that it sees, `auto` and `cuda` take the one
+/// with its number among the processes of its machine, counted around. Slurm shows each its own.
+///
+/// # Errors
+/// As for [`select`]; and a GPU by its number, which all processes of a machine would share.
+pub fn select_for(name: &str, place: &Place) -> Result<Device> {
+    let is_alone_here = place.local_size == 1;
+    if !is_alone_here && name.starts_with("cuda:") {
+        return Err(usage(format!(
+            "--device {name}: {} processes on this machine would share that GPU; give cuda or auto, and each takes its own",
+            place.local_size
+        )));
+    }
+    Ok(match select(name)? {
+        Device::Cuda(_) if !is_alone_here => {
+            let seen = Cuda::device_count().max(1) as usize;
+            cuda_device(place.local_rank % seen)?
+        }
+        device => device,
+    })
+}
+
+/// What [`select`] takes for a device.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(ordinal) => format!("cuda:{ordinal}"),
+        _ => "cpu".to_owned(),
     }
 }
 
@@ -177,6 +208,19 @@ mod tests {
             let expected = format!("--device {bad}: cpu, cuda, cuda:N or auto is expected");
             assert_eq!(line, expected);
         }
+    }
+
+    #[test]
+    fn a_gpu_by_its_number_is_for_one_process_of_a_machine() {
+        let place = |local_size| Place {
+            local_size,
+            ..Place::alone()
+        };
+        let line = select_for("cuda:1", &place(2)).unwrap_err().to_string();
+        assert!(line.contains("2 processes on this machine"), "{line}");
+        assert_eq!(select_for("cpu", &place(2)).unwrap(), Device::Cpu);
+        assert_eq!(name(select_for("cpu", &place(1)).unwrap()), "cpu");
+        assert_eq!(name(Device::Cuda(3)), "cuda:3");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Bench {
     /// # Errors
     /// A folder or a device that cannot be had.
     pub(super) fn new(shards: Option<&Path>, config: &RunConfig, device: Device) -> Result<Self> {
-        let pairs_per_step = config.pairs_per_step();
+        let pairs_per_step = config.pairs_per_step(1);
         Ok(Bench {
             device,
             source: Source::new(shards, config, device)?,

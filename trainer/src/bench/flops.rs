@@ -37,7 +37,7 @@ pub(super) fn of_step(config: &RunConfig, method: &Method) -> f64 {
     } else {
         2.0
     };
-    views * a_pair * config.pairs_per_step() as f64
+    views * a_pair * config.pairs_per_step(1) as f64
 }
 
 /// Cells of a view in which the weight called `name` is applied.

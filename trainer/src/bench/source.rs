@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use model::random::{stream, unit};
+use native::Ranks;
 use native::torch;
 use rand_chacha::rand_core::Rng;
 use sampler::{Batches, Cursor};
@@ -46,7 +47,7 @@ impl Source {
     pub(super) fn new(shards: Option<&Path>, config: &RunConfig, device: Device) -> Result<Self> {
         match shards {
             Some(shards) => {
-                let sampler = open_sampler(shards, config, device)?;
+                let sampler = open_sampler(&Ranks::alone(), shards, config, device)?;
                 Ok(Source::Loader(sampler.start(Cursor::default())?))
             }
             None => {

@@ -11,6 +11,7 @@ use tch::{Device, Kind};
 use crate::config::RunConfig;
 use crate::method;
 use crate::run::{MemoryEstimate, Request, Schedule, open_sampler};
+use native::Ranks;
 
 /// Points of the printed learning-rate curve.
 const CURVE_POINTS: u64 = 10;
@@ -20,6 +21,8 @@ const CURVE_POINTS: u64 = 10;
 struct Plan {
     config: RunConfig,
     device: String,
+    /// Processes that train as one.
+    ranks: u64,
     frames: u64,
     parameters: Vec<(String, usize)>,
     /// In bytes.
@@ -31,20 +34,21 @@ struct Plan {
     curve: Vec<(u64, f64, f64)>,
 }
 
-/// Prints the plan: text, or one JSON object.
-pub(super) fn show(request: &Request, config: RunConfig, json: bool) -> Result<()> {
-    let plan = make(request, config)?;
+/// Prints the plan of a run of so many ranks: text, or one JSON object.
+pub(super) fn show(request: &Request, config: RunConfig, ranks: u64, json: bool) -> Result<()> {
+    let plan = make(request, config, ranks)?;
     match json {
         true => print_json(&plan),
         false => print(describe(&plan)?),
     }
 }
 
-fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
+fn make(request: &Request, mut config: RunConfig, ranks: u64) -> Result<Plan> {
     let device = device::select(&request.device)?;
     config.optim.precision = config.optim.precision.resolve(device)?;
-    let sampler = open_sampler(&request.shards, &config, Device::Cpu)?;
-    let schedule = Schedule::new(&config, sampler.steps_per_epoch())?;
+    let sampler = open_sampler(&Ranks::alone(), &request.shards, &config, Device::Cpu)?;
+    let batches_per_epoch = sampler.num_frames() / (config.data.batch * ranks);
+    let schedule = Schedule::among(ranks, &config, batches_per_epoch)?;
     let method = method::build(
         &config.method,
         &config.model,
@@ -61,10 +65,11 @@ fn make(request: &Request, mut config: RunConfig) -> Result<Plan> {
     steps.dedup();
     Ok(Plan {
         device: format!("{device:?}").to_lowercase(),
+        ranks,
         frames: sampler.num_frames(),
         parameters: parameters(method.params()),
-        memory: MemoryEstimate::of(&config, &method),
-        batches_per_epoch: sampler.steps_per_epoch(),
+        memory: MemoryEstimate::of(&config, &method, ranks),
+        batches_per_epoch,
         total_steps: schedule.total_steps(),
         warmup_steps: schedule.warmup_steps(),
         curve: steps
@@ -98,12 +103,16 @@ fn describe(plan: &Plan) -> Result<String> {
     }
     writeln!(
         text,
-        "# device {}; {} frames, {} batches of {} pairs an epoch, {} pairs a step",
+        "# device {}; {} frames, {} batches of {}{} pairs an epoch, {} pairs a step",
         plan.device,
         plan.frames,
         plan.batches_per_epoch,
+        match plan.ranks {
+            1 => String::new(),
+            ranks => format!("{ranks} ranks x "),
+        },
         plan.config.data.batch,
-        plan.config.pairs_per_step()
+        plan.config.pairs_per_step(plan.ranks)
     )?;
     let gb = |bytes: u64| bytes as f64 / 1e9;
     let MemoryEstimate {

@@ -22,7 +22,7 @@ use crate::run::Session;
 /// # Errors
 /// If the weights are of another ResNet, or the folder holds a run already.
 pub(super) fn import(args: &ImportArgs) -> Result<()> {
-    let (request, config) = setup::resolve(&args.setup)?;
+    let (request, config) = setup::resolve(&args.setup, 1)?;
     let weights = weights::open(&args.weights, args.network)?;
     if weights.model.arch != config.model.arch {
         let (theirs, ours) = (weights.model.arch, config.model.arch);
@@ -41,7 +41,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<()> {
     load(&mut session, &weights)?;
     let written = session
         .snapshot(0, Cursor::default())?
-        .write(session.run_dir.path())?;
+        .write(&request.out)?;
     say(format_args!(
         "{}: {} before step 1; `trainer run` with --out {:?} goes on",
         written.display(),

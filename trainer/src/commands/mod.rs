@@ -29,7 +29,7 @@ pub fn run(cli: &Cli, place: &Place) -> Result<u8> {
         return launch::here(processes, place);
     }
     match &cli.command {
-        Command::Run(args) => return run::run(args),
+        Command::Run(args) => return run::run(args, place),
         Command::Bench(args) => bench::bench(args)?,
         Command::Import(args) => import::import(args)?,
         Command::Probe(args) => probe::probe(args)?,

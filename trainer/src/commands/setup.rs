@@ -8,12 +8,12 @@ use crate::cli::{ConfigArgs, SetupArgs};
 use crate::config::{self, RunConfig};
 use crate::run::Request;
 
-/// The run that the arguments name, and its config.
+/// The run that the arguments name, and its config, for so many ranks.
 ///
 /// # Errors
 /// One line that names the key, or the config that there is none of.
-pub(super) fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
-    let (name, config) = resolve_config(&args.config)?;
+pub(super) fn resolve(args: &SetupArgs, ranks: usize) -> Result<(Request, RunConfig)> {
+    let (name, config) = config_for(&args.config, ranks)?;
     let request = Request {
         shards: args.shards.clone(),
         out: args
@@ -33,8 +33,13 @@ pub(super) fn resolve(args: &SetupArgs) -> Result<(Request, RunConfig)> {
 /// # Errors
 /// As for [`resolve`].
 pub(super) fn resolve_config(args: &ConfigArgs) -> Result<(String, RunConfig)> {
+    config_for(args, 1)
+}
+
+fn config_for(args: &ConfigArgs, ranks: usize) -> Result<(String, RunConfig)> {
     let source = config::find(&args.config)?;
-    let config = config::resolve(&source, &overrides(args))?;
+    let (overrides, ranks) = (overrides(args), ranks as u64);
+    let config = config::resolve_for(&source, &overrides, ranks, args.global_batch)?;
     Ok((source.name, config))
 }
 

@@ -4,6 +4,7 @@
 //! program does so itself (`--processes N`): it becomes their parent, computes nothing, and its exit
 //! code is theirs.
 
+mod among;
 mod children;
 mod supervise;
 
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 use console::usage;
 use host::Place;
 
+pub(crate) use among::among;
 use children::exit_now;
 use supervise::{Patience, listen, supervise};
 

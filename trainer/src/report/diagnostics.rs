@@ -6,6 +6,7 @@
 use model::cluster::Clusters;
 use model::numeric::unit;
 use model::optim::Optimizer;
+use native::Ranks;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -42,6 +43,20 @@ pub struct Sample {
     pub z: Tensor,
     /// Clusters of a target map.
     pub clusters: Option<Clusters>,
+}
+
+impl Sample {
+    /// That of all ranks together.
+    pub fn of_all(&self, ranks: &Ranks) -> Sample {
+        let clusters = self.clusters.as_ref().map(|clusters| Clusters {
+            labels: ranks.gather(&clusters.labels),
+            centroids: ranks.gather(&clusters.centroids),
+        });
+        Sample {
+            z: ranks.gather(&self.z),
+            clusters,
+        }
+    }
 }
 
 impl Diagnostics {

@@ -1,6 +1,7 @@
 //! What a run reports: one [`Row`] every few steps, into `metrics.jsonl` and TensorBoard.
 //!
-//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`, `loader_cpu`) depend on
+//! All values but the timing keys (`pairs_per_s`, `step_s`, `data_wait_s`, `loader_cpu`, and those of
+//! [`BetweenRanks`]) depend on
 //! the config, the data and the number of threads alone: a run that was interrupted and resumed
 //! writes the same rows as one that was not. Rows are written through at once; after a kill the file
 //! is cut back to the checkpoint's step.
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use draw::Canvas;
 use serde::{Deserialize, Serialize};
 
+use super::between_ranks::BetweenRanks;
 use super::diagnostics::Diagnostics;
 use super::tensorboard::EventWriter;
 
@@ -63,6 +65,9 @@ pub struct Row {
     /// the same cores. Timing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loader_cpu: Option<f64>,
+    /// What ranks spend on each other. Timing.
+    #[serde(flatten)]
+    pub between_ranks: BetweenRanks,
 }
 
 impl Row {
@@ -74,6 +79,7 @@ impl Row {
             step_s: 0.0,
             data_wait_s: 0.0,
             loader_cpu: None,
+            between_ranks: BetweenRanks::default(),
             ..self.clone()
         }
     }
@@ -97,13 +103,16 @@ impl Row {
         ];
         all.into_iter()
             .chain(self.diagnostics.scalars())
+            .chain(self.between_ranks.scalars())
             .filter_map(|(tag, value)| Some((tag, value?)))
             .collect()
     }
 }
 
-/// Writes rows to `metrics.jsonl` and to the events file.
-pub(crate) struct Recorder {
+/// Writes rows to `metrics.jsonl` and to the events file; nothing on ranks that have no folder.
+pub(crate) struct Recorder(Option<Files>);
+
+struct Files {
     lines: File,
     events: EventWriter,
 }
@@ -111,30 +120,40 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Opens both files of `run_dir` for a run that goes on after `step` steps. Of the rows, those up
     /// to `kept` stay.
-    pub(crate) fn open(run_dir: &Path, kept: u64, step: u64) -> Result<Self> {
+    pub(crate) fn open(run_dir: Option<&Path>, kept: u64, step: u64) -> Result<Self> {
+        let Some(run_dir) = run_dir else {
+            return Ok(Recorder(None));
+        };
         let path = run_dir.join("metrics.jsonl");
         let lines = open_cut_back(&path, kept).with_context(|| format!("opening {path:?}"))?;
-        Ok(Recorder {
+        Ok(Recorder(Some(Files {
             lines,
             events: EventWriter::new(run_dir, kept, step),
-        })
+        })))
     }
 
     /// Appends one row to both.
     pub(crate) fn write(&mut self, row: &Row) -> Result<()> {
+        let Some(files) = &mut self.0 else {
+            return Ok(());
+        };
         let mut line = serde_json::to_string(row).context("a metrics row holds a non-number")?;
         line.push('\n');
-        self.lines
+        files
+            .lines
             .write_all(line.as_bytes())
             .context("writing metrics.jsonl")?;
-        self.events.scalars(row.step, &row.scalars())
+        files.events.scalars(row.step, &row.scalars())
     }
 
     /// Shows pictures in TensorBoard.
     pub(crate) fn show(&mut self, step: u64, pictures: &[(&str, Canvas)]) -> Result<()> {
+        let Some(files) = &mut self.0 else {
+            return Ok(());
+        };
         pictures
             .iter()
-            .try_for_each(|(tag, picture)| self.events.picture(step, tag, picture))
+            .try_for_each(|(tag, picture)| files.events.picture(step, tag, picture))
     }
 }
 
@@ -203,17 +222,19 @@ mod tests {
             step_s: 0.1,
             data_wait_s: 0.001,
             loader_cpu: Some(0.25),
+            between_ranks: BetweenRanks::default(),
         }
     }
 
     #[test]
     fn rows_after_the_checkpoint_and_torn_lines_are_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::open(dir.path(), 0, 0).unwrap();
+        let mut recorder = Recorder::open(Some(dir.path()), 0, 0).unwrap();
         (1..=4).for_each(|step| recorder.write(&row(step)).unwrap());
-        recorder.lines.write_all(b"{\"step\": 5, \"epo").unwrap();
+        let files = recorder.0.as_mut().unwrap();
+        files.lines.write_all(b"{\"step\": 5, \"epo").unwrap();
         drop(recorder);
-        let mut recorder = Recorder::open(dir.path(), 2, 2).unwrap();
+        let mut recorder = Recorder::open(Some(dir.path()), 2, 2).unwrap();
         recorder.write(&row(3)).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [row(1), row(2), row(3)]);
     }
@@ -224,7 +245,7 @@ mod tests {
         let path = dir.path().join("metrics.jsonl");
         let past = "{\"step\":1,\"other\":2}\n{\"step\":2}\n";
         std::fs::write(&path, format!("{past}{{\"step\":3}}\n")).unwrap();
-        drop(Recorder::open(dir.path(), 2, 2).unwrap());
+        drop(Recorder::open(Some(dir.path()), 2, 2).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), past);
     }
 

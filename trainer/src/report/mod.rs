@@ -1,5 +1,6 @@
 //! What a run says of itself: rows, curves, pictures, warnings, and plots of several runs.
 
+mod between_ranks;
 mod cpu;
 mod diagnostics;
 mod meter;
@@ -11,6 +12,8 @@ mod progress;
 mod tensorboard;
 mod warnings;
 
+pub use between_ranks::BetweenRanks;
+pub(crate) use between_ranks::CollectiveTimer;
 pub use diagnostics::{Diagnostics, Sample};
 pub use meter::{Meter, Pace};
 pub(crate) use metrics::Recorder;

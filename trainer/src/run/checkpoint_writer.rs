@@ -12,9 +12,9 @@ use model::files::checkpoint::{self, Snapshot};
 
 use crate::config::RunSettings;
 
-/// The writer of one run.
+/// The writer of one run. Without a folder, on ranks that have none, it writes nothing.
 pub(crate) struct CheckpointWriter {
-    run_dir: PathBuf,
+    run_dir: Option<PathBuf>,
     keep: u64,
     milestone_every_steps: u64,
     running: Option<JoinHandle<Result<PathBuf>>>,
@@ -23,9 +23,9 @@ pub(crate) struct CheckpointWriter {
 
 impl CheckpointWriter {
     /// A writer into `run_dir`.
-    pub(crate) fn new(run_dir: &Path, settings: &RunSettings) -> Self {
+    pub(crate) fn new(run_dir: Option<&Path>, settings: &RunSettings) -> Self {
         CheckpointWriter {
-            run_dir: run_dir.to_owned(),
+            run_dir: run_dir.map(Path::to_owned),
             keep: settings.keep_checkpoints,
             milestone_every_steps: settings.milestone_every_steps,
             running: None,
@@ -33,11 +33,14 @@ impl CheckpointWriter {
         }
     }
 
-    /// Begins to write `snapshot`, after the write before has ended well.
-    pub(crate) fn submit(&mut self, snapshot: Snapshot) -> Result<()> {
+    /// Begins to write a snapshot, after the write before has ended well.
+    pub(crate) fn submit(&mut self, snapshot: impl FnOnce() -> Result<Snapshot>) -> Result<()> {
         self.wait()?;
-        let (run_dir, keep, milestones) =
-            (self.run_dir.clone(), self.keep, self.milestone_every_steps);
+        let Some(run_dir) = self.run_dir.clone() else {
+            return Ok(());
+        };
+        let snapshot = snapshot()?;
+        let (keep, milestones) = (self.keep, self.milestone_every_steps);
         let work = move || {
             let path = snapshot.write(&run_dir)?;
             checkpoint::prune(&run_dir, keep, milestones)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use console::usage;
 use model::files::checkpoint::{DataId, Header};
+use native::Ranks;
 use sampler::{Pin, Sampler, SamplerConfig};
 use tch::Device;
 
@@ -19,28 +20,30 @@ use crate::config::RunConfig;
 /// What `--allow-change` calls the frames.
 pub(super) const SHARDS: &str = "shards";
 
-/// Opens the shards; a missing folder says how to make one.
+/// Opens the shards, for this one of the `ranks`; a missing folder says how to make one.
 pub(crate) fn open_sampler(
+    ranks: &Ranks,
     shards: &Path,
     config: &RunConfig,
     device: Device,
 ) -> Result<Arc<Sampler>> {
-    let settings = settings_for(shards, config, device)?;
+    let settings = settings_for(ranks, shards, config, device)?;
     let sampler = Sampler::open(shards, settings).map_err(|e| usage(e.to_string()))?;
     Ok(Arc::new(sampler))
 }
 
 /// Opens those shards that the run of a checkpoint began with, if it lists them.
 pub(super) fn open_as_before(
+    ranks: &Ranks,
     shards: &Path,
     config: &RunConfig,
     device: Device,
     header: &Header,
 ) -> Result<Arc<Sampler>> {
     if header.shards.is_empty() {
-        return open_sampler(shards, config, device);
+        return open_sampler(ranks, shards, config, device);
     }
-    let settings = settings_for(shards, config, device)?;
+    let settings = settings_for(ranks, shards, config, device)?;
     let sampler = Sampler::open_for(shards, settings, &header.shards);
     let sampler = sampler.map_err(|error| match error {
         sampler::Error::Shards(error @ schemas::Error::Changed { .. }) => usage(format!(
@@ -51,7 +54,12 @@ pub(super) fn open_as_before(
     Ok(Arc::new(sampler))
 }
 
-fn settings_for(shards: &Path, config: &RunConfig, device: Device) -> Result<SamplerConfig> {
+fn settings_for(
+    ranks: &Ranks,
+    shards: &Path,
+    config: &RunConfig,
+    device: Device,
+) -> Result<SamplerConfig> {
     if !shards.exists() {
         return Err(usage(format!(
             "no shards at {shards:?}: make them with `ingest waymo INPUT --out {0}` (or soda10m, images, demo)",
@@ -62,7 +70,11 @@ fn settings_for(shards: &Path, config: &RunConfig, device: Device) -> Result<Sam
         Device::Cuda(ordinal) => Pin::Auto(ordinal as u32),
         _ => Pin::Never,
     };
-    Ok(config.sampler(num_threads(config), pin))
+    Ok(SamplerConfig {
+        rank: ranks.rank() as u32,
+        world: ranks.size() as u32,
+        ..config.sampler(num_threads(config), pin)
+    })
 }
 
 /// Threads to use: `run.threads`, or every core, or this process's part of them.
@@ -97,12 +109,13 @@ fn named(fingerprint: u64, sampler: &Sampler) -> DataId {
     }
 }
 
-/// What the user has to know of the frames of a resumed run: that the set has grown without it, or
-/// what the allowed change of its frames means.
+/// What the user has to know of the frames of a run of so many `ranks` that is resumed: that the set
+/// has grown without it, or what the allowed change of its frames means.
 pub(super) fn note(
     header: &Header,
     sampler: &Sampler,
     config: &RunConfig,
+    ranks: u64,
 ) -> Result<Option<String>> {
     let (own, in_set) = (sampler.num_frames(), sampler.frames().num_in_set());
     if in_set != own {
@@ -114,9 +127,10 @@ pub(super) fn note(
         return Ok(None);
     }
     let (was, is) = (header.data.frames, own);
-    let steps =
-        |batches: u64| Ok::<_, anyhow::Error>(Schedule::new(config, batches)?.total_steps());
-    let (batches_then, batches) = (was / config.data.batch, sampler.steps_per_epoch());
+    let steps = |batches: u64| {
+        Ok::<_, anyhow::Error>(Schedule::among(ranks, config, batches)?.total_steps())
+    };
+    let (batches_then, batches) = (was / (config.data.batch * ranks), sampler.steps_per_epoch());
     Ok(Some(format!(
         "--allow-change {SHARDS}: {was} -> {is} frames, {batches_then} -> {batches} batches an epoch, {} -> {} steps in all; from here on frames come in another order",
         steps(batches_then)?,

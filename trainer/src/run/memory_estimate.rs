@@ -21,8 +21,8 @@ const BATCH_STEP: u64 = 64;
 /// Bytes by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct MemoryEstimate {
-    /// Both networks, queue and momentum, each twice (`gate`), and gradients; in bf16 also the
-    /// weights that autocast has rounded.
+    /// Both networks, queue and momentum, each twice (`gate`), and gradients, these too twice among
+    /// ranks; in bf16 also the weights that autocast has rounded.
     pub(crate) networks: u64,
     /// Both views of a batch, as bytes and normalised, and the next batch's.
     pub(crate) views: u64,
@@ -33,15 +33,15 @@ pub(crate) struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// Of the run that `config` describes; `method` has been built from it.
-    pub(crate) fn of(config: &RunConfig, method: &Method) -> Self {
+    /// Of one of `ranks` of the run that `config` describes; `method` has been built from it.
+    pub(crate) fn of(config: &RunConfig, method: &Method, ranks: u64) -> Self {
         let held: usize = method
             .state()
             .iter()
             .map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes())
             .sum();
         let momentum = 4 * method.params().num_parameters();
-        let gradients = momentum;
+        let gradients = if ranks > 1 { 2 * momentum } else { momentum };
         let (element, rounded) = match config.optim.precision {
             Precision::Bf16 => (2, momentum / 2),
             _ => (4, 0),
@@ -136,7 +136,7 @@ mod tests {
         config.optim.precision = precision;
         let method =
             crate::method::build(&config.method, &config.model, Device::Cpu, Kind::Float, 0);
-        MemoryEstimate::of(&config, &method.unwrap())
+        MemoryEstimate::of(&config, &method.unwrap(), 1)
     }
 
     #[test]

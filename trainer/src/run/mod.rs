@@ -3,6 +3,7 @@
 //! [`Session`] is what a run has, [`train`] the loop, [`Stepper`] one step of it behind a gate that
 //! lets no bad step through.
 
+mod alike;
 mod checkpoint_writer;
 mod data;
 mod gate;
@@ -10,13 +11,16 @@ mod host_batch;
 mod log_grid;
 mod memory_estimate;
 mod profile;
+mod rescue;
 mod run_dir;
 mod schedule;
 mod session;
 mod signals;
 mod step;
+mod sums;
 mod train;
 mod upload;
+mod world;
 
 pub(crate) use data::open_sampler;
 pub use host_batch::HostBatch;

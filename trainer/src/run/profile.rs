@@ -10,6 +10,8 @@ use std::time::Instant;
 use serde::Serialize;
 use tch::{Cuda, Device};
 
+use crate::report::BetweenRanks;
+
 /// A part of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -55,6 +57,9 @@ pub struct Phases {
     pub steps: u64,
     /// Names and mean milliseconds of a step.
     pub phases: Vec<(&'static str, f64)>,
+    /// What of it is spent on other ranks, in whichever phase.
+    #[serde(flatten)]
+    pub between_ranks: BetweenRanks,
 }
 
 impl Profile {
@@ -91,7 +96,7 @@ impl Profile {
     }
 
     /// Means over the steps but the first; `None` if nothing was timed.
-    pub fn phases(&self) -> Option<Phases> {
+    pub fn phases(&self, between_ranks: BetweenRanks) -> Option<Phases> {
         let since = self
             .since
             .filter(|_| self.steps > 0 && self.device.is_some())?;
@@ -107,6 +112,7 @@ impl Profile {
         Some(Phases {
             steps: self.steps,
             phases: named.map(|(name, seconds)| (name, mean(seconds))).collect(),
+            between_ranks,
         })
     }
 }
@@ -118,7 +124,24 @@ impl fmt::Display for Phases {
         for (name, ms) in &self.phases {
             writeln!(f, "{name:10} {ms:9.2} ms  {:5.1} %", 100.0 * ms / total)?;
         }
-        write!(f, "{:10} {total:9.2} ms", "step")
+        write!(f, "{:10} {total:9.2} ms", "step")?;
+        let BetweenRanks {
+            collectives_s: Some(collectives),
+            rank_wait_s: Some(wait),
+            slowest_rank: Some(slowest),
+        } = self.between_ranks
+        else {
+            return Ok(());
+        };
+        let share = |seconds: f64| 1e5 * seconds / total;
+        write!(
+            f,
+            "\nof it {:.2} ms ({:.1} %) in collectives, and {:.2} ms ({:.1} %) waiting for the slowest rank, {slowest}",
+            1e3 * collectives,
+            share(collectives),
+            1e3 * wait,
+            share(wait)
+        )
     }
 }
 
@@ -137,7 +160,7 @@ mod tests {
             });
             profile.step();
         }
-        profile.phases()
+        profile.phases(BetweenRanks::default())
     }
 
     #[test]

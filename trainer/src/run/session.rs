@@ -3,6 +3,9 @@
 //! Order matters: whatever can be refused is refused before the run folder is touched. A checkpoint
 //! in the folder is resumed from; its config (but for `[run]` and `[probe]`) and its data must be
 //! those of now.
+//!
+//! Of several ranks the first has the folder. It reads the checkpoint, and the others get its header
+//! and the state from it: no disk has to be shared but that of the shards.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,14 +16,17 @@ use console::layers::differences;
 use console::usage;
 use model::device::{self, FusedKernels, Tuning};
 use model::files::checkpoint::{self, Checkpoint, Header, LoaderPosition, Snapshot};
+use native::Ranks;
 use sampler::{Cursor, Sampler};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
+use super::alike;
 use super::data::{self, num_threads, open_as_before, open_sampler};
 use super::log_grid::LogGrid;
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::step::Stepper;
+use super::world::{self, World};
 use crate::config::{self, RunConfig};
 
 /// What a user asks for beside the config.
@@ -87,6 +93,8 @@ impl Earlier {
 
 /// A run, ready to step.
 pub struct Session {
+    /// Those that make each step together.
+    pub ranks: Ranks,
     /// The resolved config.
     pub config: RunConfig,
     /// Where it computes.
@@ -97,8 +105,8 @@ pub struct Session {
     pub sampler: Arc<Sampler>,
     /// Networks and optimizer.
     pub stepper: Stepper,
-    /// The run's folder, locked.
-    pub run_dir: RunDir,
+    /// The run's folder, locked; rank 0 has it.
+    pub run_dir: Option<RunDir>,
     /// Optimizer steps done so far.
     pub step: u64,
     /// The next batch.
@@ -113,23 +121,33 @@ pub struct Session {
 
 impl Session {
     /// Builds everything, restored from the newest checkpoint if the run folder has one.
-    pub fn prepare(request: &Request, mut config: RunConfig) -> Result<Self> {
-        let (device, fused_kernels) = settle(&mut config, &request.device)?;
-        let earlier = Earlier::find(request)?;
-        let sampler = match &earlier {
-            Some(earlier) if !request.allows(data::SHARDS) => {
-                let header = &earlier.checkpoint.header;
-                open_as_before(&request.shards, &config, device, header)?
-            }
-            _ => open_sampler(&request.shards, &config, device)?,
-        };
-        let schedule = Schedule::new(&config, sampler.steps_per_epoch())?;
-        let (run_dir, checkpoint, found) = match earlier {
-            Some(earlier) => (earlier.run_dir, Some(earlier.checkpoint), earlier.notes),
-            None => (Earlier::start(request)?, None, Vec::new()),
-        };
-        let stepper = Stepper::new(&config, device, Kind::Float)?;
+    pub fn prepare(request: &Request, config: RunConfig) -> Result<Self> {
+        Self::among(&Ranks::alone(), request, config)
+    }
+
+    /// The same for one of several ranks. What one of them refuses ends all.
+    pub fn among(ranks: &Ranks, request: &Request, mut config: RunConfig) -> Result<Self> {
+        let (device, fused_kernels) = ranks.together(settle(&mut config, &request.device))?;
+        let earlier = ranks.together(match ranks.is_first() {
+            true => Earlier::find(request),
+            false => Ok(None),
+        })?;
+        let header = header_of_first(ranks, earlier.as_ref())?;
+        let as_before = header.as_ref().filter(|_| !request.allows(data::SHARDS));
+        let sampler = ranks.together(match as_before {
+            Some(header) => open_as_before(ranks, &request.shards, &config, device, header),
+            None => open_sampler(ranks, &request.shards, &config, device),
+        })?;
+        alike::check(ranks, &config, &sampler)?;
+        let schedule = Schedule::among(ranks.size() as u64, &config, sampler.steps_per_epoch())?;
+        let (run_dir, checkpoint, found) = ranks.together(match (earlier, ranks.is_first()) {
+            (_, false) => Ok((None, None, Vec::new())),
+            (Some(it), _) => Ok((Some(it.run_dir), Some(it.checkpoint), it.notes)),
+            (None, _) => Earlier::start(request).map(|made| (Some(made), None, Vec::new())),
+        })?;
+        let stepper = ranks.together(Stepper::among(ranks, &config, device, Kind::Float))?;
         let mut session = Session {
+            ranks: ranks.clone(),
             config,
             device,
             schedule,
@@ -149,21 +167,45 @@ impl Session {
         session.note_fresh();
         let slow = session.config.optim.precision.note(device);
         session.notes.extend(slow.map(str::to_owned));
-        if let Some(checkpoint) = checkpoint {
-            session.restore(&checkpoint, request)?;
+        if let Some(header) = header {
+            let restored = session.restore(&header, checkpoint, request);
+            ranks.together(restored)?;
         }
-        session.run_dir.write_config(&session.config_text()?)?;
+        session.take_state_of_first();
+        let written = match &session.run_dir {
+            Some(run_dir) => run_dir.write_config(&session.config_text()?),
+            None => Ok(()),
+        };
+        ranks.together(written)?;
         Ok(session)
+    }
+
+    /// Every tensor that a step moves, with its name in a checkpoint.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        let mut tensors = self.stepper.method.state();
+        let optim = self.stepper.optim.state().into_iter();
+        tensors.extend(optim.map(|(name, tensor)| (format!("optim.{name}"), tensor)));
+        tensors
+    }
+
+    /// Gives every rank the state of rank 0.
+    fn take_state_of_first(&self) {
+        if !self.ranks.are_several() {
+            return;
+        }
+        for (_, mut tensor) in self.state() {
+            let sent = tensor.contiguous();
+            self.ranks.broadcast_(&sent);
+            no_grad(|| tensor.copy_(&sent));
+        }
     }
 
     /// Copies the state after `step` steps to the host.
     pub fn snapshot(&self, step: u64, cursor: Cursor) -> Result<Snapshot> {
-        let mut tensors = self.stepper.method.state();
-        let optim = self.stepper.optim.state().into_iter();
-        tensors.extend(optim.map(|(name, tensor)| (format!("optim.{name}"), tensor)));
         let header = Header {
             version: 0,
             step,
+            world: self.ranks.size() as u64,
             cursor: LoaderPosition {
                 epoch: cursor.epoch,
                 step: cursor.step,
@@ -175,7 +217,7 @@ impl Session {
             device: device_kind(self.device).to_owned(),
             crc32c: Default::default(),
         };
-        Snapshot::take(header, &tensors)
+        Snapshot::take(header, &self.state())
     }
 
     fn config_text(&self) -> Result<String> {
@@ -183,28 +225,31 @@ impl Session {
     }
 
     fn note_fresh(&mut self) {
-        if let Some(moved) = self.run_dir.moved_to() {
+        if let Some(moved) = self.run_dir.as_ref().and_then(RunDir::moved_to) {
             let moved = moved.display();
             self.notes
                 .push(format!("--fresh: the earlier run is now {moved}"));
         }
     }
 
-    fn restore(&mut self, checkpoint: &Checkpoint, request: &Request) -> Result<()> {
-        let header = &checkpoint.header;
-        self.refuse_changes(header, request)?;
-        self.stepper
-            .method
-            .load_state(&checkpoint.networks())
-            .context("loading the checkpoint's networks")?;
-        self.stepper
-            .optim
-            .load_state(&checkpoint.part("optim."))
-            .context("loading the checkpoint's optimizer")?;
+    /// Goes on after the checkpoint of `header`; rank 0 has the rest of it.
+    fn restore(
+        &mut self,
+        header: &Header,
+        checkpoint: Option<Checkpoint>,
+        request: &Request,
+    ) -> Result<()> {
+        let then = World::of_checkpoint(header)?;
+        self.refuse_changes(header, &then, request)?;
+        if let Some(checkpoint) = checkpoint {
+            self.load(&checkpoint)?;
+        }
         self.step = header.step;
         self.grid_before = Some(LogGrid::of_checkpoint(header)?);
         let LoaderPosition { epoch, step } = header.cursor;
+        let (step, change) = world::moved(&then, &self.world(), step);
         self.cursor = Cursor { epoch, step };
+        self.notes.extend(change);
         if self.cursor.step >= self.sampler.steps_per_epoch() {
             // Only after an allowed change of the data: the epoch that was under way has no such
             // step any more.
@@ -218,20 +263,49 @@ impl Session {
             self.step,
             self.schedule.total_steps()
         ));
-        let note = data::note(header, &self.sampler, &self.config)?;
+        let ranks = self.ranks.size() as u64;
+        let note = data::note(header, &self.sampler, &self.config, ranks)?;
         self.notes.extend(note);
         self.note_inexactness(header.torch_threads, &header.device);
         Ok(())
     }
 
-    fn refuse_changes(&self, header: &Header, request: &Request) -> Result<()> {
+    fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.stepper
+            .method
+            .load_state(&checkpoint.networks())
+            .context("loading the checkpoint's networks")?;
+        self.stepper
+            .optim
+            .load_state(&checkpoint.part("optim."))
+            .context("loading the checkpoint's optimizer")
+    }
+
+    /// How the pairs of a step are shared now.
+    fn world(&self) -> World {
+        World::new(self.ranks.size() as u64, &self.config)
+    }
+
+    fn refuse_changes(&self, header: &Header, world: &World, request: &Request) -> Result<()> {
         let then = config::parse_resolved(&header.config, "the checkpoint's config")?;
         let mut changes = String::new();
+        let as_many_pairs = world.pairs_per_step() == self.world().pairs_per_step();
+        if !as_many_pairs && world.ranks != self.world().ranks {
+            let _ = write!(
+                changes,
+                "; ranks: {} -> {}, pairs in a step: {} -> {} (--global-batch {2} keeps them)",
+                world.ranks,
+                self.world().ranks,
+                world.pairs_per_step(),
+                self.world().pairs_per_step()
+            );
+        }
         for (key, was, is) in differences(&then, &self.config) {
             let changes_no_weight = ["run.", "probe."]
                 .iter()
                 .any(|section| key.starts_with(section));
-            if !changes_no_weight && !request.allows(&key) {
+            let is_another_share = as_many_pairs && world::SHARES.contains(&key.as_str());
+            if !changes_no_weight && !is_another_share && !request.allows(&key) {
                 let _ = write!(changes, "; {key}: {was} -> {is}");
             }
         }
@@ -244,7 +318,7 @@ impl Session {
             None => Ok(()),
             Some(changes) => Err(usage(format!(
                 "{} holds another run (step {}): {changes}. Give another --out, --fresh to start over, or --allow-change KEY",
-                self.run_dir.path().display(),
+                request.out.display(),
                 header.step
             ))),
         }
@@ -266,6 +340,16 @@ impl Session {
             );
         }
     }
+}
+
+/// The header of the checkpoint that rank 0 goes on from, if there is one.
+fn header_of_first(ranks: &Ranks, earlier: Option<&Earlier>) -> Result<Option<Header>> {
+    let header = earlier.map(|earlier| &earlier.checkpoint.header);
+    if !ranks.are_several() {
+        return Ok(header.cloned());
+    }
+    let bytes = ranks.bytes_of_first(serde_json::to_vec(&header)?)?;
+    serde_json::from_slice(&bytes).context("reading what rank 0 says of its checkpoint")
 }
 
 /// Where `config` is to run, and everything about it that has to be said before libtorch's first

@@ -76,9 +76,20 @@ impl Signals {
 
     /// The name of the signal that came, if one did.
     pub fn received(&self) -> Option<&'static str> {
+        Self::name(self.number())
+    }
+
+    /// Its number; 0 if none came.
+    pub(crate) fn number(&self) -> i64 {
         // Relaxed: the value stands for itself, it publishes nothing.
-        let number = self.received.load(Ordering::Relaxed) as i32;
-        let heard = HEARD.into_iter().find(|(signal, _)| *signal == number);
+        self.received.load(Ordering::Relaxed) as i64
+    }
+
+    /// What is heard under this number.
+    pub(crate) fn name(number: i64) -> Option<&'static str> {
+        let heard = HEARD
+            .into_iter()
+            .find(|(signal, _)| i64::from(*signal) == number);
         heard.map(|(_, name)| name)
     }
 

@@ -133,7 +133,8 @@ impl Ranks {
         }
         let store = group::Store::new();
         let of_rank = |rank| {
-            let group = Group::join_local(&store, rank, size, within.as_millis() as i64);
+            let ms = within.as_millis() as i64;
+            let group = Group::join_local(&store, rank, size, Device::Cpu, ms);
             let hosts = vec!["this machine".to_owned(); size];
             work(&Ranks::of(
                 group.expect("threads meet"),
@@ -156,6 +157,19 @@ impl Ranks {
                 })
                 .collect()
         })
+    }
+
+    /// A group of this process alone that makes its collectives all the same, on `device`: for tests of
+    /// NCCL where there is one GPU.
+    ///
+    /// # Errors
+    /// If libtorch has no NCCL, or the device fails.
+    pub fn one_on(device: Device) -> Result<Self> {
+        let within = Duration::from_secs(30);
+        let ms = within.as_millis() as i64;
+        let group = Group::join_local(&group::Store::new(), 0, 1, device, ms)?;
+        let hosts = vec!["this machine".to_owned()];
+        Ok(Ranks::of(group, 0, 1, hosts, within))
     }
 
     fn of(
@@ -203,7 +217,7 @@ impl Ranks {
     /// The team of this rank, if all ranks fall into teams of `count`, which divides their number.
     /// `None` where it is the only member.
     pub fn team(&self, count: usize) -> Option<Team> {
-        let group = self.group().filter(|_| count > 1)?;
+        let group = self.group().filter(|_| count > 1 || self.size() == 1)?;
         let first = self.rank() / count * count;
         Some(Team {
             group,

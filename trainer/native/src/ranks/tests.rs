@@ -83,6 +83,27 @@ fn a_failure_of_one_is_a_failure_of_all() {
 }
 
 #[test]
+fn one_failure_of_several_is_told_by_one() {
+    let found = Ranks::in_threads(3, |ranks| {
+        let reason = if ranks.rank() == 0 {
+            "no disk"
+        } else {
+            "no room"
+        };
+        ranks.together(Err::<(), _>(anyhow!(reason))).unwrap_err()
+    });
+    let told = |rank: usize| (found[rank].is::<PeerFailed>(), found[rank].to_string());
+    assert_eq!(told(0), (false, "no disk".to_owned()));
+    assert_eq!(told(1), (false, "no room".to_owned()));
+    assert_eq!(told(2), (false, "no room".to_owned()));
+    let alike = Ranks::in_threads(3, |ranks| {
+        let failed = ranks.together(Err::<(), _>(anyhow!("no disk")));
+        failed.unwrap_err().is::<PeerFailed>()
+    });
+    assert_eq!(alike, [false, true, true]);
+}
+
+#[test]
 fn the_others_wait_for_what_the_first_does_alone() {
     let found = Ranks::in_threads(2, |ranks| {
         let began = std::time::Instant::now();
