@@ -4,19 +4,28 @@ use anyhow::Result;
 use console::{print_json, print_line};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
 use eval::segmentation::Unlabelled;
+use host::Place;
 use model::device;
 use model::files::weights::Weights;
 use native::Ranks;
+use tch::Device;
 
-use super::weights;
+use super::{PATIENCE, weights};
 use crate::cli::ProbeArgs;
+use crate::launch::among;
 
-/// Runs the command.
-pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
-    let ranks = Ranks::alone();
-    let device = || device::select(&args.backbone.device);
-    let given = || Ok((device()?, splits(args)?, weights_of(args)?));
-    let (device, splits, weights) = ranks.together(given())?;
+/// Runs the command; the value is the exit code.
+pub(super) fn probe(args: &ProbeArgs, place: &Place) -> Result<u8> {
+    let device = device::select_for(&args.backbone.device, place)?;
+    among(place, device, PATIENCE, |ranks| {
+        probe_among(ranks, device, args)?;
+        Ok(0)
+    })
+}
+
+fn probe_among(ranks: &Ranks, device: Device, args: &ProbeArgs) -> Result<()> {
+    let given = || Ok((splits(args)?, weights_of(args)?));
+    let (splits, weights) = ranks.together(given())?;
     let report = measure(&Request {
         weights: &weights,
         splits: &splits,
@@ -30,7 +39,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
         },
         device,
         pictures: args.pictures.as_deref(),
-        ranks: &ranks,
+        ranks,
     })?;
     match (report, args.json) {
         (None, _) => Ok(()),

@@ -5,36 +5,44 @@ use console::layers::summary;
 use console::{print_json, print_line, say, usage};
 use eval::segmentation::{Dataset, Unlabelled};
 use eval::transfer::{self, BUILT_IN, Request, Tuning};
+use host::Place;
 use model::device;
 use native::Ranks;
+use tch::Device;
 
-use super::weights;
+use super::{PATIENCE, weights};
 use crate::cli::TransferArgs;
+use crate::launch::among;
 use crate::run::{EXIT_INTERRUPTED, Signals};
 
 /// Runs the command; the value is the exit code.
-pub(super) fn transfer(args: &TransferArgs) -> Result<u8> {
+pub(super) fn transfer(args: &TransferArgs, place: &Place) -> Result<u8> {
     if args.list_configs {
         for (name, text) in BUILT_IN {
             print_line(format_args!("{name:20} {}", summary(text)))?;
         }
         return Ok(0);
     }
+    let device = device::select_for(&args.backbone.device, place)?;
+    among(place, device, PATIENCE, |ranks| {
+        transfer_among(ranks, device, args)
+    })
+}
+
+fn transfer_among(ranks: &Ranks, device: Device, args: &TransferArgs) -> Result<u8> {
     let (Some(weights), Some(data), Some(out)) = (&args.weights, &args.data, &args.out) else {
         return Err(usage(
             "transfer seg needs WEIGHTS, --data DIR and --out DIR; see --help",
         ));
     };
-    let ranks = Ranks::alone();
     let given = || -> Result<_> {
         let config = transfer::resolve(&args.config, &args.overrides)?;
-        let device = device::select(&args.backbone.device)?;
         let open = |split| Dataset::open(data, split, Unlabelled::of(args.skip_unlabelled));
         let splits = [open("train")?, open("val")?];
         let weights = weights::named(weights, &args.backbone, config.seed)?;
-        Ok((config, device, splits, weights))
+        Ok((config, splits, weights))
     };
-    let (config, device, [train, test], weights) = ranks.together(given())?;
+    let (config, [train, test], weights) = ranks.together(given())?;
     let mut tuning = Tuning::prepare(Request {
         weights: &weights,
         train,
@@ -42,7 +50,7 @@ pub(super) fn transfer(args: &TransferArgs) -> Result<u8> {
         config,
         out,
         device,
-        ranks: &ranks,
+        ranks,
     })?;
     // While it trains, a signal means: checkpoint, then leave. Scoring has nothing to save.
     let signals = Signals::listen()?;
