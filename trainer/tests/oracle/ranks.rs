@@ -1,8 +1,6 @@
 //! Several ranks against one process on the whole batch, in float64: whole optimizer steps of every
 //! method, and of the switches of the paper's tables 2 to 4.
 
-use std::collections::BTreeMap;
-
 use model::align::OffsetUnit;
 use model::cluster::{Metric, Seeds};
 use native::Ranks;
@@ -12,7 +10,7 @@ use trainer::method::{Align, MethodName, Symmetric, Target, View, Views};
 use trainer::run::{Profile, Stepper};
 
 use super::golden::{max_abs, one_thread};
-use super::step::{State, start, terms, views};
+use super::step::{State, terms, views};
 
 /// Pairs of a forward pass over all ranks.
 const PAIRS: i64 = 8;
@@ -81,27 +79,16 @@ fn stepper(ranks: &Ranks, config: &RunConfig) -> Stepper {
     one_thread();
     let mut config = config.clone();
     config.data.batch = (PAIRS / ranks.size() as i64) as u64;
-    let mut stepper = Stepper::among(ranks, &config, Device::Cpu, Kind::Double).unwrap();
-    let named: State = stepper.method.state().into_iter().collect();
-    let counters = BTreeMap::from([
-        ("memory.queue_pointer".to_owned(), 7),
-        ("memory.kmeans_draws".to_owned(), 3),
-    ]);
-    let started = named
-        .iter()
-        .zip(0..)
-        .map(|((name, tensor), salt)| (name.clone(), start(name, tensor, salt, &counters)));
-    stepper.method.load_state(&started.collect()).unwrap();
-    stepper
+    Stepper::among(ranks, &config, Device::Cpu, Kind::Double).unwrap()
 }
 
 /// Means over all ranks of the losses of every batch, norms of gradient and weights after every step,
 /// and the state after the last: both networks, queue, momentum.
-fn stepped(ranks: &Ranks, config: &RunConfig) -> State {
+fn stepped(ranks: &Ranks, config: &RunConfig, steps: u64) -> State {
     let mut stepper = stepper(ranks, config);
     let (boxes, mut idle) = (boxes(), Profile::new(false, Device::Cpu));
     let mut found = State::new();
-    for step in 0..STEPS {
+    for step in 0..steps {
         stepper.begin(step + 1);
         for batch in 0..ACCUMULATE {
             let number = (step * ACCUMULATE + batch) as i64;
@@ -142,26 +129,20 @@ fn assert_same(label: &str, found: &State, expected: &State) {
 }
 
 /// Holds 2 and 4 ranks against one process.
-fn check(label: &str, config: &RunConfig) {
-    check_against(label, &[2, 4], config, config);
+fn check(label: &str, config: &RunConfig, steps: u64) {
+    let expected = stepped(&Ranks::alone(), config, steps);
+    [2, 4].map(|size| check_against(label, size, config, &expected, steps));
 }
 
-fn check_against(label: &str, sizes: &[usize], config: &RunConfig, alone: &RunConfig) {
-    let expected = stepped(&Ranks::alone(), alone);
-    for &size in sizes {
-        let all = Ranks::in_threads(size, |ranks| stepped(ranks, config));
-        for (rank, found) in all.iter().enumerate() {
-            assert_same(&format!("{label}, rank {rank} of {size}"), found, &expected);
-            assert!(*found == all[0], "{label}: ranks of {size} differ in bits");
-        }
-    }
-}
-
-/// A config of MultiSiam with a change.
-fn check_change(label: &str, change: impl FnOnce(&mut RunConfig)) {
-    let mut changed = config(MethodName::Multisiam);
-    change(&mut changed);
-    check(label, &changed);
+/// Holds so many ranks against what one process has.
+fn check_against(label: &str, size: usize, config: &RunConfig, expected: &State, steps: u64) {
+    let all = Ranks::in_threads(size, |ranks| stepped(ranks, config, steps));
+    assert_same(&format!("{label}, {size} ranks"), &all[0], expected);
+    let is_first = |found: &State| *found == all[0];
+    assert!(
+        all.iter().all(is_first),
+        "{label}: ranks of {size} differ in bits"
+    );
 }
 
 #[test]
@@ -173,32 +154,47 @@ fn every_method_over_ranks_is_that_of_one_process() {
         MethodName::Moco,
         MethodName::Mocov2,
     ] {
-        check(name.title(), &config(name));
+        check(name.title(), &config(name), STEPS);
+    }
+}
+
+/// All switches of tables 2 to 4, as few runs as hold them; and gradients that set out early.
+#[test]
+fn so_are_the_switches_of_tables_2_to_4() {
+    type Change = fn(&mut RunConfig);
+    let changes: [(&str, Change); 4] = [
+        ("roi, no attention, k = 4, random seeds", |c| {
+            (c.method.align, c.method.attention) = (Align::Roi, false);
+            (c.method.k, c.method.km_init) = (4, Seeds::Random);
+        }),
+        ("no alignment, dense, euclidean", |c| {
+            (c.method.align, c.method.target) = (Align::None, Target::Dense);
+            c.method.km_metric = Metric::Euclidean;
+        }),
+        ("offsets in pixels, one way, overlap", |c| {
+            c.method.offset_unit = OffsetUnit::Pixel;
+            c.method.symmetric = Symmetric::OneWay;
+            c.run.overlap = true;
+        }),
+        ("no clusters", |c| c.method.target = Target::Pixel),
+    ];
+    for (label, change) in changes {
+        let mut changed = config(MethodName::Multisiam);
+        change(&mut changed);
+        check(label, &changed, 1);
     }
 }
 
 #[test]
-fn so_are_the_switches_of_tables_2_to_4() {
-    check_change("roi", |c| c.method.align = Align::Roi);
-    check_change("no alignment", |c| c.method.align = Align::None);
-    check_change("pixels", |c| c.method.offset_unit = OffsetUnit::Pixel);
-    check_change("no attention", |c| c.method.attention = false);
-    check_change("k = 4", |c| c.method.k = 4);
-    check_change("dense", |c| c.method.target = Target::Dense);
-    check_change("no clusters", |c| c.method.target = Target::Pixel);
-    check_change("euclidean", |c| c.method.km_metric = Metric::Euclidean);
-    check_change("random seeds", |c| c.method.km_init = Seeds::Random);
-    check_change("one way", |c| c.method.symmetric = Symmetric::OneWay);
-}
-
-#[test]
 fn groups_of_batch_norm_are_those_of_the_whole_batch() {
-    for name in [MethodName::Mocov2, MethodName::MultisiamMoco] {
-        for bn_splits in [2, 4] {
-            let mut config = config(name);
-            config.model.bn_splits = bn_splits;
-            check(&format!("{} in {bn_splits} parts", name.title()), &config);
-        }
+    for (name, bn_splits) in [(MethodName::Mocov2, 2), (MethodName::MultisiamMoco, 4)] {
+        let mut config = config(name);
+        config.model.bn_splits = bn_splits;
+        check(
+            &format!("{} in {bn_splits} parts", name.title()),
+            &config,
+            1,
+        );
     }
 }
 
@@ -209,13 +205,9 @@ fn without_syncbn_every_rank_is_a_group() {
         apart.model.sync_bn = false;
         let mut alone = config(MethodName::Mocov2);
         alone.model.bn_splits = size as i64;
-        check_against("without SyncBN", &[size], &apart, &alone);
+        let expected = stepped(&Ranks::alone(), &alone, 1);
+        check_against("without SyncBN", size, &apart, &expected, 1);
     }
-}
-
-#[test]
-fn gradients_that_set_out_early_are_the_same() {
-    check_change("overlap", |c| c.run.overlap = true);
 }
 
 #[test]
@@ -263,7 +255,7 @@ fn a_bad_loss_of_one_rank_changes_nothing_anywhere_and_is_named() {
 fn a_process_alone_makes_no_collective() {
     Ranks::in_threads(2, |ranks| {
         let before = ranks.counted();
-        drop(stepped(&Ranks::alone(), &config(MethodName::Byol)));
+        drop(stepped(&Ranks::alone(), &config(MethodName::Byol), 1));
         assert_eq!(ranks.counted(), before);
     });
     assert_eq!(Ranks::alone().counted(), native::Counted::default());

@@ -63,12 +63,7 @@ fn scattered(shape: &[i64], salt: i64) -> Tensor {
 }
 
 /// `start` of the golden script: the first value of a tensor of the state.
-pub(super) fn start(
-    name: &str,
-    tensor: &Tensor,
-    salt: i64,
-    counters: &BTreeMap<String, i64>,
-) -> Tensor {
+fn start(name: &str, tensor: &Tensor, salt: i64, counters: &BTreeMap<String, i64>) -> Tensor {
     let last = name.rsplit('.').next().unwrap();
     let size = tensor.size();
     if tensor.kind() == Kind::Int64 {
