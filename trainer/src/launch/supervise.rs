@@ -17,8 +17,8 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{raise, signal_name};
 
-use super::children::{Children, is_ignored};
-use crate::run::EXIT_INTERRUPTED;
+use super::children::Children;
+use crate::run::{EXIT_INTERRUPTED, is_ignored};
 
 /// Time between two looks at children and signals: short beside a step.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -30,7 +30,7 @@ pub use profile::Profile;
 pub use schedule::Schedule;
 pub(crate) use session::settle;
 pub use session::{Request, Session};
-pub(crate) use signals::EXIT_INTERRUPTED;
 pub use signals::Signals;
+pub(crate) use signals::{EXIT_INTERRUPTED, is_ignored};
 pub use step::Stepper;
 pub use train::{Outcome, train};
