@@ -22,6 +22,7 @@ mod train;
 mod upload;
 mod world;
 
+pub(crate) use alike::Identity;
 pub(crate) use data::open_sampler;
 pub use host_batch::HostBatch;
 pub(crate) use host_batch::{BOX_VALUES, FixedBatch};
