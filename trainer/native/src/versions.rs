@@ -60,4 +60,10 @@ mod tests {
     fn a_cpu_is_no_gpu() {
         assert_eq!(gpu_name(Device::Cpu), None);
     }
+    #[test]
+    #[ignore = "needs CUDA"]
+    fn a_gpu_has_a_name() {
+        let name = gpu_name(crate::cuda_device(0).unwrap()).unwrap();
+        assert!(!name.is_empty() && !name.contains('\0'), "{name:?}");
+    }
 }
