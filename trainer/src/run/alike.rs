@@ -21,26 +21,27 @@ pub(crate) struct Identity {
     /// CRC32C of the program's file, in hexadecimal.
     pub(crate) program: String,
     /// The resolved config, as TOML.
-    config: String,
-    /// Names the frames.
+    pub(crate) config: String,
+    /// Names the frames; empty without any.
     pub(crate) shards: String,
     /// How many there are.
     pub(crate) frames: u64,
 }
 
 impl Identity {
-    pub(crate) fn of(config: &RunConfig, sampler: &Sampler) -> Result<Self> {
-        let data = data::data_id(sampler);
+    /// Of who would train as `config` says, on what `sampler` draws from.
+    pub(crate) fn of(config: &RunConfig, sampler: Option<&Sampler>) -> Result<Self> {
+        let data = sampler.map(data::data_id);
         Ok(Identity {
             program: program()?,
             config: toml::to_string(config).context("writing the config as TOML")?,
-            shards: data.fingerprint,
-            frames: data.frames,
+            frames: data.as_ref().map_or(0, |data| data.frames),
+            shards: data.map_or_else(String::new, |data| data.fingerprint),
         })
     }
 
     /// How this differs from what rank 0 says, if it does.
-    fn difference(&self, first: &Self) -> Result<Option<String>> {
+    pub(crate) fn difference(&self, first: &Self) -> Result<Option<String>> {
         if self.program != first.program {
             return Ok(Some(format!(
                 "runs another program than rank 0 (CRC32C {}, not {})",
@@ -67,12 +68,8 @@ impl Identity {
 }
 
 /// What each rank says of itself, by rank.
-pub(crate) fn identities(
-    ranks: &Ranks,
-    config: &RunConfig,
-    sampler: &Sampler,
-) -> Result<Vec<Identity>> {
-    let mine = ranks.together(Identity::of(config, sampler))?;
+fn identities(ranks: &Ranks, config: &RunConfig, sampler: &Sampler) -> Result<Vec<Identity>> {
+    let mine = ranks.together(Identity::of(config, Some(sampler)))?;
     let all = ranks.gather_bytes(&serde_json::to_vec(&mine)?)?;
     all.iter()
         .map(|bytes| serde_json::from_slice(bytes).context("reading what a rank says of itself"))

@@ -22,6 +22,7 @@ mod train;
 mod upload;
 mod world;
 
+pub(crate) use alike::Identity;
 pub(crate) use data::open_sampler;
 pub use host_batch::HostBatch;
 pub(crate) use host_batch::{BOX_VALUES, FixedBatch};
@@ -30,7 +31,7 @@ pub use profile::Profile;
 pub use schedule::Schedule;
 pub(crate) use session::settle;
 pub use session::{Request, Session};
-pub(crate) use signals::EXIT_INTERRUPTED;
 pub use signals::Signals;
+pub(crate) use signals::{EXIT_INTERRUPTED, is_ignored};
 pub use step::Stepper;
 pub use train::{Outcome, train};
