@@ -9,7 +9,7 @@ import time
 
 import runs
 from ground import PATIENCE, STEPS, rank_environment
-from jobs import Job, check, ends_of, environment, wait_until
+from jobs import Job, check, ends_of, environment, is_waiting, wait_until
 from stops import FAILED, MARGIN, begun, says, time_limit
 
 HOSTS = ["ranks-a", "ranks-b"]
@@ -89,9 +89,10 @@ def an_outage_below_the_limit_changes_nothing(ground, outage=6, limit=60):
         for host, step in [(1, 2), (0, 6)]:
             begun(out, jobs[0], step)
             unplug(host)
-            time.sleep(outage)
+            until = time.monotonic() + outage
+            wait_until(lambda: all(is_waiting(job.process.pid) for job in jobs), outage, "all wait for the network")
+            time.sleep(max(0, until - time.monotonic()))
             check(all(job.code() is None for job in jobs), f"a rank has ended{''.join(job.tail() for job in jobs)}")
-            check(runs.step(out) < STEPS, "the cable was out, and the run went on to its end")
             plug(host)
         codes = ends_of(jobs, PATIENCE)
         check(codes == [0] * SIZE, f"exit codes {codes}{''.join(job.tail() for job in jobs)}")
