@@ -5,6 +5,7 @@
 //! use eval::segmentation::Unlabelled;
 //! use model::Network;
 //! use model::files::weights::Weights;
+//! use native::Ranks;
 //! use tch::Device;
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -16,8 +17,11 @@
 //!     options: Options::default(),
 //!     device: Device::Cpu,
 //!     pictures: None,
+//!     ranks: &Ranks::alone(),
 //! })?;
-//! println!("{report}");
+//! if let Some(report) = report {
+//!     println!("{report}");
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -30,9 +34,11 @@
 //! * [`cells`]: where the cells of a map lie on the picture.
 //! * [`recalibrate`]: batch-norm statistics for other images than those of training.
 //!
-//! Each takes a request and returns a report; nothing here knows of a command line.
+//! Each takes a request and returns a report; nothing here knows of a command line. Several ranks that
+//! evaluate as one all call the same function; rank 0 alone writes files.
 #![deny(missing_docs)]
 
+mod agree;
 pub mod cells;
 pub mod embed;
 pub mod frames;

@@ -200,13 +200,14 @@ Group* Group::join(const Place& place, int gpu, Millis join_timeout, Millis time
   return group.release();
 }
 
-Group* Group::join_local(const StorePtr& store, int rank, int size, Millis timeout) {
+Group* Group::join_local(const StorePtr& store, int rank, int size, int gpu, Millis timeout) {
   Place place;
   place.rank = rank;
   place.size = size;
   auto group = std::unique_ptr<Group>(new Group(place, timeout));
   group->store = store;
-  group->control = group->data = join_gloo(store, place, timeout);
+  group->control = join_gloo(store, place, timeout);
+  group->data = gpu < 0 ? group->control : join_nccl(store, place, gpu, timeout);
   return group.release();
 }
 
@@ -357,8 +358,9 @@ char* trainer_group_join(int rank, int size, const char* address, int port, int 
   });
 }
 
-char* trainer_group_join_local(void* store, int rank, int size, int64_t timeout_ms, void** out) {
-  return guarded([=] { *out = Group::join_local(*static_cast<StorePtr*>(store), rank, size, Millis(timeout_ms)); });
+char* trainer_group_join_local(void* store, int rank, int size, int gpu, int64_t timeout_ms, void** out) {
+  return guarded(
+      [=] { *out = Group::join_local(*static_cast<StorePtr*>(store), rank, size, gpu, Millis(timeout_ms)); });
 }
 
 char* trainer_group_sum(const void* group, at::Tensor* x) {

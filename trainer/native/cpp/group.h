@@ -37,7 +37,7 @@ class Group {
   // Joins the others; throws if they are not all there in time. With a GPU's ordinal, `data` is NCCL, else Gloo.
   static Group* join(const Place& place, int gpu, Millis join_timeout, Millis timeout);
   // A rank of several in one process, which share a store.
-  static Group* join_local(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size, Millis timeout);
+  static Group* join_local(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size, int gpu, Millis timeout);
 
   const Place place;
   const Millis timeout;

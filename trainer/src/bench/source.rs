@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use model::random::{stream, unit};
+use native::Ranks;
 use native::torch;
 use rand_chacha::rand_core::Rng;
-use native::Ranks;
 use sampler::{Batches, Cursor};
 use tch::{Device, Kind, Tensor};
 

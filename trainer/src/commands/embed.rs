@@ -3,18 +3,29 @@
 use anyhow::Result;
 use console::{print_json, say};
 use eval::embed::{Request, embed as write};
+use host::Place;
 use model::device;
+use native::Ranks;
+use tch::Device;
 
-use super::weights;
+use super::{PATIENCE, weights};
 use crate::cli::EmbedArgs;
+use crate::launch::among;
 
 /// Seed of a random network.
 const SEED: u64 = 0;
 
-/// Runs the command.
-pub(super) fn embed(args: &EmbedArgs) -> Result<()> {
-    let device = device::select(&args.backbone.device)?;
-    let weights = weights::named(&args.weights, &args.backbone, SEED)?;
+/// Runs the command; the value is the exit code.
+pub(super) fn embed(args: &EmbedArgs, place: &Place) -> Result<u8> {
+    let device = device::select_for(&args.backbone.device, place)?;
+    among(place, device, PATIENCE, |ranks| {
+        embed_among(ranks, device, args)?;
+        Ok(0)
+    })
+}
+
+fn embed_among(ranks: &Ranks, device: Device, args: &EmbedArgs) -> Result<()> {
+    let weights = ranks.together(weights::named(&args.weights, &args.backbone, SEED))?;
     let report = write(&Request {
         weights: &weights,
         shards: &args.shards,
@@ -23,7 +34,11 @@ pub(super) fn embed(args: &EmbedArgs) -> Result<()> {
         height: args.height,
         batch: args.batch,
         device,
+        ranks,
     })?;
+    let Some(report) = report else {
+        return Ok(());
+    };
     if args.json {
         return print_json(&report);
     }

@@ -13,11 +13,16 @@ mod transfer;
 mod visualize;
 mod weights;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use host::Place;
 
 use crate::cli::{Cli, Command, Task};
 use crate::launch;
+
+/// How long ranks that evaluate wait for each other: as long as c10d has NCCL wait.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs the command, in this process or in as many as it asks for; the value is the exit code.
 ///
@@ -32,11 +37,11 @@ pub fn run(cli: &Cli, place: &Place) -> Result<u8> {
         Command::Run(args) => return run::run(args, place),
         Command::Bench(args) => bench::bench(args)?,
         Command::Import(args) => import::import(args)?,
-        Command::Probe(args) => probe::probe(args)?,
+        Command::Probe(args) => return probe::probe(args, place),
         Command::Transfer {
             task: Task::Seg(args),
-        } => return transfer::transfer(args),
-        Command::Embed(args) => embed::embed(args)?,
+        } => return transfer::transfer(args, place),
+        Command::Embed(args) => return embed::embed(args, place),
         Command::Export(args) => export::export(args)?,
         Command::Plot(args) => plot::plot(args)?,
         Command::Visualize(args) => visualize::visualize(args)?,

@@ -4,30 +4,31 @@ use anyhow::Result;
 use console::{print_json, print_line};
 use eval::probe::{LinearConfig, Options, Request, Splits, measure};
 use eval::segmentation::Unlabelled;
+use host::Place;
 use model::device;
+use model::files::weights::Weights;
+use native::Ranks;
+use tch::Device;
 
-use super::weights;
+use super::{PATIENCE, weights};
 use crate::cli::ProbeArgs;
+use crate::launch::among;
 
-/// Runs the command.
-pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
-    let device = device::select(&args.backbone.device)?;
-    let unlabelled = Unlabelled::of(args.skip_unlabelled);
-    let splits = match args.holdout {
-        0 => Splits::open(&args.data, unlabelled)?,
-        held => Splits::held_out(&args.data, held, unlabelled)?,
-    };
-    let mut weights = weights::named(&args.weights, &args.backbone, args.seed)?;
-    for (stride, given) in [
-        (&mut weights.model.layer3_stride, args.layer3_stride),
-        (&mut weights.model.layer4_stride, args.layer4_stride),
-    ] {
-        *stride = given.unwrap_or(*stride);
-    }
-    weights.model.check()?;
+/// Runs the command; the value is the exit code.
+pub(super) fn probe(args: &ProbeArgs, place: &Place) -> Result<u8> {
+    let device = device::select_for(&args.backbone.device, place)?;
+    among(place, device, PATIENCE, |ranks| {
+        probe_among(ranks, device, args)?;
+        Ok(0)
+    })
+}
+
+fn probe_among(ranks: &Ranks, device: Device, args: &ProbeArgs) -> Result<()> {
+    let given = || Ok((splits(args)?, weights_of(args)?));
+    let (splits, weights) = ranks.together(given())?;
     let report = measure(&Request {
         weights: &weights,
-        splits: &splits.limited(args.limit_train, args.limit_test),
+        splits: &splits,
         options: Options {
             height: args.height,
             linear: LinearConfig {
@@ -38,9 +39,33 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<()> {
         },
         device,
         pictures: args.pictures.as_deref(),
+        ranks,
     })?;
-    match args.json {
-        true => print_json(&report),
-        false => print_line(&report),
+    match (report, args.json) {
+        (None, _) => Ok(()),
+        (Some(report), true) => print_json(&report),
+        (Some(report), false) => print_line(&report),
     }
+}
+
+fn splits(args: &ProbeArgs) -> Result<Splits> {
+    let unlabelled = Unlabelled::of(args.skip_unlabelled);
+    let splits = match args.holdout {
+        0 => Splits::open(&args.data, unlabelled)?,
+        held => Splits::held_out(&args.data, held, unlabelled)?,
+    };
+    Ok(splits.limited(args.limit_train, args.limit_test))
+}
+
+/// The weights in the form that is asked for.
+fn weights_of(args: &ProbeArgs) -> Result<Weights> {
+    let mut weights = weights::named(&args.weights, &args.backbone, args.seed)?;
+    for (stride, given) in [
+        (&mut weights.model.layer3_stride, args.layer3_stride),
+        (&mut weights.model.layer4_stride, args.layer4_stride),
+    ] {
+        *stride = given.unwrap_or(*stride);
+    }
+    weights.model.check()?;
+    Ok(weights)
 }

@@ -38,7 +38,11 @@ impl RunConfig {
 
     fn check_data(&self, ranks: u64) -> Result<()> {
         // One pair has no batch statistics: batch norm over 1x256 values is undefined.
-        let least = if ranks > 1 && self.model.sync_bn { 1 } else { 2 };
+        let least = if ranks > 1 && self.model.sync_bn {
+            1
+        } else {
+            2
+        };
         at_least("data.batch", self.data.batch, least)?;
         at_least("data.accumulate", self.data.accumulate, 1)?;
         // One batch in use, one being filled.

@@ -165,7 +165,10 @@ mod tests {
         }
         for (ranks, pairs) in [(3, 1024), (8, 1000), (1, 0)] {
             let line = batch(ranks, pairs).unwrap_err().to_string();
-            assert!(line.starts_with(&format!("--global-batch {pairs} ")), "{line}");
+            assert!(
+                line.starts_with(&format!("--global-batch {pairs} ")),
+                "{line}"
+            );
         }
     }
 

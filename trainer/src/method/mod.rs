@@ -37,7 +37,7 @@ use multisiam::MultiSiam;
 use multisiam_moco::MultiSiamMoco;
 use networks::{Networks, Setup};
 
-pub use config::{Align, MethodConfig, MethodName, Symmetric};
+pub use config::{Align, MethodConfig, MethodName, Symmetric, Target};
 pub use direction::{Direction, Seen};
 pub use heads::Heads;
 pub use networks::Roots;

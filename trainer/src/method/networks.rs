@@ -198,7 +198,9 @@ impl Networks {
         }
         let rows = x.permute([0, 2, 3, 1]).contiguous();
         let n = x.size()[0] as usize * self.ranks.size();
-        let dealt = self.ranks.permute(&rows, |row| dealt_from(row, n, parts as usize));
+        let dealt = self
+            .ranks
+            .permute(&rows, |row| dealt_from(row, n, parts as usize));
         dealt.permute([0, 3, 1, 2])
     }
 

@@ -44,7 +44,10 @@ impl BetweenRanks {
         [
             ("speed/collectives_s", self.collectives_s),
             ("speed/rank_wait_s", self.rank_wait_s),
-            ("speed/slowest_rank", self.slowest_rank.map(|rank| rank as f64)),
+            (
+                "speed/slowest_rank",
+                self.slowest_rank.map(|rank| rank as f64),
+            ),
         ]
     }
 }
@@ -90,7 +93,9 @@ impl CollectiveTimer {
             .iter()
             .map(|bytes| Some(f64::from_le_bytes(bytes.as_slice().try_into().ok()?)))
             .collect();
-        Ok(BetweenRanks::of(&seconds.context("a rank's time has eight bytes")?))
+        Ok(BetweenRanks::of(
+            &seconds.context("a rank's time has eight bytes")?,
+        ))
     }
 }
 

@@ -7,6 +7,7 @@ use eval::probe::{LinearConfig, Options, Request, Splits, measure};
 use eval::segmentation::{Dataset, Unlabelled};
 use model::ModelConfig;
 use model::files::weights::Weights;
+use native::Ranks;
 use tch::{Device, Tensor};
 
 use crate::config::ProbeConfig;
@@ -17,15 +18,21 @@ pub(crate) struct ProbeBeside {
     config: ProbeConfig,
     model: ModelConfig,
     device: Device,
+    ranks: Ranks,
     splits: Option<Splits>,
 }
 
 impl ProbeBeside {
-    /// Finds the images, so that a wrong folder ends the run before its first step.
+    /// Finds the images, which `ranks` share, so that a wrong folder ends the run before its first step.
     ///
     /// # Errors
     /// If probes are asked for and the set is not there.
-    pub(crate) fn new(config: &ProbeConfig, model: &ModelConfig, device: Device) -> Result<Self> {
+    pub(crate) fn new(
+        config: &ProbeConfig,
+        model: &ModelConfig,
+        device: Device,
+        ranks: &Ranks,
+    ) -> Result<Self> {
         let open = |split: &str| -> Result<Dataset> {
             let set = Dataset::open(&config.data, split, Unlabelled::of(config.skip_unlabelled))
                 .context("[probe] data")?
@@ -33,17 +40,21 @@ impl ProbeBeside {
             set.check_labels().context("[probe] data")?;
             Ok(set)
         };
-        let splits = match config.every {
-            0 => None,
-            _ => Some(Splits {
+        let open_both = || -> Result<Splits> {
+            Ok(Splits {
                 train: open("train")?,
                 test: open("val")?,
-            }),
+            })
+        };
+        let splits = match config.every {
+            0 => None,
+            _ => Some(ranks.together(open_both())?),
         };
         Ok(Self {
             config: config.clone(),
             model: model.clone(),
             device,
+            ranks: ranks.clone(),
             splits,
         })
     }
@@ -60,7 +71,8 @@ impl ProbeBeside {
         })
     }
 
-    /// mIoU of a linear classifier on C5 after `step` steps, in percent, if a probe is due.
+    /// mIoU of a linear classifier on C5 after `step` steps, in percent, if a probe is due. All ranks
+    /// call it; rank 0 is told.
     ///
     /// # Errors
     /// If an image cannot be read.
@@ -89,7 +101,8 @@ impl ProbeBeside {
             options,
             device: self.device,
             pictures: None,
+            ranks: &self.ranks,
         })?;
-        Ok(Some(report.c5.miou))
+        Ok(report.map(|report| report.c5.miou))
     }
 }

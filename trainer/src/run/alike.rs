@@ -47,19 +47,22 @@ impl Identity {
                 self.program, first.program
             )));
         }
-        if (&self.shards, self.frames) != (&first.shards, first.frames) {
-            return Ok(Some(format!(
-                "has other shards than rank 0: {} frames ({}), not {} ({})",
-                self.frames, self.shards, first.frames, first.shards
-            )));
-        }
         let parse = |text: &str| config::parse_resolved(text, "a rank's config");
         let changes = differences(&parse(&first.config)?, &parse(&self.config)?);
         let changes = changes
             .iter()
             .map(|(key, theirs, ours)| format!("{key} = {ours}, not {theirs}"));
         let changes = changes.collect::<Vec<_>>().join("; ");
-        Ok((!changes.is_empty()).then(|| format!("has another config than rank 0: {changes}")))
+        if !changes.is_empty() {
+            return Ok(Some(format!("has another config than rank 0: {changes}")));
+        }
+        if (&self.shards, self.frames) != (&first.shards, first.frames) {
+            return Ok(Some(format!(
+                "has other shards than rank 0: {} frames ({}), not {} ({})",
+                self.frames, self.shards, first.frames, first.shards
+            )));
+        }
+        Ok(None)
     }
 }
 
@@ -104,7 +107,10 @@ fn program() -> Result<String> {
     let mut file = fs::File::open("/proc/self/exe").context("reading the program's own file")?;
     let (mut crc, mut buffer) = (0, vec![0; 1 << 20]);
     loop {
-        match file.read(&mut buffer).context("reading the program's own file")? {
+        match file
+            .read(&mut buffer)
+            .context("reading the program's own file")?
+        {
             0 => return Ok(format!("{crc:08x}")),
             read => crc = crc32c::crc32c_append(crc, &buffer[..read]),
         }
@@ -128,25 +134,37 @@ mod tests {
         let mut config = RunConfig::default();
         config.data.batch = 8;
         let line = identity(&config).difference(&first).unwrap().unwrap();
-        assert_eq!(line, "has another config than rank 0: data.batch = 8, not 1024");
+        assert_eq!(
+            line,
+            "has another config than rank 0: data.batch = 8, not 1024"
+        );
         let shards = Identity {
             frames: 19,
             shards: "b".to_owned(),
             ..first.clone()
         };
         let line = shards.difference(&first).unwrap().unwrap();
-        assert_eq!(line, "has other shards than rank 0: 19 frames (b), not 20 (a)");
+        assert_eq!(
+            line,
+            "has other shards than rank 0: 19 frames (b), not 20 (a)"
+        );
         let program = Identity {
             program: "2".to_owned(),
             ..shards
         };
         let line = program.difference(&first).unwrap().unwrap();
-        assert!(line.starts_with("runs another program than rank 0"), "{line}");
+        assert!(
+            line.starts_with("runs another program than rank 0"),
+            "{line}"
+        );
     }
 
     #[test]
     fn a_program_names_its_own_bytes() {
         let bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(program().unwrap(), format!("{:08x}", crc32c::crc32c(&bytes)));
+        assert_eq!(
+            program().unwrap(),
+            format!("{:08x}", crc32c::crc32c(&bytes))
+        );
     }
 }

@@ -127,8 +127,9 @@ pub(super) fn note(
         return Ok(None);
     }
     let (was, is) = (header.data.frames, own);
-    let steps =
-        |batches: u64| Ok::<_, anyhow::Error>(Schedule::among(ranks, config, batches)?.total_steps());
+    let steps = |batches: u64| {
+        Ok::<_, anyhow::Error>(Schedule::among(ranks, config, batches)?.total_steps())
+    };
     let (batches_then, batches) = (was / (config.data.batch * ranks), sampler.steps_per_epoch());
     Ok(Some(format!(
         "--allow-change {SHARDS}: {was} -> {is} frames, {batches_then} -> {batches} batches an epoch, {} -> {} steps in all; from here on frames come in another order",

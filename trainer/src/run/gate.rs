@@ -208,7 +208,9 @@ impl Gate {
         };
         let told = Vec::<f64>::try_from(shared.culprits.to_kind(Kind::Double));
         let told = told.expect("one number a rank").into_iter().enumerate();
-        told.filter(|(_, bad)| *bad != 0.0).map(|(rank, _)| rank).collect()
+        told.filter(|(_, bad)| *bad != 0.0)
+            .map(|(rank, _)| rank)
+            .collect()
     }
 
     /// Gives the counters the values that they had `before`.

@@ -30,7 +30,12 @@ pub enum Phase {
 }
 
 const NAMES: [&str; 6] = [
-    "data wait", "upload", "forward", "backward", "ranks", "update",
+    "data wait",
+    "upload",
+    "forward",
+    "backward",
+    "ranks",
+    "update",
 ];
 /// Rows, pictures, probes, and the copies of checkpoints.
 const REST: &str = "rest";

@@ -40,8 +40,7 @@ impl Schedule {
         if total_steps == 0 {
             return Err(usage(format!(
                 "schedule.epochs = {} is less than one optimizer step of {} pairs; set schedule.total_steps",
-                s.epochs,
-                pairs_per_step
+                s.epochs, pairs_per_step
             )));
         }
         Ok(Schedule {

@@ -77,8 +77,7 @@ pub fn train(
         s.config.model.cell_px(),
         s.device,
     );
-    let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device);
-    let probe = ranks.together(probe)?;
+    let probe = ProbeBeside::new(&s.config.probe, &s.config.model, s.device, &ranks)?;
     probe.note().iter().for_each(|line| progress.note(line));
     let (mut first, mut last, mut interrupted_by) = (None, None, None);
     let mut profile = Profile::new(profiled, s.device);

@@ -72,8 +72,8 @@ fn describe(then: &World, now: &World, skipped: u64) -> String {
             world.ranks, world.batch, world.accumulate
         )
     };
-    let has_same_norms = now.pairs_per_pass() == then.pairs_per_pass()
-        && (now.is_synced || now.ranks == then.ranks);
+    let has_same_norms =
+        now.pairs_per_pass() == then.pairs_per_pass() && (now.is_synced || now.ranks == then.ranks);
     let what = match has_same_norms {
         true => "results differ in rounding alone".to_owned(),
         false => {
@@ -117,10 +117,16 @@ mod tests {
         assert!(note.unwrap().ends_with("results differ in rounding alone"));
         let (step, note) = moved(&eight, &world(2, 128, 4), 7);
         assert_eq!(step, 28);
-        assert!(note.unwrap().ends_with("batch norm sees 256 pairs, 1024 before"));
+        assert!(
+            note.unwrap()
+                .ends_with("batch norm sees 256 pairs, 1024 before")
+        );
         let (step, note) = moved(&world(2, 128, 4), &eight, 6);
         assert_eq!(step, 2, "of 1536 pairs taken");
-        assert!(note.unwrap().ends_with("; 512 pairs of this epoch are left out"));
+        assert!(
+            note.unwrap()
+                .ends_with("; 512 pairs of this epoch are left out")
+        );
     }
 
     #[test]
@@ -130,6 +136,9 @@ mod tests {
             ..world(ranks, batch, 1)
         };
         let (_, note) = moved(&apart(8, 128), &apart(4, 256), 3);
-        assert!(note.unwrap().ends_with("batch norm sees 256 pairs, 128 before"));
+        assert!(
+            note.unwrap()
+                .ends_with("batch norm sees 256 pairs, 128 before")
+        );
     }
 }

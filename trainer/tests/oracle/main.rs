@@ -12,5 +12,6 @@ mod cuda;
 mod golden;
 mod learning;
 mod loss;
+mod ranks;
 mod step;
 mod toy;

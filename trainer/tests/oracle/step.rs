@@ -25,7 +25,7 @@ const SIDE: i64 = 35;
 /// Values of the largest tensor.
 const MOST_VALUES: i64 = 2_359_296;
 
-type State = BTreeMap<String, Tensor>;
+pub(super) type State = BTreeMap<String, Tensor>;
 
 #[derive(Deserialize)]
 struct Cases {
@@ -83,7 +83,7 @@ fn start(name: &str, tensor: &Tensor, salt: i64, counters: &BTreeMap<String, i64
 }
 
 /// The views of batch `number` (from 0), with the golden boxes `[batch, view, n, 7]`.
-fn views(number: i64, boxes: &Tensor) -> Views {
+pub(super) fn views(number: i64, boxes: &Tensor) -> Views {
     let view = |which: i64| {
         let boxes = boxes.get(number).get(which);
         let n = boxes.size()[0];
@@ -172,7 +172,7 @@ impl Run {
 }
 
 /// Total, image branch, and 2D branch if there is one.
-fn terms(losses: Losses) -> Tensor {
+pub(super) fn terms(losses: Losses) -> Tensor {
     let terms = [losses.total, losses.loss_1d].into_iter();
     let terms: Vec<Tensor> = terms.chain(losses.loss_2d).collect();
     Tensor::stack(&terms, 0).detach()

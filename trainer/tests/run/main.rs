@@ -12,6 +12,7 @@ mod labelled;
 mod launch;
 mod pipes;
 mod plot;
+mod ranks;
 mod refusals;
 mod resume;
 mod signals;

@@ -4,6 +4,9 @@
 //! bicubic filter, as the views of training are. Frames of one size form batches; the rest of a row
 //! group that fills no batch is padded. Very long frames form smaller batches, so that a batch has at
 //! most the pixels of one of frames four times as wide as high.
+//!
+//! Several ranks take the batches of a row group by turns. The batches are the same for any number of
+//! ranks, and so is what a network makes of them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,6 +16,7 @@ use std::thread::Scope;
 use anyhow::{Result, anyhow};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use native::Ranks;
 use rayon::prelude::*;
 use sampler::FrameError;
 use sampler::frames::{Frames, Stored};
@@ -40,6 +44,8 @@ pub(crate) struct Pictures<'a> {
     pub cell_px: i64,
     /// So many at a time.
     pub batch: usize,
+    /// Those that share them.
+    pub ranks: &'a Ranks,
 }
 
 /// Frames that pass through the network together.
@@ -63,7 +69,7 @@ pub(crate) struct Shown {
 }
 
 impl<'a> Pictures<'a> {
-    /// Starts a thread that decodes all batches, row group by row group. It waits when it is
+    /// Starts a thread that decodes this rank's batches, row group by row group. It waits when it is
     /// [`BATCHES_AHEAD`] ahead, and ends when nobody receives any more.
     pub(crate) fn decode_ahead<'s>(self, scope: &'s Scope<'s, '_>) -> Receiver<Result<Shown>>
     where
@@ -71,16 +77,25 @@ impl<'a> Pictures<'a> {
     {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
-            let num_frames = self.frames.index().len();
-            let groups = (0..num_frames)
-                .step_by(GROUP_ROWS)
-                .map(|start| start..num_frames.min(start + GROUP_ROWS));
             // An error means that the receiver is gone, and with it the reason to go on.
-            let _ = groups
-                .into_iter()
+            let _ = self
+                .groups()
                 .try_for_each(|group| self.decode_group(group, &sender));
         });
         receiver
+    }
+
+    /// Row groups, by the numbers of their frames in the index.
+    pub(crate) fn groups(self) -> impl Iterator<Item = Range<usize>> {
+        let num_frames = self.frames.index().len();
+        (0..num_frames)
+            .step_by(GROUP_ROWS)
+            .map(move |start| start..num_frames.min(start + GROUP_ROWS))
+    }
+
+    /// This rank's batches of a group.
+    pub(crate) fn num_batches(&self, group: Range<usize>) -> usize {
+        self.plan(group).len()
     }
 
     fn decode_group(
@@ -105,7 +120,7 @@ impl<'a> Pictures<'a> {
         Ok(())
     }
 
-    /// Frames by their size as the network sees them, some at a time.
+    /// This rank's frames by their size as the network sees them, some at a time.
     fn plan(&self, group: Range<usize>) -> Vec<Planned> {
         let mut by_size: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
         for frame in group {
@@ -122,7 +137,8 @@ impl<'a> Pictures<'a> {
                 frames: frames.to_vec(),
             })
         });
-        batches.collect()
+        let (rank, size) = (self.ranks.rank(), self.ranks.size());
+        batches.skip(rank).step_by(size).collect()
     }
 
     fn advise(&self, batches: &[Planned]) {

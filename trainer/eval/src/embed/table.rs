@@ -9,8 +9,10 @@
 //! The footer's `multisiam.embedding` is JSON: `{weights, height_px}`. The file has its name only
 //! when it is whole.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::iter;
+use std::ops::Range;
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
 use console::usage;
 use host::{partial_name, publish};
+use native::Ranks;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -28,7 +31,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use schemas::catalog::Catalog;
 use schemas::selection::Selection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Rows of a row group.
 pub(crate) const GROUP_ROWS: usize = 2048;
@@ -53,53 +56,115 @@ pub(crate) struct Note {
     pub height_px: i64,
 }
 
-/// Features of the rows of a group, as they come.
+/// Features of the rows of a group, as they come: those of one rank, then of all.
 pub(crate) struct Features {
-    /// Number of the first frame in the index.
-    first: usize,
+    /// Numbers of the group's frames in the index.
+    group: Range<usize>,
     channels: usize,
     values: Vec<f32>,
-    num_missing: usize,
+    /// Rows that have a feature.
+    whole: Vec<usize>,
+    /// Rows that have none, and why.
+    broken: Vec<(usize, String)>,
+}
+
+/// What a rank says of its rows, before their values.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    whole: Vec<usize>,
     broken: Vec<(usize, String)>,
 }
 
 impl Features {
-    /// None yet, of `rows` frames from `first` on.
-    pub(crate) fn new(first: usize, rows: usize, channels: usize) -> Self {
+    /// None yet, of the frames of `group`.
+    pub(crate) fn new(group: Range<usize>, channels: usize) -> Self {
         Self {
-            first,
+            values: vec![0.0; group.len() * channels],
+            group,
             channels,
-            values: vec![0.0; rows * channels],
-            num_missing: rows,
+            whole: Vec::new(),
             broken: Vec::new(),
         }
     }
 
-    /// Frames that have not come.
-    pub(crate) fn num_missing(&self) -> usize {
-        self.num_missing
+    /// Frames that have come.
+    pub(crate) fn num_come(&self) -> usize {
+        self.whole.len() + self.broken.len()
     }
 
-    /// Rows that have no feature, and why.
-    pub(crate) fn broken(&self) -> &[(usize, String)] {
-        &self.broken
+    /// Rows that have no feature, and why, in order.
+    pub(crate) fn broken(&self) -> BTreeMap<usize, &str> {
+        let rows = self.broken.iter();
+        rows.map(|(row, reason)| (*row, reason.as_str())).collect()
     }
 
     /// `frame` has come.
     pub(crate) fn set(&mut self, frame: usize, feature: &[f32]) {
-        let start = (frame - self.first) * self.channels;
+        let row = frame - self.group.start;
+        let start = row * self.channels;
         self.values[start..start + self.channels].copy_from_slice(feature);
-        self.num_missing -= 1;
+        self.whole.push(row);
     }
 
     /// `frame` cannot be decoded.
     pub(crate) fn set_broken(&mut self, frame: usize, reason: &str) {
-        self.broken.push((frame - self.first, reason.to_owned()));
-        self.num_missing -= 1;
+        let row = frame - self.group.start;
+        self.broken.push((row, reason.to_owned()));
+    }
+
+    /// Brings what has come to each rank together on rank 0; the others are left with nothing.
+    ///
+    /// # Errors
+    /// If a rank is gone.
+    pub(crate) fn gather(self, ranks: &Ranks) -> Result<Self> {
+        if !ranks.are_several() {
+            return Ok(self);
+        }
+        let mut all = match ranks.is_first() {
+            true => self,
+            false => {
+                return ranks
+                    .gather_bytes(&self.to_bytes()?)
+                    .map(|_| Self::new(0..0, 1));
+            }
+        };
+        for bytes in ranks.gather_bytes(&[])?.iter().skip(1) {
+            all.add(bytes).context("features of another rank")?;
+        }
+        Ok(all)
+    }
+
+    /// A line of JSON, then the values of the rows that have a feature, in the line's order.
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let said = Said {
+            whole: self.whole.clone(),
+            broken: self.broken.clone(),
+        };
+        let mut bytes = serde_json::to_vec(&said)?;
+        bytes.push(b'\n');
+        for row in &self.whole {
+            let values = &self.values[row * self.channels..][..self.channels];
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        Ok(bytes)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let (said, values) = bytes.split_at(end.context("they have no first line")?);
+        let said: Said = serde_json::from_slice(said)?;
+        let (values, _) = values[1..].as_chunks();
+        let values: Vec<f32> = values.iter().copied().map(f32::from_le_bytes).collect();
+        for (row, feature) in said.whole.iter().zip(values.chunks_exact(self.channels)) {
+            self.set(self.group.start + row, feature);
+        }
+        self.broken.extend(said.broken);
+        Ok(())
     }
 
     fn into_array(self, value: FieldRef) -> FixedSizeListArray {
-        let mut is_valid = vec![true; self.values.len() / self.channels];
+        assert_eq!(self.num_come(), self.group.len(), "every frame has come");
+        let mut is_valid = vec![true; self.group.len()];
         self.broken
             .iter()
             .for_each(|(row, _)| is_valid[*row] = false);
@@ -270,4 +335,33 @@ fn properties() -> WriterProperties {
         .set_column_statistics_enabled(feature(), EnabledStatistics::None)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_of_all_ranks_come_together_on_the_first() {
+        for size in [1, 2, 3] {
+            let parts = Ranks::in_threads(size, |ranks| {
+                let mut features = Features::new(100..107, 2);
+                for frame in (100..107).filter(|frame| frame % size == ranks.rank()) {
+                    match frame {
+                        103 => features.set_broken(frame, "line\nbreak"),
+                        _ => features.set(frame, &[frame as f32, -0.0]),
+                    }
+                }
+                features.gather(ranks).unwrap()
+            });
+            let all = &parts[0];
+            assert_eq!(all.num_come(), 7);
+            assert_eq!(all.broken(), [(3, "line\nbreak")].into());
+            for row in [0, 1, 2, 4, 5, 6] {
+                let found = [all.values[2 * row], all.values[2 * row + 1]].map(f32::to_bits);
+                assert_eq!(found, [100.0 + row as f32, -0.0].map(f32::to_bits));
+            }
+            assert!(parts[1..].iter().all(|part| part.num_come() == 0));
+        }
+    }
 }

@@ -5,7 +5,6 @@ use rayon::prelude::*;
 use schemas::geom::Size;
 use tch::{Kind, Tensor};
 
-use super::images::Images;
 use crate::cells::Shown;
 use crate::segmentation::{Confusion, Dataset};
 
@@ -25,23 +24,26 @@ pub(crate) fn score(set: &Dataset, logits: &Tensor, shown: Shown) -> Result<Conf
     counted(set, shown, |ix| logits.select(0, ix))
 }
 
-/// What a predictor scores that knows the mean shares of the training images at each cell, and
-/// nothing of the image.
+/// What a predictor scores that knows the mean of the training images' shares `[n, 19, rows, columns]`
+/// at each cell, and nothing of the image.
 ///
 /// # Errors
 /// If a label picture cannot be read.
-pub(crate) fn position_only(set: &Dataset, train: &Images, shown: Shown) -> Result<Confusion> {
-    let mean = train.shares.mean_dim([0].as_slice(), false, None::<Kind>);
+pub(crate) fn position_only(
+    set: &Dataset,
+    train_shares: &Tensor,
+    shown: Shown,
+) -> Result<Confusion> {
+    let mean = train_shares.mean_dim([0].as_slice(), false, None::<Kind>);
     counted(set, shown, |_| mean.shallow_clone())
 }
 
-/// What a predictor scores that knows the shares of every cell of `images`, which are those of
-/// `set`: no classifier on this grid can score much higher.
+/// What a predictor scores that knows the shares of every cell of the images of `set`: no classifier on this grid can score much higher.
 ///
 /// # Errors
 /// If a label picture cannot be read.
-pub(crate) fn ceiling(set: &Dataset, images: &Images, shown: Shown) -> Result<Confusion> {
-    score(set, &images.shares, shown)
+pub(crate) fn ceiling(set: &Dataset, shares: &Tensor, shown: Shown) -> Result<Confusion> {
+    score(set, shares, shown)
 }
 
 fn counted(set: &Dataset, shown: Shown, logits: impl Fn(i64) -> Tensor) -> Result<Confusion> {

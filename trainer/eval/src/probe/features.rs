@@ -4,15 +4,14 @@
 
 use model::device::normalised;
 use model::files::weights::Backbone;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
+use super::deal::{Deal, batches};
 use super::images::Images;
 use crate::recalibrate;
 
-/// Images that pass through the backbone together.
-const BATCH: i64 = 32;
-
-/// Maps of a split, C4 brought to C5's grid; mirrored images follow the images as they are.
+/// Maps of a split, C4 brought to C5's grid; mirrored images follow the images as they are. Rank 0
+/// has them.
 pub(crate) struct Features {
     /// `[n, c4, rows, columns]`, half precision.
     c4: Tensor,
@@ -29,39 +28,47 @@ pub(crate) struct Standard {
     c5: (Tensor, Tensor),
 }
 
-/// Gives the backbone's batch norms the statistics of `images`.
-pub(crate) fn recalibrate(backbone: &Backbone, images: &Images, device: Device) {
+/// Gives the backbone's batch norms the statistics of the images of all ranks.
+pub(crate) fn recalibrate(backbone: &Backbone, images: &Images, deal: Deal<'_>, device: Device) {
     let inputs = batches(&images.pixels).map(|pixels| normalised(&pixels, device));
-    recalibrate::recalibrate(&backbone.registry, inputs, |input| {
+    let all = (deal.ranks, deal.num_batches());
+    recalibrate::recalibrate(&backbone.registry, all, inputs, |input| {
         drop(backbone.net.forward(input, true))
     });
 }
 
 impl Features {
-    /// Runs `images` through the backbone; `mirrored` adds each image's mirror image.
-    pub(crate) fn of(backbone: &Backbone, images: &Images, mirrored: bool, device: Device) -> Self {
-        let (mut c4s, mut c5s, mut pooled) = (Vec::new(), Vec::new(), Vec::new());
-        no_grad(|| {
-            for flip in [false, true].into_iter().take(1 + usize::from(mirrored)) {
-                for pixels in batches(&images.pixels) {
-                    let input = normalised(&pixels, device);
-                    let input = if flip { input.flip([3]) } else { input };
-                    let (c4, c5) = backbone.net.maps(&input, false);
-                    c4s.push(around_cells_of(&c5, &c4).to_kind(Kind::Half));
-                    if !flip {
-                        pooled.push(c5.mean_dim([2, 3].as_slice(), false, None::<Kind>));
-                    }
-                    c5s.push(c5.to_kind(Kind::Half));
-                }
-            }
-        });
+    /// Runs the images of all ranks through the backbone, this rank's being `images`; `mirrored` adds
+    /// each image's mirror image. `None` on other ranks than the first.
+    pub(crate) fn of(
+        backbone: &Backbone,
+        images: &Images,
+        mirrored: bool,
+        deal: Deal<'_>,
+        device: Device,
+    ) -> Option<Self> {
+        let maps = |input: &Tensor| {
+            let (c4, c5) = backbone.net.maps(input, false);
+            let pooled = c5.mean_dim([2, 3].as_slice(), false, None::<Kind>);
+            let c4 = around_cells_of(&c5, &c4).to_kind(Kind::Half);
+            [c4, c5.to_kind(Kind::Half), pooled]
+        };
+        let [mut c4, mut c5, pooled] =
+            deal.map(&images.pixels, |pixels| maps(&normalised(pixels, device)));
+        if mirrored {
+            let [more_c4, more_c5, _] = deal.map(&images.pixels, |pixels| {
+                maps(&normalised(pixels, device).flip([3]))
+            });
+            c4.extend(more_c4);
+            c5.extend(more_c5);
+        }
         let cat = |maps: Vec<Tensor>| Tensor::cat(&maps, 0);
-        Self {
-            c4: cat(c4s),
-            c5: cat(c5s),
+        deal.ranks.is_first().then(|| Self {
+            c4: cat(c4),
+            c5: cat(c5),
             pooled: cat(pooled),
             is_mirrored: mirrored,
-        }
+        })
     }
 
     /// Standardises both maps per channel in place, and says by what.
@@ -77,8 +84,7 @@ impl Features {
     /// Standardises both maps by the moments of others.
     pub(crate) fn apply(&mut self, standard: &Standard) {
         for (maps, (mean, std)) in [(&mut self.c4, &standard.c4), (&mut self.c5, &standard.c5)] {
-            for start in (0..maps.size()[0]).step_by(BATCH as usize) {
-                let mut part = maps.narrow(0, start, BATCH.min(maps.size()[0] - start));
+            for mut part in batches(maps) {
                 part.copy_(&((part.to_kind(Kind::Float) - mean) / std));
             }
         }
@@ -94,9 +100,9 @@ impl Features {
         Tensor::cat(&[&self.c4, &self.c5], 1)
     }
 
-    /// The shares of `images` on the device, mirrored where these features are.
-    pub(crate) fn shares(&self, images: &Images, device: Device) -> Tensor {
-        let shares = images.shares.to_device(device);
+    /// The images' class shares on the device, mirrored where these features are.
+    pub(crate) fn mirrored_like(&self, shares: &Tensor, device: Device) -> Tensor {
+        let shares = shares.to_device(device);
         if self.is_mirrored {
             Tensor::cat(&[&shares, &shares.flip([3])], 0)
         } else {
@@ -112,14 +118,6 @@ fn around_cells_of(c5: &Tensor, c4: &Tensor) -> Tensor {
     }
     // Three cells wide, every second one; what lies outside the map is not counted.
     c4.avg_pool2d([3, 3], [2, 2], [1, 1], false, false, None::<i64>)
-}
-
-/// The next rows of `tensor`, at most [`BATCH`] of them at a time.
-fn batches(tensor: &Tensor) -> impl Iterator<Item = Tensor> + '_ {
-    let len = tensor.size()[0];
-    (0..len)
-        .step_by(BATCH as usize)
-        .map(move |start| tensor.narrow(0, start, BATCH.min(len - start)))
 }
 
 /// Over images and cells, in single precision, a part at a time: the whole would need as much
@@ -142,6 +140,7 @@ fn moments(maps: &Tensor) -> (Tensor, Tensor) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deal::BATCH;
     use super::*;
     use model::Init;
 
@@ -160,17 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn batches_cover_every_image_once() {
-        let images = Tensor::arange(2 * BATCH + 3, (Kind::Int64, Device::Cpu));
-        let batches: Vec<Tensor> = batches(&images).collect();
-        let sizes: Vec<i64> = batches.iter().map(|batch| batch.size()[0]).collect();
-        assert_eq!(sizes, [BATCH, BATCH, 3]);
-        assert_eq!(Tensor::cat(&batches, 0), images);
-    }
-
-    #[test]
     fn moments_are_those_of_all_images_and_cells() {
-        let maps = Init::Normal(2.0).draw(1, "maps", &[BATCH + 3, 4, 2, 3]) + 1.0;
+        let maps = Init::Normal(2.0).draw(1, "maps", &[BATCH as i64 + 3, 4, 2, 3]) + 1.0;
         let (mean, std) = moments(&maps);
         let rows = maps.permute([1, 0, 2, 3]).reshape([4, -1]);
         let of_rows = |t: Tensor| t.view([1, 4, 1, 1]).to_kind(Kind::Float);

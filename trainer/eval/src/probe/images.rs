@@ -3,8 +3,9 @@
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use schemas::geom::Size;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
+use super::deal::Deal;
 use crate::cells::{self, Shown};
 use crate::segmentation::{Dataset, NUM_CLASSES};
 
@@ -68,7 +69,7 @@ impl Shape {
     }
 }
 
-/// A split in memory.
+/// This rank's images of a split, in memory.
 pub(crate) struct Images {
     /// Bytes `[n, height, width, 3]`.
     pub pixels: Tensor,
@@ -78,35 +79,45 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// Reads, resizes and counts all samples of `set`, on all cores.
+    /// Reads, resizes and counts this rank's samples of `set`, on all cores.
     ///
     /// # Errors
     /// The first sample that cannot be read.
-    pub(crate) fn load(set: &Dataset, shape: Shape) -> Result<Self> {
+    pub(crate) fn load(set: &Dataset, shape: Shape, deal: Deal<'_>) -> Result<Self> {
         let [rows, columns] = shape.grid();
-        let loaded = set.samples().par_iter().map(|sample| {
+        let mine = deal.mine();
+        let loaded = mine.par_iter().map(|&ix| {
+            let sample = &set.samples()[ix];
             let pair = sample.load()?;
             let shares = shares(&pair.labels, pair.image.size(), shape);
             Ok((pair.image.resized(shape.size()).rgb().to_vec(), shares))
         });
         let loaded: Vec<(Vec<u8>, Vec<f32>)> = loaded.collect::<Result<_>>()?;
-        let pixels: Vec<Tensor> = loaded
-            .iter()
-            .map(|(rgb, _)| Tensor::from_slice(rgb))
-            .collect();
-        let shares: Vec<Tensor> = loaded
-            .iter()
-            .map(|(_, shares)| Tensor::from_slice(shares))
-            .collect();
+        let pixels = loaded.iter().map(|(rgb, _)| Tensor::from_slice(rgb));
+        let shares = loaded.iter().map(|(_, shares)| Tensor::from_slice(shares));
+        let of_image = [NUM_CLASSES as i64, rows, columns];
         Ok(Self {
-            pixels: Tensor::stack(&pixels, 0).view([-1, shape.height, shape.width, 3]),
-            shares: Tensor::stack(&shares, 0).view([-1, NUM_CLASSES as i64, rows, columns]),
+            pixels: stacked(pixels, [shape.height, shape.width, 3], Kind::Uint8),
+            shares: stacked(shares, of_image, Kind::Float),
         })
     }
 
-    /// Number of images.
-    pub(crate) fn len(&self) -> i64 {
-        self.pixels.size()[0]
+    /// The class shares of the images of all ranks, on the CPU: `[n, 19, rows, columns]`. `None` on
+    /// other ranks than the first.
+    pub(crate) fn all_shares(&self, deal: Deal<'_>, device: Device) -> Option<Tensor> {
+        let [parts] = deal.map(&self.shares, |shares| [shares.to_device(device)]);
+        let all = || Tensor::cat(&parts, 0).to_device(Device::Cpu).contiguous();
+        deal.ranks.is_first().then(all)
+    }
+}
+
+/// One row each of `rows`, of which there may be none.
+fn stacked(rows: impl Iterator<Item = Tensor>, of_row: [i64; 3], kind: Kind) -> Tensor {
+    let [a, b, c] = of_row;
+    let rows: Vec<Tensor> = rows.map(|row| row.view(of_row)).collect();
+    match rows.is_empty() {
+        true => Tensor::zeros([0, a, b, c], (kind, Device::Cpu)),
+        false => Tensor::stack(&rows, 0),
     }
 }
 

@@ -6,8 +6,13 @@
 //! labels' own resolution. Two bounds frame them: what the position in the image alone says, and
 //! what the grid of cells can say at best. Nearest neighbours of the pooled features tell which
 //! classes an image shows, without any training.
+//!
+//! Several ranks share the images: each decodes its part and runs the backbone on it. All the rest
+//! is small, and rank 0's. The report is that of one process, bit for bit on devices that compute
+//! alike.
 
 mod bounds;
+mod deal;
 mod features;
 mod images;
 mod linear;
@@ -19,11 +24,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use model::files::weights::Weights;
+use model::files::weights::{Backbone, Weights};
+use native::Ranks;
 use tch::{Device, Tensor};
 
+use crate::agree::{agree, checksums};
 use crate::cells::Shown;
 use crate::segmentation::{Confusion, Dataset, Row, save};
+use deal::Deal;
 use features::Features;
 use images::{Images, Shape};
 
@@ -65,41 +73,92 @@ pub struct Request<'a> {
     pub device: Device,
     /// A PNG for predictions beside labels.
     pub pictures: Option<&'a Path>,
+    /// Those that share the images.
+    pub ranks: &'a Ranks,
+}
+
+/// A split as the backbone sees it.
+struct Seen {
+    features: Features,
+    /// Class shares of its images, `[n, 19, rows, columns]`, on the CPU.
+    shares: Tensor,
 }
 
 /// Probes a backbone: trains on one split, scores on the other. Neither the weights nor any random
-/// state of others change.
+/// state of others change. All ranks call it; rank 0 has the report.
 ///
 /// # Errors
 /// If an image cannot be read, no pixel of a split has a class, or the weights do not fit their
 /// model.
-pub fn measure(request: &Request<'_>) -> Result<Report> {
+pub fn measure(request: &Request<'_>) -> Result<Option<Report>> {
     let Request {
         weights,
         splits: Splits { train, test },
         options,
         device,
-        pictures,
+        ranks,
+        ..
     } = *request;
     let started = Instant::now();
-    train.check_labels()?;
-    test.check_labels()?;
-    let shape = Shape::of(train, options.height, weights.model.cell_px())?;
-    let train_images = Images::load(train, shape)?;
-    let test_images = Images::load(test, shape)?;
-    let backbone = weights.build(&weights.model, device)?;
-    features::recalibrate(&backbone, &train_images, device);
+    ranks.first_alone(|| train.check_labels().and_then(|()| test.check_labels()))?;
+    let shape = ranks.together(Shape::of(train, options.height, weights.model.cell_px()))?;
+    agree(ranks, || {
+        let images = [train, test].map(Dataset::names);
+        Ok(vec![
+            ("weights", checksums(weights)?),
+            ("images", format!("{images:?}")),
+            ("settings", format!("{shape:?}")),
+        ])
+    })?;
 
-    let mut trained_on = Features::of(&backbone, &train_images, true, device);
-    let mut tested_on = Features::of(&backbone, &test_images, false, device);
-    let standard = trained_on.standardise();
-    tested_on.apply(&standard);
+    let deals = [train, test].map(|set| Deal {
+        ranks,
+        len: set.len(),
+    });
+    let load = |set: &Dataset, deal| ranks.together(Images::load(set, shape, deal));
+    let images = [load(train, deals[0])?, load(test, deals[1])?];
+    let backbone = ranks.together(weights.build(&weights.model, device))?;
+    features::recalibrate(&backbone, &images[0], deals[0], device);
+    let look = |ix: usize, mirrored| look(&backbone, &images[ix], mirrored, deals[ix], device);
+    let seen = look(0, true).zip(look(1, false));
+    let of_seen = || {
+        let (train, test) = seen.expect("rank 0 sees all");
+        report(request, shape, [train, test], started)
+    };
+    ranks.first_alone(of_seen)
+}
 
-    let shares = trained_on.shares(&train_images, device);
+/// `None` on other ranks than the first.
+fn look(
+    backbone: &Backbone,
+    images: &Images,
+    mirrored: bool,
+    deal: Deal<'_>,
+    device: Device,
+) -> Option<Seen> {
+    let features = Features::of(backbone, images, mirrored, deal, device);
+    let shares = images.all_shares(deal, device);
+    let (features, shares) = features.zip(shares)?;
+    Some(Seen { features, shares })
+}
+
+/// Trains and scores on what was seen.
+fn report(
+    request: &Request<'_>,
+    shape: Shape,
+    [mut train_seen, mut test_seen]: [Seen; 2],
+    started: Instant,
+) -> Result<Report> {
+    let Splits { train, test } = request.splits;
+    let standard = train_seen.features.standardise();
+    test_seen.features.apply(&standard);
+    let (trained_on, tested_on) = (&train_seen.features, &test_seen.features);
+
+    let shares = trained_on.mirrored_like(&train_seen.shares, request.device);
     let score = |name: &str, maps: [&Tensor; 2]| -> Result<Confusion> {
-        let classifier = linear::train(maps[0], &shares, options.linear);
+        let classifier = linear::train(maps[0], &shares, request.options.linear);
         let logits = classifier.logits(maps[1]);
-        if let Some(path) = pictures.filter(|_| name == "c5") {
+        if let Some(path) = request.pictures.filter(|_| name == "c5") {
             draw(test, &logits, shape.shown(), path)?;
         }
         bounds::score(test, &logits, shape.shown())
@@ -107,7 +166,7 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
     let c5 = score("c5", [&trained_on.c5(), &tested_on.c5()])?;
     let c4_c5 = score("c4+c5", [&trained_on.c4_c5(), &tested_on.c4_c5()])?;
     Ok(Report {
-        weights: weights.origin.clone(),
+        weights: request.weights.origin.clone(),
         train_images: train.len(),
         test_images: test.len(),
         unlabelled_images: train.unlabelled() + test.unlabelled(),
@@ -116,14 +175,14 @@ pub fn measure(request: &Request<'_>) -> Result<Report> {
         c4_c5: c4_c5.scores(),
         neighbours_map: neighbours::mean_average_precision(
             &trained_on.pooled,
-            &train_images,
+            &train_seen.shares,
             &tested_on.pooled,
-            &test_images,
+            &test_seen.shares,
         ),
-        position_only_miou: bounds::position_only(test, &train_images, shape.shown())?
+        position_only_miou: bounds::position_only(test, &train_seen.shares, shape.shown())?
             .scores()
             .miou,
-        ceiling_miou: bounds::ceiling(test, &test_images, shape.shown())?
+        ceiling_miou: bounds::ceiling(test, &test_seen.shares, shape.shown())?
             .scores()
             .miou,
         seconds: started.elapsed().as_secs_f64(),
@@ -196,7 +255,9 @@ mod tests {
                 },
                 device: Device::Cpu,
                 pictures: None,
+                ranks: &Ranks::alone(),
             })
+            .unwrap()
             .unwrap();
             assert_eq!(report.grid, [7, 9]);
             assert!(report.ceiling_miou > 80.0, "{report}");
@@ -232,7 +293,9 @@ mod tests {
             options: Options { height: 65, linear },
             device: Device::Cpu,
             pictures: Some(&picture),
+            ranks: &Ranks::alone(),
         })
+        .unwrap()
         .unwrap();
         let counts = [
             report.train_images,
@@ -258,8 +321,68 @@ mod tests {
             options: Options::default(),
             device: Device::Cpu,
             pictures: None,
+            ranks: &Ranks::alone(),
         });
         let line = refused.unwrap_err().to_string();
         assert!(line.contains("00_labelTrainIds.png"), "{line}");
+    }
+
+    /// Several batches of each split, of which the last ones are not whole, and a rank without any.
+    #[test]
+    fn several_ranks_report_what_one_does_to_the_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let splits = scenes(dir.path(), Size::new(65, 49), 16, [70, 35]);
+        let of = |ranks: &Ranks| {
+            let picture = dir.path().join(format!("{}.png", ranks.size()));
+            let mut report = measure(&Request {
+                weights: &Weights::random(see_through::weights(1).model, 3),
+                splits: &splits,
+                options: Options {
+                    height: 49,
+                    linear: LinearConfig {
+                        epochs: 2,
+                        lr: 0.05,
+                        ..LinearConfig::default()
+                    },
+                },
+                device: Device::Cpu,
+                pictures: Some(&picture),
+                ranks,
+            })
+            .unwrap()?;
+            report.seconds = 0.0;
+            Some((format!("{report:?}"), fs::read(&picture).unwrap()))
+        };
+        let expected = of(&Ranks::alone());
+        assert!(expected.is_some());
+        for size in [1, 2, 4] {
+            let mut found = Ranks::in_threads(size, of);
+            assert!(found.remove(0) == expected, "{size} ranks");
+            assert!(found.iter().all(Option::is_none), "{size} ranks");
+        }
+    }
+
+    #[test]
+    fn an_image_that_one_rank_cannot_read_ends_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let splits = scenes(dir.path(), Size::new(33, 33), 16, [35, 1]);
+        // The first of the second batch.
+        fs::write(dir.path().join("train/32.png"), b"no picture").unwrap();
+        let lines = Ranks::in_threads(2, |ranks| {
+            let refused = measure(&Request {
+                weights: &see_through::weights(1),
+                splits: &splits,
+                options: Options {
+                    height: 33,
+                    ..Options::default()
+                },
+                device: Device::Cpu,
+                pictures: None,
+                ranks,
+            });
+            format!("{:#}", refused.unwrap_err())
+        });
+        assert!(lines[1].contains("32.png"), "{lines:?}");
+        assert!(lines[0].contains('1'), "names the rank: {lines:?}");
     }
 }

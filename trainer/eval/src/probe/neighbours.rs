@@ -7,8 +7,6 @@
 
 use tch::{Kind, Tensor};
 
-use super::images::Images;
-
 /// Neighbours that vote, and how much closer ones count (Wu et al., 2018: T = 0.07).
 const NEIGHBOURS: i64 = 20;
 const TEMPERATURE: f64 = 0.07;
@@ -16,13 +14,13 @@ const TEMPERATURE: f64 = 0.07;
 /// A class is there when it covers this share of an image.
 const PRESENT: f64 = 0.005;
 
-/// Mean average precision in percent, of the pooled features `[n, c]` of both splits; `None` if no
-/// class tells the test images apart.
+/// Mean average precision in percent, of the pooled features `[n, c]` of both splits and the class
+/// shares `[n, 19, rows, columns]` of their images; `None` if no class tells the test images apart.
 pub(crate) fn mean_average_precision(
     train: &Tensor,
-    train_images: &Images,
+    train_shares: &Tensor,
     test: &Tensor,
-    test_images: &Images,
+    test_shares: &Tensor,
 ) -> Option<f64> {
     let cpu = |t: &Tensor| t.to_device(tch::Device::Cpu);
     let (reference, asked) = (cpu(train), cpu(test));
@@ -37,9 +35,9 @@ pub(crate) fn mean_average_precision(
             .clamp_min(1e-12)
     };
     let cosines = unit(asked).matmul(&unit(reference).transpose(0, 1)); // [test, train]
-    let (cosines, nearest) = cosines.topk(NEIGHBOURS.min(train_images.len()), 1, true, true);
+    let (cosines, nearest) = cosines.topk(NEIGHBOURS.min(train_shares.size()[0]), 1, true, true);
     let weights = (cosines / TEMPERATURE).softmax(1, Kind::Float);
-    let neighbours = present(train_images).index_select(0, &nearest.view([-1]));
+    let neighbours = present(train_shares).index_select(0, &nearest.view([-1]));
     let (n, k) = nearest.size2().expect("neighbours of each image");
     let votes = (neighbours.view([n, k, -1]) * weights.unsqueeze(2)).sum_dim_intlist(
         [1].as_slice(),
@@ -47,7 +45,7 @@ pub(crate) fn mean_average_precision(
         Kind::Float,
     );
 
-    let truth = present(test_images);
+    let truth = present(test_shares);
     let precisions: Vec<f64> = (0..truth.size()[1])
         .filter_map(|class| {
             let values = |t: &Tensor| Vec::<f32>::try_from(t.select(1, class)).expect("floats");
@@ -59,9 +57,8 @@ pub(crate) fn mean_average_precision(
 }
 
 /// 1 where a class covers enough of an image, else 0: `[n, 19]`.
-fn present(images: &Images) -> Tensor {
-    images
-        .shares
+fn present(shares: &Tensor) -> Tensor {
+    shares
         .mean_dim([2, 3].as_slice(), false, None::<Kind>)
         .ge(PRESENT)
         .to_kind(Kind::Float)
@@ -101,8 +98,8 @@ mod tests {
         assert_eq!(average_precision(&[0.9, 0.8], &[0.0, 0.0]), None);
     }
 
-    /// Images of one cell, in which a class covers just enough of the pixels or just too few.
-    fn images(classes: &[&[i64]]) -> Images {
+    /// Shares of images of one cell, in which a class covers just enough of the pixels or just too few.
+    fn images(classes: &[&[i64]]) -> Tensor {
         let shape = [classes.len() as i64, 19, 1, 1];
         let shares = Tensor::full(shape, 0.0049, (Kind::Float, tch::Device::Cpu));
         for (ix, shown) in classes.iter().enumerate() {
@@ -110,10 +107,7 @@ mod tests {
                 let _ = shares.get(ix as i64).get(class).fill_(0.0051);
             }
         }
-        Images {
-            pixels: Tensor::zeros([shape[0], 1, 1, 3], (Kind::Uint8, tch::Device::Cpu)),
-            shares,
-        }
+        shares
     }
 
     fn features(rows: &[[f32; 2]]) -> Tensor {

@@ -60,6 +60,20 @@ impl Confusion {
         }
     }
 
+    /// The counts, for another rank.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.counts.iter().flat_map(|n| n.to_le_bytes()).collect()
+    }
+
+    /// Those of [`to_bytes`](Self::to_bytes), by class.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let (counts, _) = bytes.as_chunks();
+        Self {
+            counts: counts.iter().copied().map(u64::from_le_bytes).collect(),
+            classes: NUM_CLASSES,
+        }
+    }
+
     /// Pixels of `label` that were taken for `guess`.
     pub(crate) fn count(&self, label: usize, guess: usize) -> u64 {
         self.counts[label * self.classes + guess]

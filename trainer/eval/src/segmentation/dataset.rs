@@ -4,6 +4,7 @@
 //! is scored has to be what the user believes is scored. Images are turned upright; label pictures
 //! are drawn on upright ones.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,12 @@ impl Dataset {
     /// The samples in order.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// Names of the images without their folders, which may lie elsewhere on each machine.
+    pub(crate) fn names(&self) -> Vec<&OsStr> {
+        let names = self.samples.iter().map(|sample| sample.image.file_name());
+        names.flatten().collect()
     }
 
     /// Number of images.

@@ -1,10 +1,13 @@
 //! The recipe of a fine-tuning, as data. The defaults are those for Cityscapes, after the appendix
 //! of the MoCo paper, which the paper follows; some values are second-hand (RECIPE 6).
 
+use std::ops::Range;
+
 use anyhow::Result;
 use console::layers::{self, Override};
 use console::usage;
 use model::device::Precision;
+use native::Ranks;
 use serde::{Deserialize, Serialize};
 
 /// The recipes inside the binary: name and text.
@@ -31,7 +34,7 @@ pub struct TransferConfig {
     pub seed: u64,
     /// Steps of SGD.
     pub iterations: u64,
-    /// Crops in a step.
+    /// Crops in a step, over all ranks.
     pub batch: u64,
     /// Side of a crop in pixels.
     pub crop_px: u32,
@@ -125,6 +128,22 @@ impl TransferConfig {
         Ok(())
     }
 
+    /// Which of the crops of a step are this rank's.
+    ///
+    /// # Errors
+    /// If the ranks cannot have equal shares.
+    pub(crate) fn share(&self, ranks: &Ranks) -> Result<Range<u64>> {
+        let (rank, size) = (ranks.rank() as u64, ranks.size() as u64);
+        let len = self.batch / size;
+        match self.batch.is_multiple_of(size) {
+            true => Ok(rank * len..(rank + 1) * len),
+            false => Err(usage(format!(
+                "batch is {}; {size} ranks share it, so it can be a multiple of {size}",
+                self.batch
+            ))),
+        }
+    }
+
     /// The learning rate of an iteration, counted from 0.
     pub(crate) fn lr_at(&self, iteration: u64) -> f64 {
         let passed = |share: &&f64| iteration as f64 >= **share * self.iterations as f64;
@@ -166,5 +185,15 @@ mod tests {
                 .to_string();
             assert!(line.contains(key), "{line}");
         }
+    }
+
+    #[test]
+    fn ranks_have_equal_shares_of_a_batch_or_are_refused() {
+        let config = TransferConfig::default();
+        let shares = Ranks::in_threads(4, |ranks| config.share(ranks).unwrap());
+        assert_eq!(shares, [0..4, 4..8, 8..12, 12..16]);
+        assert_eq!(config.share(&Ranks::alone()).unwrap(), 0..16);
+        let lines = Ranks::in_threads(3, |ranks| config.share(ranks).unwrap_err().to_string());
+        assert!(lines[0].contains("batch is 16; 3 ranks"), "{lines:?}");
     }
 }

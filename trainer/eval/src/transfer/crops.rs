@@ -1,6 +1,7 @@
 //! What an image becomes in training: scaled, cropped, mirrored, with its labels; made on all
 //! cores, ahead of the step.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -29,14 +30,14 @@ pub(crate) struct Crops {
     pixels: Tensor,
     /// Train ids `[n, crop, crop]`, bytes.
     labels: Tensor,
-    /// Whether a pixel has a class.
-    has_labels: bool,
+    /// How many pixels have a class.
+    labelled: i64,
 }
 
 impl Crops {
-    /// Whether any pixel has a class.
-    pub(crate) fn has_labels(&self) -> bool {
-        self.has_labels
+    /// How many pixels have a class.
+    pub(crate) fn labelled(&self) -> i64 {
+        self.labelled
     }
 
     /// Pixels and labels on `device`, as they are. The copies are queued, not waited for: libtorch
@@ -60,7 +61,7 @@ impl Crops {
         Ok(Self {
             pixels: pinned(self.pixels)?,
             labels: pinned(self.labels)?,
-            has_labels: self.has_labels,
+            labelled: self.labelled,
         })
     }
 }
@@ -68,20 +69,28 @@ impl Crops {
 /// A crop: pixels and train ids, row by row.
 type Crop = (Vec<u8>, Vec<u8>);
 
-/// The batches of iterations `from..`, in order: a function of seed and iteration alone.
+/// A share of the batches of iterations `from..`, in order: a function of seed, iteration and place in
+/// the batch alone.
 pub(crate) struct Loader {
     batches: Receiver<Result<Crops>>,
 }
 
 impl Loader {
-    /// Starts to load for `device`; ends when it is dropped or an image cannot be read.
-    pub(crate) fn start(set: &Dataset, config: &TransferConfig, from: u64, device: Device) -> Self {
+    /// Starts to load the crops `share` of each batch for `device`; ends when it is dropped or an image
+    /// cannot be read.
+    pub(crate) fn start(
+        set: &Dataset,
+        config: &TransferConfig,
+        (from, share): (u64, Range<u64>),
+        device: Device,
+    ) -> Self {
         let (sender, batches) = sync_channel(AHEAD);
         let (set, config) = (Arc::new(set.clone()), config.clone());
         thread::spawn(move || {
             for iteration in from..config.iterations {
-                let batch =
-                    load(&set, &config, iteration).and_then(|crops| crops.pinned_for(device));
+                let first = iteration * config.batch;
+                let numbers = first + share.start..first + share.end;
+                let batch = load(&set, &config, numbers).and_then(|crops| crops.pinned_for(device));
                 let failed = batch.is_err();
                 if sender.send(batch).is_err() || failed {
                     return;
@@ -103,9 +112,8 @@ impl Loader {
     }
 }
 
-fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops> {
-    let first = iteration * config.batch;
-    let crops = (first..first + config.batch).into_par_iter().map(|number| {
+fn load(set: &Dataset, config: &TransferConfig, numbers: Range<u64>) -> Result<Crops> {
+    let crops = numbers.into_par_iter().map(|number| {
         let sample = &set.samples()[place(number, set.len(), config.seed)];
         let mut rng = stream(config.seed, 1 + number);
         Ok(crop(&sample.load()?, config, &mut rng))
@@ -120,9 +128,11 @@ fn load(set: &Dataset, config: &TransferConfig, iteration: u64) -> Result<Crops>
         .iter()
         .map(|(_, labels)| Tensor::from_slice(labels))
         .collect();
-    let is_class = |label: &u8| *label != IGNORED;
+    let is_class = |label: &&u8| **label != IGNORED;
+    let of_crop = |(_, labels): &Crop| labels.iter().filter(is_class).count();
+    let labelled = crops.iter().map(of_crop);
     Ok(Crops {
-        has_labels: crops.iter().any(|(_, labels)| labels.iter().any(is_class)),
+        labelled: labelled.sum::<usize>() as i64,
         pixels: Tensor::stack(&pixels, 0).view([-1, side, side, 3]),
         labels: Tensor::stack(&labels, 0).view([-1, side, side]),
     })
@@ -247,7 +257,7 @@ mod tests {
         Dataset::open(dir, "train", Unlabelled::Refuse).unwrap()
     }
 
-    fn batches(set: &Dataset, batch: u64, iterations: u64) -> Vec<Crops> {
+    fn batches(set: &Dataset, batch: u64, iterations: u64, share: Range<u64>) -> Vec<Crops> {
         let config = TransferConfig {
             batch,
             iterations,
@@ -255,7 +265,7 @@ mod tests {
             scale: [0.5, 0.6],
             ..config()
         };
-        let loader = Loader::start(set, &config, 0, Device::Cpu);
+        let loader = Loader::start(set, &config, (0, share), Device::Cpu);
         let all = (0..iterations)
             .map(|_| loader.next_batch().unwrap())
             .collect();
@@ -273,10 +283,15 @@ mod tests {
             };
             (all(|crops| &crops.pixels), all(|crops| &crops.labels))
         };
-        let (pixels, labels) = joined(&batches(&set, 2, 3));
+        let (pixels, labels) = joined(&batches(&set, 2, 3, 0..2));
         assert_eq!(pixels.size(), [6, 40, 40, 3]);
         assert_eq!(labels.size(), [6, 40, 40]);
-        assert_eq!((pixels.copy(), labels.copy()), joined(&batches(&set, 6, 1)));
+        let whole = batches(&set, 6, 1, 0..6);
+        assert_eq!((pixels.copy(), labels.copy()), joined(&whole));
+        // Crops 1 and 2, then 4 and 5.
+        let (of_share, _) = joined(&batches(&set, 3, 2, 1..3));
+        let expected = pixels.index_select(0, &Tensor::from_slice(&[1_i64, 2, 4, 5]));
+        assert_eq!(of_share, expected);
         // Three epochs of two images: each label is in three crops, and no crop is another one.
         let means = labels
             .to_kind(Kind::Double)
@@ -290,11 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_knows_whether_a_pixel_has_a_class() {
-        for (labels, expected) in [([3, IGNORED], true), ([IGNORED; 2], false)] {
+    fn a_batch_knows_how_many_pixels_have_a_class() {
+        for (labels, expected) in [([3, IGNORED], 1600), ([IGNORED; 2], 0)] {
             let dir = tempfile::tempdir().unwrap();
-            let batches = batches(&set(dir.path(), labels), 2, 1);
-            assert_eq!(batches[0].has_labels(), expected, "{labels:?}");
+            let batches = batches(&set(dir.path(), labels), 2, 1, 0..2);
+            assert_eq!(batches[0].labelled(), expected, "{labels:?}");
         }
     }
 

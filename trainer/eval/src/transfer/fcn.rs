@@ -7,7 +7,7 @@
 
 use model::files::weights::Weights;
 use model::{BatchNorm, Conv, Init, ModelConfig, Registry, ResNet, Role, Scope};
-use native::After;
+use native::{After, Ranks};
 use tch::{Device, Kind, Tensor};
 
 use super::config::TransferConfig;
@@ -27,18 +27,21 @@ pub(crate) struct Fcn {
     backbone: ResNet,
     layers: [(Conv, BatchNorm); 2],
     classifier: (Tensor, Tensor),
+    kind: Kind,
     device: Device,
 }
 
 impl Fcn {
-    /// A network with the backbone's weights and a new head.
+    /// A network with the backbone's weights and a new head. In training, its batch norms look at the
+    /// images of all `ranks`. It is `Float`, or `Double` for comparisons.
     ///
     /// # Errors
     /// The first of the backbone's tensors that is missing or does not fit.
     pub(crate) fn new(
         weights: &Weights,
         config: &TransferConfig,
-        device: Device,
+        ranks: &Ranks,
+        (kind, device): (Kind, Device),
     ) -> anyhow::Result<Self> {
         let model = ModelConfig {
             layer3_stride: 2,
@@ -46,7 +49,8 @@ impl Fcn {
             ..weights.model.clone()
         };
         let mut registry = Registry::default();
-        let mut root = Scope::root(&mut registry, config.seed, Kind::Float, device);
+        let root = Scope::root(&mut registry, config.seed, kind, device);
+        let mut root = root.among(ranks);
         let mut backbone = ResNet::new(root.sub("backbone"), &model);
         backbone.dilate_stage4(stage4_dilation(&weights.model));
         let mut head = root.sub("head");
@@ -76,6 +80,7 @@ impl Fcn {
             .registry
             .state("backbone.")
             .into_iter()
+            .map(|(name, tensor)| (name, of_kind(tensor, kind)))
             .collect();
         registry.load_part(&trained)?;
         Ok(Self {
@@ -83,8 +88,14 @@ impl Fcn {
             backbone,
             layers,
             classifier: (weight, bias),
+            kind,
             device,
         })
+    }
+
+    /// What it computes in.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Where it computes.
@@ -92,7 +103,7 @@ impl Fcn {
         self.device
     }
 
-    /// Images `[n, 3, h, w]` to logits `[n, 19, h, w]`.
+    /// Images `[n, 3, h, w]` to logits `[n, 19, h, w]`, both of the network's kind.
     pub(crate) fn forward(&self, images: &Tensor, train: bool) -> Tensor {
         let (_, _, height, width) = images.size4().expect("images have four axes");
         let mut x = self.backbone.forward(&cells::pad(images, CELL_PX), train);
@@ -101,7 +112,15 @@ impl Fcn {
         }
         let (weight, bias) = &self.classifier;
         let logits = x.conv2d(weight, Some(bias), [1, 1], [0, 0], [1, 1], 1);
-        cells::enlarge(&logits.to_kind(Kind::Float), CELL_PX, [height, width])
+        cells::enlarge(&logits.to_kind(self.kind), CELL_PX, [height, width])
+    }
+}
+
+/// A weight or a statistic in `kind`; counters stay what they are.
+fn of_kind(tensor: Tensor, kind: Kind) -> Tensor {
+    match tensor.kind() {
+        Kind::Int64 => tensor,
+        _ => tensor.to_kind(kind),
     }
 }
 
@@ -120,6 +139,8 @@ mod tests {
     use model::device::normalised;
     use schemas::geom::Size;
 
+    const ON_CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
     #[test]
     fn an_fcn_starts_from_the_backbone_and_answers_for_every_pixel() {
         let weights = Weights::random(
@@ -133,7 +154,7 @@ mod tests {
             channels: 8,
             ..TransferConfig::default()
         };
-        let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
+        let fcn = Fcn::new(&weights, &config, &Ranks::alone(), ON_CPU).unwrap();
         let name = "layer4.0.conv1.weight";
         assert_eq!(
             fcn.registry.get(&format!("backbone.{name}")),
@@ -157,7 +178,7 @@ mod tests {
             ..TransferConfig::default()
         };
         let weights = see_through::weights(2);
-        let fcn = Fcn::new(&weights, &config, Device::Cpu).unwrap();
+        let fcn = Fcn::new(&weights, &config, &Ranks::alone(), ON_CPU).unwrap();
         tch::no_grad(|| {
             for number in [1, 2] {
                 let of = |name: String| fcn.registry.get(&name).unwrap();

@@ -114,14 +114,8 @@ mod tests {
             "{counts:?}"
         );
         let other = |draw: Draw| draw.distinct(10, 7, 3);
-        assert_ne!(
-            other(drawn(5, 0)),
-            other(drawn(5, 1))
-        );
-        assert_ne!(
-            other(drawn(5, 0)),
-            other(drawn(6, 0))
-        );
+        assert_ne!(other(drawn(5, 0)), other(drawn(5, 1)));
+        assert_ne!(other(drawn(5, 0)), other(drawn(6, 0)));
     }
 
     /// Seeds of several steps, queued one after the other.

@@ -62,7 +62,9 @@ fn assert_parts(ranks: &Ranks, team: i64, found: &Passed, exact: &Passed, most: 
             "gradient of the weight" | "gradient of the bias" => {
                 let all = ranks.gather(&found.unsqueeze(0));
                 let team_first = ranks.rank() as i64 / team * team;
-                let sum = all.narrow(0, team_first, team).sum_dim_intlist(0, false, found.kind());
+                let sum = all
+                    .narrow(0, team_first, team)
+                    .sum_dim_intlist(0, false, found.kind());
                 (sum, exact.shallow_clone())
             }
             "running mean" | "running variance" => (found.shallow_clone(), exact.shallow_clone()),
@@ -86,7 +88,11 @@ fn check(size: usize, team: i64, kind: Kind, is_kernel: bool, most: f64) {
             let members = ranks.team(team as usize);
             for after in 0..3 {
                 let pass = || mine.pass_among(members.as_ref(), kind, after);
-                let found = if is_kernel { with_kernels(pass) } else { pass() };
+                let found = if is_kernel {
+                    with_kernels(pass)
+                } else {
+                    pass()
+                };
                 let exact = of_team.pass(Kind::Double, after);
                 let label = format!("{size} ranks, teams of {team}, {shape:?}, {after}");
                 assert_parts(ranks, team, &found, &exact, most, &label);

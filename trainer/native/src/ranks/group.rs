@@ -28,6 +28,7 @@ unsafe extern "C" {
         store: *mut c_void,
         rank: c_int,
         size: c_int,
+        gpu: c_int,
         timeout_ms: i64,
         out: *mut *mut c_void,
     ) -> Message;
@@ -52,16 +53,9 @@ unsafe extern "C" {
     fn trainer_group_counted(group: *const c_void, calls: *mut i64, bytes: *mut i64);
     fn trainer_group_time(group: *const c_void, on: c_int);
     fn trainer_group_take_seconds(group: *const c_void, seconds: *mut f64) -> Message;
-    fn trainer_group_set(
-        group: *const c_void,
-        key: *const c_char,
-        value: *const c_char,
-    ) -> Message;
-    fn trainer_group_get(
-        group: *const c_void,
-        key: *const c_char,
-        value: *mut Message,
-    ) -> Message;
+    fn trainer_group_set(group: *const c_void, key: *const c_char, value: *const c_char)
+    -> Message;
+    fn trainer_group_get(group: *const c_void, key: *const c_char, value: *mut Message) -> Message;
 }
 
 /// Calls of collectives, and bytes of this rank's tensors in them.
@@ -110,10 +104,6 @@ impl Drop for Store {
 impl Group {
     pub(super) fn join(meeting: &Meeting<'_>, device: Device) -> Result<Self> {
         let address = CString::new(meeting.address)?;
-        let gpu = match device {
-            Device::Cuda(ordinal) => ordinal as c_int,
-            _ => -1,
-        };
         let mut group = null_mut();
         // SAFETY: the address lives for the time of the call, and `group` is a live pointer.
         outcome(unsafe {
@@ -123,7 +113,7 @@ impl Group {
                 address.as_ptr(),
                 meeting.port.into(),
                 meeting.agent_store.into(),
-                gpu,
+                ordinal(device),
                 meeting.join_within.as_millis() as i64,
                 meeting.answer_within.as_millis() as i64,
                 &mut group,
@@ -136,6 +126,7 @@ impl Group {
         store: &Store,
         rank: usize,
         size: usize,
+        device: Device,
         answer_ms: i64,
     ) -> Result<Self> {
         let mut group = null_mut();
@@ -145,6 +136,7 @@ impl Group {
                 store.0,
                 rank as c_int,
                 size as c_int,
+                ordinal(device),
                 answer_ms,
                 &mut group,
             )
@@ -246,6 +238,14 @@ impl Group {
         // SAFETY: the key lives for the time of the call, and `value` is a live pointer.
         outcome(unsafe { trainer_group_get(self.0, key.as_ptr(), &mut value) })?;
         Ok(taken(value))
+    }
+}
+
+/// Of a GPU; −1 for the CPU.
+fn ordinal(device: Device) -> c_int {
+    match device {
+        Device::Cuda(ordinal) => ordinal as c_int,
+        _ => -1,
     }
 }
 

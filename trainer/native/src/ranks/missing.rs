@@ -153,15 +153,15 @@ mod tests {
         let fate = judged([None, Some(PRESENT), Some(PRESENT)], 2);
         assert!(matches!(fate, Fate::Missing { speaker: false, .. }));
         let fate = judged([None, None, Some(PRESENT)], 2);
-        assert_eq!(
-            fate.to_string(),
-            "rank 0, rank 1 are gone or do not answer"
-        );
+        assert_eq!(fate.to_string(), "rank 0, rank 1 are gone or do not answer");
     }
 
     #[test]
     fn a_reason_that_a_rank_gives_counts_before_who_is_missing() {
-        assert_eq!(judged([None, Some("!no disk"), Some(PRESENT)], 2), Fate::Told);
+        assert_eq!(
+            judged([None, Some("!no disk"), Some(PRESENT)], 2),
+            Fate::Told
+        );
         assert_eq!(judged([Some(PRESENT); 3], 0), Fate::Network);
     }
 

@@ -36,8 +36,8 @@ use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
 pub use gradients::Gradients;
-pub(crate) use group::Group;
 pub use group::Counted;
+pub(crate) use group::Group;
 pub use missing::{Fate, is_among_ranks};
 pub use together::{Agreement, PeerFailed};
 
@@ -113,8 +113,9 @@ impl Ranks {
             answer_within,
             ..
         } = *meeting;
-        let group = Group::join(meeting, device)
-            .with_context(|| format!("rank {rank} of {size} meets the others at {address}:{port}"))?;
+        let group = Group::join(meeting, device).with_context(|| {
+            format!("rank {rank} of {size} meets the others at {address}:{port}")
+        })?;
         let ranks = Ranks::of(group, rank, size, Vec::new(), answer_within);
         let hosts = ranks.gather_bytes(host.as_bytes())?.into_iter();
         let hosts = hosts.map(|host| String::from_utf8_lossy(&host).into_owned());
@@ -132,9 +133,16 @@ impl Ranks {
         }
         let store = group::Store::new();
         let of_rank = |rank| {
-            let group = Group::join_local(&store, rank, size, within.as_millis() as i64);
+            let ms = within.as_millis() as i64;
+            let group = Group::join_local(&store, rank, size, Device::Cpu, ms);
             let hosts = vec!["this machine".to_owned(); size];
-            work(&Ranks::of(group.expect("threads meet"), rank, size, hosts, within))
+            work(&Ranks::of(
+                group.expect("threads meet"),
+                rank,
+                size,
+                hosts,
+                within,
+            ))
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..size)
@@ -142,9 +150,26 @@ impl Ranks {
                 .collect();
             threads
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .map(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
+    }
+
+    /// A group of this process alone that makes its collectives all the same, on `device`: for tests of
+    /// NCCL where there is one GPU.
+    ///
+    /// # Errors
+    /// If libtorch has no NCCL, or the device fails.
+    pub fn one_on(device: Device) -> Result<Self> {
+        let within = Duration::from_secs(30);
+        let ms = within.as_millis() as i64;
+        let group = Group::join_local(&group::Store::new(), 0, 1, device, ms)?;
+        let hosts = vec!["this machine".to_owned()];
+        Ok(Ranks::of(group, 0, 1, hosts, within))
     }
 
     fn of(
@@ -192,7 +217,7 @@ impl Ranks {
     /// The team of this rank, if all ranks fall into teams of `count`, which divides their number.
     /// `None` where it is the only member.
     pub fn team(&self, count: usize) -> Option<Team> {
-        let group = self.group().filter(|_| count > 1)?;
+        let group = self.group().filter(|_| count > 1 || self.size() == 1)?;
         let first = self.rank() / count * count;
         Some(Team {
             group,
@@ -215,7 +240,9 @@ impl Ranks {
     /// `x` becomes rank 0's; contiguous.
     pub fn broadcast_(&self, x: &Tensor) {
         if let Some(group) = self.group() {
-            group.broadcast(x).unwrap_or_else(|error| panic!("{error:#}"));
+            group
+                .broadcast(x)
+                .unwrap_or_else(|error| panic!("{error:#}"));
         }
     }
 

@@ -12,7 +12,10 @@ fn scattered(shape: &[i64], salt: f64) -> Tensor {
 fn alone_everything_is_what_it_was() {
     let ranks = Ranks::alone();
     let x = scattered(&[3, 2], 0.1);
-    assert_eq!((ranks.rank(), ranks.size(), ranks.are_several()), (0, 1, false));
+    assert_eq!(
+        (ranks.rank(), ranks.size(), ranks.are_several()),
+        (0, 1, false)
+    );
     assert_eq!(ranks.gather(&x), x);
     assert_eq!(ranks.mean(&x), x);
     assert_eq!(ranks.total(3).unwrap(), 3);
@@ -38,7 +41,10 @@ fn rows_and_bytes_come_in_the_order_of_the_ranks() {
             let of_first = ranks.bytes_of_first(format!("of {rank}").into_bytes());
             assert_eq!(of_first.unwrap(), b"of 0");
             assert_eq!(ranks.bytes_of_first(Vec::new()).unwrap(), b"");
-            assert_eq!(ranks.total(rank as i64).unwrap(), (0..size as i64).sum::<i64>());
+            assert_eq!(
+                ranks.total(rank as i64).unwrap(),
+                (0..size as i64).sum::<i64>()
+            );
             assert_eq!(ranks.largest(rank as i64).unwrap(), size as i64 - 1);
         });
     }
@@ -77,6 +83,27 @@ fn a_failure_of_one_is_a_failure_of_all() {
 }
 
 #[test]
+fn one_failure_of_several_is_told_by_one() {
+    let found = Ranks::in_threads(3, |ranks| {
+        let reason = if ranks.rank() == 0 {
+            "no disk"
+        } else {
+            "no room"
+        };
+        ranks.together(Err::<(), _>(anyhow!(reason))).unwrap_err()
+    });
+    let told = |rank: usize| (found[rank].is::<PeerFailed>(), found[rank].to_string());
+    assert_eq!(told(0), (false, "no disk".to_owned()));
+    assert_eq!(told(1), (false, "no room".to_owned()));
+    assert_eq!(told(2), (false, "no room".to_owned()));
+    let alike = Ranks::in_threads(3, |ranks| {
+        let failed = ranks.together(Err::<(), _>(anyhow!("no disk")));
+        failed.unwrap_err().is::<PeerFailed>()
+    });
+    assert_eq!(alike, [false, true, true]);
+}
+
+#[test]
 fn the_others_wait_for_what_the_first_does_alone() {
     let found = Ranks::in_threads(2, |ranks| {
         let began = std::time::Instant::now();
@@ -85,7 +112,11 @@ fn the_others_wait_for_what_the_first_does_alone() {
             Ok(3)
         });
         let failed = ranks.first_alone(|| Err::<(), _>(anyhow!("no room")));
-        (value.unwrap(), began.elapsed(), failed.unwrap_err().to_string())
+        (
+            value.unwrap(),
+            began.elapsed(),
+            failed.unwrap_err().to_string(),
+        )
     });
     assert_eq!((found[0].0, found[1].0), (Some(3), None));
     assert!(found[1].1 >= Duration::from_millis(1400));
@@ -131,7 +162,11 @@ fn averaged(ranks: &Ranks, bucket_bytes: Option<u64>) {
         let [filters, weight, _, bias] = &params;
         let map = images.conv2d(filters, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
         let pooled = map.mean_dim([2, 3].as_slice(), false, None::<Kind>);
-        pooled.linear(weight, Some(bias)).tanh().square().mean(None::<Kind>)
+        pooled
+            .linear(weight, Some(bias))
+            .tanh()
+            .square()
+            .mean(None::<Kind>)
     };
     let batch = |number| scattered(&[8, 3, 4, 4], 0.8 + f64::from(number));
     let mean_of = |images: &dyn Fn(i32) -> Tensor, gradients: Option<&mut Gradients>| {
@@ -152,7 +187,10 @@ fn averaged(ranks: &Ranks, bucket_bytes: Option<u64>) {
             let gap = (found - expected).abs().max().double_value(&[]);
             assert!(gap < 1e-14, "{gap:e} of {size}, {bucket_bytes:?}");
         }
-        assert!(!params[2].grad().defined(), "what has no gradient keeps none");
+        assert!(
+            !params[2].grad().defined(),
+            "what has no gradient keeps none"
+        );
     }
     let mean = (size - 1) as f64 / 2.0;
     assert_eq!(Vec::<f64>::try_from(&other).unwrap(), [mean; 2]);

@@ -1,10 +1,11 @@
 //! What ranks agree on: whether all is well, when to stop, and that one of them works alone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use super::Ranks;
 use super::group::{Group, Question};
@@ -25,14 +26,16 @@ pub struct PeerFailed {
 
 /// How often rank 0 shows that it lives while it works alone.
 const BEAT: Duration = Duration::from_secs(1);
-/// How often the others look.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the others look: at first, and after a while.
+const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 /// What rank 0 leaves in the store when its work is done.
 const DONE: &str = "done";
+/// The same, among the numbers that it counts.
+const DONE_BEAT: u64 = u64::MAX;
 
 impl Ranks {
     /// What `mine` holds, if it went well on every rank. Otherwise an error on all: one's own, or
-    /// [`PeerFailed`].
+    /// [`PeerFailed`] if that of a lower rank says the same.
     ///
     /// # Errors
     /// As said; or a rank does not answer.
@@ -40,13 +43,25 @@ impl Ranks {
         if !self.are_several() {
             return mine;
         }
-        let told = |error| format!("{}{error:#}", if console::is_usage(error) { '?' } else { '!' });
+        let told = |error| {
+            format!(
+                "{}{error:#}",
+                if console::is_usage(error) { '?' } else { '!' }
+            )
+        };
         let failure = mine.as_ref().err().map(told);
         let failures = self.gather_bytes(failure.unwrap_or_default().as_bytes())?;
-        let value = mine?;
-        let first = failures.iter().enumerate().find(|(_, text)| !text.is_empty());
+        let first = failures
+            .iter()
+            .enumerate()
+            .find(|(_, text)| !text.is_empty());
         match first {
-            None => Ok(value),
+            None => mine,
+            Some((rank, text))
+                if mine.is_err() && (rank == self.rank() || *text != failures[self.rank()]) =>
+            {
+                mine
+            }
             Some((rank, text)) => Err(PeerFailed {
                 rank,
                 size: self.size(),
@@ -86,7 +101,7 @@ fn beating<T>(group: Group, key: &str, work: impl FnOnce() -> Result<T>) -> Resu
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         let beats = scope.spawn(|| {
-            for beat in 0_u64.. {
+            for beat in 1_u64.. {
                 if is_done.load(Ordering::Acquire) || group.set(key, &beat.to_string()).is_err() {
                     return;
                 }
@@ -102,24 +117,48 @@ fn beating<T>(group: Group, key: &str, work: impl FnOnce() -> Result<T>) -> Resu
 }
 
 /// Waits until rank 0 is done; fails if it stops counting for longer than `within`.
+///
+/// The store is asked by a thread of its own, which is left to itself: where its host is gone without
+/// a word, an answer is waited for without end.
 fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
-    let (mut last, mut since) = (None, Instant::now());
-    loop {
-        let now = group.get(key)?;
-        if now.as_deref() == Some(DONE) {
-            return Ok(());
+    let (seen, is_over) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (asked, over, key) = (Arc::clone(&seen), Arc::clone(&is_over), key.to_owned());
+    thread::spawn(move || {
+        let [mut pause, longest] = LOOKS;
+        while !over.load(Ordering::Acquire) {
+            match group.get(&key) {
+                Ok(Some(text)) if text == DONE => return asked.store(DONE_BEAT, Ordering::Release),
+                Ok(Some(beat)) => asked.store(beat.parse().unwrap_or(0), Ordering::Release),
+                Ok(None) => {}
+                // Who waits hears nothing more, and says so in time.
+                Err(_) => return,
+            }
+            thread::sleep(pause);
+            pause = longest.min(2 * pause);
+        }
+    });
+    let (mut last, mut since) = (0, Instant::now());
+    let waited = loop {
+        let now = seen.load(Ordering::Acquire);
+        if now == DONE_BEAT {
+            break Ok(());
         }
         if now != last {
             (last, since) = (now, Instant::now());
         }
         if since.elapsed() > within {
-            bail!(
+            break Err(anyhow!(
                 "among the ranks: rank 0 has not shown that it lives for {} s",
                 within.as_secs()
-            );
+            ));
         }
-        thread::sleep(LOOK);
-    }
+        thread::sleep(LOOKS[0]);
+    };
+    is_over.store(true, Ordering::Release);
+    waited
 }
 
 /// Asks all ranks at one step, and reads the answer at the next: so nobody waits, and all hear of it
