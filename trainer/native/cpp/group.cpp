@@ -18,6 +18,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <c10/util/Logging.h>
+#include <c10/util/env.h>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -173,6 +174,17 @@ auto among_ranks(Call call) {
   }
 }
 
+// c10d warns of names that it cannot look up, on every rank. Whoever wants to read that sets the level; nobody reads it
+// before `initLogging`.
+void start_logging() {
+  static const bool once = [] {
+    c10::utils::set_env("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/false);
+    c10::initLogging();
+    return true;
+  }();
+  (void)once;
+}
+
 template <typename Options>
 Options in_order(Millis timeout) {
   Options options;
@@ -184,8 +196,7 @@ Options in_order(Millis timeout) {
 }  // namespace
 
 Group* Group::join(const Place& place, int gpu, Millis join_timeout, Millis timeout) {
-  static const bool logs = [] { return c10::initLogging(), true; }();  // without it nobody reads TORCH_CPP_LOG_LEVEL
-  (void)logs;
+  start_logging();
   auto group = std::unique_ptr<Group>(new Group(place, timeout));
   group->store = attempt(connect(place, join_timeout), place, join_timeout);
   group->control = join_gloo(group->store, place, timeout);

@@ -131,7 +131,9 @@ fn assert_same(label: &str, found: &State, expected: &State) {
 /// Holds 2 and 4 ranks against one process.
 fn check(label: &str, config: &RunConfig, steps: u64) {
     let expected = stepped(&Ranks::alone(), config, steps);
-    [2, 4].map(|size| check_against(label, size, config, &expected, steps));
+    for size in [2, 4] {
+        check_against(label, size, config, &expected, steps);
+    }
 }
 
 /// Holds so many ranks against what one process has.

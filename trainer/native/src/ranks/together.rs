@@ -30,8 +30,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 /// What rank 0 leaves in the store when its work is done.
 const DONE: &str = "done";
-/// The same, among the numbers that it counts.
+/// The same, among the numbers that it counts; and that the store has failed.
 const DONE_BEAT: u64 = u64::MAX;
+const FAILED_BEAT: u64 = u64::MAX - 1;
 
 impl Ranks {
     /// What `mine` holds, if it went well on every rank. Otherwise an error on all: one's own, or
@@ -133,8 +134,7 @@ fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
                 Ok(Some(text)) if text == DONE => return asked.store(DONE_BEAT, Ordering::Release),
                 Ok(Some(beat)) => asked.store(beat.parse().unwrap_or(0), Ordering::Release),
                 Ok(None) => {}
-                // Who waits hears nothing more, and says so in time.
-                Err(_) => return,
+                Err(_) => return asked.store(FAILED_BEAT, Ordering::Release),
             }
             thread::sleep(pause);
             pause = longest.min(2 * pause);
@@ -145,6 +145,9 @@ fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
         let now = seen.load(Ordering::Acquire);
         if now == DONE_BEAT {
             break Ok(());
+        }
+        if now == FAILED_BEAT {
+            break Err(anyhow!("among the ranks: the store of rank 0 is gone"));
         }
         if now != last {
             (last, since) = (now, Instant::now());
