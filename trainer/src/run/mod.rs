@@ -7,6 +7,7 @@ mod alike;
 mod checkpoint_writer;
 mod data;
 mod gate;
+mod held;
 mod host_batch;
 mod log_grid;
 mod memory_estimate;
