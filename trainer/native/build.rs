@@ -47,7 +47,9 @@ fn compile(lib: &Path) {
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
-        .files(["native", "fused", "group", "gradients"].map(|name| format!("cpp/{name}.cpp")))
+        .files(
+            ["native", "fused", "join", "group", "gradients"].map(|name| format!("cpp/{name}.cpp")),
+        )
         .compile("trainer_native");
 }
 
