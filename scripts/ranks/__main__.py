@@ -32,6 +32,8 @@ SCENARIOS = [
     (stops.a_rank_that_hangs_ends_all_and_is_named, (0, "in a step")),
     (stops.a_rank_that_hangs_ends_all_and_is_named, (0, "in a checkpoint")),
     (stops.a_rank_that_hangs_is_ended_with_the_command, ()),
+    (stops.a_killed_rank_ends_all_at_once_and_is_named, (1, "in a step")),
+    (stops.a_killed_rank_ends_all_at_once_and_is_named, (0, "in a checkpoint")),
     *((stops.a_rank_that_differs_is_refused_by_name, (what,)) for what in ("shards", "config", "program")),
     *((stops.a_rank_without_memory_ends_all_and_is_named, (when,)) for when in ("at the start", "in mid-run")),
     (stops.a_signal_stops_all_after_the_same_step, ()),
