@@ -28,6 +28,7 @@
 //! * [`method`]: what is trained, one paper a file.
 //! * [`report`]: what a run says of itself.
 //! * [`mod@bench`]: what a step costs.
+//! * `doctor`: whether the processes of a run are alike, and how fast they talk.
 //!
 //! Networks and their mathematics are crate `model`, scores of what was learned crate `eval`.
 #![deny(missing_docs)]
@@ -36,6 +37,7 @@ pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod doctor;
 pub mod launch;
 pub mod method;
 pub mod report;

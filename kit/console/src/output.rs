@@ -53,7 +53,12 @@ pub fn say(line: impl Display) {
 
 /// Writes a line to stderr that every process has to say for itself.
 pub(crate) fn say_anyway(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = write_line(&mut io::stderr().lock(), line);
+}
+
+/// In one piece, so that lines of several processes do not mix: stderr has no buffer.
+fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
+    out.write_all(format!("{line}\n").as_bytes())
 }
 
 fn write_to(out: &mut impl Write, text: impl Display) -> Result<()> {
@@ -78,6 +83,27 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// Keeps what is written by piece.
+    struct Pieces(Vec<String>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_written_in_one_piece() {
+        let mut out = Pieces(Vec::new());
+        write_line(&mut out, format_args!("{} of {}", 1, 2)).unwrap();
+        assert_eq!(out.0, ["1 of 2\n"]);
     }
 
     #[test]

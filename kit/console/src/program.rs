@@ -1,20 +1,24 @@
 //! From `main` to the exit code.
 
 use std::any::Any;
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::elsewhere::ToldElsewhere;
 use crate::error_file;
 use crate::output::{ReaderGone, say_anyway};
-use crate::speaker::{is_quiet, signed};
+use crate::speaker::{is_quiet, name, signed};
 use crate::usage::is_usage;
 
 /// A program of ours, as far as it differs from the others.
@@ -93,7 +97,29 @@ fn log_to_stderr(level: &str) {
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(false)
+        .map_event_format(Signed)
         .init();
+}
+
+/// Lines in this process's name, if it has one.
+struct Signed(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for Signed
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if let Some(name) = name() {
+            write!(writer, "{name}: ")?;
+        }
+        self.0.format_event(context, writer, event)
+    }
 }
 
 /// A file that reaches the limit of file sizes (`ulimit -f`) is an error that names it, not a silent

@@ -19,9 +19,14 @@ pub fn quiet() {
 }
 
 /// From here on the line that says why this process failed begins with `name` after the program's
-/// own, as in `trainer: rank 3 of 8 (node7): …`. The first call counts.
+/// own, as in `trainer: rank 3 of 8 (node7): …`, and so do the lines of its log. The first call counts.
 pub fn speak_as(name: String) {
     NAME.get_or_init(|| name);
+}
+
+/// This process's name, if it has one.
+pub(crate) fn name() -> Option<&'static str> {
+    NAME.get().map(String::as_str)
 }
 
 /// Whether another process says it.
@@ -31,7 +36,7 @@ pub(crate) fn is_quiet() -> bool {
 
 /// `line` of the program `prefix`, in this process's name if it has one.
 pub(crate) fn signed(prefix: &str, line: impl Display) -> String {
-    match NAME.get() {
+    match name() {
         Some(name) => format!("{prefix}: {name}: {line}"),
         None => format!("{prefix}: {line}"),
     }

@@ -102,8 +102,12 @@ fn of_several_processes_one_speaks_and_all_warn() {
             assert!(said.contains(part), "{part:?} of {rank} in {said}");
         }
     }
+    assert!(said("0").contains("rank 0 of 2 (here):  INFO an information"));
     let said = said("1");
-    assert!(said.contains("a warning"), "{said}");
+    assert!(
+        said.contains("rank 1 of 2 (here):  WARN a warning"),
+        "{said}"
+    );
     for part in TOLD_ONCE {
         assert!(!said.contains(part), "{part:?} in {said}");
     }

@@ -61,7 +61,7 @@ class Gradients {
       else buckets_[ix].work = group_.start_all_reduce(buckets_[ix].flat);
     }
     for (auto& bucket : buckets_) {
-      if (bucket.work) group_.finish(bucket.work), bucket.work.reset();
+      if (bucket.work) group_.finish(bucket.flat, bucket.work), bucket.work.reset();
       bucket.flat.mul_(1.0 / group_.size());
       std::vector<at::Tensor> to, from;
       for (size_t ix = 0; ix < bucket.members.size(); ++ix) {
@@ -156,8 +156,8 @@ std::vector<at::Tensor> list(at::Tensor* const* tensors, size_t n) {
 
 extern "C" {
 
-// *out = what averages the gradients of `params`, and the `others`, over a group that outlives it. Never freed where it has
-// hooks: the parameters' nodes keep them.
+// *out = what averages the gradients of `params`, and the `others`, over a group that outlives it. Never freed: the nodes of
+// parameters may hold hooks that point to it.
 char* trainer_gradients_new(const void* group, at::Tensor* const* params, size_t n, at::Tensor* const* others, size_t m,
                             int64_t bucket_bytes, void** out) {
   return guarded([=] {

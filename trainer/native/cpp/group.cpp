@@ -18,6 +18,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <c10/util/Logging.h>
+#include <c10/util/env.h>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -146,10 +147,41 @@ BackendPtr join_nccl(const StorePtr& store, const Place& place, int gpu, Millis 
     ::operator delete(memory);
     throw;
   }
-  const BackendPtr group = adopt<c10d::Backend>(memory);
-  // Connects now, where a failure is one of start-up, and waits until all have.
-  group->eagerConnectSingleDevice(device);
-  return group;
+  return adopt<c10d::Backend>(memory);
+}
+
+// What a rank is about to use, for all to agree on.
+enum Readiness : int64_t { FAILED = 0, ON_CPU = 1, ON_GPU = 2 };
+
+// The smallest and the largest value of all ranks.
+std::pair<int64_t, int64_t> bounds(const BackendPtr& control, int64_t value, Millis timeout) {
+  std::vector<at::Tensor> x{at::full({2}, value, at::kLong)};
+  x[0][0].neg_();
+  c10d::AllreduceOptions options;
+  options.reduceOp = c10d::ReduceOp::MAX;
+  options.timeout = timeout;
+  control->allreduce(x, options)->wait();
+  const auto* found = x[0].const_data_ptr<int64_t>();
+  return {-found[0], found[1]};
+}
+
+// NCCL for a GPU, Gloo without. No watchdog covers the connecting of NCCL, which waits for all without a limit: so all say
+// first that they are ready for it.
+BackendPtr join_data(const StorePtr& store, const Place& place, int gpu, const BackendPtr& control, Millis timeout) {
+  BackendPtr data = control;
+  std::exception_ptr failure;
+  try {
+    // A dead peer is noticed on the host first, which can say so; NCCL's watchdog just ends the process.
+    if (gpu >= 0) data = join_nccl(store, place, gpu, 2 * timeout);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const auto [least, most] = bounds(control, failure ? FAILED : gpu < 0 ? ON_CPU : ON_GPU, timeout);
+  if (failure) std::rethrow_exception(failure);
+  TORCH_CHECK(least != FAILED, "among the ranks: another rank could not use its GPU");
+  TORCH_CHECK(least == most, "this rank is on ", gpu < 0 ? "a CPU" : "a GPU", ", others are not: give all the same --device");
+  if (gpu >= 0) data->eagerConnectSingleDevice(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(gpu)));
+  return data;
 }
 
 // Compares what the ranks are about to do before each collective; without it a mismatch hangs, or gives wrong numbers.
@@ -173,6 +205,17 @@ auto among_ranks(Call call) {
   }
 }
 
+// c10d warns of names that it cannot look up, on every rank. Whoever wants to read that sets the level; nobody reads it
+// before `initLogging`.
+void start_logging() {
+  static const bool once = [] {
+    c10::utils::set_env("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/false);
+    c10::initLogging();
+    return true;
+  }();
+  (void)once;
+}
+
 template <typename Options>
 Options in_order(Millis timeout) {
   Options options;
@@ -184,13 +227,11 @@ Options in_order(Millis timeout) {
 }  // namespace
 
 Group* Group::join(const Place& place, int gpu, Millis join_timeout, Millis timeout) {
-  static const bool logs = [] { return c10::initLogging(), true; }();  // without it nobody reads TORCH_CPP_LOG_LEVEL
-  (void)logs;
+  start_logging();
   auto group = std::unique_ptr<Group>(new Group(place, timeout));
   group->store = attempt(connect(place, join_timeout), place, join_timeout);
   group->control = join_gloo(group->store, place, timeout);
-  // A dead peer is noticed on the host first, which can say so; NCCL's watchdog just ends the process.
-  group->data = gpu < 0 ? group->control : join_nccl(group->store, place, gpu, 2 * timeout);
+  group->data = join_data(group->store, place, gpu, group->control, timeout);
   if (wants_checks()) {
     const auto control = join_gloo(c10::make_intrusive<c10d::PrefixStore>("checks", group->store), place, timeout);
     const bool one = group->data == group->control;
@@ -207,7 +248,7 @@ Group* Group::join_local(const StorePtr& store, int rank, int size, int gpu, Mil
   auto group = std::unique_ptr<Group>(new Group(place, timeout));
   group->store = store;
   group->control = join_gloo(store, place, timeout);
-  group->data = gpu < 0 ? group->control : join_nccl(store, place, gpu, timeout);
+  group->data = join_data(store, place, gpu, group->control, timeout);
   return group.release();
 }
 
@@ -217,24 +258,27 @@ template <typename Call>
 void Group::run(Collective kind, const at::Tensor& x, Call call) const {
   calls_[kind] += 1;
   bytes_[kind] += static_cast<int64_t>(x.nbytes());
+  const c10::DeviceGuard guard(x.device());
+  timed(x, [&] {
+    among_ranks([&] {
+      if (const WorkPtr work = call(x.is_cpu() ? *control : *data)) work->wait();
+    });
+  });
+}
+
+// Times what waits for a collective on x: on the host, or between two marks on the device's stream.
+template <typename Wait>
+void Group::timed(const at::Tensor& x, Wait wait) const {
   if (x.is_cpu()) {
     const auto begin = Clock::now();
-    among_ranks([&] {
-      if (const WorkPtr work = call(*control)) work->wait();
-    });
+    wait();
     nanos_ += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
     return;
   }
-  const c10::DeviceGuard guard(x.device());
   const auto mark = [&x] {
     c10::Event event(x.device().type(), c10::EventFlag::BACKEND_DEFAULT);
     event.record(c10::impl::VirtualGuardImpl(x.device().type()).getStream(x.device()));
     return event;
-  };
-  const auto wait = [&] {
-    among_ranks([&] {
-      if (const WorkPtr work = call(*data)) work->wait();
-    });
   };
   if (!timed_) return wait();
   auto before = mark();
@@ -271,10 +315,8 @@ WorkPtr Group::start_all_reduce(const at::Tensor& x) const {
   return among_ranks([&] { return (x.is_cpu() ? control : data)->allreduce(xs, options); });
 }
 
-void Group::finish(const WorkPtr& work) const {
-  const auto begin = Clock::now();
-  among_ranks([&] { work->wait(); });
-  nanos_ += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
+void Group::finish(const at::Tensor& x, const WorkPtr& work) const {
+  timed(x, [&] { among_ranks([&] { work->wait(); }); });
 }
 
 void Group::broadcast(const at::Tensor& x) const {
@@ -424,14 +466,14 @@ char* trainer_group_take_seconds(const void* group, double* seconds) {
 }
 
 char* trainer_group_set(const void* group, const char* key, const char* value) {
-  return guarded([=] { group_of(group).store->set(key, std::string(value)); });
+  return guarded([=] { among_ranks([=] { group_of(group).store->set(key, std::string(value)); }); });
 }
 
 // *value = a copy of what is stored under the key, to be freed with trainer_free_message; null if there is nothing.
 char* trainer_group_get(const void* group, const char* key, char** value) {
   return guarded([=] {
     const auto& store = group_of(group).store;
-    *value = store->check({key}) ? message(store->get_to_str(key)) : nullptr;
+    *value = among_ranks([=] { return store->check({key}) ? message(store->get_to_str(key)) : nullptr; });
   });
 }
 

@@ -55,7 +55,7 @@ class Group {
   void all_reduce(const at::Tensor& x, c10d::ReduceOp::RedOpType op = c10d::ReduceOp::SUM) const;
   // Begun here; `finish` ends it.
   c10::intrusive_ptr<c10d::Work> start_all_reduce(const at::Tensor& x) const;
-  void finish(const c10::intrusive_ptr<c10d::Work>& work) const;
+  void finish(const at::Tensor& x, const c10::intrusive_ptr<c10d::Work>& work) const;
   void broadcast(const at::Tensor& x) const;
   // [n, ..] of every rank, one after the other: [size n, ..].
   at::Tensor all_gather(const at::Tensor& x) const;
@@ -78,9 +78,10 @@ class Group {
 
  private:
   Group(Place place, Millis timeout) : place(std::move(place)), timeout(timeout) {}
-  const c10d::Backend& on(const at::Tensor& x) const { return x.is_cpu() ? *control : *data; }
   template <typename Call>
   void run(Collective kind, const at::Tensor& x, Call call) const;
+  template <typename Wait>
+  void timed(const at::Tensor& x, Wait wait) const;
 
   mutable std::atomic<int64_t> calls_[NUM_COLLECTIVES]{}, bytes_[NUM_COLLECTIVES]{}, nanos_{0};
   mutable std::atomic<bool> timed_{false};

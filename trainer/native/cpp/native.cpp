@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include <ATen/Context.h>
+#include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_add.h>
@@ -56,6 +58,11 @@ struct DeviceEvent {
 extern "C" {
 
 void trainer_free_message(char* text) { free(text); }
+
+// What libtorch says of how it was built; the caller frees the text with `trainer_free_message`.
+char* trainer_torch_config(char** text) {
+  return guarded([=] { *text = strdup(at::show_config().c_str()); });
+}
 
 // ---------------------------------------------------------------- autocast
 

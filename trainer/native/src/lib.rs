@@ -19,6 +19,7 @@
 //! * [`pinned`], [`upload`]: from the host to a GPU without waiting.
 //! * [`cuda_device`]: the CUDA library that the linker drops. [`set_tf32`], [`allows_tf32`], [`set_deterministic`],
 //!   [`trace()`], [`peak_memory_bytes`], [`reset_peak_memory`]: switches and measurements of the whole process.
+//! * [`torch_version`], [`gpu_name`]: what this process computes with.
 //! * [`Ranks`]: several processes that compute as one; [`Gradients`] averages over them.
 //! * [`torch`]: libtorch's errors in one line.
 //!
@@ -41,6 +42,7 @@ mod ranks;
 mod self_check;
 mod stream;
 mod trace;
+mod versions;
 
 pub use autocast::{Autocast, autocast, autocast_dtype, autocast_off};
 pub use cuda::{allows_tf32, cuda_device, is_deterministic, set_deterministic, set_tf32};
@@ -59,3 +61,4 @@ pub use ranks::{
 pub use self_check::FusedResults;
 pub use stream::Stream;
 pub use trace::{peak_memory_bytes, reset_peak_memory, trace};
+pub use versions::{gpu_name, torch_version};

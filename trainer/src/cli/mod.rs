@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 pub use backbone::{BackboneArgs, NetworkArg};
 pub use evaluation::{EmbedArgs, ExportArgs, Format, ProbeArgs, Task, TransferArgs, VisualizeArgs};
 pub use processes::ProcessesArgs;
-pub use training::{BenchArgs, ConfigArgs, ImportArgs, PlotArgs, RunArgs, SetupArgs};
+pub use training::{BenchArgs, ConfigArgs, DoctorArgs, ImportArgs, PlotArgs, RunArgs, SetupArgs};
 
 /// Pre-trains a ResNet with MultiSiam on shards of crop pairs.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Train, or go on where the run's last checkpoint is.
     Run(RunArgs),
+    /// Check that the processes of a run find each other and are alike, and time their network.
+    Doctor(DoctorArgs),
     /// Time the training step of a config.
     Bench(BenchArgs),
     /// Begin a run with the weights of another, or of torchvision.
@@ -53,6 +55,7 @@ impl Command {
     pub(crate) fn processes(&self) -> usize {
         let asked = match self {
             Self::Run(args) => args.processes.processes,
+            Self::Doctor(args) => args.processes.processes,
             Self::Probe(args) => args.processes.processes,
             Self::Transfer {
                 task: Task::Seg(args),

@@ -1,4 +1,4 @@
-//! Arguments of the commands around a run: `run`, `bench`, `import`, `plot`.
+//! Arguments of the commands around a run: `run`, `doctor`, `bench`, `import`, `plot`.
 
 use std::path::PathBuf;
 
@@ -46,6 +46,31 @@ pub struct RunArgs {
     #[command(flatten)]
     pub processes: ProcessesArgs,
     /// One JSON object on stdout at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `trainer doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  torchrun --no-python --nproc-per-node 8 trainer doctor shards/ --config multisiam_waymo
+  srun --ntasks-per-node 8 --gpus-per-task 1 trainer doctor shards/
+  trainer doctor shards/ --processes 2 --device cpu        two processes on this machine
+  trainer doctor shards/ --set run.rank_timeout_s=30       who is missing is named after 30 s
+
+Put it in the place of `trainer run`, with the same launcher. It writes no file: --out and --fresh
+change nothing. One table tells of each process its machine, GPU, cores, libtorch, program (CRC32C of
+its file), frames (with a fingerprint) and config; a * marks what is not as with rank 0. Below it
+stands how long an all-reduce takes: of 2 KiB, and of as many float32 as the model has gradients.
+Exit code 2 if a rank is not like rank 0, or cannot open its shards.")]
+pub struct DoctorArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub setup: SetupArgs,
+    /// How many processes work on it.
+    #[command(flatten)]
+    pub processes: ProcessesArgs,
+    /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
 }

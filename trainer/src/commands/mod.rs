@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments become a request, the answer is printed.
 
 mod bench;
+mod doctor;
 mod dry_run;
 mod embed;
 mod export;
@@ -35,6 +36,7 @@ pub fn run(cli: &Cli, place: &Place) -> Result<u8> {
     }
     match &cli.command {
         Command::Run(args) => return run::run(args, place),
+        Command::Doctor(args) => doctor::doctor(args, place)?,
         Command::Bench(args) => bench::bench(args)?,
         Command::Import(args) => import::import(args)?,
         Command::Probe(args) => return probe::probe(args, place),

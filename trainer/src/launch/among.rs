@@ -15,12 +15,12 @@ use tch::Device;
 /// # Errors
 /// What `work` cannot do. Of a failure that is another rank's, one rank tells; on the others the
 /// error is silent.
-pub(crate) fn among(
+pub(crate) fn among<T>(
     place: &Place,
     device: Device,
     answer_within: Duration,
-    work: impl FnOnce(&Ranks) -> Result<u8>,
-) -> Result<u8> {
+    work: impl FnOnce(&Ranks) -> Result<T>,
+) -> Result<T> {
     let Some(master) = &place.master else {
         return work(&Ranks::alone());
     };
@@ -35,12 +35,12 @@ pub(crate) fn among(
     };
     let ranks = Ranks::join(&meeting, device, &host::name())?;
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let code = work(&ranks)?;
+        let value = work(&ranks)?;
         ranks.leave()?;
-        Ok(code)
+        Ok(value)
     }));
     match worked {
-        Ok(Ok(code)) => Ok(code),
+        Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(explain(&ranks, error)),
         Err(panic) => {
             let text = panic_text(&*panic);

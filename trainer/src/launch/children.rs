@@ -8,10 +8,8 @@
     reason = "what a child does before it becomes its program is asked of libc"
 )]
 
-use std::mem::zeroed;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::ptr::null;
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
@@ -102,16 +100,6 @@ fn end_with_parent(command: &mut Command) {
     };
     // SAFETY: between fork and exec only system calls are made and nothing is allocated.
     unsafe { command.pre_exec(prepare) };
-}
-
-/// Whether whoever started the program has had it ignore a signal.
-pub(super) fn is_ignored(signal: i32) -> bool {
-    // SAFETY: numbers and pointers of which all may be zero.
-    let mut present: libc::sigaction = unsafe { zeroed() };
-    // SAFETY: without a new action the call only writes the present one, to a place that outlives
-    // it.
-    let status = unsafe { libc::sigaction(signal, null(), &raw mut present) };
-    status == 0 && present.sa_sigaction == libc::SIG_IGN
 }
 
 /// Ends the process without any destructor.

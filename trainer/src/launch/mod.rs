@@ -26,7 +26,8 @@ use supervise::{Patience, listen, supervise};
 /// The option, as the user types it.
 const OPTION: &str = "--processes";
 
-/// Of several processes the first speaks for all, and each that fails says which one it is.
+/// Of several processes the first speaks for all, and each that fails says which one it is. Those of a
+/// machine share its cores.
 pub fn introduce(place: &Place) {
     let Place { rank, size, .. } = place;
     if *size > 1 {
@@ -34,6 +35,18 @@ pub fn introduce(place: &Place) {
         if *rank > 0 {
             console::quiet();
         }
+    }
+    if place.local_size > 1 {
+        take_part_of_cores();
+    }
+}
+
+/// rayon starts a thread a core, for the whole process, unless it is told before its first work.
+fn take_part_of_cores() {
+    if env::var_os("RAYON_NUM_THREADS").is_none() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(host::shared_threads(0));
+        // Fails if there is one already, or no thread can be had: then work is slower, or fails there.
+        let _ = pool.build_global();
     }
 }
 
@@ -183,6 +196,28 @@ mod tests {
         assert!(
             line.contains("Slurm has started this one as rank 3 of 8"),
             "{line}"
+        );
+    }
+
+    /// There is one pool a process: so this test program again, as a rank.
+    #[test]
+    fn the_processes_of_a_machine_divide_its_cores() {
+        const AS_RANK: &str = "TRAINER_TEST_AS_RANK";
+        if env::var_os(AS_RANK).is_some() {
+            introduce(&Place::from_environment().unwrap());
+            assert_eq!(rayon::current_num_threads(), 1);
+            return;
+        }
+        let size = host::threads(0).max(2);
+        let name = "launch::tests::the_processes_of_a_machine_divide_its_cores";
+        let test = env::current_exe().unwrap();
+        let mut rank = command(&test, &["--exact".into(), name.into()], 1, size, 1);
+        rank.env(AS_RANK, "1").env_remove("RAYON_NUM_THREADS");
+        let output = rank.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{text}"
         );
     }
 

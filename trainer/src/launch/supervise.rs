@@ -17,8 +17,8 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{raise, signal_name};
 
-use super::children::{Children, is_ignored};
-use crate::run::EXIT_INTERRUPTED;
+use super::children::Children;
+use crate::run::{EXIT_INTERRUPTED, is_ignored};
 
 /// Time between two looks at children and signals: short beside a step.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -126,7 +126,7 @@ impl Outcome {
         if let Some(signal) = signal.filter(|signal| !self.sent.contains(signal)) {
             let name = signal_name(signal).unwrap_or("another signal");
             say(format_args!(
-                "trainer: rank {rank} was ended by signal {signal} ({name}), not by itself; the others end too"
+                "trainer: rank {rank} was ended by signal {signal} ({name}); the others end too"
             ));
         }
         let code = status.code().unwrap_or(128 + signal.unwrap_or(0));

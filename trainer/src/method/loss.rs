@@ -3,6 +3,7 @@
 
 use model::cluster::Clusters;
 use model::numeric::{at_least_f32, unit};
+use native::Ranks;
 use tch::{Kind, Tensor};
 
 /// Global average pooling: `[n, c, h, w]` to `[n, c]`.
@@ -47,18 +48,30 @@ pub(crate) fn info_nce(
     (logits.logsumexp([1].as_slice(), false) - logits.select(1, 0)).mean(None::<Kind>)
 }
 
-/// Standard deviation over the rows of L2-normalised `[m, d]`, times √d, mean over channels: 1 when
-/// uniform on the sphere, 0 when collapsed to a point. Detached.
-pub(crate) fn spread(rows: &Tensor) -> Tensor {
+/// Standard deviation over the rows of L2-normalised `[m, d]` of all ranks, times √d, mean over
+/// channels: 1 when uniform on the sphere, 0 when collapsed to a point. Detached.
+pub(crate) fn spread(rows: &Tensor, ranks: &Ranks) -> Tensor {
     let rows = unit(&at_least_f32(&rows.detach()), 1);
     let d = rows.size()[1] as f64;
-    rows.std_correction(0, 0, false).mean(None::<Kind>) * d.sqrt()
+    let std = match ranks.are_several() {
+        false => rows.std_correction(0, 0, false),
+        true => {
+            let dim = [0].as_slice();
+            let mean = |x: &Tensor| x.mean_dim(dim, false, None::<Kind>);
+            let here = Tensor::stack(&[mean(&rows), rows.var_correction(0, 0, false)], 0);
+            let all = ranks.gather(&here.unsqueeze(0)); // [ranks, 2, d]
+            // Within the ranks, and between them: all have as many rows.
+            let between = all.select(1, 0).var_correction(0, 0, false);
+            (mean(&all.select(1, 1)) + between).sqrt()
+        }
+    };
+    std.mean(None::<Kind>) * d.sqrt()
 }
 
 /// [`spread`] of the cells of maps `[n, d, h, w]`.
-pub(crate) fn spread_of_cells(maps: &Tensor) -> Tensor {
+pub(crate) fn spread_of_cells(maps: &Tensor, ranks: &Ranks) -> Tensor {
     let d = maps.size()[1];
-    spread(&maps.detach().permute([0, 2, 3, 1]).reshape([-1, d]))
+    spread(&maps.detach().permute([0, 2, 3, 1]).reshape([-1, d]), ranks)
 }
 
 #[cfg(test)]
@@ -81,11 +94,24 @@ mod tests {
             .map(|_| (0..12).map(|_| draw()).sum::<f64>() - 6.0)
             .collect();
         let rows = Tensor::from_slice(&values).view([4096, 64]);
-        assert!((spread(&rows).double_value(&[]) - 1.0).abs() < 0.01);
+        let alone = Ranks::alone();
+        let whole = spread(&rows, &alone).double_value(&[]);
+        assert!((whole - 1.0).abs() < 0.01);
+        let parts: Vec<Vec<f64>> = (0..4)
+            .map(|part| Vec::try_from(rows.narrow(0, 1024 * part, 1024).reshape([-1])).unwrap())
+            .collect();
+        let found = Ranks::in_threads(4, |ranks| {
+            let mine = Tensor::from_slice(&parts[ranks.rank()]).view([1024, 64]);
+            spread(&mine, ranks).double_value(&[])
+        });
+        assert!(
+            found.iter().all(|found| (found - whole).abs() < 1e-12),
+            "{found:?}"
+        );
         let one_point = Tensor::ones([32, 64], (Kind::Float, Device::Cpu)) * 3.0;
-        assert!(spread(&one_point).double_value(&[]) < 1e-6);
+        assert!(spread(&one_point, &alone).double_value(&[]) < 1e-6);
         assert_eq!(
-            spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu))).double_value(&[]),
+            spread(&Tensor::ones([1, 8], (Kind::Float, Device::Cpu)), &alone).double_value(&[]),
             0.0
         );
     }

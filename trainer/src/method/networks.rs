@@ -204,6 +204,11 @@ impl Networks {
         dealt.permute([0, 3, 1, 2])
     }
 
+    /// Those whose batches are one.
+    pub(crate) fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
     /// Running statistics that ranks move apart: those of norms over fewer than all of them.
     pub(crate) fn statistics_apart(&self, model: &ModelConfig) -> Vec<Tensor> {
         if !self.ranks.are_several() || model.norm_parts(self.ranks.size() as i64) == 1 {

@@ -28,7 +28,8 @@ impl<'a> Pass<'a> {
         Pass {
             method,
             directions: directions.into_iter(),
-            tally: Tally::new(method.heads.weights(), method.symmetric),
+            tally: Tally::new(method.heads.weights(), method.symmetric)
+                .among(method.networks.ranks()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What branches say of directions, and how it becomes one loss.
 
 use model::cluster::Clusters;
+use native::Ranks;
 use tch::Tensor;
 
 use super::config::Symmetric;
@@ -92,6 +93,7 @@ pub struct Tally {
     /// Of the first direction.
     shown: Option<(Tensor, Option<Clusters>)>,
     keys: Vec<Tensor>,
+    ranks: Ranks,
 }
 
 /// Losses and spreads of a branch, one of each direction, without graph.
@@ -102,7 +104,7 @@ struct Scalars {
 }
 
 impl Scalars {
-    fn add(&mut self, term: &Term, spread: fn(&Tensor) -> Tensor) {
+    fn add(&mut self, term: &Term, spread: impl Fn(&Tensor) -> Tensor) {
         self.losses.push(term.loss.detach());
         self.spreads.push(spread(&term.projections));
     }
@@ -128,6 +130,15 @@ impl Tally {
             cells: Scalars::default(),
             shown: None,
             keys: Vec::new(),
+            ranks: Ranks::alone(),
+        }
+    }
+
+    /// The same for one of several ranks: spreads are of the batch of all of them.
+    pub(super) fn among(self, ranks: &Ranks) -> Self {
+        Tally {
+            ranks: ranks.clone(),
+            ..self
         }
     }
 
@@ -135,9 +146,10 @@ impl Tally {
     pub fn add(&mut self, terms: Terms) -> Tensor {
         let share = self.weights.join(&terms) * self.symmetric.factor();
         self.shares.push(share.detach());
-        self.image.add(&terms.image, spread);
+        self.image.add(&terms.image, |z| spread(z, &self.ranks));
         if let Some(cells) = &terms.cells {
-            self.cells.add(&cells.term, spread_of_cells);
+            self.cells
+                .add(&cells.term, |z| spread_of_cells(z, &self.ranks));
         }
         self.keys.extend(terms.keys);
         let clusters = terms.cells.and_then(|cells| cells.clusters);

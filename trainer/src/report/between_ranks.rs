@@ -52,13 +52,14 @@ impl BetweenRanks {
     }
 }
 
-/// Times the collectives of a run: on the CPU those of all steps, on a GPU those of steps that have a
-/// row, since it takes two events for each.
+/// Times the collectives of a run's steps: on the CPU those of all steps, on a GPU those of steps that
+/// have a row, since it takes two events for each.
 pub(crate) struct CollectiveTimer {
     ranks: Ranks,
     is_cuda: bool,
-    /// Steps that have been timed.
+    /// Steps that have been timed, and the seconds of those on the CPU.
     steps: u64,
+    seconds: f64,
 }
 
 impl CollectiveTimer {
@@ -67,27 +68,55 @@ impl CollectiveTimer {
             ranks: ranks.clone(),
             is_cuda: device.is_cuda(),
             steps: 0,
+            seconds: 0.0,
         }
     }
 
-    /// Before a step, and whether it has a row.
-    pub(crate) fn begin(&mut self, has_row: bool) {
+    /// Before a step, and whether it has a row. What came before it (rows, probes, checkpoints) is
+    /// left out.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn begin(&mut self, has_row: bool) -> Result<()> {
         if self.is_cuda {
             self.ranks.time_collectives(has_row);
         }
-        self.steps += u64::from(has_row || !self.is_cuda);
+        if has_row || !self.is_cuda {
+            self.ranks.collective_seconds()?;
+            self.steps += 1;
+        }
+        Ok(())
     }
 
-    /// Mean of the steps since the last call. All ranks call it; waits for the device.
+    /// Behind a step.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        if !self.is_cuda {
+            self.seconds += self.ranks.collective_seconds()?;
+        }
+        Ok(())
+    }
+
+    /// Mean of the timed steps since the last call; nothing where there are none. All ranks call it;
+    /// waits for the device.
     ///
     /// # Errors
     /// If a rank does not answer.
     pub(crate) fn read(&mut self) -> Result<BetweenRanks> {
-        let steps = std::mem::take(&mut self.steps).max(1);
-        if !self.ranks.are_several() {
+        let (steps, seconds) = (
+            std::mem::take(&mut self.steps),
+            std::mem::take(&mut self.seconds),
+        );
+        if !self.ranks.are_several() || steps == 0 {
             return Ok(BetweenRanks::default());
         }
-        let mine = self.ranks.collective_seconds()? / steps as f64;
+        let seconds = match self.is_cuda {
+            true => self.ranks.collective_seconds()?,
+            false => seconds,
+        };
+        let mine = seconds / steps as f64;
         let all = self.ranks.gather_bytes(&mine.to_le_bytes())?;
         let seconds: Option<Vec<f64>> = all
             .iter()
@@ -114,7 +143,8 @@ mod tests {
     #[test]
     fn a_process_alone_has_nothing_to_tell() {
         let mut timer = CollectiveTimer::new(&Ranks::alone(), Device::Cpu);
-        timer.begin(true);
+        timer.begin(true).unwrap();
+        timer.end().unwrap();
         let told = serde_json::to_string(&timer.read().unwrap()).unwrap();
         assert_eq!(told, "{}");
     }

@@ -13,6 +13,7 @@ use sampler::Sampler;
 use serde::{Deserialize, Serialize};
 
 use super::data;
+use super::session::Request;
 use crate::config::{self, RunConfig};
 
 /// What a rank says of itself.
@@ -21,26 +22,30 @@ pub(crate) struct Identity {
     /// CRC32C of the program's file, in hexadecimal.
     pub(crate) program: String,
     /// The resolved config, as TOML.
-    config: String,
-    /// Names the frames.
+    pub(crate) config: String,
+    /// Names the frames; empty without any.
     pub(crate) shards: String,
     /// How many there are.
     pub(crate) frames: u64,
+    /// What else is asked for that decides how many steps are made.
+    asked: String,
 }
 
 impl Identity {
-    pub(crate) fn of(config: &RunConfig, sampler: &Sampler) -> Result<Self> {
-        let data = data::data_id(sampler);
+    /// Of who would train as `config` says, on what `sampler` draws from.
+    pub(crate) fn of(config: &RunConfig, sampler: Option<&Sampler>) -> Result<Self> {
+        let data = sampler.map(data::data_id);
         Ok(Identity {
             program: program()?,
             config: toml::to_string(config).context("writing the config as TOML")?,
-            shards: data.fingerprint,
-            frames: data.frames,
+            frames: data.as_ref().map_or(0, |data| data.frames),
+            shards: data.map_or_else(String::new, |data| data.fingerprint),
+            asked: String::new(),
         })
     }
 
     /// How this differs from what rank 0 says, if it does.
-    fn difference(&self, first: &Self) -> Result<Option<String>> {
+    pub(crate) fn difference(&self, first: &Self) -> Result<Option<String>> {
         if self.program != first.program {
             return Ok(Some(format!(
                 "runs another program than rank 0 (CRC32C {}, not {})",
@@ -56,6 +61,12 @@ impl Identity {
         if !changes.is_empty() {
             return Ok(Some(format!("has another config than rank 0: {changes}")));
         }
+        if self.asked != first.asked {
+            return Ok(Some(format!(
+                "is asked for something else than rank 0: {}, not {}",
+                self.asked, first.asked
+            )));
+        }
         if (&self.shards, self.frames) != (&first.shards, first.frames) {
             return Ok(Some(format!(
                 "has other shards than rank 0: {} frames ({}), not {} ({})",
@@ -67,12 +78,17 @@ impl Identity {
 }
 
 /// What each rank says of itself, by rank.
-pub(crate) fn identities(
+fn identities(
     ranks: &Ranks,
+    request: &Request,
     config: &RunConfig,
     sampler: &Sampler,
 ) -> Result<Vec<Identity>> {
-    let mine = ranks.together(Identity::of(config, sampler))?;
+    let mut mine = ranks.together(Identity::of(config, Some(sampler)))?;
+    mine.asked = format!(
+        "--steps {:?}, --fresh {}, --allow-change {:?}",
+        request.steps, request.fresh, request.allow_change
+    );
     let all = ranks.gather_bytes(&serde_json::to_vec(&mine)?)?;
     all.iter()
         .map(|bytes| serde_json::from_slice(bytes).context("reading what a rank says of itself"))
@@ -80,11 +96,16 @@ pub(crate) fn identities(
 }
 
 /// Refuses ranks that would do something else than rank 0.
-pub(crate) fn check(ranks: &Ranks, config: &RunConfig, sampler: &Sampler) -> Result<()> {
+pub(crate) fn check(
+    ranks: &Ranks,
+    request: &Request,
+    config: &RunConfig,
+    sampler: &Sampler,
+) -> Result<()> {
     if !ranks.are_several() {
         return Ok(());
     }
-    let all = identities(ranks, config, sampler)?;
+    let all = identities(ranks, request, config, sampler)?;
     for (rank, identity) in all.iter().enumerate().skip(1) {
         let Some(difference) = identity.difference(&all[0])? else {
             continue;
@@ -128,6 +149,7 @@ mod tests {
             config: toml::to_string(config).unwrap(),
             shards: "a".to_owned(),
             frames: 20,
+            asked: "--steps None".to_owned(),
         };
         let first = identity(&RunConfig::default());
         assert_eq!(first.difference(&first).unwrap(), None);
@@ -147,6 +169,15 @@ mod tests {
         assert_eq!(
             line,
             "has other shards than rank 0: 19 frames (b), not 20 (a)"
+        );
+        let asked = Identity {
+            asked: "--steps Some(5)".to_owned(),
+            ..first.clone()
+        };
+        let line = asked.difference(&first).unwrap().unwrap();
+        assert!(
+            line.ends_with("--steps Some(5), not --steps None"),
+            "{line}"
         );
         let program = Identity {
             program: "2".to_owned(),

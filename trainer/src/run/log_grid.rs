@@ -39,6 +39,11 @@ impl LogGrid {
         Ok(Self::new(&config, &schedule))
     }
 
+    /// Steps of the whole run.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     pub(super) fn is_due(&self, step: u64) -> bool {
         let has_probe = self.probe_every > 0 && step.is_multiple_of(self.probe_every);
         step == 1 || step == self.total || step.is_multiple_of(self.every) || has_probe

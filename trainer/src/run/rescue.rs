@@ -49,7 +49,8 @@ fn culprits(s: &Session) -> String {
         .into_iter()
         .map(|rank| format!("rank {rank} ({})", s.ranks.hosts()[rank]))
         .collect();
-    match ranks.is_empty() {
+    // Batch norm over all ranks passes what is not finite on to every one of them.
+    match ranks.is_empty() || ranks.len() == s.ranks.size() {
         true => String::new(),
         false => format!(" on {}", ranks.join(", ")),
     }

@@ -138,7 +138,7 @@ impl Session {
             Some(header) => open_as_before(ranks, &request.shards, &config, device, header),
             None => open_sampler(ranks, &request.shards, &config, device),
         })?;
-        alike::check(ranks, &config, &sampler)?;
+        alike::check(ranks, request, &config, &sampler)?;
         let schedule = Schedule::among(ranks.size() as u64, &config, sampler.steps_per_epoch())?;
         let (run_dir, checkpoint, found) = ranks.together(match (earlier, ranks.is_first()) {
             (_, false) => Ok((None, None, Vec::new())),
@@ -245,14 +245,21 @@ impl Session {
             self.load(&checkpoint)?;
         }
         self.step = header.step;
-        self.grid_before = Some(LogGrid::of_checkpoint(header)?);
+        let before = LogGrid::of_checkpoint(header)?;
+        self.grid_before = Some(before);
         let LoaderPosition { epoch, step } = header.cursor;
         let (step, change) = world::moved(&then, &self.world(), step);
         self.cursor = Cursor { epoch, step };
+        let total = self.schedule.total_steps();
+        if change.is_some() && before.total() != total {
+            let was = before.total();
+            self.notes
+                .push(format!("note: {was} steps in all before, {total} now"));
+        }
         self.notes.extend(change);
         if self.cursor.step >= self.sampler.steps_per_epoch() {
-            // Only after an allowed change of the data: the epoch that was under way has no such
-            // step any more.
+            // After an allowed change of the data, or in another world: the epoch that was under way
+            // has no such step any more.
             self.cursor = Cursor {
                 epoch: self.cursor.epoch + 1,
                 step: 0,

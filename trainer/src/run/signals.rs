@@ -101,7 +101,7 @@ impl Signals {
 }
 
 /// Whether whoever started the program has had it ignore a signal.
-fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     // SAFETY: numbers and pointers of which all may be zero.
     let mut present: libc::sigaction = unsafe { zeroed() };
     // SAFETY: without a new action the call only writes the present one, to a place that outlives

@@ -13,6 +13,7 @@ use native::Agreement;
 use serde::Serialize;
 
 use super::checkpoint_writer::CheckpointWriter;
+use super::held::Held;
 use super::log_grid::LogGrid;
 use super::profile::{Phase, Phases, Profile};
 use super::rescue::{end_without_data, refuse_bad_step};
@@ -49,17 +50,18 @@ pub struct Outcome {
 /// Trains until the schedule ends, `stop_after` steps are done, or a signal comes; `profiled` times
 /// the phases of its steps.
 pub fn train(
-    mut s: Session,
+    session: Session,
     stop_after: Option<u64>,
     signals: &Signals,
     profiled: bool,
 ) -> Result<Outcome> {
+    let ranks = session.ranks.clone();
+    let mut s = Held::of(session, &ranks);
     let total = s.schedule.total_steps();
     let stop = stop_after.unwrap_or(total).min(total);
     let accumulate = s.config.data.accumulate;
     let grid = LogGrid::new(&s.config, &s.schedule);
     let kept = grid.last_kept(s.step, s.grid_before);
-    let ranks = s.ranks.clone();
     let run_dir = s.run_dir.as_ref().map(|folder| folder.path().to_owned());
     let recorder = Recorder::open(run_dir.as_deref(), kept, s.step);
     let mut recorder = ranks.together(recorder)?;
@@ -86,14 +88,16 @@ pub fn train(
     let mut between_ranks = BetweenRanks::default();
 
     let began_at = s.step;
-    let mut batches = ranks.together(s.sampler.start(s.cursor).map_err(Into::into))?;
+    let batches = s.sampler.start(s.cursor).map_err(Into::into);
+    let mut batches = Held::of(ranks.together(batches)?, &ranks);
     let mut meter = Meter::start(s.device);
     let mut known_good = (s.step, s.cursor);
     while s.step < stop && interrupted_by.is_none() {
         let (lr, tau) = (s.schedule.lr(s.step), s.schedule.tau(s.step));
         let mut sums = Sums::default();
-        timer.begin(s.step + 1 == stop || grid.is_due(s.step + 1));
-        s.stepper.begin(s.step + 1);
+        timer.begin(s.step + 1 == stop || grid.is_due(s.step + 1))?;
+        let step = s.step + 1;
+        s.stepper.begin(step);
         for _ in 0..accumulate {
             let batch = profile
                 .time(Phase::Data, || meter.data(|| batches.next()))
@@ -111,6 +115,7 @@ pub fn train(
             sums.add_losses(s.stepper.pass(&views, &mut profile));
         }
         s.stepper.end((lr, tau), &mut profile);
+        timer.end()?;
         s.step += 1;
         s.cursor = batches.cursor();
         meter.step(s.config.pairs_per_step(ranks.size() as u64));
@@ -121,6 +126,7 @@ pub fn train(
         let has_row = ends || grid.is_due(s.step);
         let has_checkpoint = ends || s.step.is_multiple_of(s.config.run.checkpoint_every_steps);
         if has_row || has_checkpoint {
+            ranks.wait_for(s.device)?;
             refuse_bad_step(&mut s, &mut checkpoints, known_good)?;
             known_good = (s.step, s.cursor);
         }

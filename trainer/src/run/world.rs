@@ -19,8 +19,8 @@ pub(super) struct World {
     /// Pairs in a forward pass of one of them.
     batch: u64,
     accumulate: u64,
-    /// Whether batch norms see the batches of all ranks as one.
-    is_synced: bool,
+    /// Parts of a forward pass, over all ranks, that batch norms of the backbone see on their own.
+    norm_parts: u64,
 }
 
 impl World {
@@ -29,7 +29,7 @@ impl World {
             ranks,
             batch: config.data.batch,
             accumulate: config.data.accumulate,
-            is_synced: config.model.sync_bn,
+            norm_parts: config.model.norm_parts(ranks as i64) as u64,
         }
     }
 
@@ -72,17 +72,16 @@ fn describe(then: &World, now: &World, skipped: u64) -> String {
             world.ranks, world.batch, world.accumulate
         )
     };
-    let has_same_norms =
-        now.pairs_per_pass() == then.pairs_per_pass() && (now.is_synced || now.ranks == then.ranks);
-    let what = match has_same_norms {
-        true => "results differ in rounding alone".to_owned(),
-        false => {
-            let seen = |world: &World| match world.is_synced {
-                true => world.pairs_per_pass(),
-                false => world.batch,
-            };
-            format!("batch norm sees {} pairs, {} before", seen(now), seen(then))
-        }
+    let seen = |world: &World| world.pairs_per_pass() / world.norm_parts;
+    let passes = |world: &World| world.accumulate;
+    let what = match (seen(now) == seen(then), passes(now) == passes(then)) {
+        (true, true) => "results differ in rounding alone".to_owned(),
+        (false, _) => format!("batch norm sees {} pairs, {} before", seen(now), seen(then)),
+        (true, false) => format!(
+            "running statistics move {} times a step, {} before",
+            passes(now),
+            passes(then)
+        ),
     };
     let skipped = match skipped {
         0 => String::new(),
@@ -104,7 +103,7 @@ mod tests {
             ranks,
             batch,
             accumulate,
-            is_synced: true,
+            norm_parts: 1,
         }
     }
 
@@ -131,14 +130,20 @@ mod tests {
 
     #[test]
     fn without_syncbn_another_number_of_ranks_is_another_norm() {
-        let apart = |ranks, batch| World {
-            is_synced: false,
-            ..world(ranks, batch, 1)
+        let apart = |ranks, batch, accumulate| World {
+            norm_parts: ranks,
+            ..world(ranks, batch, accumulate)
         };
-        let (_, note) = moved(&apart(8, 128), &apart(4, 256), 3);
+        let note = |now: &World| moved(&apart(8, 128, 1), now, 3).1.unwrap();
+        let moving = note(&apart(4, 128, 2));
         assert!(
-            note.unwrap()
-                .ends_with("batch norm sees 256 pairs, 128 before")
+            moving.ends_with("move 2 times a step, 1 before"),
+            "{moving}"
+        );
+        let larger = note(&apart(4, 256, 1));
+        assert!(
+            larger.ends_with("batch norm sees 256 pairs, 128 before"),
+            "{larger}"
         );
     }
 }

@@ -50,31 +50,31 @@ fn what_is_no_command_line_is_told_once() {
 }
 
 #[test]
-fn ranks_that_fail_end_the_command_with_their_code_and_say_who_they_are() {
-    for command in [
-        &[
-            "run",
-            "no/such/shards",
-            "--device",
-            "cpu",
-            "--processes",
-            "2",
-        ][..],
-        &[
-            "embed",
-            "random",
-            "--out",
-            "x",
-            "--device",
-            "gpu",
-            "--processes=2",
-        ],
-    ] {
-        let output = trainer(command).output().unwrap();
+fn what_ranks_fail_for_is_told_once() {
+    let command = [
+        "run",
+        "no/such/shards",
+        "--device",
+        "cpu",
+        "--processes",
+        "3",
+    ];
+    let output = trainer(&command).output().unwrap();
+    assert_refused(&output, &["rank ", " of 3 (", "no/such/shards"]);
+}
+
+#[test]
+fn ranks_that_fail_before_they_meet_say_who_they_are() {
+    for command in [&["run", "x"][..], &["embed", "random", "--out", "x"]] {
+        let output = trainer(command)
+            .args(["--device", "gpu", "--processes=2"])
+            .output()
+            .unwrap();
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{text}");
         let own = |line: &str| line.starts_with("trainer: rank ") && line.contains(" of 2 (");
         assert!(!text.is_empty() && text.lines().all(own), "{text}");
+        assert!(text.lines().count() <= 2, "{text}");
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod bench;
+mod doctor;
 mod embed;
 mod export;
 mod foreign;

@@ -116,8 +116,10 @@ fn a_signal_for_one_is_a_signal_for_all() {
 
 /// Two ranks by hand, the second with its own arguments.
 fn by_hand(bench: &Bench, second: &[&str]) -> [Output; 2] {
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = port.local_addr().unwrap().port().to_string();
+    let port = {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        free.local_addr().unwrap().port().to_string()
+    };
     let start = |rank: &str, more: &[&str]| -> Child {
         bench
             .command(&bench.path("by-hand"), more)

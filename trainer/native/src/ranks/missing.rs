@@ -77,7 +77,8 @@ impl Ranks {
             Some(answers) => judge(&answers, rank, |rank| self.named(rank)),
             None => Fate::Missing {
                 who: vec![format!("{}, where the ranks meet,", self.named(0))],
-                speaker: true,
+                // Nobody can be asked any more.
+                speaker: rank == 1,
             },
         }
     }

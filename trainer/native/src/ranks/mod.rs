@@ -29,10 +29,11 @@ mod together;
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use tch::{Device, Kind, Tensor};
 
 pub use gradients::Gradients;
@@ -40,6 +41,11 @@ pub use group::Counted;
 pub(crate) use group::Group;
 pub use missing::{Fate, is_among_ranks};
 pub use together::{Agreement, PeerFailed};
+
+/// How often a device is asked whether it is done.
+const POLL: Duration = Duration::from_micros(200);
+/// How much longer than asked joining may take.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Where the processes of a run meet.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +119,7 @@ impl Ranks {
             answer_within,
             ..
         } = *meeting;
-        let group = Group::join(meeting, device).with_context(|| {
+        let group = join_in_time(meeting, device).with_context(|| {
             format!("rank {rank} of {size} meets the others at {address}:{port}")
         })?;
         let ranks = Ranks::of(group, rank, size, Vec::new(), answer_within);
@@ -327,6 +333,28 @@ impl Ranks {
         Ok(x.int64_value(&[0]))
     }
 
+    /// Waits until `device` has done what was queued, for as long as ranks wait for each other at most.
+    /// A GPU whose peer is gone never gets there, and whoever reads from it waits without end.
+    ///
+    /// # Errors
+    /// If it takes longer, or the device fails.
+    pub fn wait_for(&self, device: Device) -> Result<()> {
+        let Some(several) = self.0.as_ref().filter(|_| device.is_cuda()) else {
+            return Ok(());
+        };
+        let (queued, began) = (crate::Event::record(device)?, Instant::now());
+        while !queued.is_done()? {
+            let limit = several.answer_within;
+            ensure!(
+                began.elapsed() < limit,
+                "among the ranks: the GPU has waited for another one for {} s",
+                limit.as_secs()
+            );
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Waits for all; then none needs another any more. The last call.
     ///
     /// # Errors
@@ -356,6 +384,42 @@ impl Ranks {
     pub fn collective_seconds(&self) -> Result<f64> {
         self.group().map_or(Ok(0.0), Group::take_seconds)
     }
+}
+
+/// Joins on a thread that is left to itself if it takes too long: whatever listens at the address and
+/// never answers is waited for without end.
+fn join_in_time(meeting: &Meeting<'_>, device: Device) -> Result<Group> {
+    let (meeting, address) = (*meeting, meeting.address.to_owned());
+    // All may use their time up to the last moment, and say who is missing.
+    let limit = meeting.join_within + GRACE;
+    let (send, receive) = mpsc::channel();
+    let Meeting {
+        rank,
+        size,
+        port,
+        agent_store,
+        join_within,
+        answer_within,
+        ..
+    } = meeting;
+    thread::spawn(move || {
+        let meeting = Meeting {
+            rank,
+            size,
+            address: &address,
+            port,
+            agent_store,
+            join_within,
+            answer_within,
+        };
+        send.send(Group::join(&meeting, device))
+    });
+    receive.recv_timeout(limit).unwrap_or_else(|_| {
+        Err(anyhow!(
+            "nobody who knows of it answered within {} s",
+            join_within.as_secs()
+        ))
+    })
 }
 
 #[cfg(test)]

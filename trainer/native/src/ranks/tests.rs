@@ -125,6 +125,21 @@ fn the_others_wait_for_what_the_first_does_alone() {
 }
 
 #[test]
+fn a_panic_of_the_first_is_heard_of_at_once() {
+    let began = std::time::Instant::now();
+    let found = Ranks::in_threads(2, |ranks| {
+        let alone = || ranks.first_alone(|| -> Result<()> { panic!("no room") });
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(alone)) {
+            Ok(failed) => format!("{:#}", failed.unwrap_err()),
+            Err(panic) => (*panic.downcast_ref::<&str>().unwrap()).to_owned(),
+        }
+    });
+    assert_eq!(found[0], "no room");
+    assert!(is_among_ranks(&found[1]), "{}", found[1]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
 fn all_hear_of_a_stop_at_the_same_step() {
     let heard = Ranks::in_threads(3, |ranks| {
         let mut agreement = Agreement::new(ranks);

@@ -30,8 +30,11 @@ const BEAT: Duration = Duration::from_secs(1);
 const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 /// What rank 0 leaves in the store when its work is done.
 const DONE: &str = "done";
-/// The same, among the numbers that it counts.
+/// The same, among the numbers that it counts; and that the store has failed.
 const DONE_BEAT: u64 = u64::MAX;
+const FAILED_BEAT: u64 = u64::MAX - 1;
+/// What it leaves there when its work has panicked.
+const PANICKED: &str = "panicked";
 
 impl Ranks {
     /// What `mine` holds, if it went well on every rank. Otherwise an error on all: one's own, or
@@ -87,8 +90,8 @@ impl Ranks {
         let worked = match self.is_first() {
             true => {
                 let result = beating(several.group, &key, work);
-                several.group.set(&key, DONE)?;
-                result.map(Some)
+                let told = several.group.set(&key, DONE);
+                result.and_then(|value| told.map(|()| Some(value)))
             }
             false => wait_for(several.group, &key, several.answer_within).map(|()| None),
         };
@@ -112,7 +115,12 @@ fn beating<T>(group: Group, key: &str, work: impl FnOnce() -> Result<T>) -> Resu
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         is_done.store(true, Ordering::Release);
         beats.thread().unpark();
-        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        result
+    })
+    .unwrap_or_else(|panic| {
+        // Best effort: the panic says more.
+        let _ = group.set(key, PANICKED);
+        std::panic::resume_unwind(panic)
     })
 }
 
@@ -131,10 +139,12 @@ fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
         while !over.load(Ordering::Acquire) {
             match group.get(&key) {
                 Ok(Some(text)) if text == DONE => return asked.store(DONE_BEAT, Ordering::Release),
+                Ok(Some(text)) if text == PANICKED => {
+                    return asked.store(FAILED_BEAT, Ordering::Release);
+                }
                 Ok(Some(beat)) => asked.store(beat.parse().unwrap_or(0), Ordering::Release),
                 Ok(None) => {}
-                // Who waits hears nothing more, and says so in time.
-                Err(_) => return,
+                Err(_) => return asked.store(FAILED_BEAT, Ordering::Release),
             }
             thread::sleep(pause);
             pause = longest.min(2 * pause);
@@ -145,6 +155,11 @@ fn wait_for(group: Group, key: &str, within: Duration) -> Result<()> {
         let now = seen.load(Ordering::Acquire);
         if now == DONE_BEAT {
             break Ok(());
+        }
+        if now == FAILED_BEAT {
+            break Err(anyhow!(
+                "among the ranks: rank 0 has failed at what it did alone, or is gone"
+            ));
         }
         if now != last {
             (last, since) = (now, Instant::now());

@@ -180,9 +180,10 @@ fn as_a_parent() {
     std::process::exit(code.into());
 }
 
-/// The parent and its two children.
-fn family() -> (Child, [Pid; 2]) {
-    let mut parent = Command::new(env::current_exe().unwrap())
+/// The parent and its two children; `before` is what a shell does that becomes the parent.
+fn family(before: &str) -> (Child, [Pid; 2]) {
+    let mut parent = shell(&format!("{before}; exec \"$0\" \"$@\""))
+        .arg(env::current_exe().unwrap())
         .args(["--exact", "launch::supervise::tests::as_a_parent"])
         .args(["--nocapture", "--test-threads", "1"])
         .env(PARENT, "")
@@ -222,7 +223,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 #[cfg(target_os = "linux")]
 fn no_child_outlives_a_killed_parent() {
-    let (mut parent, children) = family();
+    let (mut parent, children) = family(":");
     assert!(children.iter().all(|&child| state(child).is_some()));
     parent.kill().unwrap();
     parent.wait().unwrap();
@@ -233,8 +234,22 @@ fn no_child_outlives_a_killed_parent() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_hangup_that_was_ignored_at_the_start_reaches_nobody() {
+    let (mut parent, children) = family("trap '' HUP");
+    kill_process(Pid::from_child(&parent), Signal::HUP).unwrap();
+    sleep(20 * LOOK_EVERY);
+    assert!(children.iter().all(|&child| state(child) == Some('S')));
+    kill_process(Pid::from_child(&parent), Signal::TERM).unwrap();
+    assert_eq!(parent.wait().unwrap().code(), Some(128 + SIGTERM));
+    let (mut parent, _) = family(":");
+    kill_process(Pid::from_child(&parent), Signal::HUP).unwrap();
+    assert_eq!(parent.wait().unwrap().code(), Some(128 + SIGHUP));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn they_stop_and_go_on_with_their_parent() {
-    let (mut parent, children) = family();
+    let (mut parent, children) = family(":");
     let all = [Pid::from_child(&parent), children[0], children[1]];
     kill_process(all[0], Signal::TSTP).unwrap();
     wait_until("all have stopped", || {
