@@ -1,6 +1,6 @@
 """Several ranks that are disturbed: killed, stopped, cut off, misled. What `scripts/test --all` runs beside the tests.
 
-    .venv/bin/python -B scripts/ranks                  all of it, about a quarter of an hour on two cores
+    .venv/bin/python -B scripts/ranks                  all of it, a quarter of an hour on two cores, more on busy ones
     .venv/bin/python -B scripts/ranks --only killed    what has this in its name
     .venv/bin/python -B scripts/ranks --list           the names
 
