@@ -1,6 +1,6 @@
 """Several ranks that are disturbed: killed, stopped, cut off, misled. What `scripts/test --all` runs beside the tests.
 
-    .venv/bin/python -B scripts/ranks                  all of it, about a quarter of an hour on two cores
+    .venv/bin/python -B scripts/ranks                  all of it, a quarter of an hour on two cores, more on busy ones
     .venv/bin/python -B scripts/ranks --only killed    what has this in its name
     .venv/bin/python -B scripts/ranks --list           the names
 
@@ -32,6 +32,8 @@ SCENARIOS = [
     (stops.a_rank_that_hangs_ends_all_and_is_named, (0, "in a step")),
     (stops.a_rank_that_hangs_ends_all_and_is_named, (0, "in a checkpoint")),
     (stops.a_rank_that_hangs_is_ended_with_the_command, ()),
+    (stops.a_killed_rank_ends_all_at_once_and_is_named, (1, "in a step")),
+    (stops.a_killed_rank_ends_all_at_once_and_is_named, (0, "in a checkpoint")),
     *((stops.a_rank_that_differs_is_refused_by_name, (what,)) for what in ("shards", "config", "program")),
     *((stops.a_rank_without_memory_ends_all_and_is_named, (when,)) for when in ("at the start", "in mid-run")),
     (stops.a_signal_stops_all_after_the_same_step, ()),

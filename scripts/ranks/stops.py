@@ -39,8 +39,9 @@ def begun(out, job, step=1):
     wait_until(reached, PATIENCE, f"step {step}{job.tail()}\n")
 
 
-def a_rank_that_hangs_ends_all_and_is_named(ground, stopped, when, size=4, limit=5):
-    place = ground.place(f"hangs{stopped}-{when.split()[-1]}")
+def disturbed(ground, number, rank, when, size, limit, seconds):
+    """Sends a rank a signal in a step or in a checkpoint: the seconds that the others take to fail, who name it."""
+    place = ground.place(f"{signal.Signals(number).name}{rank}-{when.split()[-1]}")
     out = place / "run"
     if when == "in a checkpoint":
         # At the end of a call the others wait until it is written.
@@ -49,15 +50,25 @@ def a_rank_that_hangs_ends_all_and_is_named(ground, stopped, when, size=4, limit
     else:
         jobs = ground.ranks(place, out, size, *time_limit(limit))
         begun(out, jobs[0])
-    jobs[stopped].send(signal.SIGSTOP)
+    jobs[rank].send(number)
     began = time.monotonic()
-    others = [job for rank, job in enumerate(jobs) if rank != stopped]
-    codes = ends_of(others, limit + MARGIN)
-    seconds = time.monotonic() - began
-    check(codes == [FAILED] * len(others), f"exit codes {codes}")
-    says(others, f"rank {stopped} of {size} ({HOST})", "does not answer")
-    jobs[stopped].send(signal.SIGKILL)
-    return f"rank {stopped} of {size} stopped, a limit of {limit} s: after {seconds:.0f} s all have ended, and name it"
+    others = [job for other, job in enumerate(jobs) if other != rank]
+    codes = ends_of(others, seconds)
+    took = time.monotonic() - began
+    check(codes == [FAILED] * len(others), f"exit codes {codes}{''.join(job.tail() for job in others)}")
+    says(others, f"rank {rank} of {size} ({HOST})", "does not answer")
+    jobs[rank].send(signal.SIGKILL)
+    return took
+
+
+def a_rank_that_hangs_ends_all_and_is_named(ground, rank, when, size=4, limit=5):
+    took = disturbed(ground, signal.SIGSTOP, rank, when, size, limit, limit + MARGIN)
+    return f"rank {rank} of {size} stopped, a limit of {limit} s: after {took:.0f} s all have ended, and name it"
+
+
+def a_killed_rank_ends_all_at_once_and_is_named(ground, rank, when, size=2, limit=120):
+    took = disturbed(ground, signal.SIGKILL, rank, when, size, limit, MARGIN)
+    return f"rank {rank} of {size} killed, a limit of {limit} s: after {took:.0f} s all have ended, and name it"
 
 
 def a_rank_that_hangs_is_ended_with_the_command(ground, size=2, limit=5):
