@@ -2,7 +2,7 @@
 //!
 //! * [`Program::run`]: logs, panics, errors and exit codes, in one place for all of them.
 //! * [`print()`], [`print_line`], [`print_json`]: results on stdout. A reader that has gone away
-//!   (`| head -1`) ends the program quietly.
+//!   (`| head -1`) ends the program quietly: [`is_reader_gone`].
 //! * [`say`]: a line on stderr, for people.
 //! * [`Progress`]: a bar on a terminal, a line every ten seconds elsewhere.
 //! * [`usage`]: an error that the user mends by another command line; the exit code is 2.
@@ -25,7 +25,7 @@ mod usage;
 
 pub use elsewhere::told_elsewhere;
 pub use indicatif::HumanDuration;
-pub use output::{print, print_json, print_line, say};
+pub use output::{is_reader_gone, print, print_json, print_line, say};
 pub use program::Program;
 pub use progress::Progress;
 pub use speaker::{quiet, speak_as};

@@ -17,6 +17,11 @@ use crate::speaker::is_quiet;
 #[error("nobody reads stdout any more")]
 pub(crate) struct ReaderGone;
 
+/// Whether `error` says that whoever read stdout has stopped reading: no failure.
+pub fn is_reader_gone(error: &anyhow::Error) -> bool {
+    error.is::<ReaderGone>()
+}
+
 /// Writes `text` to stdout as it is.
 ///
 /// # Errors
@@ -109,9 +114,9 @@ mod tests {
     #[test]
     fn a_reader_that_left_is_told_apart_from_a_full_disk() {
         let gone = write_to(&mut Broken(ErrorKind::BrokenPipe), "x").unwrap_err();
-        assert!(gone.is::<ReaderGone>());
+        assert!(is_reader_gone(&gone));
         let full = write_to(&mut Broken(ErrorKind::StorageFull), "x").unwrap_err();
-        assert!(!full.is::<ReaderGone>());
+        assert!(!is_reader_gone(&full));
         assert!(full.to_string().contains("stdout"), "{full}");
     }
 }

@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::elsewhere::ToldElsewhere;
 use crate::error_file;
-use crate::output::{ReaderGone, say_anyway};
+use crate::output::{is_reader_gone, say_anyway};
 use crate::speaker::{is_quiet, name, signed};
 use crate::usage::is_usage;
 
@@ -64,7 +64,7 @@ impl Program {
         }));
         match panic::catch_unwind(AssertUnwindSafe(body)) {
             Ok(Ok(code)) => code,
-            Ok(Err(error)) if error.is::<ReaderGone>() => 0,
+            Ok(Err(error)) if is_reader_gone(&error) => 0,
             Ok(Err(error)) => {
                 if !error.is::<ToldElsewhere>() {
                     fail(prefix, &format!("{error:#}").replace('\n', " "));

@@ -30,8 +30,8 @@ pub enum Pin {
     Never,
     /// Page-locked through the CUDA driver in the primary context of this device; ordinary memory,
     /// with one line in the log, where there is no driver, no such device, or no feature `pin` in
-    /// this build, or where this process and those beside it would page-lock more than half of the
-    /// machine's memory.
+    /// this build, or where this process is one of several on the machine that together would
+    /// page-lock more than half of its memory.
     Auto(u32),
 }
 
@@ -125,24 +125,18 @@ fn allocate_pinned(bytes: usize, ordinal: u32) -> Result<Slab, String> {
     })
 }
 
-/// Refuses a slab of `bytes` if `processes` of them are more than half of the machine's memory.
+/// Refuses a slab of `bytes` if `processes`, several, with one each would lock more than half of the
+/// machine's memory.
 #[cfg(feature = "pin")]
 fn check_share(bytes: usize, processes: usize, memory: Option<u64>) -> Result<(), String> {
     let Some(memory) = memory else { return Ok(()) };
     let together = (bytes as u64).saturating_mul(processes as u64);
-    if together <= memory / 2 {
+    if processes == 1 || together <= memory / 2 {
         return Ok(());
     }
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let (whose, theirs) = match processes {
-        1 => ("this process".to_owned(), ""),
-        processes => (
-            format!("the {processes} processes of this machine"),
-            " together",
-        ),
-    };
     Err(format!(
-        "{whose} would lock {:.1} GiB{theirs}, more than half of {:.1} GiB",
+        "the {processes} processes of this machine would lock {:.1} GiB together, more than half of {:.1} GiB",
         gib(together),
         gib(memory)
     ))
@@ -188,10 +182,7 @@ mod tests {
                 "the 9 processes of this machine would lock 9.0 GiB together, more than half of 16.0 GiB"
             )
         );
-        assert_eq!(
-            refusal(3 * GIB, 1, 4 * GIB).as_deref(),
-            Some("this process would lock 3.0 GiB, more than half of 4.0 GiB")
-        );
+        assert_eq!(refusal(3 * GIB, 1, 4 * GIB), None, "a process alone");
         assert!(refusal(usize::MAX, 8, 16 * GIB).is_some());
         assert_eq!(check_share(usize::MAX, 8, None), Ok(()), "nobody knows");
     }

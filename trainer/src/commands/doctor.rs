@@ -1,25 +1,19 @@
 //! `trainer doctor`: whether the processes of a run are alike, and how fast they talk.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use console::{print, print_json, told_elsewhere, usage};
 use host::Place;
-use model::device;
 
-use super::setup;
+use super::setup::{self, Prepared};
 use crate::cli::DoctorArgs;
 use crate::doctor::examine;
 use crate::launch::among;
 
 /// Runs the command.
 pub(super) fn doctor(args: &DoctorArgs, place: &Place) -> Result<()> {
-    let (mut request, config) = setup::resolve(&args.setup, place.size)?;
-    let device = device::select_for(&request.device, place)?;
-    request.device = device::name(device);
-    let patience = Duration::from_secs(config.run.rank_timeout_s);
-    let report = among(place, device, patience, |ranks| {
-        examine(ranks, place, &request, config)
+    let prepared = setup::prepare(&args.setup, place);
+    let report = among(place, prepared, Prepared::terms, |ranks, prepared| {
+        examine(ranks, place, &prepared.request, prepared.config)
     })?;
     match args.json {
         true => print_json(&report)?,

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use console::{print, print_json};
-use model::{Registry, device};
+use host::Place;
+use model::Registry;
 use serde::Serialize;
 use tch::{Device, Kind};
 
+use super::setup::{self, Prepared};
+use crate::cli::SetupArgs;
 use crate::config::RunConfig;
 use crate::method;
-use crate::run::{MemoryEstimate, Request, Schedule, open_sampler};
-use native::Ranks;
+use crate::run::{MemoryEstimate, Schedule, open_sampler_of};
 
 /// Points of the printed learning-rate curve.
 const CURVE_POINTS: u64 = 10;
@@ -34,20 +36,29 @@ struct Plan {
     curve: Vec<(u64, f64, f64)>,
 }
 
-/// Prints the plan of a run of so many ranks: text, or one JSON object.
-pub(super) fn show(request: &Request, config: RunConfig, ranks: u64, json: bool) -> Result<()> {
-    let plan = make(request, config, ranks)?;
+/// Prints the plan of a run of the ranks that there are: text, or one JSON object. The first of them
+/// makes it, and they need not meet for it.
+pub(super) fn show(args: &SetupArgs, place: &Place, json: bool) -> Result<()> {
+    if place.rank > 0 {
+        return Ok(());
+    }
+    let plan = make(setup::prepare(args, place)?, place.size as u64)?;
     match json {
         true => print_json(&plan),
         false => print(describe(&plan)?),
     }
 }
 
-fn make(request: &Request, mut config: RunConfig, ranks: u64) -> Result<Plan> {
-    let device = device::select(&request.device)?;
+fn make(prepared: Prepared, ranks: u64) -> Result<Plan> {
+    let Prepared {
+        request,
+        mut config,
+        device,
+    } = prepared;
     config.optim.precision = config.optim.precision.resolve(device)?;
-    let sampler = open_sampler(&Ranks::alone(), &request.shards, &config, Device::Cpu)?;
-    let batches_per_epoch = sampler.num_frames() / (config.data.batch * ranks);
+    let of_first = (0, ranks as u32);
+    let sampler = open_sampler_of(of_first, &request.shards, &config, Device::Cpu)?;
+    let batches_per_epoch = sampler.steps_per_epoch();
     let schedule = Schedule::among(ranks, &config, batches_per_epoch)?;
     let method = method::build(
         &config.method,

@@ -8,17 +8,17 @@ use model::device;
 use native::Ranks;
 use tch::Device;
 
-use super::{PATIENCE, weights};
+use super::weights;
 use crate::cli::EmbedArgs;
-use crate::launch::among;
+use crate::launch::{Terms, among};
 
 /// Seed of a random network.
 const SEED: u64 = 0;
 
 /// Runs the command; the value is the exit code.
 pub(super) fn embed(args: &EmbedArgs, place: &Place) -> Result<u8> {
-    let device = device::select_for(&args.backbone.device, place)?;
-    among(place, device, PATIENCE, |ranks| {
+    let device = device::select_for(&args.backbone.device, place);
+    among(place, device, Terms::on, |ranks, device| {
         embed_among(ranks, device, args)?;
         Ok(0)
     })

@@ -14,16 +14,11 @@ mod transfer;
 mod visualize;
 mod weights;
 
-use std::time::Duration;
-
 use anyhow::Result;
 use host::Place;
 
 use crate::cli::{Cli, Command, Task};
 use crate::launch;
-
-/// How long ranks that evaluate wait for each other: as long as c10d has NCCL wait.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs the command, in this process or in as many as it asks for; the value is the exit code.
 ///

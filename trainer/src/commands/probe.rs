@@ -10,14 +10,14 @@ use model::files::weights::Weights;
 use native::Ranks;
 use tch::Device;
 
-use super::{PATIENCE, weights};
+use super::weights;
 use crate::cli::ProbeArgs;
-use crate::launch::among;
+use crate::launch::{Terms, among};
 
 /// Runs the command; the value is the exit code.
 pub(super) fn probe(args: &ProbeArgs, place: &Place) -> Result<u8> {
-    let device = device::select_for(&args.backbone.device, place)?;
-    among(place, device, PATIENCE, |ranks| {
+    let device = device::select_for(&args.backbone.device, place);
+    among(place, device, Terms::on, |ranks, device| {
         probe_among(ranks, device, args)?;
         Ok(0)
     })

@@ -1,19 +1,17 @@
 //! `trainer run`: a trained run, a dry run, or a list of configs.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use console::layers::summary;
 use console::{print_json, print_line, say};
 use host::Place;
-use model::device;
 use native::Ranks;
 
-use super::{dry_run, setup};
+use super::dry_run;
+use super::setup::{self, Prepared};
 use crate::cli::RunArgs;
-use crate::config::{BUILT_IN, RunConfig};
+use crate::config::BUILT_IN;
 use crate::launch::among;
-use crate::run::{EXIT_INTERRUPTED, Outcome, Request, Session, Signals, train};
+use crate::run::{EXIT_INTERRUPTED, Outcome, Session, Signals, train};
 
 /// Runs the command; the value is the exit code.
 pub(super) fn run(args: &RunArgs, place: &Place) -> Result<u8> {
@@ -23,25 +21,27 @@ pub(super) fn run(args: &RunArgs, place: &Place) -> Result<u8> {
         }
         return Ok(0);
     }
-    let (mut request, config) = setup::resolve(&args.setup, place.size)?;
-    request.steps = args.steps;
-    request.allow_change.clone_from(&args.allow_change);
     if args.dry_run {
-        dry_run::show(&request, config, place.size as u64, args.json)?;
+        dry_run::show(&args.setup, place, args.json)?;
         return Ok(0);
     }
-    let device = device::select_for(&request.device, place)?;
-    request.device = device::name(device);
-    let patience = Duration::from_secs(config.run.rank_timeout_s);
-    among(place, device, patience, |ranks| {
-        train_among(ranks, &request, config, args)
+    let prepared = setup::prepare(&args.setup, place);
+    among(place, prepared, Prepared::terms, |ranks, prepared| {
+        train_among(ranks, prepared, args)
     })
 }
 
-fn train_among(ranks: &Ranks, request: &Request, config: RunConfig, args: &RunArgs) -> Result<u8> {
+fn train_among(ranks: &Ranks, prepared: Prepared, args: &RunArgs) -> Result<u8> {
+    let Prepared {
+        mut request,
+        config,
+        ..
+    } = prepared;
+    request.steps = args.steps;
+    request.allow_change.clone_from(&args.allow_change);
     // From here on a signal means: checkpoint, then leave.
     let signals = Signals::listen()?;
-    let session = Session::among(ranks, request, config)?;
+    let session = Session::among(ranks, &request, config)?;
     let outcome = train(session, request.steps, &signals, args.profile)?;
     match args.json {
         true => print_json(&outcome)?,

@@ -1,12 +1,53 @@
 //! Which run, and which config, the arguments mean.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use console::layers::Override;
+use host::Place;
+use model::device;
+use tch::Device;
 use toml::Value;
 
 use crate::cli::{ConfigArgs, SetupArgs};
 use crate::config::{self, RunConfig};
+use crate::launch::Terms;
 use crate::run::Request;
+
+/// What each rank has before it meets the others.
+pub(super) struct Prepared {
+    /// The run; its device is the rank's own.
+    pub request: Request,
+    /// Its config.
+    pub config: RunConfig,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Prepared {
+    /// Where the ranks compute, and for how long they wait for each other.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            device: self.device,
+            answer_within: Duration::from_secs(self.config.run.rank_timeout_s),
+        }
+    }
+}
+
+/// The run that the arguments name, for the rank at `place`, and its device.
+///
+/// # Errors
+/// As for [`resolve`]; a device that cannot be had.
+pub(super) fn prepare(args: &SetupArgs, place: &Place) -> Result<Prepared> {
+    let (mut request, config) = resolve(args, place.size)?;
+    let device = device::select_for(&request.device, place)?;
+    request.device = device::name(device);
+    Ok(Prepared {
+        request,
+        config,
+        device,
+    })
+}
 
 /// The run that the arguments name, and its config, for so many ranks.
 ///

@@ -10,9 +10,9 @@ use model::device;
 use native::Ranks;
 use tch::Device;
 
-use super::{PATIENCE, weights};
+use super::weights;
 use crate::cli::TransferArgs;
-use crate::launch::among;
+use crate::launch::{Terms, among};
 use crate::run::{EXIT_INTERRUPTED, Signals};
 
 /// Runs the command; the value is the exit code.
@@ -23,8 +23,8 @@ pub(super) fn transfer(args: &TransferArgs, place: &Place) -> Result<u8> {
         }
         return Ok(0);
     }
-    let device = device::select_for(&args.backbone.device, place)?;
-    among(place, device, PATIENCE, |ranks| {
+    let device = device::select_for(&args.backbone.device, place);
+    among(place, device, Terms::on, |ranks, device| {
         transfer_among(ranks, device, args)
     })
 }

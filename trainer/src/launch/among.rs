@@ -4,26 +4,51 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use console::told_elsewhere;
+use console::{is_reader_gone, told_elsewhere};
 use host::{Place, panic_text};
 use native::{Fate, Meeting, PeerFailed, Ranks, is_among_ranks};
 use tch::Device;
 
-/// Does `work` among the processes that stand as `place` says, on `device`. They wait for each other
-/// for `answer_within` at most. The value is the exit code.
+/// How long ranks wait for each other, unless the user says it: as long as c10d has NCCL wait.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// On which device ranks compute, and for how long they wait for each other at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub device: Device,
+    pub answer_within: Duration,
+}
+
+impl Terms {
+    /// On `device`, for as long as ranks wait if the user does not say it.
+    pub(crate) fn on(device: &Device) -> Self {
+        Terms {
+            device: *device,
+            answer_within: PATIENCE,
+        }
+    }
+}
+
+/// Does `work` among the processes that stand as `place` says, with what each has `prepared`, which
+/// holds the `terms`. A rank whose preparations have failed meets the others all the same: so what
+/// all fail for is told once.
 ///
 /// # Errors
-/// What `work` cannot do. Of a failure that is another rank's, one rank tells; on the others the
-/// error is silent.
-pub(crate) fn among<T>(
+/// What the preparations or `work` cannot do. Of a failure that is another rank's, one rank tells; on
+/// the others the error is silent.
+pub(crate) fn among<P, T>(
     place: &Place,
-    device: Device,
-    answer_within: Duration,
-    work: impl FnOnce(&Ranks) -> Result<T>,
+    prepared: Result<P>,
+    terms: impl FnOnce(&P) -> Terms,
+    work: impl FnOnce(&Ranks, P) -> Result<T>,
 ) -> Result<T> {
     let Some(master) = &place.master else {
-        return work(&Ranks::alone());
+        return work(&Ranks::alone(), prepared?);
     };
+    let Terms {
+        device,
+        answer_within,
+    } = prepared.as_ref().map_or(Terms::on(&Device::Cpu), terms);
     let meeting = Meeting {
         rank: place.rank,
         size: place.size,
@@ -35,12 +60,18 @@ pub(crate) fn among<T>(
     };
     let ranks = Ranks::join(&meeting, device, &host::name())?;
     let worked = catch_unwind(AssertUnwindSafe(|| {
-        let value = work(&ranks)?;
-        ranks.leave()?;
-        Ok(value)
+        let value = ranks
+            .together(prepared)
+            .and_then(|prepared| work(&ranks, prepared));
+        // A reader that has gone away is no failure: its rank parts from the others as they do.
+        if value.as_ref().err().is_none_or(is_reader_gone) {
+            ranks.leave()?;
+        }
+        value
     }));
     match worked {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if is_reader_gone(&error) => Err(error),
         Ok(Err(error)) => Err(explain(&ranks, error)),
         Err(panic) => {
             let text = panic_text(&*panic);

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use console::usage;
 use host::Place;
 
-pub(crate) use among::among;
+pub(crate) use among::{Terms, among};
 use children::exit_now;
 use supervise::{Patience, listen, supervise};
 

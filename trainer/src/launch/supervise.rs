@@ -2,7 +2,8 @@
 //! when one fails, all end.
 //!
 //! When one has failed, the others normally end by themselves, for they have lost its connection. Who
-//! does not gets SIGTERM after a while, and SIGKILL after another.
+//! does not gets SIGTERM 30 s after the first failure, and SIGKILL 10 s later, however long
+//! `run.rank_timeout_s` has ranks wait for each other.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
@@ -23,7 +24,8 @@ use crate::run::{EXIT_INTERRUPTED, is_ignored};
 /// Time between two looks at children and signals: short beside a step.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long the others may take to end after one has failed.
+/// How long the others may take to end after one has failed. The ranks' own patience with each other
+/// does not count here: theirs is for those of which nothing is heard, and here an end has been seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// By themselves.

@@ -27,7 +27,18 @@ pub(crate) fn open_sampler(
     config: &RunConfig,
     device: Device,
 ) -> Result<Arc<Sampler>> {
-    let settings = settings_for(ranks, shards, config, device)?;
+    let rank = (ranks.rank() as u32, ranks.size() as u32);
+    open_sampler_of(rank, shards, config, device)
+}
+
+/// The same for a rank of so many, joined or not.
+pub(crate) fn open_sampler_of(
+    rank: (u32, u32),
+    shards: &Path,
+    config: &RunConfig,
+    device: Device,
+) -> Result<Arc<Sampler>> {
+    let settings = settings_for(rank, shards, config, device)?;
     let sampler = Sampler::open(shards, settings).map_err(|e| usage(e.to_string()))?;
     Ok(Arc::new(sampler))
 }
@@ -43,7 +54,8 @@ pub(super) fn open_as_before(
     if header.shards.is_empty() {
         return open_sampler(ranks, shards, config, device);
     }
-    let settings = settings_for(ranks, shards, config, device)?;
+    let rank = (ranks.rank() as u32, ranks.size() as u32);
+    let settings = settings_for(rank, shards, config, device)?;
     let sampler = Sampler::open_for(shards, settings, &header.shards);
     let sampler = sampler.map_err(|error| match error {
         sampler::Error::Shards(error @ schemas::Error::Changed { .. }) => usage(format!(
@@ -55,7 +67,7 @@ pub(super) fn open_as_before(
 }
 
 fn settings_for(
-    ranks: &Ranks,
+    (rank, world): (u32, u32),
     shards: &Path,
     config: &RunConfig,
     device: Device,
@@ -71,8 +83,8 @@ fn settings_for(
         _ => Pin::Never,
     };
     Ok(SamplerConfig {
-        rank: ranks.rank() as u32,
-        world: ranks.size() as u32,
+        rank,
+        world,
         ..config.sampler(num_threads(config), pin)
     })
 }

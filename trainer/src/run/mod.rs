@@ -24,7 +24,7 @@ mod upload;
 mod world;
 
 pub(crate) use alike::Identity;
-pub(crate) use data::open_sampler;
+pub(crate) use data::{open_sampler, open_sampler_of};
 pub use host_batch::HostBatch;
 pub(crate) use host_batch::{BOX_VALUES, FixedBatch};
 pub(crate) use memory_estimate::MemoryEstimate;

@@ -10,8 +10,8 @@
 //! file is that of one process, bit for bit on devices that compute alike.
 //!
 //! Memory is that of a row group's features (with several ranks three times), a few batches of
-//! pictures, and the index of the set (56 bytes a frame). A frame whose bytes are damaged has no feature (null) and is counted; a disk
-//! that fails ends the command.
+//! pictures, and the index of the set (56 bytes a frame). A frame whose bytes are damaged has no
+//! feature (null) and is counted; a disk that fails ends the command.
 
 mod pictures;
 mod table;

@@ -38,7 +38,8 @@ pub(crate) fn position_only(
     counted(set, shown, |_| mean.shallow_clone())
 }
 
-/// What a predictor scores that knows the shares of every cell of the images of `set`: no classifier on this grid can score much higher.
+/// What a predictor scores that knows the shares of every cell of the images of `set`: no classifier
+/// on this grid can score much higher.
 ///
 /// # Errors
 /// If a label picture cannot be read.

@@ -174,12 +174,14 @@ impl Tuning {
     /// iterations are done.
     ///
     /// # Errors
-    /// If an image cannot be read, a file not written, or the loss is no number.
+    /// If an image cannot be read, a file not written, the loss is no number, or ranks were told to
+    /// stop at different iterations.
     pub fn train(&mut self, stop: Option<u64>, interrupted: impl Fn() -> bool) -> Result<u64> {
         let end = stop
             .unwrap_or(self.config.iterations)
             .min(self.config.iterations);
         let ranks = self.ranks.clone();
+        agree(&ranks, || Ok(vec![("--iterations", end.to_string())]))?;
         let mut metrics = ranks.first_alone(|| self.folder.open_metrics(self.iteration))?;
         let progress = self.progress(end);
         let from = (self.iteration, self.config.share(&ranks)?);
