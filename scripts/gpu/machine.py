@@ -23,6 +23,7 @@ PEER = ROOT / "benchmarks" / "step.py"
 TESTS = {
     "test-native": ["-p", "native", "--lib"],
     "test-second-gpu": ["-p", "native", "--test", "second_gpu"],
+    "test-nccl": ["-p", "native", "--test", "nccl"],
     "test-kernels": ["-p", "native-emulator", "--test", "device"],
     "test-model": ["-p", "model", "--lib"],
     "test-upload": ["-p", "trainer", "--lib"],

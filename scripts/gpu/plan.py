@@ -76,7 +76,7 @@ def usual_steps():
         Step("trace/ours", "three steps by class of kernel: ours", 25, 10, 90),
         Step("trace/eager", "the same: PyTorch, eager", 30, 10, 90),
         Step(f"trace/{COMPILED}", "the same: PyTorch, compiled", 40, 20, 120),
-        Step("ranks", "two ranks by Gloo, one by NCCL", 3, 2, 60),
+        Step("ranks", "two ranks by Gloo, one by NCCL", 12, 5, 60, needs="set"),
         Step("loader", "the Python loader on the device", 3, 2, 60),
         timed(TUNED, 1, 0, 90, 330),
         *(Step(f"ablation/{n}", f"run {n} of the small ablation", 0, 45, 600) for n in range(1, ABLATION_RUNS + 1)),

@@ -177,10 +177,14 @@ def one_trace(machine, rest):
 
 
 def ranks(machine, _rest):
-    _, text = machine.finish([str(machine.program("trainer")), "run", "--help"], machine.seconds_left())
-    if not any(word in text.lower() for word in ("nccl", "gloo", "torchrun", "world_size")):
-        raise Skip("trainer run has no option for more than one GPU")
-    raise RuntimeError("trainer run speaks of more than one GPU now: this step has to be written")
+    """A group of one by NCCL, and how fast two ranks talk by Gloo."""
+    if not machine.is_cpu:
+        why = tests.run_one(machine, "test-nccl")
+        if why:
+            raise Failed(why)
+    command = [machine.program("trainer"), "doctor", set_of(machine), "--device", "cpu", "--batch", 2]
+    command += ["--set", f"model.arch={machine.options.arch}", "--processes", 2, "--json"]
+    machine.record("ranks", **json.loads(machine.run(command)))
 
 
 def loader(_machine, _rest):
