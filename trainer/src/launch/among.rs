@@ -58,7 +58,11 @@ pub(crate) fn among<P, T>(
         join_within: answer_within,
         answer_within,
     };
-    let ranks = Ranks::join(&meeting, device, &host::name())?;
+    let ranks = match Ranks::join(&meeting, device, &host::name()) {
+        Ok(ranks) => ranks,
+        // What this rank lacks goes before who did not come.
+        Err(unmet) => return Err(prepared.err().unwrap_or(unmet)),
+    };
     let worked = catch_unwind(AssertUnwindSafe(|| {
         let value = ranks
             .together(prepared)

@@ -119,6 +119,30 @@ fn a_feature_is_the_mean_of_the_last_map_whatever_else_is_asked_for() {
 }
 
 #[test]
+fn two_ranks_write_the_file_of_one() {
+    let bench = Bench::new();
+    let shards = bench.path("shards");
+    let file = |name: &str, processes: &str| {
+        let out = bench.path(name);
+        let more = [
+            "--arch",
+            "resnet18",
+            "--height",
+            "64",
+            "--json",
+            "--processes",
+            processes,
+        ];
+        let output = embed(Path::new("random"), &shards, &out, &more);
+        assert_success(&output);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["frames"], 20);
+        fs::read(out).unwrap()
+    };
+    assert!(file("one.parquet", "1") == file("two.parquet", "2"));
+}
+
+#[test]
 fn equal_frames_have_equal_features_and_a_broken_one_has_none() {
     let bench = Bench::new();
     let (twins, out) = (bench.path("twins"), bench.path("twins.parquet"));

@@ -64,17 +64,28 @@ fn what_ranks_fail_for_is_told_once() {
 }
 
 #[test]
-fn ranks_that_fail_before_they_meet_say_who_they_are() {
-    for command in [&["run", "x"][..], &["embed", "random", "--out", "x"]] {
-        let output = trainer(command)
-            .args(["--device", "gpu", "--processes=2"])
-            .output()
-            .unwrap();
+fn ranks_that_fail_before_they_meet_tell_it_once() {
+    let data = ["--data", "x"];
+    for (command, fault) in [
+        (&["run", "x"][..], &["--device", "gpu"][..]),
+        (&["run", "x"], &["--set", "data.batchh=3"]),
+        (&["run", "x", "--dry-run"], &["--device", "gpu"]),
+        (&["doctor", "x"], &["--set", "data.batchh=3"]),
+        (&["embed", "random", "--out", "x"], &["--device", "gpu"]),
+        (
+            &[&["probe", "random"][..], &data].concat(),
+            &["--device", "gpu"],
+        ),
+        (
+            &[&["transfer", "seg", "random", "--out", "x"][..], &data].concat(),
+            &["--device", "gpu"],
+        ),
+    ] {
+        let mut ranks = trainer(command);
+        let output = ranks.args(fault).arg("--processes=2").output().unwrap();
+        assert_refused(&output, &["rank ", " of 2 (", &fault[1][..3]]);
         let text = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{text}");
-        let own = |line: &str| line.starts_with("trainer: rank ") && line.contains(" of 2 (");
-        assert!(!text.is_empty() && text.lines().all(own), "{text}");
-        assert!(text.lines().count() <= 2, "{text}");
+        assert_eq!(text.lines().count(), 1, "{command:?} {fault:?}: {text}");
     }
 }
 

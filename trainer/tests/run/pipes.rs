@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-use super::{Bench, assert_success, trainer};
+use super::{Bench, assert_success, stderr, trainer};
 
 fn spawn(command: &mut Command) -> Child {
     command
@@ -38,6 +38,21 @@ fn a_list_may_be_left_after_its_first_line_or_before() {
             );
         }
     }
+}
+
+#[test]
+fn ranks_whose_first_has_no_reader_end_well() {
+    let bench = Bench::new();
+    let of_two = ["--json", "--steps", "1", "--processes", "2"];
+    let mut child = spawn(&mut bench.command(&bench.path("unread"), &of_two));
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_success(&output);
+    assert!(
+        !stderr(&output).contains("trainer: "),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use trainer::report::{self, Row};
 
 use super::refusals::assert_refused;
 use super::resume::{assert_same, kill, result, wait_for_step};
-use super::{Bench, assert_success, stderr};
+use super::{Bench, assert_success, stderr, trainer};
 
 /// `trainer run` in so many processes, whose steps have six pairs together.
 fn among(bench: &Bench, out: &Path, processes: u64, more: &[&str]) -> Command {
@@ -97,21 +97,86 @@ fn a_run_of_two_is_resumed_bit_for_bit_and_in_other_worlds_too() {
 }
 
 #[test]
-fn a_signal_for_one_is_a_signal_for_all() {
+fn a_resumed_run_of_another_world_may_accumulate_otherwise() {
     let bench = Bench::new();
-    let out = bench.path("interrupted");
+    let [undisturbed, moved] = ["undisturbed", "accumulated"].map(|name| bench.path(name));
+    assert_success(&among(&bench, &undisturbed, 2, &[]).output().unwrap());
+    let three_steps = among(&bench, &moved, 2, &["--steps", "3"]).output();
+    assert_success(&three_steps.unwrap());
+    let accumulated = ["--set", "data.accumulate=2"];
+    let output = among(&bench, &moved, 1, &accumulated).output().unwrap();
+    assert_success(&output);
+    let text = stderr(&output);
+    let note = "made by 2 rank(s) x 3 pairs x 1 accumulated, this is 1 rank(s) x 3 pairs x 2";
+    assert!(text.contains(note), "{text}");
+    // Batch norms see three pairs now, where they saw six.
+    assert!(!text.contains("rounding alone"), "{text}");
+    // The same pairs in each step all the same.
+    let (moved, undisturbed) = (rows(&moved), rows(&undisturbed));
+    assert_eq!(moved.len(), undisturbed.len());
+    for (ours, theirs) in moved.iter().zip(&undisturbed) {
+        assert_eq!((ours.step, ours.epoch), (theirs.step, theirs.epoch));
+        assert!((ours.iou - theirs.iou).abs() < 1e-6, "{ours:?}, {theirs:?}");
+    }
+}
+
+/// A run of two that `hears` a signal in its third step or later; given are its parent and the ranks.
+fn interrupted(name: &str, hears: impl FnOnce(u32, &[u32])) {
+    let bench = Bench::new();
+    let out = bench.path(name);
     let long = ["--set", "schedule.total_steps=200"];
     let mut parent = among(&bench, &out, 2, &long)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for_step(&out, 2);
-    kill(parent.id(), "-TERM");
-    let output = parent.wait().unwrap();
-    assert_eq!(output.code(), Some(75));
+    let id = parent.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let children = children.split_whitespace().map(|id| id.parse().unwrap());
+    hears(id, &children.collect::<Vec<_>>());
+    assert_eq!(parent.wait().unwrap().code(), Some(75));
     let step = Checkpoint::open(&out).unwrap().header.step;
     assert!((2..200).contains(&step), "{step}");
     assert_eq!(rows(&out).pop().unwrap().step, step);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_for_one_is_a_signal_for_all() {
+    interrupted("one", |_, ranks| {
+        assert_eq!(ranks.len(), 2);
+        kill(ranks[1], "-TERM");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_for_the_parent_is_passed_on() {
+    interrupted("parent", |parent, _| kill(parent, "-TERM"));
+}
+
+#[test]
+fn a_plan_of_several_ranks_is_refused_as_their_run_is() {
+    let bench = Bench::new();
+    let out = bench.path("never");
+    // 22 of 20 frames.
+    for (fault, words) in [
+        (["--batch", "11"], "11 pairs on each of 2 rank(s)"),
+        (["--device", "cuda:1"], "2 processes on this machine"),
+    ] {
+        let line = |more: &[&str]| {
+            let mut ranks = trainer(&["run", "--processes", "2"]);
+            ranks.arg(bench.path("shards")).arg("--config");
+            ranks.arg(bench.path("small.toml")).arg("--out").arg(&out);
+            let output = ranks.args(fault).args(more).output().unwrap();
+            assert_refused(&output, &["rank 0 of 2 (", words]);
+            stderr(&output)
+        };
+        assert_eq!(line(&["--dry-run"]), line(&[]));
+    }
+    let alone = bench.run(&out, &["--dry-run", "--batch", "21"]);
+    assert_refused(&alone, &["21 pairs", "20 frame(s)"]);
+    assert!(!out.exists());
 }
 
 /// Two ranks by hand, the second with its own arguments.

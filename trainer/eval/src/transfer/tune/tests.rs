@@ -247,3 +247,17 @@ fn ranks_that_were_given_other_weights_are_refused() {
     });
     assert!(lines[0].contains("rank 1 has other weights"), "{lines:?}");
 }
+
+#[test]
+fn ranks_that_would_stop_at_different_iterations_are_refused() {
+    let bench = Bench::new(&[100; 4]);
+    let lines = Ranks::in_threads(2, |ranks| {
+        let mut tuning = bench.prepare(ranks, "x", 2).unwrap();
+        let trained = tuning.train(Some(1 + ranks.rank() as u64), || false);
+        trained.unwrap_err().to_string()
+    });
+    assert!(
+        lines[0].contains("rank 1 has other --iterations"),
+        "{lines:?}"
+    );
+}
