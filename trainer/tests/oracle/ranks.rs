@@ -23,8 +23,10 @@ const LEAST_SIZE: f64 = 1e-4;
 
 /// A small run of a method, whose step has [`PAIRS`] pairs.
 fn config(name: MethodName) -> RunConfig {
-    let mut config = RunConfig::default();
-    config.seed = 9;
+    let mut config = RunConfig {
+        seed: 9,
+        ..RunConfig::default()
+    };
     config.data.batch = PAIRS as u64;
     config.data.accumulate = ACCUMULATE;
     config.model.arch = model::Arch::Resnet18;
