@@ -18,6 +18,7 @@ fn header(step: u64) -> Header {
     Header {
         version: 0,
         step,
+        world: 1,
         cursor: LoaderPosition { epoch: 1, step: 2 },
         config: "seed = 3\n".into(),
         data: DataId {
@@ -239,4 +240,17 @@ fn no_checkpoint_holds_a_nan() {
         error.contains("online.w") && error.contains("step 5"),
         "{error}"
     );
+}
+
+#[test]
+fn a_checkpoint_that_does_not_say_how_many_made_it_is_of_one() {
+    let mut text = serde_json::to_value(Header {
+        world: 4,
+        ..header(3)
+    })
+    .unwrap();
+    let of = |text: &serde_json::Value| serde_json::from_value::<Header>(text.clone()).unwrap();
+    assert_eq!(of(&text).world, 4);
+    text.as_object_mut().unwrap().remove("world");
+    assert_eq!(of(&text), header(3));
 }

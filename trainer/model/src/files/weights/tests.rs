@@ -80,6 +80,7 @@ fn checkpoint(run: &Path) -> (std::path::PathBuf, Tensor) {
     let header = Header {
         version: 0,
         step: 7,
+        world: 1,
         cursor: LoaderPosition { epoch: 0, step: 7 },
         config: "seed = 3\n[model]\narch = \"resnet18\"\nlayer4_stride = 1\n[run]\n".into(),
         data: DataId {
