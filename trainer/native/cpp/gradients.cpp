@@ -21,7 +21,7 @@
 
 namespace {
 
-class Gradients {
+class Gradients : public std::enable_shared_from_this<Gradients> {
  public:
   // `others` are averaged with the gradients. Buckets of about `bucket_bytes` set out as soon as they are full; 0 makes one
   // buffer for all.
@@ -37,7 +37,22 @@ class Gradients {
       bucket.bytes += static_cast<int64_t>(params_[at].nbytes());
     }
     for (size_t ix = 0; ix < buckets_.size(); ++ix) lay_out(buckets_[ix], ix + 1 == buckets_.size());
-    if (bucket_bytes > 0) hook();
+  }
+
+  // From now on buckets may set out during a backward pass.
+  void hook() {
+    for (size_t at = 0; at < params_.size(); ++at) {
+      // A tensor knows its accumulator weakly, so it has to be kept, or the hook is gone.
+      auto node = torch::autograd::impl::grad_accumulator(params_[at]);
+      node->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
+          [weak = weak_from_this(), at](const torch::autograd::variable_list& out,
+                                        const torch::autograd::variable_list&) {
+            const auto self = weak.lock();
+            if (self && self->armed_) self->ready(at);
+            return out;
+          }));
+      accumulators_.push_back(std::move(node));
+    }
   }
 
   // Before the last backward pass of a step, where buckets set out during it.
@@ -112,19 +127,6 @@ class Gradients {
     if (!to.empty()) at::_foreach_copy_(to, from);
   }
 
-  void hook() {
-    for (size_t at = 0; at < params_.size(); ++at) {
-      // A tensor knows its accumulator weakly, so it has to be kept, or the hook is gone.
-      auto node = torch::autograd::impl::grad_accumulator(params_[at]);
-      node->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
-          [this, at](const torch::autograd::variable_list& out, const torch::autograd::variable_list&) {
-            if (armed_) ready(at);
-            return out;
-          }));
-      accumulators_.push_back(std::move(node));
-    }
-  }
-
   // The last bucket waits for `finish`: it holds the others too.
   void ready(size_t at) {
     const at::NoGradGuard no_grad;
@@ -152,25 +154,33 @@ std::vector<at::Tensor> list(at::Tensor* const* tensors, size_t n) {
   return out;
 }
 
+// Hooks know it weakly: they may outlive it in a graph.
+using Shared = std::shared_ptr<Gradients>;
+
 }  // namespace
 
 extern "C" {
 
-// *out = what averages the gradients of `params`, and the `others`, over a group that outlives it. Never freed: the nodes of
-// parameters may hold hooks that point to it.
+// *out = what averages the gradients of `params`, and the `others`, over a group that outlives it;
+// trainer_gradients_free ends it.
 char* trainer_gradients_new(const void* group, at::Tensor* const* params, size_t n, at::Tensor* const* others, size_t m,
                             int64_t bucket_bytes, void** out) {
   return guarded([=] {
-    *out = new Gradients(*static_cast<const Group*>(group), list(params, n), list(others, m), bucket_bytes);
+    auto made = std::make_shared<Gradients>(*static_cast<const Group*>(group), list(params, n), list(others, m),
+                                            bucket_bytes);
+    if (bucket_bytes > 0) made->hook();
+    *out = new Shared(std::move(made));
   });
 }
 
 char* trainer_gradients_arm(void* gradients) {
-  return guarded([=] { static_cast<Gradients*>(gradients)->arm(); });
+  return guarded([=] { (*static_cast<Shared*>(gradients))->arm(); });
 }
 
 char* trainer_gradients_finish(void* gradients) {
-  return guarded([=] { static_cast<Gradients*>(gradients)->finish(); });
+  return guarded([=] { (*static_cast<Shared*>(gradients))->finish(); });
 }
+
+void trainer_gradients_free(void* gradients) { delete static_cast<Shared*>(gradients); }
 
 }  // extern "C"

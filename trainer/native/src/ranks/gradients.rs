@@ -20,6 +20,7 @@ unsafe extern "C" {
     ) -> Message;
     fn trainer_gradients_arm(gradients: *mut c_void) -> Message;
     fn trainer_gradients_finish(gradients: *mut c_void) -> Message;
+    fn trainer_gradients_free(gradients: *mut c_void);
 }
 
 /// Averages gradients over all ranks, and what else has to be the mean of what each of them has.
@@ -65,7 +66,7 @@ impl Gradients {
     /// Before the last backward pass of a step: buckets may set out during it.
     pub fn arm(&mut self) {
         if let Some(gradients) = self.0 {
-            // SAFETY: made by `new`, and never freed: the parameters' nodes may point to it.
+            // SAFETY: made by `new`, and freed by `drop` alone.
             must(unsafe { trainer_gradients_arm(gradients) });
         }
     }
@@ -75,6 +76,15 @@ impl Gradients {
         if let Some(gradients) = self.0 {
             // SAFETY: as above.
             must(unsafe { trainer_gradients_finish(gradients) });
+        }
+    }
+}
+
+impl Drop for Gradients {
+    fn drop(&mut self) {
+        if let Some(gradients) = self.0 {
+            // SAFETY: made by `new`, and not used any more; hooks that outlive it do nothing.
+            unsafe { trainer_gradients_free(gradients) };
         }
     }
 }

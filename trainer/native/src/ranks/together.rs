@@ -93,7 +93,11 @@ impl Ranks {
                 let told = several.group.set(&key, DONE);
                 result.and_then(|value| told.map(|()| Some(value)))
             }
-            false => wait_for(several.group, &key, several.answer_within).map(|()| None),
+            false => {
+                // Rank 0 is beyond asking if this fails.
+                wait_for(several.group, &key, several.answer_within)?;
+                Ok(None)
+            }
         };
         self.together(worked)
     }
