@@ -1,6 +1,8 @@
 //! A group of one process makes its collectives all the same: over NCCL on a GPU, over Gloo on the
 //! CPU, where the same checks run on any machine.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 use native::{After, Gradients, NormTensors, Ranks, batch_norm};
 use tch::{Device, Kind, Tensor};
 

@@ -8,8 +8,8 @@ mod run_config;
 
 pub use built_in::BUILT_IN;
 pub use probe::ProbeConfig;
-pub(crate) use resolve::parse_resolved;
-pub use resolve::{find, resolve, resolve_for};
+pub use resolve::{find, resolve};
+pub(crate) use resolve::{parse_resolved, resolve_for};
 pub use run_config::{
     AugmentConfig, DataConfig, OptimConfig, OptimName, RunConfig, RunSettings, ScheduleConfig,
 };

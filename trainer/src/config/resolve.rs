@@ -31,7 +31,7 @@ pub fn resolve(source: &Source, overrides: &[Override]) -> Result<RunConfig> {
 ///
 /// # Errors
 /// As for [`resolve`]; and if the share is not whole.
-pub fn resolve_for(
+pub(crate) fn resolve_for(
     source: &Source,
     overrides: &[Override],
     ranks: u64,

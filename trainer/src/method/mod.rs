@@ -147,7 +147,7 @@ pub fn build(
 ///
 /// # Errors
 /// As for [`build`].
-pub fn build_among(
+pub(crate) fn build_among(
     ranks: &Ranks,
     config: &MethodConfig,
     model: &ModelConfig,

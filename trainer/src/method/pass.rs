@@ -44,7 +44,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether the direction that was asked for last is the last one.
-    pub fn was_last(&self) -> bool {
+    pub(crate) fn was_last(&self) -> bool {
         self.directions.len() == 0
     }
 

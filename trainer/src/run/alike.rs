@@ -13,7 +13,6 @@ use sampler::Sampler;
 use serde::{Deserialize, Serialize};
 
 use super::data;
-use super::session::Request;
 use crate::config::{self, RunConfig};
 
 /// What a rank says of itself.
@@ -80,32 +79,30 @@ impl Identity {
 /// What each rank says of itself, by rank.
 fn identities(
     ranks: &Ranks,
-    request: &Request,
+    asked: String,
     config: &RunConfig,
     sampler: &Sampler,
 ) -> Result<Vec<Identity>> {
     let mut mine = ranks.together(Identity::of(config, Some(sampler)))?;
-    mine.asked = format!(
-        "--steps {:?}, --fresh {}, --allow-change {:?}",
-        request.steps, request.fresh, request.allow_change
-    );
+    mine.asked = asked;
     let all = ranks.gather_bytes(&serde_json::to_vec(&mine)?)?;
     all.iter()
         .map(|bytes| serde_json::from_slice(bytes).context("reading what a rank says of itself"))
         .collect()
 }
 
-/// Refuses ranks that would do something else than rank 0.
+/// Refuses ranks that would do something else than rank 0. `asked` is what beside the config decides
+/// how many steps are made.
 pub(crate) fn check(
     ranks: &Ranks,
-    request: &Request,
+    asked: String,
     config: &RunConfig,
     sampler: &Sampler,
 ) -> Result<()> {
     if !ranks.are_several() {
         return Ok(());
     }
-    let all = identities(ranks, request, config, sampler)?;
+    let all = identities(ranks, asked, config, sampler)?;
     for (rank, identity) in all.iter().enumerate().skip(1) {
         let Some(difference) = identity.difference(&all[0])? else {
             continue;

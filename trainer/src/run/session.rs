@@ -47,6 +47,14 @@ pub struct Request {
 }
 
 impl Request {
+    /// What beside the config decides how many steps are made, for ranks to compare.
+    fn asked(&self) -> String {
+        format!(
+            "--steps {:?}, --fresh {}, --allow-change {:?}",
+            self.steps, self.fresh, self.allow_change
+        )
+    }
+
     /// Whether `key` may differ from the checkpoint's.
     fn allows(&self, key: &str) -> bool {
         self.allow_change.iter().any(|allowed| allowed == key)
@@ -138,7 +146,7 @@ impl Session {
             Some(header) => open_as_before(ranks, &request.shards, &config, device, header),
             None => open_sampler(ranks, &request.shards, &config, device),
         })?;
-        alike::check(ranks, request, &config, &sampler)?;
+        alike::check(ranks, request.asked(), &config, &sampler)?;
         let schedule = Schedule::among(ranks.size() as u64, &config, sampler.steps_per_epoch())?;
         let (run_dir, checkpoint, found) = ranks.together(match (earlier, ranks.is_first()) {
             (_, false) => Ok((None, None, Vec::new())),

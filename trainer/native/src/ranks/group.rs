@@ -7,7 +7,7 @@ use anyhow::Result;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-use super::Meeting;
+use super::meeting::Meeting;
 use crate::ffi::{Message, must, outcome, taken};
 
 unsafe extern "C" {

@@ -23,6 +23,7 @@
 mod bytes;
 mod gradients;
 mod group;
+mod meeting;
 mod missing;
 mod together;
 
@@ -39,6 +40,7 @@ use tch::{Device, Kind, Tensor};
 pub use gradients::Gradients;
 pub use group::Counted;
 pub(crate) use group::Group;
+pub use meeting::Meeting;
 pub use missing::{Fate, is_among_ranks};
 pub use together::{Agreement, PeerFailed};
 
@@ -46,25 +48,6 @@ pub use together::{Agreement, PeerFailed};
 const POLL: Duration = Duration::from_micros(200);
 /// How much longer than asked joining may take.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Where the processes of a run meet.
-#[derive(Clone, Copy, Debug)]
-pub struct Meeting<'a> {
-    /// This process among them.
-    pub rank: usize,
-    /// How many there are.
-    pub size: usize,
-    /// The host of rank 0, or of the agent that keeps the store.
-    pub address: &'a str,
-    /// Its port.
-    pub port: u16,
-    /// Whether an agent keeps the store; otherwise rank 0 does.
-    pub agent_store: bool,
-    /// How long all may take to come.
-    pub join_within: Duration,
-    /// How long ranks wait for each other afterwards.
-    pub answer_within: Duration,
-}
 
 /// Some of the ranks, one after the other, to which this one belongs.
 #[derive(Clone, Debug)]

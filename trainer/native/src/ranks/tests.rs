@@ -106,7 +106,7 @@ fn one_failure_of_several_is_told_by_one() {
 #[test]
 fn the_others_wait_for_what_the_first_does_alone() {
     let found = Ranks::in_threads(2, |ranks| {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let value = ranks.first_alone(|| {
             thread::sleep(Duration::from_millis(1500));
             Ok(3)
@@ -126,7 +126,7 @@ fn the_others_wait_for_what_the_first_does_alone() {
 
 #[test]
 fn a_panic_of_the_first_is_heard_of_at_once() {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let found = Ranks::in_threads(2, |ranks| {
         let alone = || ranks.first_alone(|| -> Result<()> { panic!("no room") });
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(alone)) {

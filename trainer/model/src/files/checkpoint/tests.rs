@@ -249,7 +249,7 @@ fn a_checkpoint_that_does_not_say_how_many_made_it_is_of_one() {
         ..header(3)
     })
     .unwrap();
-    let of = |text: &serde_json::Value| serde_json::from_value::<Header>(text.clone()).unwrap();
+    let of = |text: &Value| serde_json::from_value::<Header>(text.clone()).unwrap();
     assert_eq!(of(&text).world, 4);
     text.as_object_mut().unwrap().remove("world");
     assert_eq!(of(&text), header(3));
