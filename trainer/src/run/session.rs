@@ -147,7 +147,8 @@ impl Session {
             None => open_sampler(ranks, &request.shards, &config, device),
         })?;
         alike::check(ranks, request.asked(), &config, &sampler)?;
-        let schedule = Schedule::among(ranks.size() as u64, &config, sampler.steps_per_epoch())?;
+        let batches = sampler.steps_per_epoch();
+        let schedule = ranks.together(Schedule::among(ranks.size() as u64, &config, batches))?;
         let (run_dir, checkpoint, found) = ranks.together(match (earlier, ranks.is_first()) {
             (_, false) => Ok((None, None, Vec::new())),
             (Some(it), _) => Ok((Some(it.run_dir), Some(it.checkpoint), it.notes)),

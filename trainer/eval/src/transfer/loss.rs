@@ -1,12 +1,11 @@
 //! The loss of a step over the crops of all ranks, and its gradients.
 //!
 //! It is the mean over the labelled pixels of the whole batch. A rank has some of its crops, and
-//! they may have more labelled pixels than another's: each divides its own sum by the number of all,
-//! and the gradients of the whole are the sums of theirs.
+//! they may have more labelled pixels than another's: each divides its own sum by the number of all
+//! over the number of ranks, and the gradients of the whole are the means of theirs.
 
-use model::Registry;
-use native::Ranks;
-use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use native::{Gradients, Ranks};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::segmentation::IGNORED;
 
@@ -36,12 +35,11 @@ impl StepLoss {
         }
     }
 
-    /// Leaves the gradients of the mean over all crops in the tensors of `registry`, on every rank.
-    pub(super) fn backward(&self, registry: &Registry, ranks: &Ranks) {
-        (&self.sum / self.labelled as f64).backward();
-        if ranks.are_several() {
-            sum_gradients(registry, ranks);
-        }
+    /// Leaves the gradients of the mean over all crops where `gradients` averages them, on every rank.
+    pub(super) fn backward(&self, gradients: &mut Gradients, ranks: &Ranks) {
+        let of_a_rank = self.labelled as f64 / ranks.size() as f64;
+        (&self.sum / of_a_rank).backward();
+        gradients.finish();
     }
 
     /// Without what leads to its gradients.
@@ -77,25 +75,6 @@ fn cross_entropies(logits: &Tensor, labels: &Tensor) -> Tensor {
         0.0,
     );
     sum.to_kind(Kind::Double)
-}
-
-/// Replaces each gradient by the sum of all ranks' in one call.
-fn sum_gradients(registry: &Registry, ranks: &Ranks) {
-    let gradients: Vec<Tensor> = registry
-        .trainable()
-        .map(|entry| entry.tensor.grad())
-        .collect();
-    let rows: Vec<Tensor> = gradients.iter().map(|g| g.reshape([-1])).collect();
-    let sizes: Vec<i64> = rows.iter().map(|row| row.numel() as i64).collect();
-    let all = Tensor::cat(&rows, 0);
-    ranks.sum_(&all);
-    let sums = all.split_with_sizes(&sizes, 0);
-    let sums: Vec<Tensor> = gradients
-        .iter()
-        .zip(&sums)
-        .map(|(gradient, sum)| sum.view_as(gradient))
-        .collect();
-    no_grad(|| native::foreach_copy(&gradients, &sums));
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use console::Progress;
 use model::device::{self, Precision};
 use model::files::weights::Weights;
 use model::optim::{Sgd, SgdConfig};
-use native::Ranks;
+use native::{Gradients, Ranks};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -59,6 +59,7 @@ pub struct Tuning {
     /// `[2, 3]` on the device: what normalises bytes.
     scale_shift: Tensor,
     sgd: Sgd,
+    gradients: Gradients,
     folder: Folder,
     iteration: u64,
     /// A line about what the device lacks.
@@ -154,7 +155,9 @@ impl Tuning {
                 weight_decay,
             },
         );
+        let params = fcn.registry.trainable_tensors();
         Ok(Self {
+            gradients: Gradients::new(ranks, &params, &[], None),
             config,
             origin: weights.origin.clone(),
             train,
@@ -254,7 +257,7 @@ impl Tuning {
             self.fcn.forward(&input, true)
         };
         let loss = StepLoss::of(&logits, &labels, labelled);
-        loss.backward(&self.fcn.registry, &self.ranks);
+        loss.backward(&mut self.gradients, &self.ranks);
         self.sgd.step(self.config.lr_at(self.iteration));
         self.fcn.registry.drop_grads();
         Ok(loss.detach())

@@ -34,7 +34,8 @@ pub enum Fate {
     Missing {
         /// With their machines.
         who: Vec<String>,
-        /// Whether this is the lowest rank of those that are left.
+        /// Whether this is the lowest rank of those that are left; where the store is gone too, of
+        /// those on this machine.
         speaker: bool,
     },
     /// All are there: the network between them failed.
@@ -77,8 +78,7 @@ impl Ranks {
             Some(answers) => judge(&answers, rank, |rank| self.named(rank)),
             None => Fate::Missing {
                 who: vec![format!("{}, where the ranks meet,", self.named(0))],
-                // Nobody can be asked any more.
-                speaker: rank == 1,
+                speaker: speaks_for_machine(self.hosts(), rank),
             },
         }
     }
@@ -88,6 +88,12 @@ impl Ranks {
         let host = self.hosts().get(rank).map_or("", String::as_str);
         format!("rank {rank} of {} ({host})", self.size())
     }
+}
+
+/// Whether of this rank's machine it is the lowest but rank 0. Where the store is gone nobody can be
+/// asked, and each machine may see something else: so one rank of each says what it sees.
+fn speaks_for_machine(hosts: &[String], rank: usize) -> bool {
+    (1..hosts.len()).find(|other| hosts[*other] == hosts[rank]) == Some(rank)
 }
 
 fn failed_key(rank: usize) -> String {
@@ -164,6 +170,13 @@ mod tests {
             Fate::Told
         );
         assert_eq!(judged([Some(PRESENT); 3], 0), Fate::Network);
+    }
+
+    #[test]
+    fn without_a_store_one_rank_of_each_machine_speaks() {
+        let hosts = ["a", "a", "b", "b", "c"].map(str::to_owned);
+        let speakers = (1..5).filter(|rank| speaks_for_machine(&hosts, *rank));
+        assert!(speakers.eq([1, 2, 4]));
     }
 
     #[test]

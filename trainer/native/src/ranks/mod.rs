@@ -17,7 +17,7 @@
 //! returns what it was given, and costs nothing.
 //!
 //! What is called between steps returns its failure. What lies in the way of a step
-//! ([`sum_`](Ranks::sum_), [`gather`](Ranks::gather), [`exchange`](Ranks::exchange)) panics with
+//! ([`sum_`](Ranks::sum_), [`gather`](Ranks::gather), [`permute`](Ranks::permute)) panics with
 //! libtorch's message, as tch's plain methods do. Either message begins as [`is_among_ranks`] knows.
 
 mod bytes;
