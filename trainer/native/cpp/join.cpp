@@ -198,6 +198,17 @@ void start_logging() {
   (void)once;
 }
 
+// Turns off c10d's record of collectives, which all groups of a process share: 2.11 adds a group to its map of groups before
+// it takes the lock (FlightRecorder::recordWithResetEnabled), so two threads' first collectives tear the map. Ranks that are
+// processes have one group, used by one thread at a time, and keep the record.
+void stop_recording() {
+  static const bool once = [] {
+    c10::utils::set_env("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/true);
+    return true;
+  }();
+  (void)once;
+}
+
 }  // namespace
 
 Group* Group::join(const Place& place, int gpu, Millis join_timeout, Millis timeout) {
@@ -216,6 +227,7 @@ Group* Group::join(const Place& place, int gpu, Millis join_timeout, Millis time
 }
 
 Group* Group::join_local(const StorePtr& store, int rank, int size, int gpu, Millis timeout) {
+  stop_recording();
   Place place;
   place.rank = rank;
   place.size = size;

@@ -27,6 +27,21 @@ fn alone_everything_is_what_it_was() {
     ranks.leave().unwrap();
 }
 
+/// What c10d keeps for all groups of a process must not suffer from groups that begin at once.
+#[test]
+fn groups_begin_at_the_same_time() {
+    thread::scope(|scope| {
+        for begins in 0..4 {
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let found = Ranks::in_threads(8, |ranks| ranks.total(begins + round).unwrap());
+                    assert_eq!(found, [8 * (begins + round); 8]);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn rows_and_bytes_come_in_the_order_of_the_ranks() {
     for size in [2, 4] {
