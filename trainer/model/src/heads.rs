@@ -6,6 +6,8 @@
 //! of `nn.Sequential(Linear | Conv2d, BatchNorm, ReLU, …)`: `0`, `1`, `3`. A head of vectors works
 //! on maps too, cell by cell with the same weights.
 
+use std::array::from_fn;
+
 use native::After;
 use tch::Tensor;
 
@@ -131,10 +133,20 @@ impl Head {
 
     /// `[n, input]` to `[n, output]`, or `[n, input, h, w]` to `[n, output, h, w]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let hidden = self
-            .norm
-            .forward(&self.first.forward(x), After::Relu, train);
-        self.second.forward(&hidden)
+        let [y] = Head::forward_all([self], [x], train);
+        y
+    }
+
+    /// As [`forward`](Self::forward), of several networks; see [`BatchNorm::forward_all`].
+    pub fn forward_all<const N: usize>(
+        heads: [&Self; N],
+        xs: [&Tensor; N],
+        train: bool,
+    ) -> [Tensor; N] {
+        let first: [Tensor; N] = from_fn(|ix| heads[ix].first.forward(xs[ix]));
+        let norms = heads.map(|head| &head.norm);
+        let hidden = BatchNorm::forward_all(norms, first.each_ref(), [After::Relu; N], train);
+        from_fn(|ix| heads[ix].second.forward(&hidden[ix]))
     }
 }
 

@@ -7,7 +7,9 @@
 //! several: [`BatchNorm::split`] normalises parts of it on their own, as that many devices without
 //! SyncBN would.
 
-use native::{After, NormTensors, Ranks, Team};
+use std::array::from_fn;
+
+use native::{After, Lane, NormTensors, Ranks, Team};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::init::Init;
@@ -67,16 +69,34 @@ impl BatchNorm {
     /// `x` normalised per channel (axis 1), and what follows: same shape. With `train`, the running
     /// statistics move.
     pub fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
+        let [y] = BatchNorm::forward_all([self], [x], [after], train);
+        y
+    }
+
+    /// As [`forward`](Self::forward), of a layer that several networks have, each on a batch of its
+    /// own. Among ranks all of them share one call.
+    pub fn forward_all<const N: usize>(
+        norms: [&Self; N],
+        xs: [&Tensor; N],
+        afters: [After<'_>; N],
+        train: bool,
+    ) -> [Tensor; N] {
         if !train {
-            return self.normalise(x, after);
+            return from_fn(|ix| norms[ix].normalise(xs[ix], afters[ix]));
         }
         no_grad(|| {
-            let _ = self.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+            for norm in norms {
+                let _ = norm.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+            }
         });
-        match self.parts {
-            1 => self.train(x, after, [&self.running_mean, &self.running_var]),
-            _ => self.train_parts(x, after),
+        if norms.iter().any(|norm| norm.parts > 1) {
+            return from_fn(|ix| norms[ix].train_parts(xs[ix], afters[ix]));
         }
+        let lanes = from_fn(|ix| {
+            let norm = norms[ix];
+            norm.lane(xs[ix], afters[ix], [&norm.running_mean, &norm.running_var])
+        });
+        native::batch_norms(lanes, MOMENTUM, EPS)
     }
 
     /// Training on parts of the batch. The running statistics become the mean of what each part
@@ -99,7 +119,8 @@ impl BatchNorm {
             .enumerate()
             .map(|(ix, (part, [mean, var]))| {
                 let after = residuals.get(ix).map_or(after, After::AddRelu);
-                self.train(part, after, [mean, var])
+                let [y] = native::batch_norms([self.lane(part, after, [mean, var])], MOMENTUM, EPS);
+                y
             });
         let out = Tensor::cat(&outputs.collect::<Vec<_>>(), 0);
         for (ix, running) in running.into_iter().enumerate() {
@@ -112,12 +133,12 @@ impl BatchNorm {
     }
 
     /// By the batch's statistics, in one operation.
-    fn train(
-        &self,
-        x: &Tensor,
-        after: After<'_>,
-        [running_mean, running_var]: [&Tensor; 2],
-    ) -> Tensor {
+    fn lane<'a>(
+        &'a self,
+        x: &'a Tensor,
+        after: After<'a>,
+        [running_mean, running_var]: [&'a Tensor; 2],
+    ) -> Lane<'a> {
         let norm = NormTensors {
             weight: &self.weight,
             bias: &self.bias,
@@ -125,7 +146,7 @@ impl BatchNorm {
             running_var,
             team: self.team.as_ref(),
         };
-        native::batch_norm(x, norm, after, MOMENTUM, EPS)
+        Lane { x, norm, after }
     }
 
     /// By the running statistics.

@@ -6,6 +6,9 @@
 //! (stride 1, no dilation): same weights, more cells for small views. He et al., "Deep Residual
 //! Learning", 2016; <https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py>.
 
+use std::array::from_fn;
+use std::ops::Range;
+
 use native::After;
 use tch::Tensor;
 
@@ -63,8 +66,15 @@ struct ConvNorm {
 }
 
 impl ConvNorm {
-    fn forward(&self, x: &Tensor, after: After<'_>, train: bool) -> Tensor {
-        self.norm.forward(&self.conv.forward(x), after, train)
+    fn forward_all<const N: usize>(
+        layers: [&Self; N],
+        xs: [&Tensor; N],
+        afters: [After<'_>; N],
+        train: bool,
+    ) -> [Tensor; N] {
+        let maps: [Tensor; N] = from_fn(|ix| layers[ix].conv.forward(xs[ix]));
+        let norms = layers.map(|layer| &layer.norm);
+        BatchNorm::forward_all(norms, maps.each_ref(), afters, train)
     }
 }
 
@@ -106,19 +116,29 @@ impl Block {
         Block { layers, shortcut }
     }
 
-    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let (last, inner) = self
-            .layers
-            .split_last()
-            .expect("a block has two or three layers");
-        let out = inner.iter().fold(x.shallow_clone(), |out, layer| {
-            layer.forward(&out, After::Relu, train)
-        });
-        let residual = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(x, After::Nothing, train),
-            None => x.shallow_clone(),
+    fn forward_all<const N: usize>(
+        blocks: [&Self; N],
+        xs: [Tensor; N],
+        train: bool,
+    ) -> [Tensor; N] {
+        let layers = |ix: usize| blocks.map(|block| &block.layers[ix]);
+        let last = blocks[0].layers.len() - 1;
+        let mut out = xs.each_ref().map(Tensor::shallow_clone);
+        for ix in 0..last {
+            out = ConvNorm::forward_all(layers(ix), out.each_ref(), [After::Relu; N], train);
+        }
+        let residual = match blocks[0].shortcut {
+            Some(_) => {
+                let shortcuts = blocks.map(|block| {
+                    let shortcut = block.shortcut.as_ref();
+                    shortcut.expect("networks of one shape")
+                });
+                ConvNorm::forward_all(shortcuts, xs.each_ref(), [After::Nothing; N], train)
+            }
+            None => xs,
         };
-        last.forward(&out, After::AddRelu(&residual), train)
+        let afters = residual.each_ref().map(After::AddRelu);
+        ConvNorm::forward_all(layers(last), out.each_ref(), afters, train)
     }
 }
 
@@ -183,19 +203,39 @@ impl ResNet {
 
     /// As [`forward`](Self::forward), the C4 map (half the channels) before it: `(C4, C5)`.
     pub fn maps(&self, view: &Tensor, train: bool) -> (Tensor, Tensor) {
-        let x = self.stem.forward(view, After::Relu, train).max_pool2d(
-            [3, 3],
-            [2, 2],
-            [1, 1],
-            [1, 1],
-            false,
-        );
-        let (front, stage4) = self.blocks.split_at(self.first_block_of_stage4());
-        let run = |x: Tensor, blocks: &[Block]| {
-            blocks.iter().fold(x, |x, block| block.forward(&x, train))
+        let ([c4], [c5]) = ResNet::maps_all([self], [view], train);
+        (c4, c5)
+    }
+
+    /// As [`forward`](Self::forward), of several networks of one shape, each on a view of its own, a
+    /// layer at a time: see [`BatchNorm::forward_all`].
+    pub fn forward_all<const N: usize>(
+        nets: [&Self; N],
+        views: [&Tensor; N],
+        train: bool,
+    ) -> [Tensor; N] {
+        ResNet::maps_all(nets, views, train).1
+    }
+
+    fn maps_all<const N: usize>(
+        nets: [&Self; N],
+        views: [&Tensor; N],
+        train: bool,
+    ) -> ([Tensor; N], [Tensor; N]) {
+        let stems = nets.map(|net| &net.stem);
+        let x = ConvNorm::forward_all(stems, views, [After::Relu; N], train)
+            .map(|x| x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false));
+        let run = |x: [Tensor; N], blocks: Range<usize>| {
+            blocks.fold(x, |x, ix| {
+                Block::forward_all(nets.map(|net| &net.blocks[ix]), x, train)
+            })
         };
-        let c4 = run(x, front);
-        let c5 = run(c4.shallow_clone(), stage4);
+        let stage4 = nets[0].first_block_of_stage4();
+        let c4 = run(x, 0..stage4);
+        let c5 = run(
+            c4.each_ref().map(Tensor::shallow_clone),
+            stage4..nets[0].blocks.len(),
+        );
         (c4, c5)
     }
 

@@ -13,9 +13,14 @@
 #include <initializer_list>
 #include <optional>
 #include <tuple>
+#include <vector>
 
+#include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/native/TensorIterator.h>
+#include <ATen/native/cpu/Loops.h>
 #include <ATen/ops/batch_norm_update_stats.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_batch_norm.h>
@@ -151,14 +156,27 @@ at::Tensor beside(const at::Tensor& channels, const at::Tensor& x) {
   return x.dim() == 4 ? channels.view({1, -1, 1, 1}) : channels;
 }
 
-// Mean and 1 / sqrt(biased variance + eps) over the rows of a team, composed of ATen's operations; moves the running
-// statistics, the variance unbiased. Every member has as many rows.
-std::tuple<at::Tensor, at::Tensor> team_statistics(const Team& team, const at::Tensor& x, const at::Tensor& running_mean,
-                                                   const at::Tensor& running_var, double momentum, double eps) {
-  const auto n = static_cast<double>(x.numel() / x.size(1));
-  const double all = n * static_cast<double>(team.count);
-  const auto [mean_here, var_here] = at::batch_norm_update_stats(x, {}, {}, 0.0);
-  const auto moments = team.gather(at::stack({mean_here, var_here * n}).unsqueeze(0));  // [members, 2, c]
+// a x - b y + c, of one type; a, b and c are broadcast. On the CPU one pass over memory, where operations of ATen's would
+// make three.
+at::Tensor combined(const at::Tensor& a, const at::Tensor& x, const at::Tensor& b, const at::Tensor& y,
+                    const at::Tensor& c) {
+  if (!x.is_cpu()) return (x * a).addcmul_(y, b, -1).add_(c);
+  at::Tensor out;
+  auto all = at::TensorIteratorConfig().add_output(out).add_const_input(x).add_const_input(y).add_const_input(a)
+                 .add_const_input(b).add_const_input(c).build();
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "combined", [&] {
+    at::native::cpu_kernel(all, [](scalar_t x, scalar_t y, scalar_t a, scalar_t b, scalar_t c) -> scalar_t {
+      return a * x - b * y + c;
+    });
+  });
+  return all.output();
+}
+
+// Mean and 1 / sqrt(biased variance + eps) of rows whose moments came from every member of a team, [members, 2, c], each of
+// which has n rows; moves the running statistics, the variance unbiased. Composed of ATen's operations.
+std::tuple<at::Tensor, at::Tensor> joint_statistics(const at::Tensor& moments, double n, const at::Tensor& running_mean,
+                                                    const at::Tensor& running_var, double momentum, double eps) {
+  const double all = n * static_cast<double>(moments.size(0));
   // Chan et al., "Updating formulae" (1979). Sums of squares would cancel where the mean is far from zero.
   const auto means = moments.select(1, 0);
   const auto mean = means.mean(0);
@@ -185,8 +203,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> team_backward(const Team& team, c
   const auto of_x = of_dz * invstd * means[1];
   const auto constant = of_x * mean - of_dz * means[0];
   const auto wide = weight.scalar_type();
-  auto dx = dz.to(wide) * beside(of_dz, x);
-  dx.addcmul_(x.to(wide), beside(of_x, x), -1).add_(beside(constant, x));
+  const auto dx = combined(beside(of_dz, x), dz.to(wide), beside(of_x, x), x.to(wide), beside(constant, x));
   return {dx.to(x.scalar_type()), dweight, dbias};
 }
 
@@ -197,17 +214,74 @@ Team team_of(AutogradContext& context) {
   return {reinterpret_cast<const Group*>(noted["group"].toInt()), noted["first"].toInt(), noted["count"].toInt()};
 }
 
-// relu(norm(x) + residual) by the batch's statistics; residual and ReLU may be absent.
+// A batch norm of one network, and what follows it; as trainer_norms has it from Rust.
+struct Lane {
+  at::Tensor *x, *residual, *weight, *bias, *running_mean, *running_var;
+  int relu;
+
+  bool has_kernels() const { return norm_has_kernels(*x, {*weight, *bias, *running_mean, *running_var}); }
+
+  // Neither the kernels nor native_batch_norm ask.
+  void check() const {
+    for (const at::Tensor* vector : {weight, bias, running_mean, running_var}) {
+      TORCH_CHECK(x->dim() > 1 && vector->numel() == x->size(1), vector->numel(), " values on a norm of shape ",
+                  x->sizes());
+    }
+    TORCH_CHECK(!residual || residual->sizes() == x->sizes(), "a residual of shape ", residual->sizes(),
+                " on a norm of shape ", x->sizes());
+  }
+};
+
+// Moments of x by blocks of rows, [blocks, 2, c].
+at::Tensor block_moments(const at::Tensor& x, const Rows& on, const at::TensorOptions& options) {
+  const Size sums = on.grid(Rows::SUMS);
+  const auto moments = at::empty({sums.y, 2, on.channels}, options);
+  launch(x.device(), of_type(NORM_MOMENTS, x), sums, on.block, pointer(x), on.rows, on.channels, floats(moments));
+  return moments;
+}
+
+// Mean of the rows here and the sum of their squared deviations, [2, c].
+at::Tensor moments_of(const Lane& lane) {
+  const at::Tensor x = lane.x->detach();
+  const auto options = lane.weight->options().requires_grad(false);
+  if (!lane.has_kernels()) {
+    const auto n = static_cast<double>(x.numel() / x.size(1));
+    const auto [mean, var] = at::batch_norm_update_stats(x, {}, {}, 0.0);
+    return at::stack({mean, var * n});
+  }
+  const auto input = channels_last(x);
+  const Rows on(input);
+  const auto blocks = block_moments(input, on, options);
+  const auto moments = at::empty({2, on.channels}, options);
+  float* const none = nullptr;
+  launch(x.device(), NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(blocks),
+         static_cast<int>(blocks.size(0)), static_cast<long long>(on.rows), on.channels, 0.f, 0.f, floats(moments),
+         floats(moments) + on.channels, none, none);
+  return moments;
+}
+
+// Of every lane the moments of all members of a team, [members, 2, c]: one gather for all lanes.
+std::vector<at::Tensor> joint_moments(const Team& team, const Lane* lanes, size_t n) {
+  std::vector<at::Tensor> here;
+  for (const Lane* lane = lanes; lane != lanes + n; ++lane) here.push_back(moments_of(*lane).unsqueeze(0));
+  if (n == 1) return {team.gather(here[0])};
+  const auto all = team.gather(at::cat(here, 2));
+  std::vector<at::Tensor> of_lane;
+  int64_t first = 0;
+  for (const auto& moments : here) {
+    of_lane.push_back(all.narrow(2, first, moments.size(2)).contiguous());
+    first += moments.size(2);
+  }
+  return of_lane;
+}
+
+// relu(norm(x) + residual) by the batch's statistics; residual and ReLU may be absent. With a team, `moments` are those of
+// its members.
 struct Norm : torch::autograd::Function<Norm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& running_mean,
-                            const at::Tensor& running_var, bool relu, double momentum, double eps, const Team& team) {
-    // Neither the kernels nor native_batch_norm ask.
-    for (const at::Tensor& vector : {weight, bias, running_mean, running_var}) {
-      TORCH_CHECK(x.dim() > 1 && vector.numel() == x.size(1), vector.numel(), " values on a norm of shape ", x.sizes());
-    }
-    TORCH_CHECK(!residual || residual->sizes() == x.sizes(), "a residual of shape ", residual->sizes(),
-                " on a norm of shape ", x.sizes());
+                            const at::Tensor& running_var, bool relu, double momentum, double eps, const Team& team,
+                            const std::optional<at::Tensor>& moments) {
     const bool fused = norm_has_kernels(x, {weight, bias, running_mean, running_var});
     at::Tensor input, y, mean, invstd;
     if (fused) {
@@ -215,26 +289,14 @@ struct Norm : torch::autograd::Function<Norm> {
       const Rows on(input);
       const auto device = input.device();
       const auto options = weight.options().requires_grad(false);
-      const Size sums = on.grid(Rows::SUMS);
-      auto partial = at::empty({sums.y, 2, on.channels}, options);
       mean = at::empty({on.channels}, options);
       invstd = at::empty_like(mean);
       y = at::empty_like(input);
       const at::Tensor added = residual ? channels_last(residual->to(input.scalar_type())) : at::Tensor();
-      launch(device, of_type(NORM_MOMENTS, x), sums, on.block, pointer(input), on.rows, on.channels, floats(partial));
-      auto sets = static_cast<int>(sums.y);
-      long long rows = on.rows;
-      if (team.group) {
-        // The moments of the rows here take the place of a block's, among those of the other members.
-        const auto mine = at::empty({1, 2, on.channels}, options);
-        float* const none = nullptr;
-        launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), sets, rows, on.channels,
-               0.f, 0.f, floats(mine), floats(mine) + on.channels, none, none);
-        partial = team.gather(mine);
-        sets = static_cast<int>(team.count);
-        rows *= team.count;
-      }
-      launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial), sets, rows, on.channels,
+      // The moments of a member's rows take the place of a block's.
+      const at::Tensor partial = moments ? *moments : block_moments(input, on, options);
+      launch(device, NORM_STATISTICS, on.channel_grid(), Rows::CHANNEL_BLOCK, floats(partial),
+             static_cast<int>(partial.size(0)), static_cast<long long>(on.rows) * team.count, on.channels,
              static_cast<float>(momentum), static_cast<float>(eps), floats(mean), floats(invstd), floats(running_mean),
              floats(running_var));
       launch(device, of_type(NORM_APPLY, x), on.grid(Rows::MAPS), on.block, pointer(input), pointer(added),
@@ -242,8 +304,9 @@ struct Norm : torch::autograd::Function<Norm> {
              pointer(y));
     } else {
       input = x;
-      if (team.group) {
-        std::tie(mean, invstd) = team_statistics(team, x, running_mean, running_var, momentum, eps);
+      if (moments) {
+        const auto n = static_cast<double>(x.numel() / x.size(1));
+        std::tie(mean, invstd) = joint_statistics(*moments, n, running_mean, running_var, momentum, eps);
         y = std::get<0>(
             at::native_batch_norm(x, weight, bias, mean, invstd.pow(-2), /*training=*/false, 0.0, /*eps=*/0.0));
       } else {
@@ -308,7 +371,7 @@ struct Norm : torch::autograd::Function<Norm> {
           at::native_batch_norm_backward(dz, x, weight, {}, {}, mean, invstd, /*train=*/true,
                                          context->saved_data["eps"].toDouble(), {true, true, true});
     }
-    variable_list out(10);
+    variable_list out(11);
     out[0] = dx;
     if (has_residual) out[1] = dz;
     out[2] = dweight;
@@ -337,17 +400,24 @@ char* trainer_set_kernels(int ordinal, Launch launch, void* context, int multipr
   });
 }
 
-// *out = new tensor: relu(norm(x) + residual) with the batch's statistics, which move the running ones; `residual` may be
-// null. Differentiable in x, residual, weight and bias. With a group, the batch is that of its ranks `first .. first +
-// count`, which has as many rows on each of them; the group outlives the backward pass.
-char* trainer_norm(at::Tensor* x, at::Tensor* residual, at::Tensor* weight, at::Tensor* bias, at::Tensor* running_mean,
-                   at::Tensor* running_var, int relu, double momentum, double eps, const void* group, int64_t first,
-                   int64_t count, at::Tensor** out) {
+// out[n] = new tensors, one for each lane: relu(norm(x) + residual) with the batch's statistics, which move the running ones;
+// `residual` may be null. Differentiable in x, residual, weight and bias. With a group, the batch is that of its ranks
+// `first .. first + count`, which has as many rows on each of them; the group outlives the backward pass.
+char* trainer_norms(const Lane* lanes, size_t n, double momentum, double eps, const void* group, int64_t first,
+                    int64_t count, at::Tensor** out) {
   return guarded([=] {
-    const auto added = residual ? std::optional<at::Tensor>(*residual) : std::nullopt;
+    for (size_t i = 0; i < n; ++i) lanes[i].check();
     const Team team{static_cast<const Group*>(group), first, count};
-    *out = new at::Tensor(
-        Norm::apply(*x, added, *weight, *bias, *running_mean, *running_var, relu != 0, momentum, eps, team));
+    const auto moments = group ? joint_moments(team, lanes, n) : std::vector<at::Tensor>();
+    std::vector<at::Tensor> made;
+    for (size_t i = 0; i < n; ++i) {
+      const Lane& lane = lanes[i];
+      const auto residual = lane.residual ? std::optional<at::Tensor>(*lane.residual) : std::nullopt;
+      const auto joint = group ? std::optional<at::Tensor>(moments[i]) : std::nullopt;
+      made.push_back(Norm::apply(*lane.x, residual, *lane.weight, *lane.bias, *lane.running_mean, *lane.running_var,
+                                 lane.relu != 0, momentum, eps, team, joint));
+    }
+    for (size_t i = 0; i < n; ++i) out[i] = new at::Tensor(made[i]);
   });
 }
 

@@ -20,14 +20,9 @@ use crate::ranks::Team;
 const FLOAT: c_int = 6;
 
 unsafe extern "C" {
-    fn trainer_norm(
-        x: *const C_tensor,
-        residual: *const C_tensor,
-        weight: *const C_tensor,
-        bias: *const C_tensor,
-        running_mean: *const C_tensor,
-        running_var: *const C_tensor,
-        relu: c_int,
+    fn trainer_norms(
+        lanes: *const RawLane,
+        n: usize,
         momentum: f64,
         eps: f64,
         group: *const c_void,
@@ -76,9 +71,89 @@ pub struct NormTensors<'a> {
     pub team: Option<&'a Team>,
 }
 
-/// Batch norm in training, and what follows it: x `[n, c]` or `[n, c, h, w]` to the same shape, by
-/// the batch's statistics, which move the running ones by `momentum`. Differentiable in x,
-/// residual, weight and bias.
+/// A batch norm in training, on what, and what follows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    /// `[n, c]` or `[n, c, h, w]`.
+    pub x: &'a Tensor,
+    /// Of its channels.
+    pub norm: NormTensors<'a>,
+    /// Behind it.
+    pub after: After<'a>,
+}
+
+/// [`Lane`], as fused.cpp has it; the residual may be null.
+#[repr(C)]
+struct RawLane {
+    x: *const C_tensor,
+    residual: *const C_tensor,
+    weight: *const C_tensor,
+    bias: *const C_tensor,
+    running_mean: *const C_tensor,
+    running_var: *const C_tensor,
+    relu: c_int,
+}
+
+impl From<&Lane<'_>> for RawLane {
+    fn from(lane: &Lane<'_>) -> Self {
+        let (relu, residual) = match lane.after {
+            After::Nothing => (0, std::ptr::null()),
+            After::Relu => (1, std::ptr::null()),
+            After::AddRelu(residual) => (1, residual.as_ptr()),
+        };
+        RawLane {
+            x: lane.x.as_ptr(),
+            residual,
+            weight: lane.norm.weight.as_ptr(),
+            bias: lane.norm.bias.as_ptr(),
+            running_mean: lane.norm.running_mean.as_ptr(),
+            running_var: lane.norm.running_var.as_ptr(),
+            relu,
+        }
+    }
+}
+
+/// Batch norms in training, and what follows them: of every lane x to the same shape, by the
+/// batch's statistics, which move the running ones by `momentum`. Differentiable in x, residual,
+/// weight and bias.
+///
+/// All lanes have the team of the first. What its ranks tell each other of them travels together.
+pub fn batch_norms<const N: usize>(lanes: [Lane<'_>; N], momentum: f64, eps: f64) -> [Tensor; N] {
+    f_batch_norms(lanes, momentum, eps).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// [`batch_norms`], whose refusal is an error.
+///
+/// # Errors
+/// Shapes that do not fit each other.
+pub fn f_batch_norms<const N: usize>(
+    lanes: [Lane<'_>; N],
+    momentum: f64,
+    eps: f64,
+) -> Result<[Tensor; N]> {
+    let team = lanes.first().and_then(|lane| lane.norm.team);
+    let (group, first, count) = team.map_or((std::ptr::null(), 0, 1), Team::to_raw);
+    let raw = lanes.each_ref().map(RawLane::from);
+    let mut out = [std::ptr::null_mut(); N];
+    // SAFETY: all pointers are those of tensors that live for the time of the call, but for the
+    // residuals', which may be null as documented; `out` has a place for every lane.
+    outcome(unsafe {
+        trainer_norms(
+            raw.as_ptr(),
+            N,
+            momentum,
+            eps,
+            group,
+            first,
+            count,
+            out.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: on success each is a new `at::Tensor`, whose only owner this becomes.
+    Ok(out.map(|made| unsafe { Tensor::from_ptr(made) }))
+}
+
+/// One of [`batch_norms`].
 pub fn batch_norm(
     x: &Tensor,
     norm: NormTensors<'_>,
@@ -86,54 +161,8 @@ pub fn batch_norm(
     momentum: f64,
     eps: f64,
 ) -> Tensor {
-    f_batch_norm(x, norm, after, momentum, eps).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
-/// [`batch_norm`], whose refusal is an error.
-///
-/// # Errors
-/// Shapes that do not fit each other.
-pub fn f_batch_norm(
-    x: &Tensor,
-    norm: NormTensors<'_>,
-    after: After<'_>,
-    momentum: f64,
-    eps: f64,
-) -> Result<Tensor> {
-    let (relu, residual) = match after {
-        After::Nothing => (0, std::ptr::null()),
-        After::Relu => (1, std::ptr::null()),
-        After::AddRelu(residual) => (1, residual.as_ptr()),
-    };
-    let NormTensors {
-        weight,
-        bias,
-        running_mean,
-        running_var,
-        team,
-    } = norm;
-    let (group, first, count) = team.map_or((std::ptr::null(), 0, 1), Team::to_raw);
-    new_tensor(|out| {
-        // SAFETY: all pointers are those of live tensors, but for the residual's, which may be null
-        // as documented.
-        unsafe {
-            trainer_norm(
-                x.as_ptr(),
-                residual,
-                weight.as_ptr(),
-                bias.as_ptr(),
-                running_mean.as_ptr(),
-                running_var.as_ptr(),
-                relu,
-                momentum,
-                eps,
-                group,
-                first,
-                count,
-                out,
-            )
-        }
-    })
+    let [y] = batch_norms([Lane { x, norm, after }], momentum, eps);
+    y
 }
 
 /// Bytes `[n, h, w, 3]` to `[n, 3, h, w]`, channels innermost in memory: byte × scale + shift of

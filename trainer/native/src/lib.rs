@@ -52,7 +52,10 @@ pub use foreach::{
     drop_grads, foreach_add, foreach_copy, foreach_lerp, foreach_mul, foreach_mul_scalar,
     foreach_norm,
 };
-pub use fused::{After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, normalise};
+pub use fused::{
+    After, Lane, NormTensors, Restore, batch_norm, batch_norms, f_batch_norms, f_normalise,
+    normalise,
+};
 pub use kernels::load_kernels;
 pub use pinned::{pinned, upload};
 pub use ranks::{

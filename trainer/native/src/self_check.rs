@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::torch;
-use crate::fused::{After, NormTensors, Restore, f_batch_norm, f_normalise};
+use crate::fused::{After, Lane, NormTensors, Restore, f_batch_norms, f_normalise};
 
 const KINDS: [Kind; 2] = [Kind::Float, Kind::BFloat16];
 /// Largest [`difference`] of float32: sums in another order.
@@ -183,7 +183,7 @@ impl Inputs {
         } else {
             After::Relu
         };
-        let y = f_batch_norm(&x, norm, after, 0.1, EPS)?;
+        let [y] = f_batch_norms([Lane { x: &x, norm, after }], 0.1, EPS)?;
         (&y * self.dy.to_kind(compute))
             .sum(Kind::Float)
             .f_backward()

@@ -4,7 +4,6 @@
 //! g_ξ(pool(F')) the target's of the other.
 
 use model::{Head, HeadDims, HeadForm, HeadPart, ModelConfig};
-use tch::no_grad;
 
 use super::config::MethodConfig;
 use super::direction::Direction;
@@ -53,16 +52,9 @@ impl ImageBranch {
 
     /// Equation 1.
     pub(crate) fn term(&self, direction: &Direction<'_>, train: bool) -> Term {
-        let z = self
-            .projectors
-            .online
-            .forward(&pool(&direction.from.map), train); // [n, d]
+        let [from, to] = [&direction.from, &direction.to].map(|seen| pool(&seen.map));
+        let [z, z_target] = self.projectors.forward(&from, &to, train); // [n, d]
         let q = self.predictor.forward(&z, train); // [n, d]
-        let z_target = no_grad(|| {
-            self.projectors
-                .target
-                .forward(&pool(&direction.to.map), train)
-        }); // [n, d]
         let _exact = native::autocast_off(q.device());
         Term {
             loss: neg_cos(&q, &z_target),

@@ -78,11 +78,11 @@ impl CellBranch {
         direction: &Direction<'_>,
         train: bool,
     ) -> CellTerm {
-        let project = |head: &Head, seen: &Seen<'_>| {
-            at_least_f32(&flip_back(&head.forward(&seen.map, train), &seen.view.flip)) // [n, d, h, w]
-        };
-        let g = project(&projectors.online, &direction.from); // G = g_θ(F)
-        let g_target = no_grad(|| project(&projectors.target, &direction.to)); // G' = g_ξ(F')
+        let Direction { from, to } = direction;
+        let [g, g_target] = projectors.forward(&from.map, &to.map, train);
+        let upright = |g: &Tensor, seen: &Seen<'_>| at_least_f32(&flip_back(g, &seen.view.flip));
+        let g = upright(&g, from); // G = g_θ(F), [n, d, h, w]
+        let g_target = upright(&g_target, to); // G' = g_ξ(F')
         let (r, r_target) = self.align(&g, &g_target, direction);
         let v = self.predictor.forward(&r, train); // q_θ(R), [n, d, h, w]
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use model::{ModelConfig, Network, Registry, ResNet, Scope};
+use model::{Head, ModelConfig, Network, Registry, ResNet, Scope};
 use native::Ranks;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -64,6 +64,13 @@ pub struct Twin<H> {
     pub online: H,
     /// The averaged one.
     pub target: H,
+}
+
+impl Twin<Head> {
+    /// Passes a batch through each network's head: see [`Head::forward_all`].
+    pub(crate) fn forward(&self, online: &Tensor, target: &Tensor, train: bool) -> [Tensor; 2] {
+        Head::forward_all([&self.online, &self.target], [online, target], train)
+    }
 }
 
 impl<H> Twin<H> {
@@ -166,17 +173,27 @@ impl Networks {
     }
 
     /// Passes `from` through the online backbone and `to` through the target's, each as a batch of
-    /// its own. The target comes first: its maps are gone before the online network's pile up.
+    /// its own.
     pub(crate) fn direction<'a>(&self, from: &'a View, to: &'a View) -> Direction<'a> {
-        let to = Seen {
-            map: self.target_map(&to.image),
-            view: to,
+        let Twin { online, target } = &self.backbones;
+        let [of_from, of_to] = if self.ranks.are_several() && self.key_parts == 1 {
+            // The target's parameters are frozen, so its part has no graph.
+            ResNet::forward_all([online, target], [&from.image, &to.image], self.train)
+        } else {
+            // The target's maps are gone before the online network's pile up.
+            let of_to = self.target_map(&to.image);
+            [online.forward(&from.image, self.train), of_to]
         };
-        let from = Seen {
-            map: self.backbones.online.forward(&from.image, self.train),
-            view: from,
-        };
-        Direction { from, to }
+        Direction {
+            from: Seen {
+                map: of_from,
+                view: from,
+            },
+            to: Seen {
+                map: of_to,
+                view: to,
+            },
+        }
     }
 
     /// The target's map of a batch, without graph.

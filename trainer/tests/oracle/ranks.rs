@@ -167,6 +167,21 @@ fn every_method_over_ranks_is_that_of_one_process() {
     }
 }
 
+/// 20 norms of ResNet-18 and two of projectors, which both networks have, two of predictors, and two
+/// spreads; in each direction.
+#[test]
+fn norms_of_both_networks_share_their_calls() {
+    let gathers = Ranks::in_threads(2, |ranks| {
+        let mut stepper = stepper(ranks, &config(MethodName::Multisiam));
+        let mut idle = Profile::new(false, Device::Cpu);
+        stepper.begin(1);
+        let before = ranks.counted().calls[1];
+        stepper.pass(&part(&views(0, &boxes()), ranks), &mut idle);
+        ranks.counted().calls[1] - before
+    });
+    assert_eq!(gathers, [2 * (20 + 2 + 2 + 2); 2]);
+}
+
 /// All switches of tables 2 to 4, as few runs as hold them; and gradients that set out early.
 #[test]
 fn so_are_the_switches_of_tables_2_to_4() {

@@ -2,7 +2,8 @@
 
 use model::{Arch, ModelConfig, Registry, ResNet, Scope};
 use native::{
-    After, NormTensors, Restore, batch_norm, f_batch_norm, f_normalise, foreach_copy, normalise,
+    After, Lane, NormTensors, Restore, batch_norm, f_batch_norms, f_normalise, foreach_copy,
+    normalise,
 };
 use native_emulator::norms::{NormInputs, Passed, difference, map, values};
 use native_emulator::with_kernels;
@@ -113,7 +114,12 @@ fn shapes_and_kinds_that_do_not_fit_are_refused() {
         let map = |channels| values(&[2, channels, 3, 3], 0.1, CPU).to_kind(Kind::Float);
         let norm = |channels, residual: &Tensor| {
             let (ones, after) = (Ones::new(channels), After::AddRelu(residual));
-            f_batch_norm(&map(8), ones.tensors(), after, 0.1, EPS).map(drop)
+            let lane = Lane {
+                x: &map(8),
+                norm: ones.tensors(),
+                after,
+            };
+            f_batch_norms([lane], 0.1, EPS).map(drop)
         };
         norm(8, &map(8)).unwrap();
         assert!(

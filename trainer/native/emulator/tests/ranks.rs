@@ -1,7 +1,7 @@
 //! Batch norm over the batches of several ranks: kernels and composed operations against float64 over
 //! the whole batch.
 
-use native::Ranks;
+use native::{After, Lane, NormTensors, Ranks, batch_norms};
 use native_emulator::norms::{NormInputs, Passed, difference, map, values};
 use native_emulator::with_kernels;
 use tch::{Device, Kind, Tensor};
@@ -115,4 +115,55 @@ fn kernels_over_ranks_agree_with_float64_over_the_whole_batch() {
         check(size, team, Kind::Float, true, 3e-5);
         check(size, team, Kind::BFloat16, true, 2e-2);
     }
+}
+
+/// Outputs and running statistics of two norms, and the calls that they took; in one operation or in
+/// two.
+fn two_norms(ranks: &Ranks, is_one: bool) -> (Vec<Tensor>, i64) {
+    let team = ranks.team(ranks.size());
+    let rows = ROWS / ranks.size() as i64;
+    let inputs = [SHAPES[0], SHAPES[1]]
+        .map(|shape| part(&whole(shape), ranks.rank() as i64 * rows, rows))
+        .map(|inputs| (inputs.x.to_kind(Kind::Float), inputs.channels))
+        .map(|(x, channels)| (x, channels.map(|channel| channel.to_kind(Kind::Float))));
+    let lane = |ix: usize| {
+        let (x, [weight, bias, running_mean, running_var]) = &inputs[ix];
+        let norm = NormTensors {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            team: team.as_ref(),
+        };
+        let after = After::Relu;
+        Lane { x, norm, after }
+    };
+    let num_gathers = || ranks.counted().calls[1];
+    let before = num_gathers();
+    let ys = match is_one {
+        true => batch_norms([lane(0), lane(1)], 0.1, 1e-5),
+        false => [0, 1].map(|ix| {
+            let [y] = batch_norms([lane(ix)], 0.1, 1e-5);
+            y
+        }),
+    };
+    let found = ys
+        .into_iter()
+        .chain(inputs.into_iter().flat_map(|(_, channels)| channels));
+    (found.collect(), num_gathers() - before)
+}
+
+#[test]
+fn norms_of_two_networks_share_a_call_and_stay_what_they_are() {
+    Ranks::in_threads(2, |ranks| {
+        tch::set_num_threads(1);
+        let both = |is_one| two_norms(ranks, is_one);
+        for [(one, calls), (two, twice)] in [
+            [true, false].map(both),
+            with_kernels(|| [true, false].map(both)),
+        ] {
+            assert_eq!((calls, twice), (1, 2));
+            assert_eq!(one, two);
+        }
+    });
 }
