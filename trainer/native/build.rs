@@ -48,7 +48,8 @@ fn compile(lib: &Path) {
         .include(include)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .files(
-            ["native", "fused", "join", "group", "gradients"].map(|name| format!("cpp/{name}.cpp")),
+            ["native", "fused", "norm", "join", "group", "gradients"]
+                .map(|name| format!("cpp/{name}.cpp")),
         )
         .compile("trainer_native");
 }

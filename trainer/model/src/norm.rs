@@ -119,8 +119,7 @@ impl BatchNorm {
             .enumerate()
             .map(|(ix, (part, [mean, var]))| {
                 let after = residuals.get(ix).map_or(after, After::AddRelu);
-                let [y] = native::batch_norms([self.lane(part, after, [mean, var])], MOMENTUM, EPS);
-                y
+                native::batch_norm(self.lane(part, after, [mean, var]), MOMENTUM, EPS)
             });
         let out = Tensor::cat(&outputs.collect::<Vec<_>>(), 0);
         for (ix, running) in running.into_iter().enumerate() {
@@ -132,7 +131,7 @@ impl BatchNorm {
         out
     }
 
-    /// By the batch's statistics, in one operation.
+    /// What training on `x` takes.
     fn lane<'a>(
         &'a self,
         x: &'a Tensor,

@@ -200,7 +200,7 @@ void start_logging() {
 
 // Turns off c10d's record of collectives, which all groups of a process share: 2.11 adds a group to its map of groups before
 // it takes the lock (FlightRecorder::recordWithResetEnabled), so two threads' first collectives tear the map. Ranks that are
-// processes have one group, used by one thread at a time, and keep the record.
+// processes use their groups from one thread at a time, and keep the record.
 void stop_recording() {
   static const bool once = [] {
     c10::utils::set_env("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/true);

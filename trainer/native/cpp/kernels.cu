@@ -177,10 +177,10 @@ KERNEL norm_moments_bf16(const bf16* x, int rows, int channels, float* partial) 
 }
 
 // Joins the moments of blocks, or of ranks: mean and 1 / sqrt(biased variance + eps), and moves the running statistics, the
-// variance unbiased. Without those: mean and sum of squared deviations, to be joined again. One thread column a channel:
-// blockDim = (32, 8).
-KERNEL norm_statistics(const float* partial, int blocks, long long rows, int channels, float momentum, float eps,
-                       float* mean, float* invstd, float* running_mean, float* running_var) {
+// variance unbiased. Without those: mean and sum of squared deviations, to be joined again. `apart` is how many numbers lie
+// from one block's to the next. One thread column a channel: blockDim = (32, 8).
+KERNEL norm_statistics(const float* partial, int blocks, long long apart, long long rows, int channels, float momentum,
+                       float eps, float* mean, float* invstd, float* running_mean, float* running_var) {
   __shared__ Moments shared[THREADS];
   const int channel = blockIdx.x * blockDim.x + threadIdx.x;
   const int me = threadIdx.y * blockDim.x + threadIdx.x;
@@ -190,8 +190,8 @@ KERNEL norm_statistics(const float* partial, int blocks, long long rows, int cha
     const long long each = (rows + blocks - 1) / blocks;
     for (int block = threadIdx.y; block < blocks; block += blockDim.y) {
       const long long left = rows - block * each;
-      const Moments moments = {(float)(left < each ? (left > 0 ? left : 0) : each), partial[2ll * block * channels + channel],
-                               partial[(2ll * block + 1) * channels + channel]};
+      const Moments moments = {(float)(left < each ? (left > 0 ? left : 0) : each), partial[block * apart + channel],
+                               partial[block * apart + channels + channel]};
       all.join(moments);
     }
   }

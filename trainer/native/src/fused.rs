@@ -82,7 +82,7 @@ pub struct Lane<'a> {
     pub after: After<'a>,
 }
 
-/// [`Lane`], as fused.cpp has it; the residual may be null.
+/// [`Lane`], as norm.cpp has it; the residual may be null.
 #[repr(C)]
 struct RawLane {
     x: *const C_tensor,
@@ -133,6 +133,12 @@ pub fn f_batch_norms<const N: usize>(
 ) -> Result<[Tensor; N]> {
     let team = lanes.first().and_then(|lane| lane.norm.team);
     let (group, first, count) = team.map_or((std::ptr::null(), 0, 1), Team::to_raw);
+    debug_assert!(
+        lanes
+            .iter()
+            .all(|lane| lane.norm.team.map(Team::to_raw) == team.map(Team::to_raw)),
+        "lanes have one team"
+    );
     let raw = lanes.each_ref().map(RawLane::from);
     let mut out = [std::ptr::null_mut(); N];
     // SAFETY: all pointers are those of tensors that live for the time of the call, but for the
@@ -153,15 +159,9 @@ pub fn f_batch_norms<const N: usize>(
     Ok(out.map(|made| unsafe { Tensor::from_ptr(made) }))
 }
 
-/// One of [`batch_norms`].
-pub fn batch_norm(
-    x: &Tensor,
-    norm: NormTensors<'_>,
-    after: After<'_>,
-    momentum: f64,
-    eps: f64,
-) -> Tensor {
-    let [y] = batch_norms([Lane { x, norm, after }], momentum, eps);
+/// [`batch_norms`] of one lane.
+pub fn batch_norm(lane: Lane<'_>, momentum: f64, eps: f64) -> Tensor {
+    let [y] = batch_norms([lane], momentum, eps);
     y
 }
 

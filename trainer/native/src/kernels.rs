@@ -16,7 +16,7 @@ use crate::self_check::FusedResults;
 
 const SOURCE: &str = include_str!("../cpp/kernels.cu");
 
-/// Entry points of the source, in the order of `Kernel` in fused.cpp.
+/// Entry points of the source, in the order of `Kernel` in kernels.h.
 const KERNELS: [&str; 13] = [
     "norm_moments_f32",
     "norm_moments_bf16",
@@ -186,7 +186,7 @@ unsafe extern "C" fn launch(
     stream: *mut c_void,
     arguments: *mut *mut c_void,
 ) -> c_int {
-    // SAFETY: grid and block are three numbers each (fused.cpp); the rest is the caller's promise.
+    // SAFETY: grid and block are three numbers each (kernels.h); the rest is the caller's promise.
     let status = unsafe {
         let mut current = std::ptr::null_mut();
         let mut status = sys::cuCtxGetCurrent(&mut current);

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use native::{After, Gradients, NormTensors, Ranks, batch_norm};
+use native::{After, Gradients, Lane, NormTensors, Ranks, batch_norm};
 use tch::{Device, Kind, Tensor};
 
 fn scattered(shape: &[i64], salt: f64, device: Device) -> Tensor {
@@ -32,7 +32,12 @@ fn norm(ranks: &Ranks, device: Device) -> [Tensor; 3] {
         running_var: &var,
         team: team.as_ref(),
     };
-    let y = batch_norm(&x, tensors, After::Relu, 0.1, 1e-5);
+    let lane = Lane {
+        x: &x,
+        norm: tensors,
+        after: After::Relu,
+    };
+    let y = batch_norm(lane, 0.1, 1e-5);
     let dy = scattered(&[4, 16, 6, 6], 0.5, device);
     (&y * dy).sum(Kind::Float).backward();
     [y.detach(), var, x.grad()]

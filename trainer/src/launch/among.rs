@@ -34,8 +34,8 @@ impl Terms {
 /// all fail for is told once.
 ///
 /// # Errors
-/// What the preparations or `work` cannot do. Of a failure that is another rank's, one rank tells; on
-/// the others the error is silent.
+/// What the preparations or `work` cannot do. Of a failure that is another rank's, one rank tells, or
+/// one of each machine where rank 0 is gone; on the others the error is silent.
 pub(crate) fn among<P, T>(
     place: &Place,
     prepared: Result<P>,

@@ -67,7 +67,8 @@ pub struct Twin<H> {
 }
 
 impl Twin<Head> {
-    /// Passes a batch through each network's head: see [`Head::forward_all`].
+    /// Passes a batch through each network's head: see [`Head::forward_all`]. The target's parameters
+    /// are frozen, and the maps that it sees have no graph; so its result has none.
     pub(crate) fn forward(&self, online: &Tensor, target: &Tensor, train: bool) -> [Tensor; 2] {
         Head::forward_all([&self.online, &self.target], [online, target], train)
     }
@@ -90,6 +91,8 @@ pub(crate) struct Networks {
     memory: Registry,
     backbones: Twin<ResNet>,
     ranks: Ranks,
+    /// Whether norms of the backbones have statistics of several ranks.
+    share_norms: bool,
     /// Parts between which the target's batches are shuffled; 1 leaves them as they are.
     key_parts: i64,
     train: bool,
@@ -134,6 +137,7 @@ impl Networks {
                 memory,
                 backbones,
                 ranks: ranks.clone(),
+                share_norms: model.sync_bn && parts < ranks.size() as i64,
                 key_parts: 1,
                 train: true,
             },
@@ -176,14 +180,14 @@ impl Networks {
     /// its own.
     pub(crate) fn direction<'a>(&self, from: &'a View, to: &'a View) -> Direction<'a> {
         let Twin { online, target } = &self.backbones;
-        let [of_from, of_to] = if self.ranks.are_several() && self.key_parts == 1 {
-            // The target's parameters are frozen, so its part has no graph.
+        let [of_from, of_to] = if self.share_norms && self.key_parts == 1 {
             ResNet::forward_all([online, target], [&from.image, &to.image], self.train)
         } else {
             // The target's maps are gone before the online network's pile up.
             let of_to = self.target_map(&to.image);
             [online.forward(&from.image, self.train), of_to]
         };
+        debug_assert!(!of_to.requires_grad(), "the target's parameters are frozen");
         Direction {
             from: Seen {
                 map: of_from,

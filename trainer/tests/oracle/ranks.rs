@@ -211,7 +211,12 @@ fn so_are_the_switches_of_tables_2_to_4() {
 
 #[test]
 fn groups_of_batch_norm_are_those_of_the_whole_batch() {
-    for (name, bn_splits) in [(MethodName::Mocov2, 2), (MethodName::MultisiamMoco, 4)] {
+    for (name, bn_splits) in [
+        (MethodName::Mocov2, 2),
+        (MethodName::MultisiamMoco, 4),
+        (MethodName::Byol, 2),
+        (MethodName::Byol, 4),
+    ] {
         let mut config = config(name);
         config.model.bn_splits = bn_splits;
         check(

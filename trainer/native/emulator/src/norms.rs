@@ -1,6 +1,6 @@
 //! One norm, computed in any kind: tests hold two ways of computing it against each other.
 
-use native::{After, NormTensors, Team, batch_norm};
+use native::{After, Lane, NormTensors, Team, batch_norm};
 use tch::{Device, Kind, Tensor};
 
 const MOMENTUM: f64 = 0.1;
@@ -54,7 +54,12 @@ impl NormInputs {
             team,
         };
         let afters = [After::Nothing, After::Relu, After::AddRelu(&residual)];
-        let y = batch_norm(&x, norm, afters[after], MOMENTUM, self.eps);
+        let lane = Lane {
+            x: &x,
+            norm,
+            after: afters[after],
+        };
+        let y = batch_norm(lane, MOMENTUM, self.eps);
         let mut leaves = vec![
             ("gradient of x", &x),
             ("gradient of the weight", &weight),

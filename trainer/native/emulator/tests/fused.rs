@@ -174,7 +174,13 @@ fn what_is_not_finite_stays_visible() {
     let run = || {
         let x = around(0.0, &[4, 8], 0.1).to_kind(Kind::Float);
         let _ = x.get(1).get(3).fill_(f64::NAN);
-        let y = no_grad(|| batch_norm(&x, Ones::new(8).tensors(), After::Relu, 0.1, EPS));
+        let ones = Ones::new(8);
+        let lane = Lane {
+            x: &x,
+            norm: ones.tensors(),
+            after: After::Relu,
+        };
+        let y = no_grad(|| batch_norm(lane, 0.1, EPS));
         Vec::<bool>::try_from(y.isfinite().all_dim(0, false)).unwrap()
     };
     let expected: Vec<bool> = (0..8).map(|channel| channel != 3).collect();
@@ -216,7 +222,8 @@ fn the_twin_is_norm_addition_and_relu_to_the_bit() {
                 running_var: &running_var,
                 team: None,
             };
-            batch_norm(&x, norm, After::AddRelu(&residual), 0.1, EPS)
+            let after = After::AddRelu(&residual);
+            batch_norm(Lane { x: &x, norm, after }, 0.1, EPS)
         } else {
             let (mean, var) = (Some(&running_mean), Some(&running_var));
             (x.batch_norm(Some(&weight), Some(&bias), mean, var, true, 0.1, EPS, true) + &residual)
@@ -262,7 +269,13 @@ fn maps_at_any_address_are_taken() {
         let x = x.set_requires_grad(true);
         let residual = shifted(&x.detach());
         let after = After::AddRelu(&residual);
-        let y = batch_norm(&x, Ones::new(16).tensors(), after, 0.1, EPS);
+        let ones = Ones::new(16);
+        let lane = Lane {
+            x: &x,
+            norm: ones.tensors(),
+            after,
+        };
+        let y = batch_norm(lane, 0.1, EPS);
         y.square().sum(Kind::Float).backward();
         (y.detach(), x.grad())
     };
