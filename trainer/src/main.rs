@@ -12,7 +12,6 @@ use anyhow::Result;
 use clap::Parser;
 use console::{Program, usage};
 use host::Place;
-use native::first_line;
 use trainer::cli::Cli;
 use trainer::{commands, launch};
 
@@ -63,10 +62,6 @@ fn restart_with_resting_openmp() {
 
 /// libtorch's errors arrive as panics of tch's plain methods: the message of such a panic.
 fn torch_message(payload: &(dyn Any + Send)) -> Option<String> {
-    let text = payload.downcast_ref::<String>()?;
-    let message = match text.split_once("Torch(\"") {
-        Some((_, debug)) => first_line(&debug.replace("\\n", "\n").replace("\\\"", "\"")),
-        None => first_line(text.strip_prefix("libtorch: ")?),
-    };
+    let message = native::panicked(payload.downcast_ref::<String>()?)?;
     Some(format!("libtorch: {message}"))
 }

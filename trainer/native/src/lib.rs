@@ -46,7 +46,7 @@ mod versions;
 
 pub use autocast::{Autocast, autocast, autocast_dtype, autocast_off};
 pub use cuda::{allows_tf32, cuda_device, is_deterministic, set_deterministic, set_tf32};
-pub use error::{first_line, torch};
+pub use error::{first_line, panicked, torch};
 pub use event::Event;
 pub use foreach::{
     drop_grads, foreach_add, foreach_copy, foreach_lerp, foreach_mul, foreach_mul_scalar,

@@ -80,7 +80,10 @@ pub(crate) fn among<P, T>(
         Err(panic) => {
             let text = panic_text(&*panic);
             match is_among_ranks(&text) {
-                true => Err(explain(&ranks, anyhow!(native::first_line(&text)))),
+                true => {
+                    let said = native::panicked(&text).unwrap_or_else(|| native::first_line(&text));
+                    Err(explain(&ranks, anyhow!(said)))
+                }
                 false => {
                     ranks.say_failed(&text);
                     resume_unwind(panic)
