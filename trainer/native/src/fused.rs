@@ -117,7 +117,10 @@ impl From<&Lane<'_>> for RawLane {
 /// batch's statistics, which move the running ones by `momentum`. Differentiable in x, residual,
 /// weight and bias.
 ///
-/// All lanes have the team of the first. What its ranks tell each other of them travels together.
+/// What ranks tell each other of the lanes travels together.
+///
+/// # Panics
+/// If the lanes have not all the same team; as [`f_batch_norms`] fails.
 pub fn batch_norms<const N: usize>(lanes: [Lane<'_>; N], momentum: f64, eps: f64) -> [Tensor; N] {
     f_batch_norms(lanes, momentum, eps).unwrap_or_else(|error| panic!("{error:#}"))
 }
@@ -125,7 +128,7 @@ pub fn batch_norms<const N: usize>(lanes: [Lane<'_>; N], momentum: f64, eps: f64
 /// [`batch_norms`], whose refusal is an error.
 ///
 /// # Errors
-/// Shapes that do not fit each other.
+/// Shapes that do not fit each other; among ranks, lanes of other channels or kinds than the first.
 pub fn f_batch_norms<const N: usize>(
     lanes: [Lane<'_>; N],
     momentum: f64,
@@ -133,7 +136,7 @@ pub fn f_batch_norms<const N: usize>(
 ) -> Result<[Tensor; N]> {
     let team = lanes.first().and_then(|lane| lane.norm.team);
     let (group, first, count) = team.map_or((std::ptr::null(), 0, 1), Team::to_raw);
-    debug_assert!(
+    assert!(
         lanes
             .iter()
             .all(|lane| lane.norm.team.map(Team::to_raw) == team.map(Team::to_raw)),

@@ -187,7 +187,7 @@ impl Networks {
             let of_to = self.target_map(&to.image);
             [online.forward(&from.image, self.train), of_to]
         };
-        debug_assert!(!of_to.requires_grad(), "the target's parameters are frozen");
+        assert!(!of_to.requires_grad(), "the target's parameters are frozen");
         Direction {
             from: Seen {
                 map: of_from,

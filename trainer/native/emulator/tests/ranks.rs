@@ -1,7 +1,9 @@
 //! Batch norm over the batches of several ranks: kernels and composed operations against float64 over
 //! the whole batch.
 
-use native::{After, Lane, NormTensors, Ranks, batch_norms};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use native::{After, Lane, NormTensors, Ranks, Team, batch_norm, batch_norms, f_batch_norms};
 use native_emulator::norms::{NormInputs, Passed, difference, map, values};
 use native_emulator::with_kernels;
 use tch::{Device, Kind, Tensor};
@@ -146,10 +148,7 @@ fn two_norms(ranks: &Ranks, is_one: bool) -> (Vec<Tensor>, i64) {
     let before = num_gathers();
     let ys = match is_one {
         true => batch_norms([lane(0), lane(1)], 0.1, 1e-5),
-        false => [0, 1].map(|ix| {
-            let [y] = batch_norms([lane(ix)], 0.1, 1e-5);
-            y
-        }),
+        false => [0, 1].map(|ix| batch_norm(lane(ix), 0.1, 1e-5)),
     };
     let found = ys
         .into_iter()
@@ -169,5 +168,40 @@ fn norms_of_two_networks_share_a_call_and_stay_what_they_are() {
             assert_eq!((calls, twice), (1, 2));
             assert_eq!(one, two);
         }
+    });
+}
+
+fn lane<'a>((x, ones): &'a (Tensor, Tensor), team: Option<&'a Team>) -> Lane<'a> {
+    let norm = NormTensors {
+        weight: ones,
+        bias: ones,
+        running_mean: ones,
+        running_var: ones,
+        team,
+    };
+    let after = After::Nothing;
+    Lane { x, norm, after }
+}
+
+#[test]
+fn norms_that_cannot_share_a_call_are_refused() {
+    Ranks::in_threads(2, |ranks| {
+        let [narrow, wide] = [8, 16].map(|channels| {
+            let x = map(&[4, channels], 0.1, CPU).to_kind(Kind::Float);
+            (x, Tensor::ones([channels], (Kind::Float, CPU)))
+        });
+        let [whole, own] = [2, 1].map(|count| ranks.team(count));
+        let team = whole.as_ref();
+        let unlike = f_batch_norms([lane(&narrow, team), lane(&wide, team)], 0.1, 1e-5);
+        let line = unlike.unwrap_err().to_string();
+        assert!(line.contains("norms that share a call are alike"), "{line}");
+        let apart = || {
+            batch_norms(
+                [lane(&narrow, team), lane(&narrow, own.as_ref())],
+                0.1,
+                1e-5,
+            )
+        };
+        assert!(catch_unwind(AssertUnwindSafe(apart)).is_err());
     });
 }

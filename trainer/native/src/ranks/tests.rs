@@ -176,29 +176,6 @@ fn averaged_gradients_are_those_of_the_whole_batch() {
     }
 }
 
-#[test]
-fn buckets_set_out_during_the_backward_pass_that_was_announced() {
-    let found = Ranks::in_threads(2, |ranks| {
-        let params = [0.1, 0.2, 0.3].map(|salt| scattered(&[64], salt).set_requires_grad(true));
-        let mut gradients = Gradients::new(ranks, &params, &[], Some(64 * 8));
-        let sums_of = |work: &mut dyn FnMut()| {
-            let before = ranks.counted().calls[0];
-            work();
-            ranks.counted().calls[0] - before
-        };
-        let mut backward = || {
-            let [a, b, c] = &params;
-            (a * b * c).sum(None::<Kind>).backward();
-        };
-        let unannounced = sums_of(&mut backward);
-        gradients.arm();
-        let announced = sums_of(&mut backward);
-        (unannounced, announced, sums_of(&mut || gradients.finish()))
-    });
-    // The last one has room for the others, which are known behind the pass.
-    assert_eq!(found, [(0, 2, 1); 2]);
-}
-
 fn averaged(ranks: &Ranks, bucket_bytes: Option<u64>) {
     let size = ranks.size() as i64;
     let leaf = |shape: &[i64], salt| scattered(shape, salt).set_requires_grad(true);
@@ -249,4 +226,27 @@ fn averaged(ranks: &Ranks, bucket_bytes: Option<u64>) {
     assert_eq!(Vec::<f64>::try_from(&other).unwrap(), [mean; 2]);
     let most = if bucket_bytes.is_some() { 2 * 3 } else { 2 };
     assert!(ranks.counted().calls[0] <= most);
+}
+
+#[test]
+fn buckets_set_out_during_the_backward_pass_that_was_announced() {
+    let found = Ranks::in_threads(2, |ranks| {
+        let params = [0.1, 0.2, 0.3].map(|salt| scattered(&[64], salt).set_requires_grad(true));
+        let mut gradients = Gradients::new(ranks, &params, &[], Some(64 * 8));
+        let sums_of = |work: &mut dyn FnMut()| {
+            let before = ranks.counted().calls[0];
+            work();
+            ranks.counted().calls[0] - before
+        };
+        let mut backward = || {
+            let [a, b, c] = &params;
+            (a * b * c).sum(None::<Kind>).backward();
+        };
+        let unannounced = sums_of(&mut backward);
+        gradients.arm();
+        let announced = sums_of(&mut backward);
+        (unannounced, announced, sums_of(&mut || gradients.finish()))
+    });
+    // The last one has room for the others, which are known behind the pass.
+    assert_eq!(found, [(0, 2, 1); 2]);
 }
